@@ -1,0 +1,263 @@
+/**
+ * Every command with its options, examples and exit statuses: the one table from which the
+ * parser, --help, the shell completions and the man pages are made. It imports little, because
+ * `run` reads it on the way to a process that must stay small.
+ */
+import { DEFAULTS } from '../core/config/defaults.ts';
+
+export interface OptionSpec {
+  /** Without dashes: 'config'. */
+  readonly name: string;
+  /** Placeholder of its value, 'FILE'; null for a switch. */
+  readonly value: string | null;
+  /** One sentence without a final period. */
+  readonly description: string;
+  readonly default?: string;
+}
+
+export interface CommandSpec {
+  readonly name: string;
+  /** Sentence case, no final period; fits a line of the overview. */
+  readonly summary: string;
+  /** Paragraphs. */
+  readonly description: readonly string[];
+  readonly argument?: {
+    readonly name: string;
+    readonly description: string;
+    /** The values it may have, or null for a file. */
+    readonly choices: readonly string[] | null;
+    /** With one it may be left out. */
+    readonly default?: string;
+  };
+  readonly options: readonly OptionSpec[];
+  readonly examples: readonly { readonly command: string; readonly does: string }[];
+  readonly exits: readonly { readonly status: number; readonly means: string }[];
+  readonly files: readonly { readonly path: string; readonly about: string }[];
+  /** Whether it has a man page of its own. */
+  readonly page: boolean;
+}
+
+/** Exit statuses that all commands share. */
+export const EXIT = { ok: 0, failed: 1, usage: 2, notRunning: 3 } as const;
+
+export const DEFAULT_CONFIG = '/etc/vipkeeper/vipkeeper.yaml';
+export const DEFAULT_RUNTIME_DIRECTORY: string = DEFAULTS.runtimeDirectory;
+/** Name of the control socket in the runtime directory. */
+export const CONTROL_SOCKET = 'control.sock';
+
+const CONFIG: OptionSpec = {
+  name: 'config',
+  value: 'FILE',
+  description: 'Configuration file',
+  default: DEFAULT_CONFIG,
+};
+const DIRECTOR: OptionSpec = {
+  name: 'director',
+  value: 'NAME',
+  description: 'Director whose per-director values are taken, instead of the host name',
+};
+const RUNTIME_DIRECTORY: OptionSpec = {
+  name: 'runtime-directory',
+  value: 'DIR',
+  description: 'Directory of the control socket',
+  default: DEFAULT_RUNTIME_DIRECTORY,
+};
+const JSON_OUTPUT: OptionSpec = {
+  name: 'json',
+  value: null,
+  description: 'Print JSON, for scripts',
+};
+
+const OK = { status: EXIT.ok, means: 'Success' };
+const USAGE = { status: EXIT.usage, means: 'The command line is not understood' };
+
+const CONFIG_FILE = {
+  path: DEFAULT_CONFIG,
+  about: 'The configuration: one file may serve both directors',
+};
+const CONTROL_FILE = {
+  path: `${DEFAULT_RUNTIME_DIRECTORY}/${CONTROL_SOCKET}`,
+  about: 'The control socket: HTTP over a unix socket that only root may use',
+};
+
+export const COMMANDS: readonly CommandSpec[] = [
+  {
+    name: 'run',
+    summary: 'Run the director in the foreground',
+    description: [
+      'Runs the director until SIGTERM or SIGINT: elects the active one by VRRP, owns the ' +
+        'virtual IPs, checks the real servers and keeps the IPVS table as configured. SIGHUP ' +
+        'reads the configuration again; a file with errors changes nothing.',
+      'The process becomes the keeper, under the same process id, and starts the controller as ' +
+        'its child. It stays in the foreground and logs to standard output, as service ' +
+        'managers expect.',
+    ],
+    options: [CONFIG, DIRECTOR],
+    examples: [
+      { command: 'vipkeeper run', does: `Run with ${DEFAULT_CONFIG}` },
+      {
+        command: 'vipkeeper run --config lab.yaml --director dir-a',
+        does: 'Run as dir-a, whatever the host is called',
+      },
+    ],
+    exits: [
+      { status: EXIT.ok, means: 'Stopped as asked' },
+      { status: EXIT.failed, means: 'It could not start, or had to end' },
+      USAGE,
+    ],
+    files: [CONFIG_FILE, CONTROL_FILE],
+    page: true,
+  },
+  {
+    name: 'check',
+    summary: 'Check a configuration file',
+    description: [
+      'Reads the configuration as run does and prints every error with its file, line and ' +
+        'column, without changing or contacting anything.',
+    ],
+    argument: {
+      name: 'file',
+      description: 'Configuration file',
+      choices: null,
+      default: DEFAULT_CONFIG,
+    },
+    options: [DIRECTOR, JSON_OUTPUT],
+    examples: [
+      { command: 'vipkeeper check', does: `Check ${DEFAULT_CONFIG}` },
+      {
+        command: 'vipkeeper check new.yaml --director dir-b',
+        does: 'Check a file as dir-b would read it',
+      },
+    ],
+    exits: [
+      { status: EXIT.ok, means: 'The configuration is valid' },
+      { status: EXIT.failed, means: 'The configuration has errors' },
+      {
+        status: EXIT.usage,
+        means: 'The command line is not understood, or the file cannot be read',
+      },
+    ],
+    files: [CONFIG_FILE],
+    page: true,
+  },
+  {
+    name: 'status',
+    summary: 'Show what the director does and why',
+    description: [
+      'Asks the running director over its control socket and shows its VRRP instances with ' +
+        'their virtual IPs, its virtual services with their real servers, and how the last ' +
+        'comparison with the kernel went.',
+      'Colour is used on a terminal unless NO_COLOR is set.',
+    ],
+    options: [
+      {
+        ...JSON_OUTPUT,
+        description: 'Print the status as JSON, with --watch one line each second',
+      },
+      { name: 'watch', value: null, description: 'Show it anew every second until Ctrl-C' },
+      RUNTIME_DIRECTORY,
+    ],
+    examples: [
+      { command: 'vipkeeper status', does: 'Show the director on this machine' },
+      { command: 'vipkeeper status --watch', does: 'Follow a failover' },
+      {
+        command: 'vipkeeper status --json | jq -r \'.instances[] | .name + " " + .state\'',
+        does: 'Print the state of each VRRP instance',
+      },
+    ],
+    exits: [
+      OK,
+      { status: EXIT.failed, means: 'The control socket answered with an error' },
+      USAGE,
+      { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
+    ],
+    files: [CONTROL_FILE],
+    page: true,
+  },
+  {
+    name: 'cleanup',
+    summary: 'Remove virtual IPs that a dead director left behind',
+    description: [
+      'Removes the virtual IPs that a keeper recorded in its runtime directory and left on the ' +
+        'interfaces when it died. Addresses of other programs are never touched. It refuses ' +
+        'while a director runs.',
+      "The systemd unit calls it after every stop, so that the peer's virtual IPs are never " +
+        'held twice.',
+    ],
+    options: [
+      RUNTIME_DIRECTORY,
+      { name: 'dry-run', value: null, description: 'Only tell what would be removed' },
+      JSON_OUTPUT,
+    ],
+    examples: [
+      { command: 'vipkeeper cleanup --dry-run', does: 'Tell what is left behind' },
+      { command: 'vipkeeper cleanup', does: 'Remove it' },
+    ],
+    exits: [
+      { status: EXIT.ok, means: 'Nothing is left behind any more' },
+      { status: EXIT.failed, means: 'A director runs, or an address could not be removed' },
+      USAGE,
+    ],
+    files: [{ path: DEFAULT_RUNTIME_DIRECTORY, about: 'The record of the virtual IPs held' }],
+    page: true,
+  },
+  {
+    name: 'completion',
+    summary: 'Print a completion script for a shell',
+    description: ['Prints a script that completes commands and options of vipkeeper.'],
+    argument: {
+      name: 'shell',
+      description: 'The shell',
+      choices: ['bash', 'zsh', 'fish'],
+    },
+    options: [],
+    examples: [
+      {
+        command: 'vipkeeper completion bash > /etc/bash_completion.d/vipkeeper',
+        does: 'Install it for bash',
+      },
+      {
+        command: 'vipkeeper completion zsh > /usr/local/share/zsh/site-functions/_vipkeeper',
+        does: 'Install it for zsh',
+      },
+      {
+        command: 'vipkeeper completion fish > /etc/fish/completions/vipkeeper.fish',
+        does: 'Install it for fish',
+      },
+    ],
+    exits: [OK, USAGE],
+    files: [],
+    page: false,
+  },
+  {
+    name: 'version',
+    summary: 'Print the version',
+    description: ['Prints the version, as --version does.'],
+    options: [],
+    examples: [{ command: 'vipkeeper version', does: 'Print the version' }],
+    exits: [OK, USAGE],
+    files: [],
+    page: false,
+  },
+];
+
+/** The command of this name; a name that the table lacks is a defect. */
+export function commandSpec(name: string): CommandSpec {
+  const found = COMMANDS.find((command) => command.name === name);
+  if (found === undefined) throw new Error(`No command ${name} in the table`);
+  return found;
+}
+
+/** 'vipkeeper run [--config FILE] [--director NAME]' */
+export function synopsis(command: CommandSpec): string {
+  const options = command.options.map(
+    ({ name, value }) => ` [--${name}${value === null ? '' : ` ${value}`}]`,
+  );
+  return `vipkeeper ${command.name}${options.join('')}${argumentSynopsis(command)}`;
+}
+
+function argumentSynopsis({ argument }: CommandSpec): string {
+  if (argument === undefined) return '';
+  const shown = argument.choices?.join('|') ?? argument.name.toUpperCase();
+  return argument.default === undefined ? ` ${shown}` : ` [${shown}]`;
+}

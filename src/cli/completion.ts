@@ -1,0 +1,142 @@
+/**
+ * `vipkeeper completion SHELL`: completion scripts for bash, zsh and fish, made from the table
+ * of commands. Values of FILE and DIR complete to paths, other values to nothing.
+ */
+import { COMMANDS, type CommandSpec, type OptionSpec } from './commands.ts';
+
+export const SHELLS = ['bash', 'zsh', 'fish'] as const;
+export type Shell = (typeof SHELLS)[number];
+
+/** The script, ended by a newline. */
+export function completionScript(shell: Shell): string {
+  switch (shell) {
+    case 'bash':
+      return bash();
+    case 'zsh':
+      return zsh();
+    case 'fish':
+      return fish();
+  }
+}
+
+const HELP: OptionSpec = { name: 'help', value: null, description: 'Show help' };
+const HELP_COMMAND = { name: 'help', summary: 'Show help for a command' };
+
+function optionsOf(command: CommandSpec): readonly OptionSpec[] {
+  return [...command.options, HELP];
+}
+
+function commandNames(): string {
+  return [...COMMANDS.map(({ name }) => name), HELP_COMMAND.name].join(' ');
+}
+
+/** What an argument completes to: words, 'files' or nothing. */
+function argumentWords({ argument }: CommandSpec): readonly string[] | 'files' {
+  if (argument === undefined) return [];
+  return argument.choices ?? 'files';
+}
+
+function bash(): string {
+  const values = new Map<string, string>();
+  for (const { name, value } of COMMANDS.flatMap(({ options }) => options)) {
+    if (value === 'FILE') values.set(`--${name}`, 'COMPREPLY=($(compgen -f -- "$current"))');
+    else if (value === 'DIR') values.set(`--${name}`, 'COMPREPLY=($(compgen -d -- "$current"))');
+    else if (value !== null) values.set(`--${name}`, 'COMPREPLY=()');
+  }
+  const valueCases = [...values].map(([name, reply]) => `    ${name}) ${reply}; return ;;`);
+  const commandCases = COMMANDS.map((command) => {
+    const words = optionsOf(command).map(({ name }) => `--${name}`);
+    const argument = argumentWords(command);
+    if (argument === 'files') {
+      return `    ${command.name}) words='${words.join(' ')}'; files=1 ;;`;
+    }
+    return `    ${command.name}) words='${[...argument, ...words].join(' ')}' ;;`;
+  });
+  return `# bash completion for vipkeeper
+_vipkeeper() {
+  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]}
+  local words= files=
+  COMPREPLY=()
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    COMPREPLY=($(compgen -W '${commandNames()} --help --version' -- "$current"))
+    return
+  fi
+  case $previous in
+${valueCases.join('\n')}
+  esac
+  case \${COMP_WORDS[1]} in
+${commandCases.join('\n')}
+    help) words='${COMMANDS.map(({ name }) => name).join(' ')}' ;;
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  [ -z "$files" ] || COMPREPLY+=($(compgen -f -- "$current"))
+}
+complete -o filenames -F _vipkeeper vipkeeper
+`;
+}
+
+/** Text within single quotes of a shell. */
+function quoted(text: string): string {
+  return text.replaceAll("'", "'\\''");
+}
+
+function zsh(): string {
+  const described = [...COMMANDS, HELP_COMMAND].map(
+    ({ name, summary }) => `    '${name}:${quoted(summary)}'`,
+  );
+  const cases = COMMANDS.map((command) => {
+    const specs = optionsOf(command).map(({ name, value, description }) => {
+      const action = value === 'FILE' ? '_files' : value === 'DIR' ? '_directories' : '';
+      const takes = value === null ? '' : `:${value}:${action}`;
+      return `'--${name}[${quoted(description)}]${takes}'`;
+    });
+    const argument = argumentWords(command);
+    if (argument === 'files') specs.push("'1:file:_files'");
+    else if (argument.length > 0) specs.push(`'1:value:(${argument.join(' ')})'`);
+    return `    ${command.name}) _arguments ${specs.join(' ')} ;;`;
+  });
+  return `#compdef vipkeeper
+_vipkeeper() {
+  local -a commands=(
+${described.join('\n')}
+  )
+  if (( CURRENT == 2 )); then
+    _describe command commands
+    return
+  fi
+  local name=$words[2]
+  shift words
+  (( CURRENT-- ))
+  case $name in
+${cases.join('\n')}
+    help) _describe command commands ;;
+  esac
+}
+compdef _vipkeeper vipkeeper
+`;
+}
+
+function fish(): string {
+  const lines = ['# fish completion for vipkeeper', 'complete -c vipkeeper -f'];
+  for (const { name, summary } of [...COMMANDS, HELP_COMMAND]) {
+    lines.push(
+      `complete -c vipkeeper -n __fish_use_subcommand -a ${name} -d '${fishText(summary)}'`,
+    );
+  }
+  for (const command of COMMANDS) {
+    const when = `complete -c vipkeeper -n '__fish_seen_subcommand_from ${command.name}'`;
+    for (const { name, value, description } of optionsOf(command)) {
+      const paths = value === 'FILE' || value === 'DIR' ? ' -F' : '';
+      const takes = value === null ? '' : ` -r${paths}`;
+      lines.push(`${when} -l ${name}${takes} -d '${fishText(description)}'`);
+    }
+    const argument = argumentWords(command);
+    if (argument === 'files') lines.push(`${when} -F`);
+    else if (argument.length > 0) lines.push(`${when} -a '${argument.join(' ')}'`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function fishText(text: string): string {
+  return text.replaceAll('\\', '\\\\').replaceAll("'", "\\'");
+}

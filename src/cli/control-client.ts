@@ -1,0 +1,105 @@
+/**
+ * Asks a running director over its control socket. Bounded in time and size; whatever goes wrong
+ * comes back as a Problem, and a socket on which nobody answers as VK-NOT-RUNNING.
+ */
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import type { Problem } from '../core/problem.ts';
+import { err, ok, type Result } from '../core/result.ts';
+import { CONTROL_SOCKET } from './commands.ts';
+
+/** Longer than the director gives itself for an answer, so that its own reason is told. */
+const ANSWER_TIMEOUT_MS = 8_000;
+/** Ten thousand real servers take a few MB. */
+const ANSWER_LENGTH_BYTES_MAX = 32 * 1024 * 1024;
+
+/** Body of GET `path`, such as '/v1/status'. */
+export function askDirector(
+  runtimeDirectory: string,
+  path: string,
+): Promise<Result<string, Problem>> {
+  const socketPath = join(runtimeDirectory, CONTROL_SOCKET);
+  return new Promise((resolve) => {
+    const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+    const fail = (error: Error) => resolve(err(connectionProblem(error, socketPath)));
+    const asked = request({ socketPath, path, signal, agent: false }, (response) => {
+      const chunks: Buffer[] = [];
+      let lengthBytes = 0;
+      response.on('data', (chunk: Buffer) => {
+        lengthBytes += chunk.length;
+        if (lengthBytes > ANSWER_LENGTH_BYTES_MAX) response.destroy(new Error('answer too long'));
+        else chunks.push(chunk);
+      });
+      response.on('error', fail);
+      response.on('end', () => {
+        const body = Buffer.concat(chunks).toString('utf8');
+        if (response.statusCode === 200) resolve(ok(body));
+        else resolve(err(answerProblem(body, socketPath)));
+      });
+    });
+    asked.on('error', fail);
+    asked.end();
+  });
+}
+
+/** Whether anybody listens on the control socket. */
+export function directorRuns(runtimeDirectory: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(join(runtimeDirectory, CONTROL_SOCKET));
+    const end = (runs: boolean) => {
+      socket.destroy();
+      resolve(runs);
+    };
+    socket.once('connect', () => end(true));
+    // A full backlog (EAGAIN) has somebody behind it: only these two say that nobody is there.
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      end(error.code !== 'ENOENT' && error.code !== 'ECONNREFUSED'),
+    );
+  });
+}
+
+function connectionProblem(error: NodeJS.ErrnoException, socketPath: string): Problem {
+  if (error.code === 'EACCES' || error.code === 'EPERM') {
+    return {
+      code: 'VK-NOT-ROOT',
+      message: `Only root may use the control socket ${socketPath}`,
+      cure: 'Run the command as root, for example with sudo',
+    };
+  }
+  const silent = error.name === 'AbortError' || error.name === 'TimeoutError';
+  if (silent) {
+    return {
+      code: 'VK-NOT-RUNNING',
+      message: `Nothing answered on ${socketPath} in ${ANSWER_TIMEOUT_MS / 1000} s`,
+      cure: 'Look at its log with `journalctl -u vipkeeper`, and restart it if it hangs',
+    };
+  }
+  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET') {
+    return {
+      code: 'VK-NOT-RUNNING',
+      message: `No vipkeeper answers on ${socketPath}`,
+      cure: 'Start it with `systemctl start vipkeeper`, or name its --runtime-directory',
+    };
+  }
+  return {
+    code: 'VK-SYSTEM',
+    message: `Asking ${socketPath} failed: ${error.message}`,
+    cure: 'Check that --runtime-directory names the one of a running vipkeeper',
+  };
+}
+
+function answerProblem(body: string, socketPath: string): Problem {
+  let reason = 'its answer is not understood';
+  try {
+    const parsed = JSON.parse(body) as { readonly error?: unknown };
+    if (typeof parsed.error === 'string') reason = parsed.error;
+  } catch {
+    // The reason above says it.
+  }
+  return {
+    code: 'VK-SYSTEM',
+    message: `The vipkeeper on ${socketPath} gave no status: ${reason}`,
+    cure: 'Look at its log with `journalctl -u vipkeeper`',
+  };
+}

@@ -1,0 +1,161 @@
+/**
+ * The commands wired to what they do, with their parser and help made from the table. Handlers
+ * are loaded when they are called. What belongs to rooms that this one may not import is passed in.
+ */
+import { Argument, Command, CommanderError, Option } from 'commander';
+import { VERSION } from '../core/version.ts';
+import type { CleanUp } from './cleanup.ts';
+import { COMMANDS, type CommandSpec, EXIT } from './commands.ts';
+import { SHELLS, type Shell } from './completion.ts';
+import type { Terminal } from './terminal.ts';
+import { checkDirectorName, UsageError } from './usage.ts';
+
+const ABOUT = 'High-availability controller for Linux Virtual Server directors';
+
+const NEVER = new AbortController().signal;
+
+interface Options {
+  readonly director?: string;
+  readonly runtimeDirectory: string;
+  readonly json?: boolean;
+  readonly watch?: boolean;
+  readonly dryRun?: boolean;
+}
+
+export interface Ports {
+  readonly terminal: Terminal;
+  readonly cleanUp: CleanUp;
+  /** A signal that is aborted by Ctrl-C, which ends the process no more once this is called. */
+  readonly interruption: () => AbortSignal;
+}
+
+type Handler = (argument: string, options: Options, ports: Ports) => Promise<number>;
+
+const HANDLERS: Readonly<Record<string, Handler>> = {
+  // Everything but its help is done before this file is loaded.
+  run: async () => {
+    throw new UsageError('The command run must come first', 'run');
+  },
+  check: async (file, options, { terminal }) => {
+    checkDirectorName(options.director, 'check');
+    const { check } = await import('./check.ts');
+    const { director, json = false } = options;
+    return check(file, director === undefined ? { json } : { json, director }, {
+      stdout: { write: terminal.out },
+      stderr: { write: terminal.err, isTTY: terminal.errColor },
+    });
+  },
+  status: async (_, { runtimeDirectory, json = false, watch = false }, ports) => {
+    const { status } = await import('./status.ts');
+    const stopped = watch ? ports.interruption() : NEVER;
+    return status({ runtimeDirectory, json, watch }, ports.terminal, stopped);
+  },
+  cleanup: async (_, { runtimeDirectory, dryRun = false, json = false }, ports) => {
+    const { cleanup } = await import('./cleanup.ts');
+    return cleanup({ runtimeDirectory, dryRun, json }, ports.terminal, ports.cleanUp);
+  },
+  completion: async (shell, _, { terminal }) => {
+    const { completionScript } = await import('./completion.ts');
+    // The parser lets only these through.
+    terminal.out(completionScript(SHELLS.find((known) => known === shell) as Shell));
+    return EXIT.ok;
+  },
+  version: async (_, __, { terminal }) => {
+    terminal.out(`${versionText()}\n`);
+    return EXIT.ok;
+  },
+};
+
+/**
+ * Carries out a command line (without node and script) and returns the exit status. Throws
+ * UsageError when it is not understood.
+ */
+export async function runProgram(args: readonly string[], ports: Ports): Promise<number> {
+  let exitStatus: number = EXIT.ok;
+  const program = createProgram(ports, (status) => {
+    exitStatus = status;
+  });
+  if (args.length === 0) {
+    ports.terminal.err(program.helpInformation());
+    return EXIT.usage;
+  }
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Help and version end in an exit with status 0, too.
+    if (error.exitCode === 0) return EXIT.ok;
+    throw usageError(error, args);
+  }
+  return exitStatus;
+}
+
+function createProgram(ports: Ports, done: (exitStatus: number) => void): Command {
+  const { terminal } = ports;
+  const program = new Command('vipkeeper')
+    .description(ABOUT)
+    .version(versionText(), '--version', 'Print the version')
+    .helpOption('-h, --help', 'Show help')
+    .helpCommand('help [command]', 'Show help for a command')
+    .exitOverride()
+    .configureOutput({
+      writeOut: terminal.out,
+      // Errors are told by the top-level handler, as problems with code and cure.
+      writeErr: () => {},
+      outputError: () => {},
+      getOutHelpWidth: () => terminal.columns() ?? 80,
+    });
+  for (const spec of COMMANDS) addCommand(program, spec, ports, done);
+  return program;
+}
+
+function addCommand(
+  program: Command,
+  spec: CommandSpec,
+  ports: Ports,
+  done: (exitStatus: number) => void,
+): void {
+  const command = program
+    .command(spec.name)
+    .summary(spec.summary)
+    .description(spec.description.join('\n\n'))
+    .allowExcessArguments(false);
+  for (const { name, value, description, default: preset } of spec.options) {
+    const option = new Option(`--${name}${value === null ? '' : ` <${value}>`}`, description);
+    command.addOption(preset === undefined ? option : option.default(preset, preset));
+  }
+  if (spec.argument !== undefined) command.addArgument(argumentOf(spec.argument));
+  command.addHelpText('after', helpAfter(spec));
+  const handler = HANDLERS[spec.name] as Handler;
+  command.action(async () => {
+    done(await handler(command.processedArgs[0] ?? '', command.opts<Options>(), ports));
+  });
+}
+
+function argumentOf(spec: CommandSpec['argument'] & object): Argument {
+  const { name, description, choices, default: preset } = spec;
+  const argument = new Argument(preset === undefined ? `<${name}>` : `[${name}]`, description);
+  if (choices !== null) argument.choices(choices);
+  return preset === undefined ? argument : argument.default(preset, preset);
+}
+
+function helpAfter({ examples, exits }: CommandSpec): string {
+  const shown = examples.map(({ command, does }) => `  ${command}\n      ${does}`);
+  const statuses = exits.map(({ status, means }) => `  ${status}  ${means}`);
+  return `\nExamples:\n${shown.join('\n')}\n\nExit status:\n${statuses.join('\n')}`;
+}
+
+function versionText(): string {
+  return `vipkeeper ${VERSION}`;
+}
+
+/** Commander's message, "error: unknown option '--jsn'\n(Did you mean --json?)", as ours. */
+function usageError(error: CommanderError, args: readonly string[]): UsageError {
+  const [first = '', hint = ''] = error.message.replace(/^error: /, '').split('\n');
+  const message = first.charAt(0).toUpperCase() + first.slice(1).replace(/\.$/, '');
+  const command = COMMANDS.find(({ name }) => name === args[0])?.name ?? null;
+  const meant = /^\(Did you mean (.+)\?\)$/.exec(hint)?.[1];
+  return meant === undefined
+    ? new UsageError(message, command)
+    : new UsageError(message, command, `Perhaps it is meant to be ${meant}`);
+}

@@ -1,0 +1,55 @@
+/**
+ * `vipkeeper run`: reads its own few options and becomes the keeper, under the same process id,
+ * so that the service manager's main process is the one that holds the virtual IPs. Node takes
+ * the flags that keep a heap small only at the start of a process, therefore execve(2).
+ * Nothing here may load more than it needs.
+ */
+import { parseArgs } from 'node:util';
+import { DEFAULT_CONFIG } from './commands.ts';
+import { checkDirectorName, UsageError } from './usage.ts';
+
+/** The keeper never holds much: no helper threads that could be late, and a heap that stays small. */
+const KEEPER_FLAGS = ['--single-threaded-gc', '--max-semi-space-size=1', '--max-old-space-size=64'];
+
+/** 'help', or the arguments of the keeper: always --config, and --director if it was given. */
+export function parseRun(args: readonly string[]): 'help' | readonly string[] {
+  const { help, config, director } = parse(args);
+  if (help === true) return 'help';
+  if (config === '') throw new UsageError('--config needs the name of a file', 'run');
+  checkDirectorName(director, 'run');
+  return [
+    '--config',
+    config ?? DEFAULT_CONFIG,
+    ...(director === undefined ? [] : ['--director', director]),
+  ];
+}
+
+function parse(args: readonly string[]) {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        config: { type: 'string' },
+        director: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
+      strict: true,
+      allowPositionals: false,
+    });
+    return values;
+  } catch (error) {
+    // Its messages are a sentence, at times with advice behind it that does not fit here.
+    const sentence = (error as Error).message.split(/[.\n]/, 1)[0] as string;
+    throw new UsageError(sentence, 'run');
+  }
+}
+
+/** Replaces this process by the keeper at `script`. Throws SystemError if that fails. */
+export async function becomeKeeper(script: string, args: readonly string[]): Promise<never> {
+  const { execve } = await import('../linux/libc.ts');
+  const env: Record<string, string> = {};
+  for (const [name, value] of Object.entries(process.env)) {
+    if (value !== undefined) env[name] = value;
+  }
+  return execve(process.execPath, [process.execPath, ...KEEPER_FLAGS, script, ...args], env);
+}

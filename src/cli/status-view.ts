@@ -1,0 +1,305 @@
+/**
+ * Draws a DirectorStatus for people: the director, its VRRP instances with their virtual IPs and
+ * peers, its virtual services with their real servers, and how the last comparison with the
+ * kernel went. Everything that is not as it should be carries its reason. Pure: status in, text
+ * out.
+ */
+import type {
+  DirectorStatus,
+  InstanceReport,
+  ServerReport,
+  ServiceReport,
+} from '../core/status.ts';
+import type { TransitionReason, VrrpStateName } from '../core/vrrp/types.ts';
+import {
+  type Align,
+  type Line,
+  type Rendering,
+  render,
+  type Span,
+  type Style,
+  span,
+  table,
+} from './terminal.ts';
+
+const REASONS: Readonly<Record<TransitionReason, string>> = {
+  started: 'started',
+  'address-owner': 'owns the addresses (priority 255)',
+  adopted: 'went on after a restart of vipkeeper',
+  'peers-silent': 'the active director fell silent',
+  'peer-resigned': 'the active director resigned',
+  preempted: 'the active director had a lower priority',
+  'higher-priority-peer': 'a director with a higher priority is active',
+  'equal-priority-higher-address': 'a director with equal priority and a higher address is active',
+  stalled: 'this director stalled, and another took over',
+  'interface-down': 'the interface is down',
+  'interface-missing': 'the interface does not exist',
+  'no-source-address': 'the interface has no address to send from',
+  'interface-up': 'the interface came up',
+  'controller-lost': 'the controller died and could not be started again',
+  stopped: 'stopped',
+  reconfigured: 'configured anew',
+};
+
+const STATE_STYLES: Readonly<Record<VrrpStateName, Style>> = {
+  initialize: 'dim',
+  backup: 'warn',
+  active: 'good',
+  fault: 'bad',
+};
+
+const HEALTH_STYLES: Readonly<Record<ServerReport['health'], Style>> = {
+  up: 'good',
+  down: 'bad',
+  unknown: 'warn',
+  unchecked: 'dim',
+};
+
+/** The status as text of whole lines. `nowMs` is the wall clock that ages are told by. */
+export function drawStatus(status: DirectorStatus, nowMs: number, rendering: Rendering): string {
+  const sections = [
+    [directorLine(status, nowMs)],
+    instanceLines(status.instances, nowMs),
+    serviceLines(status.services, nowMs),
+    [...ipvsLines(status.ipvs, nowMs), ...syncLines(status.sync)],
+  ];
+  const lines = sections
+    .filter((section) => section.length > 0)
+    .flatMap((section, index): Line[] => (index === 0 ? section : [[], ...section]));
+  return render(lines, rendering);
+}
+
+function directorLine(status: DirectorStatus, nowMs: number): Line {
+  const { keeper, controller } = status;
+  const restarts = keeper.restarts === 0 ? '' : `, restarted ${times(keeper.restarts)}`;
+  const keeperText =
+    keeper.pid === null
+      ? span(`no keeper${restarts}`, 'bad')
+      : span(
+          `keeper ${keeper.pid} (${keeper.scheduling ?? 'starting'})${restarts}`,
+          keeper.restarts === 0 ? 'plain' : 'warn',
+        );
+  return [
+    span('Director ', 'dim'),
+    span(status.director, 'strong'),
+    span(`  vipkeeper ${status.version}, up ${age(status.startedAt, nowMs)}, `),
+    keeperText,
+    span(`, controller ${controller.pid}`),
+  ];
+}
+
+const INSTANCE_HEADINGS = ['INSTANCE', 'STATE', 'PRIORITY', 'VRID', 'INTERFACE', 'SINCE', 'REASON'];
+const INSTANCE_ALIGN: readonly Align[] = [
+  'left',
+  'left',
+  'right',
+  'right',
+  'left',
+  'right',
+  'left',
+];
+
+function instanceLines(instances: readonly InstanceReport[], nowMs: number): Line[] {
+  if (instances.length === 0) return [];
+  const rows = instances.map(
+    (instance): Line => [
+      span(instance.name, 'strong'),
+      span(instance.state, STATE_STYLES[instance.state]),
+      span(`${instance.priority}`),
+      span(`${instance.vrid}`),
+      span(instance.interface),
+      span(age(instance.lastTransitionAt, nowMs)),
+      span(REASONS[instance.reason] ?? instance.reason),
+    ],
+  );
+  const [heading, ...lines] = table([headings(INSTANCE_HEADINGS), ...rows], INSTANCE_ALIGN);
+  return [
+    heading as Line,
+    ...instances.flatMap((instance, index) => [
+      lines[index] as Line,
+      ...vipLines(instance),
+      ...peerLines(instance),
+    ]),
+  ];
+}
+
+/** VIPs belong on the active director's interface and nowhere else. */
+function vipLines(instance: InstanceReport): Line[] {
+  if (instance.addresses.length === 0) return [];
+  const rows = instance.addresses.map((vip): Line => {
+    const wanted = vip.present === (instance.state === 'active');
+    const style: Style = !wanted ? 'bad' : vip.present ? 'good' : 'dim';
+    const at = vip.interface === instance.interface ? '' : ` on ${vip.interface}`;
+    return [
+      span('VIP', 'dim'),
+      span(`${vip.address}/${vip.prefixLength}${at}`),
+      span(vip.present ? 'present' : 'absent', style),
+    ];
+  });
+  return table(rows, ['left', 'left', 'left'], 2);
+}
+
+function peerLines({ peer }: InstanceReport): Line[] {
+  if (peer === null) return [];
+  const heard = `last heard ${seconds(peer.lastHeardSecondsAgo)} ago`;
+  return [[span('  peer ', 'dim'), span(`${peer.address}, priority ${peer.priority}, ${heard}`)]];
+}
+
+const SERVER_HEADINGS = [
+  'SERVER',
+  'FORWARD',
+  'WEIGHT',
+  'ACTIVE',
+  'INACTIVE',
+  'PERSISTENT',
+  'TOTAL',
+  'IN',
+  'OUT',
+  'HEALTH',
+  'REASON',
+];
+const SERVER_ALIGN: readonly Align[] = [
+  'left',
+  'left',
+  ...Array.from({ length: 7 }, (): Align => 'right'),
+  'left',
+  'left',
+];
+
+function serviceLines(services: readonly ServiceReport[], nowMs: number): Line[] {
+  if (services.length === 0) return [];
+  const rows = services.flatMap(({ servers }) => servers.map((server) => serverRow(server, nowMs)));
+  const [heading, ...lines] = table([headings(SERVER_HEADINGS), ...rows], SERVER_ALIGN, 2);
+  let next = 0;
+  return [
+    heading as Line,
+    ...services.flatMap((service) => {
+      const first = next;
+      next += service.servers.length;
+      return [serviceLine(service), ...lines.slice(first, next)];
+    }),
+  ];
+}
+
+function serviceLine(service: ServiceReport): Line {
+  const figures = [
+    service.scheduler,
+    counted(service.connections, 'connection'),
+    `${bytes(service.bytesIn)} in`,
+    `${bytes(service.bytesOut)} out`,
+  ];
+  const missing = service.present ? [] : [span("  missing from the kernel's table", 'bad')];
+  return [
+    span(service.name, 'strong'),
+    span(`  ${service.service}  ${figures.join(', ')}`),
+    ...missing,
+  ];
+}
+
+function serverRow(server: ServerReport, nowMs: number): Line {
+  const since = server.since === null ? '' : ` ${age(server.since, nowMs)}`;
+  return [
+    span(server.server),
+    span(server.forwarding),
+    weightSpan(server),
+    span(`${server.activeConnections}`),
+    span(`${server.inactiveConnections}`),
+    span(`${server.persistentConnections}`),
+    span(`${server.connections}`),
+    span(bytes(server.bytesIn)),
+    span(bytes(server.bytesOut)),
+    span(`${server.health}${since}`, HEALTH_STYLES[server.health]),
+    span(server.reason ?? ''),
+  ];
+}
+
+/** '2', or '0 of 2' where the kernel's weight is not the configured one. */
+function weightSpan({ weight, configuredWeight }: ServerReport): Span {
+  if (weight === configuredWeight) return span(`${weight}`);
+  return span(`${weight ?? 'none'} of ${configuredWeight}`, 'warn');
+}
+
+function ipvsLines(ipvs: DirectorStatus['ipvs'], nowMs: number): Line[] {
+  const title = span('IPVS  ', 'dim');
+  if (!ipvs.managed) return [[title, span('not managed: no virtual service is configured', 'dim')]];
+  const failed: Line[] =
+    ipvs.lastError === null ? [] : [[title, span(`failed: ${ipvs.lastError}`, 'bad')]];
+  const { lastReconcileAt, lastReconcileSeconds } = ipvs;
+  if (lastReconcileAt === null) return [...failed, [title, span('not compared yet', 'warn')]];
+  const took = lastReconcileSeconds === null ? '' : ` in ${milliseconds(lastReconcileSeconds)}`;
+  const drifted = Object.entries(ipvs.drift).filter(([, count]) => count > 0);
+  const driftText = drifted.map(([kind, count]) => `${count} ${kind}`).join(', ');
+  const { foreignServices, foreignServers } = ipvs;
+  return [
+    ...failed,
+    [
+      title,
+      span(`compared ${age(lastReconcileAt, nowMs)} ago${took}, `),
+      drifted.length === 0 ? span('no drift') : span(`drift: ${driftText}`, 'warn'),
+      ...(ipvs.operationErrors === 0
+        ? []
+        : [span(`, ${counted(ipvs.operationErrors, 'change')} refused`, 'bad')]),
+      span(`, foreign: ${counted(foreignServices, 'service')}, `),
+      span(counted(foreignServers, 'server')),
+    ],
+  ];
+}
+
+function syncLines(sync: DirectorStatus['sync']): Line[] {
+  if (sync === null) return [];
+  const role = sync.role ?? 'not started';
+  const text = `${role} on ${sync.interface}, id ${sync.id}, follows ${sync.follow}`;
+  const error = sync.error === null ? [] : [span(`, failed: ${sync.error}`, 'bad')];
+  return [[span('Sync  ', 'dim'), span(text), ...error]];
+}
+
+function headings(texts: readonly string[]): Line {
+  return texts.map((text) => span(text, 'dim'));
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+function times(count: number): string {
+  return count === 1 ? 'once' : `${count} times`;
+}
+
+/** '12s', '3m 12s', '3h 12m', '5d 3h': the two largest units, rounded down. */
+export function age(sinceIso: string, nowMs: number): string {
+  // The two clocks are one, but it may have been set back in between.
+  const total = Math.max(0, Math.floor((nowMs - Date.parse(sinceIso)) / 1000));
+  const units = [
+    [Math.floor(total / 86_400), 'd'],
+    [Math.floor(total / 3_600) % 24, 'h'],
+    [Math.floor(total / 60) % 60, 'm'],
+    [total % 60, 's'],
+  ] as const;
+  const first = units.findIndex(([value]) => value > 0);
+  if (first === -1) return '0s';
+  const shown = units.slice(first, first + 2).filter(([value]) => value > 0);
+  return shown.map(([value, unit]) => `${value}${unit}`).join(' ');
+}
+
+function seconds(value: number): string {
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
+}
+
+function milliseconds(value: number): string {
+  return `${(value * 1000).toFixed(1)} ms`;
+}
+
+const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+
+/** '512 B', '1.2 kB', '35 MB': decimal units, two digits at least. */
+export function bytes(value: number): string {
+  let scaled = value;
+  let unit = 0;
+  // Not 1000: what would round up to it belongs to the next unit.
+  while (scaled >= 999.5 && unit < BYTE_UNITS.length - 1) {
+    scaled /= 1000;
+    unit++;
+  }
+  const digits = unit > 0 && scaled < 9.95 ? 1 : 0;
+  return `${scaled.toFixed(digits)} ${BYTE_UNITS[unit]}`;
+}

@@ -1,0 +1,299 @@
+/**
+ * ConfigDocument: a YAML text with positions. It reports what is wrong with the YAML itself,
+ * gives the values, and finds the place in the text of any path in them, also through aliases,
+ * merge keys and values given per director. Never throws, whatever the text.
+ */
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+  visit,
+  type YAMLMap,
+} from 'yaml';
+
+/** Largest text: tens of thousands of servers fit, and reading it takes seconds at most. */
+export const TEXT_LENGTH_MAX = 8 * 1024 * 1024;
+/** Aliases in one text, and how often one anchor's content may be repeated by them. */
+const ALIASES_MAX = 10_000;
+/** Longest excerpt of the text in a message. */
+const FOUND_LENGTH_MAX = 40;
+
+export type Path = readonly PropertyKey[];
+
+export interface Place {
+  /** 1-based. */
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface Located extends Place {
+  /** The path as text, with the director's key where a value is given per director. */
+  readonly path: string;
+  /** The text there, shortened; 'nothing' where there is none. */
+  readonly found: string;
+}
+
+export interface YamlFault extends Place {
+  readonly path: string;
+  readonly message: string;
+  readonly found: string | null;
+  /** True when the values are unaffected, so that checking them makes sense. */
+  readonly harmless: boolean;
+}
+
+type YamlDocument = Document.Parsed;
+
+export class ConfigDocument {
+  readonly #text: string;
+  readonly #document: YamlDocument;
+  readonly #lines: LineCounter;
+  /** The node that each alias stands for. */
+  readonly #anchors = new Map<unknown, Node>();
+  readonly #pairs = new WeakMap<YAMLMap, Map<string, Pair>>();
+  /** What is wrong with the YAML; the values are only usable when all of it is harmless. */
+  readonly faults: readonly YamlFault[];
+  /** The values as plain objects, lists and scalars; null when they are not usable. */
+  readonly value: unknown;
+
+  private constructor(text: string, document: YamlDocument, lines: LineCounter) {
+    this.#text = text;
+    this.#document = document;
+    this.#lines = lines;
+    const faults = [...this.#syntaxFaults(), ...this.#structureFaults()];
+    const usable = faults.every((fault) => fault.harmless);
+    this.value = usable ? document.toJS({ maxAliasCount: ALIASES_MAX }) : null;
+    this.faults = faults;
+  }
+
+  /** Reads a text; the faults of one that cannot be a document at all are returned alone. */
+  static parse(text: string): ConfigDocument | YamlFault {
+    const lines = new LineCounter();
+    const start = { line: 1, column: 1, path: '', found: null, harmless: false };
+    if (text.length > TEXT_LENGTH_MAX) {
+      return { ...start, message: `the file is larger than ${TEXT_LENGTH_MAX} characters` };
+    }
+    try {
+      const document = parseDocument(text, {
+        lineCounter: lines,
+        prettyErrors: false,
+        // Fixed, so that a %YAML directive cannot change what `on` or `010` mean.
+        schema: 'core',
+        merge: true,
+        resolveKnownTags: false,
+        // Not 'silent', which would also hide a second document.
+        logLevel: 'error',
+      });
+      return new ConfigDocument(text, document, lines);
+    } catch (error) {
+      // The parser and the conversion recurse, and refuse too many aliases by throwing.
+      if (error instanceof RangeError) return { ...start, message: 'nested too deeply' };
+      const reason = error instanceof Error ? error.message : String(error);
+      return { ...start, message: `not readable as YAML: ${oneLine(reason)}` };
+    }
+  }
+
+  #syntaxFaults(): YamlFault[] {
+    const { errors, warnings } = this.#document;
+    return [...errors, ...warnings].map((problem) => {
+      const place = this.#place(problem.pos[0]);
+      if (problem.code === 'DUPLICATE_KEY') {
+        const path = this.#pathAt(problem.pos[0]);
+        return { ...place, path, message: 'key given twice', found: null, harmless: true };
+      }
+      const several = problem.code === 'MULTIPLE_DOCS';
+      const reason = several ? 'more than one document' : oneLine(problem.message);
+      const message = `not valid YAML: ${reason}`;
+      return { ...place, path: '', message, found: null, harmless: false };
+    });
+  }
+
+  /** What YAML allows and a configuration does not; also takes note of the anchors. */
+  #structureFaults(): YamlFault[] {
+    const faults: YamlFault[] = [];
+    const add = (node: unknown, message: string) => {
+      const place = this.#place(isNode(node) ? (node.range?.[0] ?? 0) : 0);
+      faults.push({ ...place, path: '', message, found: null, harmless: false });
+    };
+    const named = new Map<string, Node>();
+    let aliases = 0;
+    visit(this.#document, {
+      Pair: (_, pair) => {
+        const key = keyText(pair.key);
+        if (key === null) add(pair.key, 'expected a simple key');
+        else if (key === '__proto__') add(pair.key, 'this key is not allowed');
+      },
+      Node: (_, node) => {
+        if (isAlias(node)) {
+          const target = named.get(node.source);
+          if (target === undefined) add(node, `no anchor &${node.source} before this`);
+          else this.#anchors.set(node, target);
+          aliases++;
+          if (aliases === ALIASES_MAX + 1) add(node, `more than ${ALIASES_MAX} aliases`);
+        } else if (node.anchor !== undefined) named.set(node.anchor, node);
+      },
+    });
+    return faults;
+  }
+
+  /**
+   * The place of a path, or of the key that leads to it. What is missing is placed at the key of
+   * the mapping that lacks it. Where a value is given per director, the director's is meant.
+   */
+  locate(path: Path, options: { readonly director: string; readonly atKey: boolean }): Located {
+    let step: Step = { node: this.#document.contents, key: null, segments: [] };
+    for (const [index, segment] of path.entries()) {
+      const next = this.#descend(step, segment, options.director);
+      if (next === null) {
+        const segments = [...step.segments, ...path.slice(index)];
+        return this.#located({ ...step, segments }, { atKey: true, found: 'nothing' });
+      }
+      step = next;
+    }
+    if (options.atKey) return this.#located(step, { atKey: true, found: null });
+    const chosen = this.#descendDirector(step, options.director);
+    return this.#located(chosen ?? step, { atKey: false, found: null });
+  }
+
+  #located(step: Step, options: { atKey: boolean; found: string | null }): Located {
+    const anchor = (options.atKey ? step.key : step.node) ?? step.key ?? step.node;
+    const offset = isNode(anchor) ? (anchor.range?.[0] ?? 0) : 0;
+    const found = options.found ?? this.#excerpt(step.node);
+    return { ...this.#place(offset), path: pathText(step.segments), found };
+  }
+
+  #descend(step: Step, segment: PropertyKey, director: string): Step | null {
+    const node = this.#resolve(step.node);
+    if (isSeq(node) && typeof segment === 'number') {
+      const item = node.items[segment];
+      return item === undefined
+        ? null
+        : { node: item, key: null, segments: [...step.segments, segment] };
+    }
+    if (!isMap(node)) return null;
+    const pair = this.#pairsOf(node).get(String(segment));
+    if (pair !== undefined) {
+      return { node: pair.value, key: pair.key, segments: [...step.segments, segment] };
+    }
+    const chosen = this.#descendDirector(step, director);
+    return chosen === null ? null : this.#descend(chosen, segment, director);
+  }
+
+  #descendDirector(step: Step, director: string): Step | null {
+    const node = this.#resolve(step.node);
+    if (!isMap(node)) return null;
+    const pairs = this.#pairsOf(node);
+    const name = pairs.has(director) ? director : 'default';
+    const pair = pairs.get(name);
+    if (pair === undefined) return null;
+    return { node: pair.value, key: pair.key, segments: [...step.segments, name] };
+  }
+
+  #resolve(node: unknown): unknown {
+    return isAlias(node) ? this.#anchors.get(node) : node;
+  }
+
+  /** A mapping's pairs by key, with those of its merge keys; of equal keys the last, as toJS. */
+  #pairsOf(map: YAMLMap): Map<string, Pair> {
+    const known = this.#pairs.get(map);
+    if (known !== undefined) return known;
+    const pairs = new Map<string, Pair>();
+    // Kept before it is complete: a mapping may merge itself.
+    this.#pairs.set(map, pairs);
+    for (const pair of map.items) {
+      const key = keyText(pair.key);
+      if (key === '<<') {
+        const sources = this.#resolve(pair.value);
+        for (const source of isSeq(sources) ? sources.items : [sources]) {
+          const merged = this.#resolve(source);
+          if (!isMap(merged)) continue;
+          for (const [name, inner] of this.#pairsOf(merged)) {
+            if (!pairs.has(name)) pairs.set(name, inner);
+          }
+        }
+      } else if (key !== null) pairs.set(key, pair);
+    }
+    return pairs;
+  }
+
+  /** Path of the pair whose key starts at an offset, as text; '' when there is none. */
+  #pathAt(offset: number): string {
+    let found = '';
+    visit(this.#document, {
+      Pair: (_, pair, ancestors) => {
+        if (!isNode(pair.key) || pair.key.range?.[0] !== offset) return undefined;
+        found = pathText(pathOf([...ancestors, pair]));
+        return visit.BREAK;
+      },
+    });
+    return found;
+  }
+
+  #excerpt(node: unknown): string {
+    if (isAlias(node)) return `*${shorten(node.source)}`;
+    if (isMap(node)) return 'a mapping';
+    if (isSeq(node)) return 'a list';
+    if (!isScalar(node) || !node.range) return 'nothing';
+    const source = this.#text.slice(node.range[0], node.range[1]);
+    return source.trim() === '' ? 'nothing' : shorten(source);
+  }
+
+  #place(offset: number): Place {
+    const { line, col } = this.#lines.linePos(offset);
+    return line === 0 ? { line: 1, column: 1 } : { line, column: col };
+  }
+}
+
+/** Where a path has led to: a node, the key that it belongs to, and the way there. */
+interface Step {
+  readonly node: unknown;
+  readonly key: unknown;
+  readonly segments: readonly PropertyKey[];
+}
+
+/** The path that leads to the last of some nested nodes and pairs. */
+function pathOf(ancestors: readonly unknown[]): PropertyKey[] {
+  const path: PropertyKey[] = [];
+  for (const [index, node] of ancestors.entries()) {
+    if (isPair(node)) path.push(keyText(node.key) ?? '?');
+    else if (isSeq(node)) path.push(node.items.indexOf(ancestors[index + 1]));
+  }
+  return path;
+}
+
+/** A path as people write it: 'services.web.servers[1].weight'. */
+export function pathText(path: Path): string {
+  let text = '';
+  for (const segment of path) {
+    if (typeof segment === 'number') text += `[${segment}]`;
+    else if (/^[\w.-]+$/.test(String(segment)))
+      text += `${text === '' ? '' : '.'}${String(segment)}`;
+    else text += `[${JSON.stringify(shorten(String(segment)))}]`;
+  }
+  return text;
+}
+
+/** Text of a scalar key as toJS makes it; null for other keys. */
+function keyText(key: unknown): string | null {
+  if (!isScalar(key)) return null;
+  // A merge key's value is a symbol.
+  if (typeof key.value === 'symbol') return key.value.description ?? '';
+  return key.value === null ? '' : String(key.value);
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s+/g, ' ').trim();
+}
+
+/** One line of at most FOUND_LENGTH_MAX characters, without control characters. */
+export function shorten(text: string): string {
+  const line = oneLine(text).replaceAll(/\p{Cc}/gu, '?');
+  return line.length <= FOUND_LENGTH_MAX ? line : `${line.slice(0, FOUND_LENGTH_MAX - 3)}...`;
+}

@@ -1,0 +1,164 @@
+/**
+ * The building blocks of the schema: zod types that know their words. Every scalar has one
+ * message, `expected …`; a value may be given per director; an object may have a short form.
+ * What zod cannot see through (these are transforms) is kept in `forms`, from which the JSON
+ * Schema and the reference are made.
+ */
+import { z } from 'zod';
+import { joinWords } from './suggest.ts';
+
+export type Form =
+  | { readonly kind: 'scalar'; readonly expects: string; readonly input: z.ZodType }
+  | { readonly kind: 'per-director'; readonly inner: z.ZodType }
+  | { readonly kind: 'short'; readonly short: z.ZodType; readonly long: z.ZodType };
+
+/** How the types made here look to a writer of configurations. */
+export const forms = new WeakMap<z.ZodType, Form>();
+
+export interface OptionText {
+  /** One sentence for the reference. */
+  readonly about: string;
+  /** The default as it is written in YAML; absent for a required option. */
+  readonly default?: string | number | boolean | readonly string[] | null;
+  /** What happens without the option, where no fixed value says it. */
+  readonly without?: string;
+}
+
+/** Documentation of each option, by the type that stands in its section's shape. */
+export const optionTexts = new WeakMap<z.ZodType, OptionText>();
+
+/** What a converter returns for a value that has the right type but is still wrong. */
+export class Refusal {
+  readonly message: string;
+  constructor(message: string) {
+    this.message = message;
+  }
+}
+
+/**
+ * A scalar (or list of them): `input` says what YAML value it is, `convert` makes the result or
+ * returns undefined (the message is then `expected ${expects}`) or a Refusal with its own.
+ */
+export function scalar<I, T>(
+  expects: string,
+  input: z.ZodType<I>,
+  convert: (value: I) => T | undefined | Refusal,
+): z.ZodType<T> {
+  const type = z.unknown().transform((raw, context) => {
+    const parsed = input.safeParse(raw);
+    const value = parsed.success ? convert(parsed.data) : undefined;
+    const refused = value instanceof Refusal;
+    if (value !== undefined && !refused) return value;
+    const message = refused ? value.message : `expected ${expects}`;
+    context.issues.push({ code: 'custom', message, path: [], input: raw });
+    return z.NEVER;
+  });
+  forms.set(type, { kind: 'scalar', expects, input });
+  return type;
+}
+
+/** One of some words. */
+export function word<const T extends string>(words: readonly T[]): z.ZodType<T> {
+  return scalar<T, T>(joinWords(words, 'or'), z.enum(words) as z.ZodType<T>, (value) => value);
+}
+
+/** A whole number from `min` to `max`. */
+export function whole(min: number, max: number): z.ZodType<number> {
+  const expects = `a whole number from ${min} to ${max}`;
+  return scalar(expects, z.int().min(min).max(max), (value) => value);
+}
+
+export function truth(): z.ZodType<boolean> {
+  return scalar('true or false', z.boolean(), (value) => value);
+}
+
+/** A mapping with fixed keys. Its message for unknown keys is the list of valid ones. */
+export function section<S extends z.ZodRawShape>(shape: S) {
+  const keys = Object.keys(shape).join(' ');
+  return z.strictObject(shape, {
+    error: (issue) => (issue.code === 'unrecognized_keys' ? keys : 'expected a mapping'),
+  });
+}
+
+/** A list of values of one type, `min` or more. */
+export function list<T>(item: z.ZodType<T>, min = 0): z.ZodType<T[]> {
+  const error = min === 0 ? 'expected a list' : 'expected a list with at least one entry';
+  return z.array(item, { error }).min(min, { error });
+}
+
+function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+type Context = Pick<z.RefinementCtx, 'issues'>;
+
+/** Parses with another type as if it stood here; returns null when it raised issues. */
+function forward<T>(
+  type: z.ZodType<T>,
+  value: unknown,
+  context: Context,
+  path: string[] = [],
+): { value: T } | null {
+  const result = type.safeParse(value);
+  if (result.success) return { value: result.data };
+  for (const issue of result.error.issues) {
+    context.issues.push({
+      ...issue,
+      path: [...path, ...issue.path],
+    } as unknown as Context['issues'][number]);
+  }
+  return null;
+}
+
+/**
+ * A scalar or list that may be given as a mapping from director to value, with the key
+ * `default` for the others. All values are checked, the director's own is the result.
+ */
+export function perDirector<T>(inner: z.ZodType<T>, director: string): z.ZodType<T> {
+  const type = z.unknown().transform((raw, context) => {
+    if (!isMapping(raw)) return forward(inner, raw, context)?.value ?? z.NEVER;
+    const key = Object.hasOwn(raw, director) ? director : 'default';
+    let chosen: { value: T } | null = null;
+    for (const [name, value] of Object.entries(raw)) {
+      const parsed = forward(inner, value, context, [name]);
+      if (name === key) chosen = parsed;
+    }
+    if (!Object.hasOwn(raw, key)) {
+      const names = joinWords(Object.keys(raw), 'and');
+      const message = `no value for director ${director} and no default, the keys are ${names}`;
+      context.issues.push({
+        code: 'custom',
+        message,
+        path: [],
+        input: raw,
+        params: { bare: true },
+      });
+    }
+    return chosen === null ? z.NEVER : chosen.value;
+  });
+  forms.set(type, { kind: 'per-director', inner });
+  return type;
+}
+
+/** A mapping that has a short form, a scalar. */
+export function shortOrLong<S, L>(short: z.ZodType<S>, long: z.ZodType<L>): z.ZodType<S | L> {
+  const type = z.unknown().transform((raw, context): S | L => {
+    const parsed = isMapping(raw) ? forward(long, raw, context) : forward(short, raw, context);
+    return parsed === null ? z.NEVER : parsed.value;
+  });
+  forms.set(type, { kind: 'short', short, long });
+  return type;
+}
+
+/** Documents an option that must be given. */
+export function required<T extends z.ZodType>(type: T, about: string): T {
+  optionTexts.set(type, { about });
+  return type;
+}
+
+/** Documents an option that may be left out. */
+export function option<T extends z.ZodType>(type: T, text: OptionText): z.ZodOptional<T> {
+  const optional = type.optional();
+  optionTexts.set(optional, text);
+  return optional;
+}

@@ -1,0 +1,137 @@
+/**
+ * The reference of the configuration language, made from the schema: every key with what it
+ * takes, its default and its purpose. docs/reference/configuration.md is this function's text.
+ */
+import { z } from 'zod';
+import { forms, type OptionText, optionTexts } from './forms.ts';
+import { schemaFor } from './schema.ts';
+
+export interface OptionRow {
+  /** 'vrrp.NAME.priority', 'services.NAME.servers[].weight'. */
+  readonly path: string;
+  /** What it takes, in words. */
+  readonly takes: string;
+  readonly perDirector: boolean;
+  readonly required: boolean;
+  readonly text: OptionText;
+}
+
+/** Every option of the language, a section before its keys, in the order of the schema. */
+export function configOptions(): OptionRow[] {
+  const rows: OptionRow[] = [];
+  collect(schemaFor('default').root, '', rows);
+  return rows;
+}
+
+function collect(type: z.ZodType, path: string, rows: OptionRow[]): void {
+  const inner = unwrap(type);
+  const form = forms.get(inner);
+  if (form?.kind === 'short') collect(form.long, path, rows);
+  else if (form?.kind === 'per-director') collect(form.inner, path, rows);
+  else if (inner instanceof z.ZodArray) collect(inner.element as z.ZodType, `${path}[]`, rows);
+  else if (inner instanceof z.ZodRecord)
+    collect(inner.valueType as z.ZodType, `${path}.NAME`, rows);
+  else if (inner instanceof z.ZodObject) {
+    for (const [key, option] of Object.entries(inner.shape as Record<string, z.ZodType>)) {
+      const optionPath = path === '' ? key : `${path}.${key}`;
+      const text = optionTexts.get(option);
+      if (text === undefined) throw new Error(`The option ${optionPath} is not documented`);
+      rows.push({
+        path: optionPath,
+        takes: describe(option),
+        perDirector: forms.get(unwrap(option))?.kind === 'per-director',
+        required: !(option instanceof z.ZodOptional),
+        text,
+      });
+      collect(option, optionPath, rows);
+    }
+  }
+}
+
+function unwrap(type: z.ZodType): z.ZodType {
+  return type instanceof z.ZodOptional ? (type.unwrap() as z.ZodType) : type;
+}
+
+function describe(type: z.ZodType): string {
+  const inner = unwrap(type);
+  const form = forms.get(inner);
+  if (form?.kind === 'scalar') return form.expects;
+  if (form?.kind === 'per-director') return describe(form.inner);
+  if (form?.kind === 'short') {
+    const short = describe(form.short);
+    return short.endsWith('a mapping') ? short : `${short}, or a mapping`;
+  }
+  if (inner instanceof z.ZodArray) return `a list, each ${describe(inner.element as z.ZodType)}`;
+  if (inner instanceof z.ZodRecord) return 'a mapping from names';
+  return 'a mapping';
+}
+
+const INTRODUCTION = `# Configuration
+
+The configuration is one YAML file; [conf/vipkeeper.yaml](../../conf/vipkeeper.yaml) shows it whole,
+[conf/minimal.yaml](../../conf/minimal.yaml) a pair of directors in a few lines. For completion in
+an editor, name [conf/vipkeeper.schema.json](../../conf/vipkeeper.schema.json) in its first line:
+\`# yaml-language-server: $schema=vipkeeper.schema.json\`. \`vipkeeper check FILE\` lists every error
+with its place: \`FILE:LINE:COLUMN: PATH: MESSAGE\`.
+
+- **Durations** carry their unit: \`10ms\`, \`1.5s\`, \`5m\`, \`1h\`, \`7d\`.
+- **Names** of instances and services are keys; commands, metrics and errors use them.
+- **Per director**: an option marked with ● also takes a mapping from director to value, so that one
+  file serves all directors: \`priority: { dir-a: 150, dir-b: 100 }\`. The key \`default\` is for
+  directors that are not named. All values are checked, the director's own is used.
+- **Addresses**: IPv6 with a port is written in brackets and quotes: \`"[2001:db8::10]:80"\`.
+- Anchors, aliases and merge keys (\`<<\`) may be used to write a value once.
+- Unknown keys are errors.
+`;
+
+const SECTIONS: readonly (readonly [title: string, path: string])[] = [
+  ['Top level', ''],
+  ['VRRP instances', 'vrrp.NAME'],
+  ['Virtual services', 'services.NAME'],
+  ['Real servers', 'services.NAME.servers[]'],
+  ['Health checks', 'services.NAME.check'],
+  ['Connection sync', 'sync'],
+  ['IPVS', 'ipvs'],
+  ['HTTP', 'http'],
+  ['Keeper', 'keeper'],
+  ['Logging', 'log'],
+];
+
+/** The reference as Markdown, with a final line end. */
+export function generateConfigurationReference(): string {
+  const rows = configOptions();
+  const parts = SECTIONS.map(([title, path]) => {
+    const own = rows.filter((row) => sectionOf(row.path) === path);
+    const note = path.endsWith('.check')
+      ? 'The same keys stand under `check` of a service and of a real server.\n\n'
+      : '';
+    return `## ${title}\n\n${note}${table(own, path)}`;
+  });
+  return `${[INTRODUCTION, ...parts].join('\n')}`;
+}
+
+/** The longest section's path that a row stands in. */
+function sectionOf(path: string): string {
+  if (path.startsWith('services.NAME.servers[].check.')) return 'described with the service';
+  if (path.startsWith('services.NAME.servers[].tunnel.')) return 'described with the service';
+  const inside = SECTIONS.filter(([, prefix]) => prefix === '' || path.startsWith(`${prefix}.`));
+  return inside.reduce((best, [, prefix]) => (prefix.length > best.length ? prefix : best), '');
+}
+
+function table(rows: readonly OptionRow[], section: string): string {
+  const head = '| Key | Takes | Default | Purpose |\n| --- | --- | --- | --- |\n';
+  const start = section === '' ? 0 : section.length + 1;
+  const lines = rows.map((row) => {
+    const key = `\`${row.path.slice(start)}\`${row.perDirector ? ' ●' : ''}`;
+    const cells = [key, row.takes, defaultText(row), row.text.about];
+    return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`;
+  });
+  return head + lines.join('');
+}
+
+function defaultText({ required, text }: OptionRow): string {
+  if (required) return '**required**';
+  if (text.default === undefined) return text.without ?? '';
+  const isList = Array.isArray(text.default);
+  return `\`${isList ? `[${text.default.join(', ')}]` : String(text.default)}\``;
+}

@@ -1,0 +1,80 @@
+/**
+ * Report: collects what is wrong with a configuration's values, by path, and turns it into
+ * located errors. It knows how zod's issues read and which texts must never be shown.
+ */
+import type { z } from 'zod';
+import type { ConfigDocument, Path } from './document.ts';
+import type { ConfigError } from './errors.ts';
+import { unknownKeyMessage } from './suggest.ts';
+
+export interface ReportOptions {
+  readonly document: ConfigDocument;
+  readonly file: string;
+  readonly director: string;
+}
+
+/** 'found': show the text at the path; 'bare': the message says it all. */
+type Show = 'found' | 'bare';
+
+export class Report {
+  readonly #options: ReportOptions;
+  readonly #errors: ConfigError[] = [];
+  readonly #warnings: ConfigError[] = [];
+
+  constructor(options: ReportOptions) {
+    this.#options = options;
+  }
+
+  /** A value that is not allowed. */
+  error(path: Path, message: string, show: Show = 'found'): void {
+    this.#errors.push(this.#locate(path, message, { show, atKey: false }));
+  }
+
+  /** A value that is allowed but probably a mistake. */
+  warning(path: Path, message: string): void {
+    this.#warnings.push(this.#locate(path, message, { show: 'bare', atKey: false }));
+  }
+
+  /** What the schema found; `issue.path` is absolute. */
+  issue(issue: z.core.$ZodIssue): void {
+    if (issue.code === 'unrecognized_keys') {
+      // The message of a section is the list of its keys, see forms.ts.
+      const valid = issue.message.split(' ').filter((key) => key !== '');
+      for (const key of issue.keys) {
+        const path = [...issue.path, key];
+        const message = unknownKeyMessage(key, valid);
+        this.#errors.push(this.#locate(path, message, { show: 'bare', atKey: true }));
+      }
+      return;
+    }
+    const atKey = issue.code === 'invalid_key';
+    const bare = issue.code === 'custom' && issue.params?.bare === true;
+    const show = bare || atKey ? 'bare' : 'found';
+    this.#errors.push(this.#locate(issue.path, issue.message, { show, atKey }));
+  }
+
+  /** In the order of the checks; arrangeErrors brings them into the file's. */
+  get errors(): readonly ConfigError[] {
+    return this.#errors;
+  }
+
+  get warnings(): readonly ConfigError[] {
+    return this.#warnings;
+  }
+
+  #locate(path: Path, message: string, how: { show: Show; atKey: boolean }): ConfigError {
+    const { document, file, director } = this.#options;
+    const place = document.locate(path, { director, atKey: how.atKey });
+    const secret = path.includes('password') && place.found !== 'nothing';
+    const found = secret ? 'a text that is not shown' : place.found;
+    return {
+      code: 'VK-CONFIG-INVALID',
+      file,
+      line: place.line,
+      column: place.column,
+      path: place.path,
+      message,
+      found: how.show === 'bare' ? null : found,
+    };
+  }
+}

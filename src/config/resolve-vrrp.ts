@@ -1,0 +1,144 @@
+/**
+ * VRRP instances from their parsed form: defaults applied, the rules that concern several
+ * values checked (RFC 9568 sections 5 and 6, RFC 3768 section 5), duplicates between instances
+ * found. A value is returned even when errors were reported, so that others can be checked.
+ */
+import type { AddressFamily, VipConfig, VrrpConfig } from '../core/config/config.ts';
+import { DEFAULTS } from '../core/config/defaults.ts';
+import { ipFamily } from '../core/ip.ts';
+import type { Path } from './document.ts';
+import type { Report } from './report.ts';
+import type { VrrpInput } from './schema.ts';
+
+/** Version 3 sends the interval as 12 bits of centiseconds: RFC 9568 section 5.2.7. */
+const V3_UNIT_US = 10_000;
+const V3_INTERVAL_MAX_US = 4095 * V3_UNIT_US;
+/** Version 2 sends it as a byte of seconds: RFC 3768 section 5.3.7. */
+const V2_UNIT_US = 1_000_000;
+const V2_INTERVAL_MAX_US = 255 * V2_UNIT_US;
+
+/**
+ * Addresses in one advertisement: the count is a byte, and a packet must fit in an Ethernet
+ * frame of 1500 bytes (40 of them IPv6's header, 8 VRRP's, 16 for each address).
+ */
+const ADVERTISED_MAX: Readonly<Record<AddressFamily, number>> = { ipv4: 255, ipv6: 90 };
+
+export interface NamedVrrp {
+  readonly name: string;
+  readonly input: VrrpInput;
+}
+
+/** The instances with all defaults; `path` of each is vrrp.NAME. */
+export function resolveVrrp(instances: readonly NamedVrrp[], report: Report): VrrpConfig[] {
+  const resolved = instances.map(({ name, input }) => resolveInstance(name, input, report));
+  reportDuplicateVrids(resolved, report);
+  reportDuplicateAddresses(resolved, report);
+  return resolved;
+}
+
+function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpConfig {
+  const { vrrp } = DEFAULTS;
+  const path = ['vrrp', name];
+  const version = input.version ?? vrrp.version;
+  const first = input.addresses[0];
+  const family = input.family ?? (first === undefined ? 'ipv4' : ipFamily(first.address.address));
+  const addresses = input.addresses.map(
+    (entry): VipConfig => ({
+      address: entry.address.address,
+      prefixLength: entry.address.prefixLength,
+      interface: entry.interface ?? input.interface,
+      advertised: ipFamily(entry.address.address) === family,
+    }),
+  );
+  const instance: VrrpConfig = {
+    name,
+    interface: input.interface,
+    family,
+    version,
+    vrid: input.vrid,
+    priority: input.priority ?? vrrp.priority,
+    advertIntervalUs: input.interval ?? vrrp.advertIntervalUs,
+    preempt: input.preempt ?? vrrp.preempt,
+    preemptDelayUs: input.preempt_delay ?? vrrp.preemptDelayUs,
+    checksum: input.checksum ?? vrrp.checksum,
+    password: input.password ?? null,
+    sourceAddress: input.source ?? null,
+    announce: {
+      repeat: input.announce?.repeat ?? vrrp.announce.repeat,
+      delayUs: input.announce?.delay ?? vrrp.announce.delayUs,
+      refreshUs: input.announce?.refresh ?? vrrp.announce.refreshUs,
+      lowerPriorityDelayUs:
+        input.announce?.lower_priority_delay ?? vrrp.announce.lowerPriorityDelayUs,
+    },
+    addresses,
+  };
+  reportVersion(instance, path, report);
+  reportFamily(instance, path, report);
+  return instance;
+}
+
+function reportVersion(instance: VrrpConfig, path: Path, report: Report): void {
+  const { version, family, advertIntervalUs: intervalUs } = instance;
+  if (version === 2) {
+    if (family === 'ipv6') {
+      report.error([...path, 'version'], 'version 2 has no IPv6, expected 3');
+    }
+    if (intervalUs % V2_UNIT_US !== 0 || intervalUs > V2_INTERVAL_MAX_US) {
+      report.error([...path, 'interval'], 'expected whole seconds from 1s to 255s with version 2');
+    }
+    return;
+  }
+  if (intervalUs % V3_UNIT_US !== 0 || intervalUs > V3_INTERVAL_MAX_US) {
+    const message = 'expected a multiple of 10ms from 10ms to 40.95s with version 3';
+    report.error([...path, 'interval'], message);
+  }
+  if (instance.password !== null) {
+    report.error([...path, 'password'], 'only version 2 has passwords', 'bare');
+  }
+}
+
+function reportFamily(instance: VrrpConfig, path: Path, report: Report): void {
+  const { family, sourceAddress } = instance;
+  if (sourceAddress !== null && ipFamily(sourceAddress) !== family) {
+    report.error([...path, 'source'], `expected an ${family} address, as advertisements are`);
+  }
+  // RFC 9568 section 5.2.5: the count of addresses is at least 1, peers drop what has none.
+  const advertised = instance.addresses.filter((vip) => vip.advertised).length;
+  if (advertised === 0) {
+    const message = `expected at least one ${family} address, as advertisements are`;
+    report.error([...path, 'addresses'], message, 'bare');
+  }
+  if (advertised > ADVERTISED_MAX[family]) {
+    const message = `expected at most ${ADVERTISED_MAX[family]} ${family} addresses`;
+    report.error([...path, 'addresses'], message, 'bare');
+  }
+}
+
+/** RFC 9568 section 5.2.3: a VRID is unique on its network, for each family. */
+function reportDuplicateVrids(instances: readonly VrrpConfig[], report: Report): void {
+  const seen = new Map<string, string>();
+  for (const { name, interface: on, family, vrid } of instances) {
+    const key = `${vrid} ${family} ${on}`;
+    const other = seen.get(key);
+    if (other === undefined) seen.set(key, name);
+    else {
+      const message = `VRID ${vrid} is taken on ${on} for ${family} by vrrp.${other}`;
+      report.error(['vrrp', name, 'vrid'], message, 'bare');
+    }
+  }
+}
+
+function reportDuplicateAddresses(instances: readonly VrrpConfig[], report: Report): void {
+  const seen = new Map<string, string>();
+  for (const { name, addresses } of instances) {
+    for (const [index, vip] of addresses.entries()) {
+      const key = `${vip.address} ${vip.interface}`;
+      const other = seen.get(key);
+      if (other === undefined) seen.set(key, `vrrp.${name}.addresses[${index}]`);
+      else {
+        const message = `${vip.address} is carried on ${vip.interface} by ${other} already`;
+        report.error(['vrrp', name, 'addresses', index], message, 'bare');
+      }
+    }
+  }
+}

@@ -1,0 +1,638 @@
+/**
+ * The configuration language as a zod schema: which keys exist, what each takes, what it is
+ * for. It is built for one director, because values may be given per director. What concerns
+ * several values at once (families, ports, duplicates) is checked in resolve-*.ts.
+ */
+import { z } from 'zod';
+import {
+  type Forwarding,
+  SCHEDULER_FLAGS,
+  SCHEDULERS,
+  type TunnelChecksum,
+} from '../core/config/config.ts';
+import { DEFAULTS } from '../core/config/defaults.ts';
+import {
+  list,
+  option,
+  perDirector,
+  Refusal,
+  required,
+  scalar,
+  section,
+  shortOrLong,
+  truth,
+  whole,
+  word,
+} from './forms.ts';
+import {
+  DURATION_PATTERN,
+  type Endpoint,
+  formatDuration,
+  isInterfaceName,
+  isUnicast,
+  NAME_PATTERN,
+  type Prefix,
+  parseDuration,
+  parseEndpoint,
+  parsePrefix,
+  parseStatusRange,
+} from './values.ts';
+
+const MS_US = 1_000;
+const SECOND_US = 1_000_000;
+const HOUR_US = 3_600 * SECOND_US;
+const DAY_US = 24 * HOUR_US;
+
+/** The kernel keeps thresholds and weights in signed 32-bit integers. */
+const INT_MAX = 2 ** 31 - 1;
+const UINT_MAX = 2 ** 32 - 1;
+/** The control socket's path must fit in sockaddr_un (108 bytes) with its name behind this. */
+const RUNTIME_DIRECTORY_LENGTH_MAX = 80;
+/** A request line and a body are compared in memory, so their texts are bounded. */
+const TEXT_LENGTH_MAX = 1024;
+
+export const PASSWORD_LENGTH_MAX = 8;
+
+const FORWARDING = ['nat', 'dr', 'tun'] as const satisfies readonly Forwarding[];
+const TUNNEL_CHECKSUM = ['none', 'on', 'remote'] as const satisfies readonly TunnelChecksum[];
+
+/** Integer microseconds of a duration text within bounds. */
+function duration(minUs: number, maxUs: number) {
+  const range = `from ${formatDuration(minUs)} to ${formatDuration(maxUs)}`;
+  const expects = `a duration ${range} with its unit (ms, s, m, h or d)`;
+  return scalar(expects, z.string().regex(DURATION_PATTERN), (text) => {
+    const durationUs = parseDuration(text);
+    if (durationUs === null || durationUs < minUs || durationUs > maxUs) return undefined;
+    return durationUs;
+  });
+}
+
+/** Whole seconds of a duration text within bounds. */
+function wholeSeconds(maxUs: number) {
+  const expects = `whole seconds from 1s to ${formatDuration(maxUs)} with a unit (s, m, h or d)`;
+  return scalar(expects, z.string().regex(DURATION_PATTERN), (text) => {
+    const durationUs = parseDuration(text);
+    if (durationUs === null || durationUs < SECOND_US || durationUs > maxUs) return undefined;
+    return durationUs % SECOND_US === 0 ? durationUs / SECOND_US : undefined;
+  });
+}
+
+/** Text without control characters that `accepts` takes. */
+function text(expects: string, accepts: (text: string) => boolean) {
+  return scalar(expects, z.string().min(1).max(TEXT_LENGTH_MAX), (value) =>
+    !/\p{Cc}/u.test(value) && accepts(value) ? value : undefined,
+  );
+}
+
+const interfaceName = () => text('the name of a network interface', isInterfaceName);
+
+const name = () =>
+  text('a name of letters, digits, _ . and -, at most 63', (value) => NAME_PATTERN.test(value));
+
+/** A host's address with or without port, made into what the place needs. */
+function endpoint<T>(expects: string, make: (endpoint: Endpoint) => T) {
+  return scalar(expects, z.string(), (value) => {
+    const parsed = parseEndpoint(value);
+    if (parsed === null) return undefined;
+    return isUnicast(parsed.address) ? make(parsed) : new Refusal('expected a unicast address');
+  });
+}
+
+/** A virtual IP with prefix length, made into what the place needs. */
+function prefix<T>(make: (prefix: Prefix) => T) {
+  const expects = 'an IP address with prefix length, such as 192.0.2.10/24';
+  return scalar(expects, z.string(), (value) => {
+    const parsed = parsePrefix(value);
+    if (parsed === null) return undefined;
+    return isUnicast(parsed.address) ? make(parsed) : new Refusal('expected a unicast address');
+  });
+}
+
+const sourceAddress = () =>
+  scalar('an IP address', z.string(), (value) => {
+    const parsed = parsePrefix(value);
+    return parsed === null || value.includes('/') || !isUnicast(parsed.address)
+      ? undefined
+      : parsed.address;
+  });
+
+const path = (expects: string) =>
+  text(expects, (value) => value.startsWith('/') && !/\s/.test(value));
+
+/** Built once for a director: it costs more than reading a usual file. A process has only one. */
+let latest: { readonly director: string; readonly schema: Schema } | null = null;
+
+/** Everything of the language, for one director. */
+export function schemaFor(director: string): Schema {
+  if (latest?.director !== director) latest = { director, schema: makeSchema(director) };
+  return latest.schema;
+}
+
+function makeSchema(director: string) {
+  const per = <T>(inner: z.ZodType<T>) => perDirector(inner, director);
+  const vrrp = vrrpSchema(per);
+  const checkForm = checkSchema(per);
+  const server = serverSchema(per, checkForm);
+  const service = serviceSchema(per, checkForm, server);
+  const sections = sectionSchemas(per);
+  const named = <T extends z.ZodType>(type: T) =>
+    z.record(z.string().regex(NAME_PATTERN), type, {
+      error: (issue) =>
+        issue.code === 'invalid_key'
+          ? 'expected a name of letters, digits, _ . and -, at most 63'
+          : 'expected a mapping from names',
+    });
+  const root = section({
+    director: option(name(), {
+      about:
+        'Name of this director, the key of values given per director. The command line’s ' +
+        '`--director` has precedence. A file for several directors leaves it out.',
+      without: 'the host’s short name',
+    }),
+    vrrp: option(named(vrrp), {
+      about: 'VRRP instances by name: the virtual IPs and how directors elect who has them.',
+      without: 'no VRRP instance',
+    }),
+    services: option(named(service), {
+      about: 'Virtual services by name, with their real servers.',
+      without: 'no virtual service',
+    }),
+    ...sections,
+  });
+  const servers = per(list(z.unknown()));
+  const serviceHead = serviceSchema(per, checkForm, z.unknown());
+  return { root, vrrp, service: serviceHead, servers, server, ...sections };
+}
+
+export type Schema = ReturnType<typeof makeSchema>;
+export type VrrpInput = z.output<Schema['vrrp']>;
+export type ServiceInput = z.output<Schema['service']>;
+export type ServerInput = z.output<Schema['server']>;
+export type CheckInput = NonNullable<ServiceInput['check']>;
+
+type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
+
+function vrrpSchema(per: Per) {
+  const { vrrp } = DEFAULTS;
+  const longAddress = section({
+    address: required(per(prefix((address) => address)), 'The virtual IP with its prefix length.'),
+    interface: option(per(interfaceName()), {
+      about: 'Interface that carries it.',
+      without: 'the instance’s interface',
+    }),
+  });
+  type Long = z.output<typeof longAddress>;
+  const shortAddress = prefix((address): Long => ({ address }));
+  return section({
+    interface: required(per(interfaceName()), 'Interface that sends and hears advertisements.'),
+    vrid: required(per(whole(1, 255)), 'Virtual router identifier, the same on all directors.'),
+    priority: option(per(whole(1, 255)), {
+      about: 'The highest becomes active. 255 only for the owner of the addresses.',
+      default: vrrp.priority,
+    }),
+    interval: option(per(duration(10 * MS_US, 255 * SECOND_US)), {
+      about:
+        'Time between advertisements. Version 3: multiples of 10ms up to 40.95s. ' +
+        'Version 2: whole seconds up to 255s.',
+      default: formatDuration(vrrp.advertIntervalUs),
+    }),
+    version: option(
+      per(scalar('2 or 3', z.union([z.literal(2), z.literal(3)]), (value): 2 | 3 => value)),
+      { about: 'Version of the protocol: RFC 9568 (3) or RFC 3768 (2).', default: vrrp.version },
+    ),
+    family: option(per(word(['ipv4', 'ipv6'])), {
+      about: 'Family of the advertisements. Addresses of the other one are carried all the same.',
+      without: 'family of the first address',
+    }),
+    preempt: option(per(truth()), {
+      about: 'Take over from an active director of lower priority.',
+      default: vrrp.preempt,
+    }),
+    preempt_delay: option(per(duration(0, HOUR_US)), {
+      about: 'Least time as backup, hearing lower priority, before that takeover.',
+      default: formatDuration(vrrp.preemptDelayUs),
+    }),
+    checksum: option(per(word(['message', 'pseudo-header', 'auto'])), {
+      about:
+        'Checksum of version 3 over IPv4: over the `message` (RFC 9568), with the ' +
+        '`pseudo-header` (RFC 5798, keepalived, FRR), or `auto`, as heard from the peer.',
+      default: vrrp.checksum,
+    }),
+    password: option(per(passwordText()), {
+      about: 'Simple text password, version 2 only: it protects from mistakes, not from attacks.',
+      without: 'none',
+    }),
+    source: option(per(sourceAddress()), {
+      about: 'Source address of advertisements.',
+      without: 'the interface’s primary (IPv6: link-local) address',
+    }),
+    addresses: required(
+      per(list(shortOrLong(shortAddress, longAddress), 1)),
+      'Virtual IPs: `192.0.2.10/24`, or a mapping to choose another interface.',
+    ),
+    announce: option(announceSchema(per), {
+      about: 'Gratuitous ARP and unsolicited neighbour advertisements.',
+      without: 'its defaults',
+    }),
+  });
+}
+
+function passwordText() {
+  const expects = `text of 1 to ${PASSWORD_LENGTH_MAX} bytes, digits in quotes`;
+  return text(expects, (value) => new TextEncoder().encode(value).length <= PASSWORD_LENGTH_MAX);
+}
+
+function announceSchema(per: Per) {
+  const { announce } = DEFAULTS.vrrp;
+  return section({
+    repeat: option(per(whole(1, 100)), {
+      about: 'Packets per virtual IP in each burst.',
+      default: announce.repeat,
+    }),
+    delay: option(per(duration(0, HOUR_US)), {
+      about: 'Delay of the second burst after the first, `0s` for none.',
+      default: formatDuration(announce.delayUs),
+    }),
+    refresh: option(per(duration(0, DAY_US)), {
+      about: 'Interval of announcements while active, `0s` for none.',
+      default: formatDuration(announce.refreshUs),
+    }),
+    lower_priority_delay: option(per(duration(0, HOUR_US)), {
+      about: 'Least time between bursts that advertisements of a losing peer cause.',
+      default: formatDuration(announce.lowerPriorityDelayUs),
+    }),
+  });
+}
+
+function httpFields(per: Per) {
+  const { http } = DEFAULTS;
+  return {
+    path: option(per(path('a path that starts with /')), {
+      about: 'Path and query of the request.',
+      default: http.path,
+    }),
+    host: option(per(text('a host name, without spaces', (value) => !/\s/.test(value))), {
+      about: 'Host header.',
+      without: 'the server’s address and port',
+    }),
+    status: option(per(list(statusRange(), 1)), {
+      about: 'Status codes that mean success: codes and ranges.',
+      default: http.status.map((range) => range.join('-')),
+    }),
+    body_contains: option(per(text('text', () => true)), {
+      about: 'Text that the body must contain.',
+      without: 'any body',
+    }),
+    body_matches: option(per(regularExpression()), {
+      about: 'Regular expression (JavaScript, flag u) that the body must match.',
+      without: 'any body',
+    }),
+  };
+}
+
+function statusRange() {
+  const expects = 'a status code or a range of them, such as 200-299';
+  const input = z.union([z.int().min(100).max(599), z.string().regex(/^\d{3}(-\d{3})?$/)]);
+  return scalar(expects, input, (value) => parseStatusRange(value) ?? undefined);
+}
+
+function regularExpression() {
+  return scalar('a regular expression', z.string().min(1).max(TEXT_LENGTH_MAX), (value) => {
+    try {
+      new RegExp(value, 'u');
+      return value;
+    } catch {
+      return undefined;
+    }
+  });
+}
+
+/** A check's long form and its words; the words become what they abbreviate. */
+function checkSchema(per: Per) {
+  const { check } = DEFAULTS;
+  const http = section(httpFields(per));
+  const https = section({
+    ...httpFields(per),
+    verify: option(per(truth()), {
+      about: 'Verify the server’s certificate.',
+      default: DEFAULTS.http.tlsVerify,
+    }),
+    server_name: option(per(text('a host name, without spaces', (value) => !/\s/.test(value))), {
+      about: 'Name for SNI and for the verification of the certificate.',
+      without: '`host`, else the server’s address',
+    }),
+    ca_file: option(per(path('an absolute path')), {
+      about: 'File with the certificates (PEM) that are trusted.',
+      without: 'the system’s certificates',
+    }),
+  });
+  const long = section({
+    tcp: option(section({}), { about: 'Connect by TCP: `tcp: {}`.', without: 'see `check`' }),
+    http: option(http, { about: 'Request by HTTP/1.1.', without: 'no such check' }),
+    https: option(https, { about: 'Request by HTTP/1.1 over TLS.', without: 'no such check' }),
+    interval: option(per(duration(100 * MS_US, HOUR_US)), {
+      about: 'Time from one check’s start to the next one’s.',
+      default: formatDuration(check.intervalUs),
+    }),
+    timeout: option(per(duration(10 * MS_US, HOUR_US)), {
+      about: 'Total time of one check, from connecting to the verdict.',
+      default: formatDuration(check.timeoutUs),
+    }),
+    fall: option(per(whole(1, 100)), {
+      about: 'Failures in a row that take a server out.',
+      default: check.fall,
+    }),
+    rise: option(per(whole(1, 100)), {
+      about: 'Successes in a row that bring it back.',
+      default: check.rise,
+    }),
+    port: option(per(whole(1, 65535)), {
+      about: 'Port to check.',
+      without: 'the server’s port',
+    }),
+  });
+  type Long = z.output<typeof long>;
+  const short = scalar(
+    'none, tcp, http, https or a mapping',
+    z.enum(['none', 'tcp', 'http', 'https']),
+    (kind): Long | 'none' => (kind === 'none' ? 'none' : { [kind]: {} }),
+  );
+  return shortOrLong(short, long);
+}
+
+function tunnelSchema(per: Per) {
+  const { gue, gre } = DEFAULTS;
+  const long = section({
+    gue: option(
+      section({
+        port: option(per(whole(1, 65535)), { about: 'UDP port.', default: gue.port }),
+        checksum: option(per(word(TUNNEL_CHECKSUM)), {
+          about: 'UDP checksum of the outer packet; `remote` offloads the inner one.',
+          default: gue.checksum,
+        }),
+      }),
+      { about: 'Generic UDP encapsulation.', without: 'no such tunnel' },
+    ),
+    gre: option(
+      section({
+        checksum: option(per(word(['none', 'on'])), {
+          about: 'Checksum of the GRE header.',
+          default: gre.checksum,
+        }),
+      }),
+      { about: 'Generic routing encapsulation.', without: 'no such tunnel' },
+    ),
+  });
+  type Long = z.output<typeof long>;
+  const short = scalar(
+    'ipip, gue, gre or a mapping',
+    z.enum(['ipip', 'gue', 'gre']),
+    (kind): Long => (kind === 'ipip' ? {} : { [kind]: {} }),
+  );
+  return shortOrLong(short, long);
+}
+
+function serverSchema<C>(per: Per, check: z.ZodType<C>) {
+  const { server } = DEFAULTS;
+  const expects = 'an IP address with or without port, such as 10.0.0.11:8080';
+  const threshold = () => per(whole(0, INT_MAX));
+  const long = section({
+    address: required(
+      per(endpoint(expects, (address) => address)),
+      'Address and port: `10.0.0.11:8080`, `[2001:db8::11]:8080`. Without port it is the ' +
+        'service’s; forwarding `dr` and `tun` allow no other.',
+    ),
+    weight: option(per(whole(0, 65535)), {
+      about: 'Share of new connections; 0 for none.',
+      default: server.weight,
+    }),
+    upper_threshold: option(threshold(), {
+      about: 'Connections at which no new ones are sent to it; 0 for no limit.',
+      default: server.upperThreshold,
+    }),
+    lower_threshold: option(threshold(), {
+      about: 'Connections below which it is used again; 0 for three quarters of the upper one.',
+      default: server.lowerThreshold,
+    }),
+    forwarding: option(per(word(FORWARDING)), {
+      about: 'How packets reach this server.',
+      without: 'the service’s',
+    }),
+    tunnel: option(tunnelSchema(per), {
+      about: 'Encapsulation with forwarding `tun`.',
+      without: 'the service’s',
+    }),
+    check: option(check, {
+      about: 'This server’s own check; what it leaves out is taken from the service’s.',
+      without: 'the service’s',
+    }),
+  });
+  type Long = z.output<typeof long>;
+  const short = endpoint(expects, (address): Long => ({ address }));
+  return shortOrLong(short, long);
+}
+
+function serviceSchema<C, S>(per: Per, check: z.ZodType<C>, server: z.ZodType<S>) {
+  const { service } = DEFAULTS;
+  return section({
+    ...identityFields(per),
+    scheduler: option(per(word(SCHEDULERS)), {
+      about: 'How the kernel chooses a server for a new connection.',
+      default: service.scheduler,
+    }),
+    scheduler_flags: option(per(list(word(SCHEDULER_FLAGS))), {
+      about: 'Flags of the scheduler: `sh-…` for sh, `mh-…` for mh.',
+      default: [],
+    }),
+    forwarding: option(per(word(FORWARDING)), {
+      about: 'How packets reach the servers: `nat`, `dr` (direct routing) or `tun` (tunnel).',
+      default: service.forwarding,
+    }),
+    tunnel: option(tunnelSchema(per), {
+      about: 'Encapsulation with forwarding `tun`: `ipip`, `gue` or `gre`, or a mapping.',
+      default: service.tunnel.kind,
+    }),
+    persistence: option(persistenceSchema(per), {
+      about: 'Send a client to the same server for this time after its last connection.',
+      default: 'none',
+    }),
+    persistence_engine: option(per(word(['none', 'sip'])), {
+      about: 'What a client is told by instead of its address: `sip` for the Call-ID.',
+      default: 'none',
+    }),
+    one_packet: option(per(truth()), {
+      about: 'Schedule every UDP packet on its own.',
+      default: service.onePacket,
+    }),
+    on_failure: option(per(word(['quiesce', 'remove'])), {
+      about: 'A server that fails its check gets weight 0 (`quiesce`), or is deleted (`remove`).',
+      default: service.onFailure,
+    }),
+    check: option(check, {
+      about: 'How the servers are checked: `none`, `tcp`, `http`, `https` or a mapping.',
+      without: '`tcp` for TCP services, `none` for others',
+    }),
+    servers: required(per(list(server)), 'Real servers: `10.0.0.11:8080`, or a mapping.'),
+  });
+}
+
+function identityFields(per: Per) {
+  const { service } = DEFAULTS;
+  return {
+    address: option(per(serviceEndpoint()), {
+      about: 'Virtual IP and port; port 0 means all ports, with persistence only.',
+      without: '`fwmark` must be given',
+    }),
+    fwmark: option(per(whole(1, UINT_MAX)), {
+      about: 'Firewall mark of the packets, instead of an address.',
+      without: '`address` must be given',
+    }),
+    family: option(per(word(['ipv4', 'ipv6'])), {
+      about: 'Family of the packets; only with `fwmark`.',
+      without: service.fwmarkFamily,
+    }),
+    protocol: option(per(word(['tcp', 'udp', 'sctp'])), {
+      about: 'Protocol; only with `address`.',
+      default: service.protocol,
+    }),
+  };
+}
+
+function serviceEndpoint() {
+  return scalar('an IP address with port, such as 192.0.2.10:80', z.string(), (value) => {
+    const parsed = parseEndpoint(value);
+    if (parsed === null || parsed.port === null) return undefined;
+    if (!isUnicast(parsed.address)) return new Refusal('expected a unicast address');
+    return { address: parsed.address, port: parsed.port };
+  });
+}
+
+/** ipvsadm's bound: 31 days. */
+const PERSISTENCE_MAX_US = 31 * DAY_US;
+
+function persistenceSchema(per: Per) {
+  const long = section({
+    timeout: required(
+      per(wholeSeconds(PERSISTENCE_MAX_US)),
+      'Time after the last connection, in whole seconds.',
+    ),
+    prefix: option(per(whole(1, 128)), {
+      about: 'Prefix length of client addresses that stay together.',
+      without: '32 for IPv4, 128 for IPv6',
+    }),
+  });
+  type Long = z.output<typeof long>;
+  const seconds = wholeSeconds(PERSISTENCE_MAX_US);
+  const input = z.union([z.literal('none'), z.string().regex(DURATION_PATTERN)]);
+  const expects = 'none, whole seconds from 1s to 31d with a unit (s, m, h or d), or a mapping';
+  const short = scalar(expects, input, (value): Long | 'none' | undefined => {
+    if (value === 'none') return 'none';
+    const parsed = seconds.safeParse(value);
+    return parsed.success ? { timeout: parsed.data } : undefined;
+  });
+  return shortOrLong(short, long);
+}
+
+function sectionSchemas(per: Per) {
+  const { ipvs, listen, keeper, log } = DEFAULTS;
+  const listenLong = section({
+    listen: option(per(listenEndpoint()), {
+      about: 'Address and port.',
+      default: `${listen.host}:${listen.port}`,
+    }),
+  });
+  const off = scalar('off or a mapping', z.literal('off'), (value) => value);
+  return {
+    sync: option(syncSchema(per), {
+      about: 'The kernel’s connection sync: the active director sends, the others receive.',
+      without: 'no connection sync',
+    }),
+    ipvs: option(
+      section({
+        reconcile_interval: option(per(duration(100 * MS_US, HOUR_US)), {
+          about: 'How often the kernel’s table is compared with the configuration and repaired.',
+          default: formatDuration(ipvs.reconcileIntervalUs),
+        }),
+        ownership: option(per(word(['shared', 'exclusive'])), {
+          about: 'Foreign entries stay (`shared`) or are deleted (`exclusive`).',
+          default: ipvs.ownership,
+        }),
+        on_stop: option(per(word(['keep', 'remove'])), {
+          about:
+            'What happens to our entries at a stop. `keep` lets connections finish and makes a ' +
+            'restart hitless; the virtual IPs leave in any case.',
+          default: ipvs.onStop,
+        }),
+      }),
+      { about: 'The kernel’s IPVS table.', without: 'its defaults' },
+    ),
+    http: option(shortOrLong(off, listenLong), {
+      about: 'Metrics, API and web page; `off` for none.',
+      without: 'its defaults',
+    }),
+    runtime_directory: option(per(runtimeDirectory()), {
+      about: 'Directory of the control socket and of state that outlives a restart.',
+      default: DEFAULTS.runtimeDirectory,
+    }),
+    keeper: option(
+      section({
+        scheduling: option(per(word(['realtime', 'normal'])), {
+          about: 'Scheduling of the process that sends advertisements.',
+          default: keeper.scheduling,
+        }),
+        hold: option(per(duration(SECOND_US, DAY_US)), {
+          about: 'How long it stays active without a controller that can be started.',
+          default: formatDuration(keeper.holdUs),
+        }),
+      }),
+      { about: 'The process that holds the virtual IPs.', without: 'its defaults' },
+    ),
+    log: option(
+      section({
+        level: option(per(word(['debug', 'info', 'warn', 'error'])), {
+          about: 'Least severity that is logged.',
+          default: log.level,
+        }),
+        format: option(per(word(['auto', 'json', 'pretty'])), {
+          about: 'Form of a line; `auto`: pretty on a terminal, else JSON.',
+          default: log.format,
+        }),
+      }),
+      { about: 'Logging.', without: 'its defaults' },
+    ),
+  };
+}
+
+function syncSchema(per: Per) {
+  return section({
+    interface: required(per(interfaceName()), 'Interface of the multicast.'),
+    id: option(per(whole(0, 255)), {
+      about: 'Identifier, the same on all directors; a receiver with 0 accepts every one.',
+      without: 'the VRID of the followed instance',
+    }),
+    follow: option(per(name()), {
+      about: 'VRRP instance whose state decides who sends.',
+      without: 'the only VRRP instance',
+    }),
+  });
+}
+
+function listenEndpoint() {
+  const expects = 'an IP address with port, such as 127.0.0.1:9112';
+  return scalar(expects, z.string(), (value) => {
+    const parsed = parseEndpoint(value);
+    if (parsed === null || parsed.port === null || parsed.port === 0) return undefined;
+    return { host: parsed.address, port: parsed.port };
+  });
+}
+
+function runtimeDirectory() {
+  const expects = `an absolute path without .., at most ${RUNTIME_DIRECTORY_LENGTH_MAX} bytes`;
+  return text(expects, (value) => {
+    const lengthBytes = new TextEncoder().encode(value).length;
+    const parts = value.split('/');
+    return (
+      value.startsWith('/') && !parts.includes('..') && lengthBytes <= RUNTIME_DIRECTORY_LENGTH_MAX
+    );
+  });
+}

@@ -1,0 +1,83 @@
+/**
+ * Suggestions for unknown keys: the nearest valid key by edit distance, or what keepalived's
+ * word for the same thing is called here. Pure functions on short texts.
+ */
+
+/** Longest key that is compared: the distance costs the product of the lengths. */
+const KEY_LENGTH_MAX = 64;
+
+/** keepalived's words whose counterpart has another name, by keepalived's word. */
+const FOREIGN_WORDS: Readonly<Record<string, string>> = {
+  advert_int: 'interval',
+  auth_pass: 'password',
+  connect_timeout: 'timeout',
+  delay_loop: 'interval',
+  lb_algo: 'scheduler',
+  lb_kind: 'forwarding',
+  lthreshold: 'lower_threshold',
+  lvs_method: 'forwarding',
+  lvs_sched: 'scheduler',
+  mcast_src_ip: 'source',
+  nopreempt: 'preempt',
+  persistence_timeout: 'persistence',
+  real_server: 'servers',
+  router_id: 'director',
+  uthreshold: 'upper_threshold',
+  virtual_ipaddress: 'addresses',
+  virtual_router_id: 'vrid',
+  virtual_server: 'services',
+  vrrp_instance: 'vrrp',
+  vrrp_version: 'version',
+};
+
+/** What to say of an unknown key where `valid` are the known ones. */
+export function unknownKeyMessage(key: string, valid: readonly string[]): string {
+  const nearest = nearestKey(key, valid);
+  if (nearest !== null) return `unknown key, did you mean ${nearest}?`;
+  return `unknown key, expected ${joinWords(valid, 'or')}`;
+}
+
+/** 'a', 'a or b', 'a, b or c'. */
+export function joinWords(words: readonly string[], conjunction: 'or' | 'and'): string {
+  if (words.length < 2) return words[0] ?? 'nothing';
+  return `${words.slice(0, -1).join(', ')} ${conjunction} ${words.at(-1)}`;
+}
+
+/** The valid key that was probably meant, or null. */
+export function nearestKey(key: string, valid: readonly string[]): string | null {
+  const plain = key.slice(0, KEY_LENGTH_MAX).toLowerCase().replaceAll('-', '_');
+  const foreign = Object.hasOwn(FOREIGN_WORDS, plain) ? FOREIGN_WORDS[plain] : undefined;
+  if (foreign !== undefined && valid.includes(foreign)) return foreign;
+  let best: string | null = null;
+  // A third of the letters may be wrong: more, and the suggestion is a guess.
+  let bestDistance = Math.max(1, Math.floor(plain.length / 3)) + 1;
+  for (const candidate of valid) {
+    const distance = editDistance(plain, candidate);
+    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
+  }
+  return best;
+}
+
+/** Levenshtein's distance with swaps of neighbours counted as one (optimal string alignment). */
+export function editDistance(left: string, right: string): number {
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: right.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= left.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= right.length; column++) {
+      const same = left[row - 1] === right[column - 1];
+      let cost = Math.min(
+        (last[column] as number) + 1,
+        (current[column - 1] as number) + 1,
+        (last[column - 1] as number) + (same ? 0 : 1),
+      );
+      const swapped = left[row - 1] === right[column - 2] && left[row - 2] === right[column - 1];
+      if (swapped && row > 1 && column > 1) {
+        cost = Math.min(cost, (beforeLast[column - 2] as number) + 1);
+      }
+      current.push(cost);
+    }
+    [beforeLast, last] = [last, current];
+  }
+  return last[right.length] as number;
+}

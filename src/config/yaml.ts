@@ -1,0 +1,213 @@
+/**
+ * Reads a configuration in YAML into Config, or all errors of the file at once, each with its
+ * place. Order: the YAML itself, then the schema, then the rules between values on every part
+ * whose own form is right. Never throws on a file's content.
+ */
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { Config, SyncConfig, VrrpConfig } from '../core/config/config.ts';
+import { DEFAULTS } from '../core/config/defaults.ts';
+import { ipFamily } from '../core/ip.ts';
+import { serviceFamily } from '../core/ipvs/model.ts';
+import { err, ok, type Result } from '../core/result.ts';
+import { ConfigDocument, TEXT_LENGTH_MAX, type YamlFault } from './document.ts';
+import { arrangeErrors, type ConfigError } from './errors.ts';
+import { Report } from './report.ts';
+import { type NamedService, resolveServices } from './resolve-services.ts';
+import { type NamedVrrp, resolveVrrp } from './resolve-vrrp.ts';
+import { schemaFor, type Schema } from './schema.ts';
+import { joinWords } from './suggest.ts';
+import { NAME_PATTERN } from './values.ts';
+
+export interface ReadOptions {
+  /** Director to read for; null for the file's own `director`, else the host's short name. */
+  readonly director: string | null;
+  /** The host's name, with or without domain. */
+  readonly hostname: string;
+  /** Told of values that are allowed but probably a mistake, in the file's order. */
+  readonly onWarning?: (warning: ConfigError) => void;
+}
+
+export interface ReadTextOptions extends ReadOptions {
+  /** Name of the file for messages. */
+  readonly file: string;
+}
+
+/** Config of a YAML text for one director, or its errors in the file's order. */
+export function readConfigText(
+  text: string,
+  options: ReadTextOptions,
+): Result<Config, ConfigError[]> {
+  const document = ConfigDocument.parse(text);
+  if (!(document instanceof ConfigDocument)) return err([faultError(document, options.file)]);
+  const faults = document.faults.map((fault) => faultError(fault, options.file));
+  if (document.faults.some((fault) => !fault.harmless)) return err(arrangeErrors(faults));
+  const director = chooseDirector(document.value, options);
+  const report = new Report({ document, file: options.file, director });
+  const config = readValue(document.value, director, report);
+  const errors = [...faults, ...report.errors];
+  if (errors.length > 0) return err(arrangeErrors(errors));
+  for (const warning of arrangeErrors(report.warnings)) options.onWarning?.(warning);
+  return ok(config);
+}
+
+/** The same for a file: a regular one, of bounded size, in UTF-8. */
+export async function readConfigFile(
+  path: string,
+  options: ReadOptions,
+): Promise<Result<Config, ConfigError[]>> {
+  const text = await readText(path);
+  return text.ok ? readConfigText(text.value, { ...options, file: path }) : text;
+}
+
+async function readText(path: string): Promise<Result<string, ConfigError[]>> {
+  const start = { code: 'VK-CONFIG-READ', file: path, line: 1, column: 1, path: '' } as const;
+  const refuse = (message: string) => err([{ ...start, message, found: null }]);
+  try {
+    // Not blocking, so that a FIFO in place of the file cannot hold us.
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const stat = await handle.stat();
+      if (!stat.isFile()) return refuse('cannot be read: not a regular file');
+      if (stat.size > TEXT_LENGTH_MAX) {
+        return refuse(`cannot be read: larger than ${TEXT_LENGTH_MAX} bytes`);
+      }
+      const bytes = await handle.readFile();
+      return ok(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (error instanceof TypeError) return refuse('cannot be read: not UTF-8');
+    return refuse(`cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function faultError(fault: YamlFault, file: string): ConfigError {
+  const { line, column, path, message, found } = fault;
+  const code = fault.harmless ? 'VK-CONFIG-INVALID' : 'VK-CONFIG-SYNTAX';
+  return { code, file, line, column, path, message, found };
+}
+
+/** Needed before the schema exists, because values may be given per director. */
+function chooseDirector(value: unknown, options: ReadOptions): string {
+  if (options.director !== null) return options.director;
+  const named = mapping(value).director;
+  if (typeof named === 'string' && NAME_PATTERN.test(named)) return named;
+  return options.hostname.split('.')[0] as string;
+}
+
+function mapping(value: unknown): Record<string, unknown> {
+  const plain = typeof value === 'object' && value !== null && !Array.isArray(value);
+  return plain ? (value as Record<string, unknown>) : {};
+}
+
+interface Parser<T> {
+  safeParse(value: unknown): { success: true; data: T } | { success: false };
+}
+
+/** The value in its parsed form; null when it is wrong, which the whole schema reports. */
+function parsed<T>(parser: Parser<T>, value: unknown): T | null {
+  const result = parser.safeParse(value);
+  return result.success ? result.data : null;
+}
+
+/** The configuration; only meaningful when the report has no errors. */
+function readValue(value: unknown, director: string, report: Report): Config {
+  const schema = schemaFor(director);
+  const whole = schema.root.safeParse(value);
+  for (const issue of whole.success ? [] : whole.error.issues) report.issue(issue);
+  const root = mapping(value);
+  if (whole.success && root.vrrp === undefined && root.services === undefined) {
+    report.error([], 'expected at least one of the sections vrrp and services', 'bare');
+  }
+  const vrrp = resolveVrrp(readVrrp(schema, root.vrrp), report);
+  const services = resolveServices(readServices(schema, root.services), report);
+  const sync = readSync(schema, root, { vrrp, report });
+  const config = { director, vrrp, services, sync, ...readSections(schema, root) };
+  reportSyncFamilies(config, report);
+  warnOfHomelessServices(config, report);
+  return config;
+}
+
+function readVrrp(schema: Schema, value: unknown): NamedVrrp[] {
+  return Object.entries(mapping(value)).flatMap(([name, raw]) => {
+    const input = parsed(schema.vrrp, raw);
+    return input === null ? [] : [{ name, input }];
+  });
+}
+
+function readServices(schema: Schema, value: unknown): NamedService[] {
+  return Object.entries(mapping(value)).flatMap(([name, raw]) => {
+    const input = parsed(schema.service, raw);
+    if (input === null) return [];
+    const items = parsed(schema.servers, mapping(raw).servers) ?? [];
+    return [{ name, input, servers: items.map((item) => parsed(schema.server, item)) }];
+  });
+}
+
+function readSections(schema: Schema, root: Record<string, unknown>) {
+  const { ipvs, listen, keeper, log } = DEFAULTS;
+  const ipvsInput = parsed(schema.ipvs, root.ipvs);
+  const http = parsed(schema.http, root.http);
+  const keeperInput = parsed(schema.keeper, root.keeper);
+  const logInput = parsed(schema.log, root.log);
+  return {
+    ipvs: {
+      reconcileIntervalUs: ipvsInput?.reconcile_interval ?? ipvs.reconcileIntervalUs,
+      ownership: ipvsInput?.ownership ?? ipvs.ownership,
+      onStop: ipvsInput?.on_stop ?? ipvs.onStop,
+    },
+    http: http === 'off' ? null : (http?.listen ?? listen),
+    runtimeDirectory:
+      parsed(schema.runtime_directory, root.runtime_directory) ?? DEFAULTS.runtimeDirectory,
+    keeper: {
+      scheduling: keeperInput?.scheduling ?? keeper.scheduling,
+      holdUs: keeperInput?.hold ?? keeper.holdUs,
+    },
+    log: { level: logInput?.level ?? log.level, format: logInput?.format ?? log.format },
+  };
+}
+
+function readSync(
+  schema: Schema,
+  root: Record<string, unknown>,
+  { vrrp, report }: { readonly vrrp: readonly VrrpConfig[]; readonly report: Report },
+): SyncConfig | null {
+  const input = parsed(schema.sync, root.sync);
+  if (input === null || input === undefined) return null;
+  // By the names in the file: an instance with errors of its own is not missing.
+  const names = Object.keys(mapping(root.vrrp));
+  const follow = input.follow ?? (names.length === 1 ? (names[0] as string) : null);
+  if (follow === null || !names.includes(follow)) {
+    report.error(['sync', 'follow'], `expected a VRRP instance: ${joinWords(names, 'or')}`);
+  }
+  const followed = vrrp.find((instance) => instance.name === follow);
+  return {
+    interface: input.interface,
+    id: input.id ?? followed?.vrid ?? 0,
+    follow: follow ?? '',
+  };
+}
+
+/** The kernel refuses a sync daemon beside servers of the other family, and the reverse. */
+function reportSyncFamilies(config: Config, report: Report): void {
+  if (config.sync === null) return;
+  for (const { name, identity, servers } of config.services) {
+    const family = serviceFamily(identity);
+    if (servers.every((server) => ipFamily(server.address) === family)) continue;
+    const message = 'servers of another family than the service exclude connection sync';
+    report.error(['services', name, 'servers'], message, 'bare');
+  }
+}
+
+/** A service whose address nobody carries gets no traffic, unless another program does. */
+function warnOfHomelessServices(config: Config, report: Report): void {
+  if (config.vrrp.length === 0) return;
+  const carried = new Set(config.vrrp.flatMap(({ addresses }) => addresses.map((a) => a.address)));
+  for (const { name, identity } of config.services) {
+    if (identity.kind === 'fwmark' || carried.has(identity.address)) continue;
+    const message = `no VRRP instance carries ${identity.address}`;
+    report.warning(['services', name, 'address'], message);
+  }
+}

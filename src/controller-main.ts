@@ -1,0 +1,98 @@
+/**
+ * Entry of the controller process. The keeper starts it with the arguments of `vipkeeper run`.
+ * Whatever keeps it from starting is one sentence on standard error and a non-zero exit code,
+ * which the keeper makes its own.
+ */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { formatConfigError, formatConfigErrors } from './config/errors.ts';
+import { readConfig } from './controller/config-source.ts';
+import { Controller } from './controller/controller.ts';
+import { openLog } from './controller/log.ts';
+import { preflight } from './controller/preflight.ts';
+import { KEEPER_NODE_FLAGS } from './core/processes.ts';
+import { formatProblem, type Problem } from './core/problem.ts';
+import type { Config } from './core/config/config.ts';
+import { serveControl, serveHttp } from './http/server.ts';
+
+const KEEPER = fileURLToPath(new URL('./keeper-main.js', import.meta.url));
+const PACKAGE = new URL('../../package.json', import.meta.url);
+
+process.title = 'vipkeeper: controller';
+process.once('uncaughtException', (error) => {
+  // A defect: say which, end, and let the keeper start the next controller.
+  const stack = process.env['VIPKEEPER_DEBUG'] === '1' ? `\n${error.stack}` : '';
+  process.stderr.write(`VK-INTERNAL: The controller failed: ${error.message}${stack}\n`);
+  process.exit(70);
+});
+
+const { values } = parseArgs({
+  options: { config: { type: 'string' }, director: { type: 'string' } },
+  strict: true,
+});
+const request = {
+  path: values.config ?? '/etc/vipkeeper/vipkeeper.yaml',
+  director: values.director ?? null,
+};
+
+function refuseToStart(lines: readonly string[]): never {
+  process.stderr.write(`${lines.join('\n')}\n`);
+  // Flushed before the exit, because the channel is a pipe.
+  if (process.send !== undefined) process.send({ kind: 'startup-failed', exitCode: 1 }, exit);
+  else exit();
+  throw new StartupRefused();
+}
+
+class StartupRefused extends Error {}
+
+function exit(): never {
+  process.exit(1);
+}
+
+function refuse(problems: readonly Problem[]): void {
+  if (problems.length > 0) refuseToStart(problems.map(formatProblem));
+}
+
+async function main(): Promise<void> {
+  const { result, warnings } = await readConfig(request);
+  const color = process.stderr.isTTY === true;
+  if (!result.ok) return refuseToStart([formatConfigErrors(result.error, { color }).trimEnd()]);
+  const config: Config = result.value;
+  refuse(preflight(config));
+  const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string };
+  const log = await openLog(config.log, config.director);
+  for (const warning of warnings) {
+    log.warn({ event: 'config' }, formatConfigError(warning, { color: false }));
+  }
+  const controller = new Controller({
+    config,
+    keeper: { nodeFlags: KEEPER_NODE_FLAGS, script: KEEPER, args: process.argv.slice(2) },
+    log,
+    version,
+    reload: async () => {
+      const { result: again } = await readConfig(request);
+      if (again.ok) return again.value;
+      for (const error of again.error) {
+        log.error({ event: 'reload', code: error.code }, formatConfigError(error, { color: false }));
+      }
+      log.error({ event: 'reload' }, 'The configuration is not valid: the running one stays');
+      return null;
+    },
+  });
+  const problem = controller.open();
+  if (problem !== null) refuse([problem]);
+  const control = await serveControl(`${config.runtimeDirectory}/control.sock`, controller);
+  if (!control.ok) return refuse([control.error]);
+  controller.addCleanup(() => control.value.close());
+  if (config.http !== null) {
+    const http = await serveHttp(config.http, controller);
+    if (!http.ok) return refuse([http.error]);
+    controller.addCleanup(() => http.value.close());
+  }
+  await controller.start();
+}
+
+await main().catch((error: unknown) => {
+  if (!(error instanceof StartupRefused)) throw error;
+});

@@ -1,0 +1,221 @@
+/**
+ * Runs all checks of a configuration: each (server, question, timing) once, however many services
+ * use it. What decides is in core/health; this is the shell with the sockets and the one timer.
+ * At most one run of a check is in flight, and a bounded number of all; a check that comes late
+ * because of that, or because its run outlasts its interval, skips slots, which are counted.
+ * Results of a check that was removed meanwhile are dropped.
+ *
+ *   queue of due checks --timer--> in flight (bounded) --result--> step() --> ports
+ *          ^                                               |
+ *          +----------------- next slot -------------------+
+ */
+import { assert } from '../core/assert.ts';
+import type { CheckDefinition, CheckTarget } from '../core/health/check-key.ts';
+import type { CheckChange, CheckState, CheckStatus } from '../core/health/check-state.ts';
+import { initialCheckState, step } from '../core/health/check-state.ts';
+import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
+import { firstStartUs, nextSlot } from '../core/health/schedule.ts';
+import type { Probe } from '../probes/probe.ts';
+import { createProbe } from '../probes/probe.ts';
+import { TrustStore } from '../probes/trust-store.ts';
+import { DueQueue } from './due-queue.ts';
+
+/**
+ * Runs in flight at once. Each has a socket and, at worst, a body of 1 MiB; common limits of
+ * descriptors begin at 1,024, of which the rest of the controller needs some.
+ */
+export const CONCURRENT_RUNS_MAX = 256;
+
+/** Longest time that the timer is set for: setTimeout takes anything above 2^31 ms for 1 ms. */
+const TIMER_MAX_MS = 3_600_000;
+
+export interface CheckRunnerOptions {
+  /** CONCURRENT_RUNS_MAX unless told otherwise. */
+  readonly concurrentRunsMax?: number;
+}
+
+export interface CheckResultReport {
+  readonly key: string;
+  readonly kind: CheckDefinition['check']['kind'];
+  readonly target: CheckTarget;
+  readonly result: ProbeResult;
+}
+
+export interface CheckChangeReport {
+  readonly key: string;
+  readonly kind: CheckDefinition['check']['kind'];
+  readonly target: CheckTarget;
+  readonly atUs: number;
+  readonly change: CheckChange;
+}
+
+/** Called in this order for one run: onResult, then onChange if the status changed. */
+export interface CheckRunnerPorts {
+  /** Monotonic microseconds. */
+  readonly nowUs: () => number;
+  readonly onResult: (report: CheckResultReport) => void;
+  readonly onChange: (report: CheckChangeReport) => void;
+  /** Receives what should never happen: exceptions of probes, which never throw, or of ports. */
+  readonly onDefect: (error: unknown) => void;
+}
+
+export interface CheckSnapshot {
+  readonly key: string;
+  readonly kind: CheckDefinition['check']['kind'];
+  readonly target: CheckTarget;
+  readonly status: CheckStatus;
+  readonly sinceUs: number;
+  /** Results of the same kind in a row. */
+  readonly successes: number;
+  readonly failures: number;
+  readonly lastFailure: (ProbeFailure & { readonly atUs: number }) | null;
+  /** null before the first result. */
+  readonly lastDurationUs: number | null;
+  /** Slots that were skipped since the check was configured. */
+  readonly skippedSlots: number;
+}
+
+interface RunningCheck {
+  readonly definition: CheckDefinition;
+  readonly probe: Probe;
+  /** Aborted when the check is removed. */
+  readonly abort: AbortController;
+  state: CheckState;
+  lastDurationUs: number | null;
+  skippedSlots: number;
+}
+
+export class CheckRunner {
+  readonly #concurrentRunsMax: number;
+  readonly #ports: CheckRunnerPorts;
+  readonly #trust = new TrustStore();
+  readonly #checks = new Map<string, RunningCheck>();
+  readonly #queue = new DueQueue<RunningCheck>();
+  readonly #runs = new Set<Promise<void>>();
+  #timer: NodeJS.Timeout | null = null;
+  #stopped = false;
+
+  constructor(options: CheckRunnerOptions, ports: CheckRunnerPorts) {
+    this.#concurrentRunsMax = options.concurrentRunsMax ?? CONCURRENT_RUNS_MAX;
+    assert(this.#concurrentRunsMax >= 1, 'At least one check must be able to run');
+    this.#ports = ports;
+  }
+
+  /**
+   * Makes these, by their keys, the checks that run. A check that was there before goes on
+   * untouched. A new one that asks an old one's question with other timing takes over its state
+   * and is not unknown again.
+   */
+  configure(definitions: ReadonlyMap<string, CheckDefinition>): void {
+    assert(!this.#stopped, 'A stopped runner is not configured');
+    const answered = new Map<string, RunningCheck>();
+    for (const [key, check] of this.#checks) {
+      if (definitions.has(key)) continue;
+      answered.set(check.definition.question, check);
+      check.abort.abort();
+      this.#checks.delete(key);
+    }
+    this.#queue.keep((check) => !check.abort.signal.aborted);
+    const nowUs = this.#ports.nowUs();
+    for (const [key, definition] of definitions) {
+      if (this.#checks.has(key)) continue;
+      const before = answered.get(definition.question);
+      const check: RunningCheck = {
+        definition,
+        probe: createProbe(definition.check, definition.target, this.#trust),
+        abort: new AbortController(),
+        state: before?.state ?? initialCheckState(nowUs),
+        lastDurationUs: before?.lastDurationUs ?? null,
+        skippedSlots: 0,
+      };
+      this.#checks.set(key, check);
+      this.#queue.add(firstStartUs(key, definition.check.intervalUs, nowUs), check);
+    }
+    this.#pump();
+  }
+
+  /** All checks, in the order in which they were configured. */
+  snapshot(): CheckSnapshot[] {
+    return [...this.#checks.values()].map((check) => ({
+      key: check.definition.key,
+      kind: check.definition.check.kind,
+      target: check.definition.target,
+      status: check.state.status,
+      sinceUs: check.state.sinceUs,
+      successes: check.state.successes,
+      failures: check.state.failures,
+      lastFailure: check.state.lastFailure,
+      lastDurationUs: check.lastDurationUs,
+      skippedSlots: check.skippedSlots,
+    }));
+  }
+
+  /** The status of a check; null when there is none with this key. */
+  status(key: string): CheckStatus | null {
+    return this.#checks.get(key)?.state.status ?? null;
+  }
+
+  /** Aborts all runs; resolves when their sockets are closed. Nothing is reported afterwards. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    for (const check of this.#checks.values()) check.abort.abort();
+    await Promise.all(this.#runs);
+  }
+
+  /** Starts what is due and may run, and sets the timer for what is due next. */
+  #pump(): void {
+    if (this.#stopped) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    const nowUs = this.#ports.nowUs();
+    while (this.#runs.size < this.#concurrentRunsMax) {
+      const due = this.#queue.takeDue(nowUs);
+      if (due === null) break;
+      this.#start(due.item, due.dueUs);
+    }
+    const firstUs = this.#queue.firstDueUs();
+    // When all places are taken, the end of a run is what to wait for.
+    if (firstUs === null || this.#runs.size >= this.#concurrentRunsMax) return;
+    const delayMs = Math.max(1, Math.ceil((firstUs - nowUs) / 1000));
+    this.#timer = setTimeout(() => this.#pump(), Math.min(delayMs, TIMER_MAX_MS));
+  }
+
+  #start(check: RunningCheck, dueUs: number): void {
+    const run = this.#run(check)
+      .catch((error: unknown) => this.#ports.onDefect(error))
+      .finally(() => {
+        this.#runs.delete(run);
+        this.#reschedule(check, dueUs);
+        this.#pump();
+      });
+    this.#runs.add(run);
+  }
+
+  async #run(check: RunningCheck): Promise<void> {
+    const { signal } = check.abort;
+    const result = await check.probe.run(signal);
+    if (result === null || signal.aborted) return;
+    const atUs = this.#ports.nowUs();
+    const { key, target } = check.definition;
+    const { kind, rise, fall } = check.definition.check;
+    const { state, change } = step(
+      check.state,
+      { rise, fall },
+      result.ok ? { kind: 'succeeded', atUs } : { kind: 'failed', atUs, reason: result.failure },
+    );
+    check.state = state;
+    check.lastDurationUs = result.durationUs;
+    this.#ports.onResult({ key, kind, target, result });
+    if (change !== null) this.#ports.onChange({ key, kind, target, atUs, change });
+  }
+
+  #reschedule(check: RunningCheck, dueUs: number): void {
+    if (check.abort.signal.aborted) return;
+    const { key, check: config } = check.definition;
+    const slot = nextSlot(key, config.intervalUs, dueUs, this.#ports.nowUs());
+    check.skippedSlots += slot.skipped;
+    this.#queue.add(slot.atUs, check);
+  }
+}

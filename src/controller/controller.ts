@@ -1,0 +1,373 @@
+/**
+ * The controller process: everything that parses, waits, allocates or talks to people.
+ *
+ *   config file ──> keeper's plan ──> keeper (VRRP, VIPs)
+ *               ──> checks ──health──> table ──netlink──> IPVS
+ *   keeper ──transitions──> sync daemon, log, status
+ *   status <── metrics, control socket
+ *
+ * It is started by the keeper, or outlives it and starts the next one.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { assertNever } from '../core/assert.ts';
+import type { Config } from '../core/config/config.ts';
+import { checkDefinition, checksOf } from '../core/health/check-key.ts';
+import type { CheckChange } from '../core/health/check-state.ts';
+import type { IpvsOperation } from '../core/ipvs/model.ts';
+import { serverKey, serviceKey } from '../core/ipvs/model.ts';
+import type { Problem } from '../core/problem.ts';
+import type { DirectorStatus, StatusSource } from '../core/status.ts';
+import type { VrrpStateName } from '../core/vrrp/types.ts';
+import { cleanUp } from '../keeper/cleanup.ts';
+import type { KeeperPlan, KeeperToController } from '../keeper/messages.ts';
+import type { TwinCommand } from '../keeper/twin.ts';
+import { IpvsClient } from '../linux/ipvs/client.ts';
+import { monotonicUs } from '../linux/clock.ts';
+import { CheckTally } from './check-tally.ts';
+import { type CheckChangeReport, CheckRunner } from './checks.ts';
+import { KeeperGuard } from './guard.ts';
+import { type Log, logProblem } from './log.ts';
+import { buildStatus } from './report.ts';
+import { SyncDaemonFollower } from './sync.ts';
+import { type ServerHealth, Table } from './table.ts';
+
+/** The kernel answers in microseconds; what takes longer is not worth delaying a stop for. */
+const STOP_TIMEOUT_MS = 8_000;
+
+export interface ControllerOptions {
+  readonly config: Config;
+  readonly keeper: TwinCommand;
+  readonly log: Log;
+  readonly version: string;
+  /** Reads the configuration again; null when it is not valid, which has been logged. */
+  readonly reload: () => Promise<Config | null>;
+}
+
+export class Controller implements StatusSource {
+  #config: Config;
+  readonly #log: Log;
+  readonly #options: ControllerOptions;
+  readonly #guard: KeeperGuard;
+  readonly #startedAtMs = Date.now();
+  readonly #checks: CheckRunner;
+  readonly #tally = new CheckTally();
+  /** Names of the services that use a check, by the check's key. */
+  readonly #servicesOfCheck = new Map<string, Set<string>>();
+  readonly #states = new Map<string, VrrpStateName>();
+  readonly #cleanups: (() => Promise<void>)[] = [];
+  #client: IpvsClient | null = null;
+  #table: Table | null = null;
+  #sync: SyncDaemonFollower | null = null;
+  #stopping = false;
+
+  constructor(options: ControllerOptions) {
+    this.#options = options;
+    this.#config = options.config;
+    this.#log = options.log;
+    this.#checks = new CheckRunner(
+      {},
+      {
+        nowUs: monotonicUs,
+        onResult: (report) => this.#tally.count(report),
+        onChange: (report) => this.#healthChanged(report),
+        onDefect: (error) => this.#log.error({ event: 'defect', err: error }, 'A check failed to run'),
+      },
+    );
+    this.#guard = new KeeperGuard(options.keeper, {
+      onMessage: (message) => this.#handle(message),
+      onKeeperDied: (pid) =>
+        this.#log.error({ event: 'keeper-died', pid }, 'The keeper died; starting the next one'),
+      onGiveUp: () => this.#giveUp(),
+    });
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => this.#guard.send({ kind: 'stop' }));
+    }
+    process.on('SIGHUP', () => void this.reload());
+  }
+
+  get keeperPid(): number | null {
+    return this.#guard.pid;
+  }
+
+  /** Something to close when the controller stops, last added first. */
+  addCleanup(cleanup: () => Promise<void>): void {
+    this.#cleanups.push(cleanup);
+  }
+
+  /**
+   * What can fail before anything is touched: opens the kernel's IPVS. A Problem means that the
+   * director must not start.
+   */
+  open(): Problem | null {
+    const needed = this.#config.services.length > 0 || this.#config.sync !== null;
+    if (!needed) return null;
+    const opened = IpvsClient.open();
+    if (!opened.ok) return opened.error;
+    this.#client = opened.value;
+    return null;
+  }
+
+  /** Gives the keeper its plan, starts checks and table. */
+  async start(): Promise<void> {
+    this.#log.info(
+      { event: 'started', instances: this.#config.vrrp.length, services: this.#config.services.length },
+      `Director ${this.#config.director} starts`,
+    );
+    this.#guard.configure(keeperPlan(this.#config));
+    this.#follow();
+    await this.#configureServices();
+  }
+
+  /** The service manager or an operator wants the configuration file to be read again. */
+  async reload(): Promise<void> {
+    const config = await this.#options.reload();
+    if (config === null) return;
+    const before = this.#config;
+    this.#config = config;
+    if (JSON.stringify(before.http) !== JSON.stringify(config.http)) {
+      this.#log.warn({ event: 'reload' }, 'http.listen changed: it takes effect at the next start');
+    }
+    if (before.runtimeDirectory !== config.runtimeDirectory) {
+      this.#log.warn(
+        { event: 'reload' },
+        'runtime_directory changed: it takes effect at the next start',
+      );
+    }
+    const problem = this.#client === null ? this.open() : null;
+    if (problem !== null) logProblem(this.#log, problem);
+    this.#guard.configure(keeperPlan({ ...config, runtimeDirectory: before.runtimeDirectory }));
+    await this.#replaceSync();
+    await this.#configureServices();
+    this.#log.info({ event: 'reloaded' }, 'The configuration was read again');
+  }
+
+  async status(): Promise<DirectorStatus> {
+    const [keeper] = await Promise.all([this.#guard.status(), this.#table?.refresh()]);
+    return buildStatus({
+      config: this.#config,
+      version: this.#options.version,
+      startedAtMs: this.#startedAtMs,
+      keeper,
+      keeperPid: this.#guard.pid,
+      keeperRestarts: this.#guard.restarts,
+      checks: this.#checks.snapshot(),
+      tally: this.#tally,
+      table: this.#table?.report() ?? null,
+      sync: this.#sync === null ? null : this.#sync.report(),
+      health: (server) => this.#health(server),
+    });
+  }
+
+  #handle(message: KeeperToController): void {
+    switch (message.kind) {
+      case 'hello':
+      case 'status':
+        return;
+      case 'configured':
+        return void this.#learnStates();
+      case 'transition':
+        return this.#transition(message);
+      case 'refused':
+        return this.#log.warn({ event: 'advert-refused', ...withoutKind(message) }, refusalText(message));
+      case 'faulted':
+        return;
+      case 'address-restored':
+        return this.#log.warn(
+          { event: 'address-restored', ...withoutKind(message) },
+          `VIP ${message.address} of ${message.instance} was removed by ${removerText(message.byPid)} and put back`,
+        );
+      case 'problem':
+        return logProblem(this.#log, message.problem, { instance: message.instance });
+      case 'reload-requested':
+        return void this.reload();
+      case 'stopping':
+        return void this.stop();
+      default:
+        return assertNever(message);
+    }
+  }
+
+  #transition(message: Extract<KeeperToController, { kind: 'transition' }>): void {
+    const { instance, from, to, reason, peer, priority, atMs } = message;
+    this.#states.set(instance, to);
+    this.#log[to === 'fault' ? 'warn' : 'info'](
+      { event: 'transition', instance, from, to, reason, peer, priority, at: new Date(atMs).toISOString() },
+      `Instance ${instance}: ${from} -> ${to} (${reason})`,
+    );
+    if (this.#config.sync?.follow === instance && !this.#stopping) this.#sync?.follow(to);
+  }
+
+  /** After a start the states are asked for: transitions of an adopted keeper are history. */
+  async #learnStates(): Promise<void> {
+    const status = await this.#guard.status();
+    for (const instance of status?.instances ?? []) {
+      this.#states.set(instance.name, instance.state);
+      if (this.#config.sync?.follow === instance.name) this.#sync?.follow(instance.state);
+    }
+  }
+
+  #healthChanged({ key, target, change }: CheckChangeReport): void {
+    const { from, to, reason } = change;
+    const services = [...(this.#servicesOfCheck.get(key) ?? [])];
+    const server = serverKey(target);
+    const detail = changeText(reason);
+    this.#log[to === 'up' ? 'info' : 'warn'](
+      { event: 'health', server, services, from, to, reason: reason.kind, detail },
+      `Real server ${server} is ${to}: ${detail}`,
+    );
+    this.#table?.changed(services);
+  }
+
+  #follow(): void {
+    const { sync, ipvs } = this.#config;
+    if (sync === null || this.#client === null) return;
+    this.#sync = new SyncDaemonFollower(sync, ipvs.reconcileIntervalUs / 1000, {
+      client: this.#client,
+      onRole: (role) =>
+        this.#log.info({ event: 'sync', role, ...sync }, `Connection sync daemon is ${role}`),
+      onProblem: (problem) => logProblem(this.#log, problem),
+    });
+  }
+
+  async #replaceSync(): Promise<void> {
+    if (JSON.stringify(this.#sync?.config ?? null) === JSON.stringify(this.#config.sync)) return;
+    this.#sync?.close();
+    this.#sync = null;
+    this.#follow();
+    await this.#learnStates();
+  }
+
+  async #configureServices(): Promise<void> {
+    this.#servicesOfCheck.clear();
+    for (const service of this.#config.services) {
+      for (const server of service.servers) {
+        if (server.check === null) continue;
+        const { key } = checkDefinition(server.check, server);
+        const names = this.#servicesOfCheck.get(key) ?? new Set<string>();
+        this.#servicesOfCheck.set(key, names.add(service.name));
+      }
+    }
+    const definitions = checksOf(this.#config.services);
+    this.#tally.keep(definitions);
+    this.#checks.configure(definitions);
+    if (this.#client === null) return;
+    const options = {
+      services: this.#config.services,
+      ipvs: this.#config.ipvs,
+      ownedFile: `${this.#config.runtimeDirectory}/ipvs-owned.json`,
+    };
+    if (this.#table !== null) return this.#table.reconfigure(options);
+    this.#table = new Table(options, {
+      client: this.#client,
+      health: (server) => this.#health(server),
+      onChanges: (operations, cause) => this.#logChanges(operations, cause),
+      onProblem: (problem) => logProblem(this.#log, problem),
+    });
+    await this.#table.start();
+  }
+
+  #health(server: Config['services'][number]['servers'][number]): ServerHealth {
+    if (server.check === null) return 'unchecked';
+    return this.#checks.status(checkDefinition(server.check, server).key) ?? 'unknown';
+  }
+
+  #logChanges(operations: readonly IpvsOperation[], cause: 'plan' | 'drift'): void {
+    for (const operation of operations) {
+      const fields = { event: 'ipvs', operation: operation.kind, reason: cause };
+      const text = `${cause === 'drift' ? 'Repaired drift: ' : ''}${operationText(operation)}`;
+      this.#log[cause === 'drift' ? 'warn' : 'debug'](fields, text);
+    }
+  }
+
+  /** No keeper can be kept alive: nobody advertises, so the VIPs must not stay here. */
+  #giveUp(): void {
+    const { removed, problems } = cleanUp({
+      runtimeDirectory: this.#config.runtimeDirectory,
+      dryRun: false,
+    });
+    for (const problem of problems) logProblem(this.#log, problem);
+    this.#log.error(
+      { event: 'gave-up', removed: removed.map(({ address }) => address) },
+      'No keeper came up in time: its VIPs were removed so that no other director shares them',
+    );
+  }
+
+  /** The keeper has resigned: takes out what is ours, closes, and ends the process. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#guard.end();
+    this.#log.info({ event: 'stopping' }, `Director ${this.#config.director} stops`);
+    const work = this.#close();
+    const done = await Promise.race([
+      work.then(() => true),
+      delay(STOP_TIMEOUT_MS, false, { ref: false }),
+    ]);
+    if (!done) this.#log.error({ event: 'stop-timeout' }, 'Stopping took too long and was cut short');
+    this.#guard.send({ kind: 'stopped' });
+    process.exit(0);
+  }
+
+  async #close(): Promise<void> {
+    await this.#checks.stop();
+    await this.#table?.close();
+    this.#sync?.close();
+    for (const cleanup of this.#cleanups.reverse()) await cleanup();
+    this.#client?.close();
+  }
+}
+
+function keeperPlan(config: Config): KeeperPlan {
+  return {
+    director: config.director,
+    instances: config.vrrp,
+    runtimeDirectory: config.runtimeDirectory,
+    tuning: config.keeper,
+  };
+}
+
+function withoutKind<T extends { readonly kind: string }>(message: T): Omit<T, 'kind'> {
+  const { kind: _kind, ...rest } = message;
+  return rest;
+}
+
+function refusalText(message: Extract<KeeperToController, { kind: 'refused' }>): string {
+  const of = message.instance === null ? '' : ` for ${message.instance}`;
+  return `Advertisement${of} from ${message.source} refused: ${message.detail}`;
+}
+
+function removerText(byPid: number | null): string {
+  return byPid === null ? 'the kernel' : `another program (netlink port ${byPid})`;
+}
+
+function changeText(reason: CheckChange['reason']): string {
+  switch (reason.kind) {
+    case 'first-success':
+      return 'the first check succeeded';
+    case 'first-failure':
+      return `the first check failed: ${reason.failure.detail}`;
+    case 'rise':
+      return `${reason.successes} checks in a row succeeded`;
+    case 'fall':
+      return `${reason.failures} checks in a row failed: ${reason.failure.detail}`;
+    default:
+      return assertNever(reason);
+  }
+}
+
+function operationText(operation: IpvsOperation): string {
+  switch (operation.kind) {
+    case 'add-service':
+    case 'set-service':
+      return `${operation.kind} ${serviceKey(operation.service.identity)}`;
+    case 'delete-service':
+      return `${operation.kind} ${serviceKey(operation.identity)}`;
+    case 'add-server':
+    case 'set-server':
+      return `${operation.kind} ${serviceKey(operation.identity)} -> ${serverKey(operation.server)} weight ${operation.server.weight}`;
+    case 'delete-server':
+      return `${operation.kind} ${serviceKey(operation.identity)} -> ${serverKey(operation)}`;
+    default:
+      return assertNever(operation);
+  }
+}

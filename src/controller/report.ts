@@ -1,0 +1,167 @@
+/** Puts a DirectorStatus together from what keeper, checks, table and sync say of themselves. */
+import type { Config, RealServerConfig, ServiceConfig } from '../core/config/config.ts';
+import { checkDefinition } from '../core/health/check-key.ts';
+import { type ObservedRealServer, serverKey, serviceKey } from '../core/ipvs/model.ts';
+import type {
+  CheckReport,
+  DirectorStatus,
+  InstanceReport,
+  ServerReport,
+  ServiceReport,
+} from '../core/status.ts';
+import type { InstanceStatus, KeeperStatus } from '../keeper/messages.ts';
+import { newRefusalCounts } from '../keeper/counters.ts';
+import { monotonicUs } from '../linux/clock.ts';
+import type { CheckTally, Tally } from './check-tally.ts';
+import type { CheckSnapshot } from './checks.ts';
+import type { ServerHealth, TableReport } from './table.ts';
+
+const US_PER_SECOND = 1_000_000;
+
+export interface StatusParts {
+  readonly config: Config;
+  readonly version: string;
+  readonly startedAtMs: number;
+  /** null while no keeper answers. */
+  readonly keeper: KeeperStatus | null;
+  readonly keeperPid: number | null;
+  readonly keeperRestarts: number;
+  readonly checks: readonly CheckSnapshot[];
+  readonly tally: CheckTally;
+  /** null without virtual services. */
+  readonly table: TableReport | null;
+  readonly sync: { readonly role: 'master' | 'backup' | null; readonly error: string | null } | null;
+  readonly health: (server: RealServerConfig) => ServerHealth;
+}
+
+export function buildStatus(parts: StatusParts): DirectorStatus {
+  const { config, keeper, table } = parts;
+  const checks = new Map(parts.checks.map((check) => [check.key, check]));
+  return {
+    director: config.director,
+    version: parts.version,
+    startedAt: isoTime(parts.startedAtMs),
+    keeper: {
+      pid: parts.keeperPid,
+      scheduling: keeper?.scheduling ?? null,
+      restarts: parts.keeperRestarts,
+    },
+    controller: { pid: process.pid },
+    instances: keeper?.instances.map((status) => instanceReport(status, keeper.nowUs)) ?? [],
+    refusedUnassigned: keeper?.refusedUnassigned ?? newRefusalCounts(),
+    services: config.services.map((service) => serviceReport(service, parts, checks)),
+    checks: parts.checks.map((check) => checkReport(check, parts.tally.of(check.key))),
+    ipvs: {
+      managed: table !== null,
+      lastReconcileAt: isoTimeOrNull(table?.lastReconcileAtMs ?? null),
+      lastReconcileSeconds:
+        table === null || table.lastReconcileUs === null
+          ? null
+          : table.lastReconcileUs / US_PER_SECOND,
+      lastError: table?.lastError ?? null,
+      reconciles: table?.reconciles ?? 0,
+      operations: table?.operations ?? {},
+      operationErrors: table?.operationErrors ?? 0,
+      drift: table?.drift ?? {},
+      foreignServices: table?.foreignServices ?? 0,
+      foreignServers: table?.foreignServers ?? 0,
+    },
+    sync: config.sync === null ? null : { ...config.sync, ...(parts.sync ?? NO_DAEMON) },
+  };
+}
+
+const NO_DAEMON = { role: null, error: null };
+
+function instanceReport(status: InstanceStatus, nowUs: number): InstanceReport {
+  const { advertIntervalUs, activeDownIntervalUs, lastTransitionAtMs, peer, ...same } = status;
+  return {
+    ...same,
+    advertIntervalSeconds: advertIntervalUs / US_PER_SECOND,
+    activeDownIntervalSeconds: activeDownIntervalUs / US_PER_SECOND,
+    lastTransitionAt: isoTime(lastTransitionAtMs),
+    peer:
+      peer === null
+        ? null
+        : {
+            address: peer.address,
+            priority: peer.priority,
+            advertIntervalSeconds: peer.advertIntervalUs / US_PER_SECOND,
+            lastHeardSecondsAgo: Math.max(0, nowUs - peer.lastHeardUs) / US_PER_SECOND,
+          },
+  };
+}
+
+function serviceReport(
+  service: ServiceConfig,
+  parts: StatusParts,
+  checks: ReadonlyMap<string, CheckSnapshot>,
+): ServiceReport {
+  const key = serviceKey(service.identity);
+  const observed = parts.table?.observed.get(key);
+  const servers = new Map(observed?.servers.map((server) => [serverKey(server), server]));
+  return {
+    name: service.name,
+    service: key,
+    scheduler: service.scheduler,
+    present: observed !== undefined,
+    connections: observed?.stats.connections ?? 0,
+    packetsIn: observed?.stats.packetsIn ?? 0,
+    packetsOut: observed?.stats.packetsOut ?? 0,
+    bytesIn: observed?.stats.bytesIn ?? 0,
+    bytesOut: observed?.stats.bytesOut ?? 0,
+    servers: service.servers.map((server) => {
+      const check =
+        server.check === null ? null : checks.get(checkDefinition(server.check, server).key);
+      return serverReport(server, parts.health(server), check ?? null, servers.get(serverKey(server)));
+    }),
+  };
+}
+
+function serverReport(
+  server: RealServerConfig,
+  health: ServerHealth,
+  check: CheckSnapshot | null,
+  observed: ObservedRealServer | undefined,
+): ServerReport {
+  return {
+    server: serverKey(server),
+    forwarding: server.forwarding,
+    health,
+    reason: health === 'down' ? (check?.lastFailure?.detail ?? null) : null,
+    since: check === null || check.status === 'unknown' ? null : wallTime(check.sinceUs),
+    configuredWeight: server.weight,
+    weight: observed?.weight ?? null,
+    activeConnections: observed?.activeConnections ?? 0,
+    inactiveConnections: observed?.inactiveConnections ?? 0,
+    persistentConnections: observed?.persistentConnections ?? 0,
+    connections: observed?.stats.connections ?? 0,
+    bytesIn: observed?.stats.bytesIn ?? 0,
+    bytesOut: observed?.stats.bytesOut ?? 0,
+  };
+}
+
+function checkReport(check: CheckSnapshot, tally: Tally): CheckReport {
+  return {
+    kind: check.kind,
+    target: serverKey(check.target),
+    status: check.status,
+    succeeded: tally.succeeded,
+    failed: { ...tally.failed },
+    lastDurationSeconds:
+      check.lastDurationUs === null ? null : check.lastDurationUs / US_PER_SECOND,
+    durationSecondsSum: tally.durationUsSum / US_PER_SECOND,
+  };
+}
+
+/** Wall clock of a moment of the monotonic clock. */
+function wallTime(atUs: number): string {
+  return isoTime(Date.now() - (monotonicUs() - atUs) / 1000);
+}
+
+function isoTime(atMs: number): string {
+  return new Date(atMs).toISOString();
+}
+
+function isoTimeOrNull(atMs: number | null): string | null {
+  return atMs === null ? null : isoTime(atMs);
+}

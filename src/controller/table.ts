@@ -1,0 +1,311 @@
+/**
+ * Keeps the kernel's IPVS table equal to what is wanted: the whole table is compared and repaired
+ * on an interval (the kernel tells nobody of changes), one service at once when a server's health
+ * changes. One operation at a time; requests that come meanwhile are joined.
+ *
+ * Ownership is written down before the kernel is changed, so that a crash in between cannot turn
+ * our entries into foreign ones.
+ */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { IpvsConfig, ServiceConfig } from '../core/config/config.ts';
+import { desiredService, type ServerState } from '../core/ipvs/desired.ts';
+import {
+  type DesiredService,
+  type IpvsOperation,
+  type ObservedService,
+  serverKey,
+  serviceKey,
+} from '../core/ipvs/model.ts';
+import {
+  claim,
+  claimServers,
+  NOTHING_OWNED,
+  type OwnedSet,
+  ownedFromJson,
+  ownedToJson,
+  pruneOwned,
+  updateOwned,
+} from '../core/ipvs/owned.ts';
+import { type Plan, plan, planService } from '../core/ipvs/plan.ts';
+import type { Problem } from '../core/problem.ts';
+import { monotonicUs } from '../linux/clock.ts';
+import type { IpvsClient } from '../linux/ipvs/client.ts';
+
+/** Health of a configured server as the table needs it. */
+export type ServerHealth = 'up' | 'down' | 'unknown' | 'unchecked';
+
+export interface TableReport {
+  readonly reconciles: number;
+  readonly lastReconcileAtMs: number | null;
+  readonly lastReconcileUs: number | null;
+  readonly lastError: string | null;
+  readonly operations: Readonly<Record<string, number>>;
+  readonly operationErrors: number;
+  readonly drift: Readonly<Record<string, number>>;
+  readonly foreignServices: number;
+  readonly foreignServers: number;
+  /** As last read from the kernel, by service key. */
+  readonly observed: ReadonlyMap<string, ObservedService>;
+}
+
+export interface TablePorts {
+  readonly client: IpvsClient;
+  readonly health: (server: ServiceConfig['servers'][number]) => ServerHealth;
+  readonly onChanges: (operations: readonly IpvsOperation[], cause: 'plan' | 'drift') => void;
+  readonly onProblem: (problem: Problem) => void;
+}
+
+export interface TableOptions {
+  readonly services: readonly ServiceConfig[];
+  readonly ipvs: IpvsConfig;
+  /** File that remembers which entries are ours. */
+  readonly ownedFile: string;
+}
+
+export class Table {
+  #options: TableOptions;
+  readonly #ports: TablePorts;
+  readonly #dirty = new Set<string>();
+  readonly #byName = new Map<string, ServiceConfig>();
+  #owned: OwnedSet;
+  #observed = new Map<string, ObservedService>();
+  #fullWanted = false;
+  #working: Promise<void> | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #settled = false;
+  #closed = false;
+  #reconciles = 0;
+  #lastReconcileAtMs: number | null = null;
+  #lastReconcileUs: number | null = null;
+  #lastError: string | null = null;
+  #operationErrors = 0;
+  #foreign = { services: 0, servers: 0 };
+  readonly #operations: Record<string, number> = {};
+  readonly #drift: Record<string, number> = { missing: 0, altered: 0, leftover: 0 };
+
+  constructor(options: TableOptions, ports: TablePorts) {
+    this.#options = options;
+    this.#ports = ports;
+    this.#owned = readOwned(options.ownedFile);
+    this.#index();
+  }
+
+  /** First comparison now, further ones on the interval. Resolves when the first is done. */
+  start(): Promise<void> {
+    this.#schedule();
+    return this.reconcile();
+  }
+
+  /** Compares and repairs the whole table. */
+  reconcile(): Promise<void> {
+    this.#fullWanted = true;
+    return this.#work();
+  }
+
+  /** The health of a server of these services changed: their entries follow at once. */
+  changed(serviceNames: Iterable<string>): void {
+    for (const name of serviceNames) this.#dirty.add(name);
+    void this.#work();
+  }
+
+  /** Takes over another configuration; entries that it lacks are deleted if they are ours. */
+  reconfigure(options: TableOptions): Promise<void> {
+    this.#options = options;
+    this.#settled = false;
+    this.#index();
+    this.#schedule();
+    return this.reconcile();
+  }
+
+  /** Ends the repairs; removes our entries if so configured. Resolves when the kernel is done. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#timer !== null) clearInterval(this.#timer);
+    await this.#working;
+    if (this.#options.ipvs.onStop === 'keep') return;
+    const observed = await this.#ports.client.dump();
+    if (!observed.ok) return this.#ports.onProblem(observed.error);
+    // Never 'exclusive' here: on the way out, foreign entries are not ours to clear away.
+    const input = { desired: [], observed: observed.value, owned: this.#owned };
+    await this.#apply(plan({ ...input, ownership: 'shared' }), 'plan');
+  }
+
+  report(): TableReport {
+    return {
+      reconciles: this.#reconciles,
+      lastReconcileAtMs: this.#lastReconcileAtMs,
+      lastReconcileUs: this.#lastReconcileUs,
+      lastError: this.#lastError,
+      operations: { ...this.#operations },
+      operationErrors: this.#operationErrors,
+      drift: { ...this.#drift },
+      foreignServices: this.#foreign.services,
+      foreignServers: this.#foreign.servers,
+      observed: this.#observed,
+    };
+  }
+
+  /** Reads the kernel's table now, for a status with fresh counters; false when it cannot. */
+  async refresh(): Promise<boolean> {
+    const observed = await this.#ports.client.dump();
+    if (observed.ok) this.#remember(observed.value);
+    return observed.ok;
+  }
+
+  #index(): void {
+    this.#byName.clear();
+    for (const service of this.#options.services) this.#byName.set(service.name, service);
+  }
+
+  #schedule(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    const intervalMs = this.#options.ipvs.reconcileIntervalUs / 1000;
+    this.#timer = setInterval(() => void this.reconcile(), intervalMs);
+  }
+
+  #work(): Promise<void> {
+    this.#working ??= this.#drainRequests().finally(() => {
+      this.#working = null;
+    });
+    return this.#working;
+  }
+
+  async #drainRequests(): Promise<void> {
+    while (!this.#closed) {
+      if (this.#fullWanted) {
+        this.#fullWanted = false;
+        await this.#reconcileAll();
+        continue;
+      }
+      const name = this.#dirty.values().next().value;
+      if (name === undefined) return;
+      this.#dirty.delete(name);
+      const service = this.#byName.get(name);
+      if (service !== undefined) await this.#reconcileService(service);
+    }
+  }
+
+  async #reconcileAll(): Promise<void> {
+    const startedUs = monotonicUs();
+    // What changed by our own wish meanwhile is not drift.
+    const ownWish = !this.#settled || this.#dirty.size > 0;
+    this.#dirty.clear();
+    const observed = await this.#ports.client.dump();
+    if (!observed.ok) return this.#failed(observed.error);
+    this.#remember(observed.value);
+    const desired = this.#options.services.map((service) => this.#desired(service));
+    const { ownership } = this.#options.ipvs;
+    const found = plan({ desired, observed: observed.value, owned: this.#owned, ownership });
+    this.#foreign = { ...found.foreign };
+    if (!ownWish) {
+      for (const item of found.drift) {
+        if (item.class !== 'foreign') this.#drift[item.class] = (this.#drift[item.class] ?? 0) + 1;
+      }
+    }
+    this.#own(claim(pruneOwned(this.#owned, desired, observed.value), desired));
+    await this.#apply(found, ownWish ? 'plan' : 'drift');
+    if (found.operations.length > 0) await this.refresh();
+    this.#settled = true;
+    this.#reconciles++;
+    this.#lastReconcileAtMs = Date.now();
+    this.#lastReconcileUs = monotonicUs() - startedUs;
+  }
+
+  async #reconcileService(service: ServiceConfig): Promise<void> {
+    const key = serviceKey(service.identity);
+    const observed = await this.#ports.client.dumpService(service.identity);
+    if (!observed.ok) return this.#failed(observed.error);
+    if (observed.value === null) this.#observed.delete(key);
+    else this.#observed.set(key, observed.value);
+    const desired = this.#desired(service);
+    const owned = this.#owned.get(key) ?? null;
+    const { ownership } = this.#options.ipvs;
+    const found = planService({ desired, observed: observed.value, owned, ownership });
+    const claimed = claimServers(owned, desired.servers);
+    if (claimed.size !== owned?.size) this.#own(new Map(this.#owned).set(key, claimed));
+    await this.#apply(found, 'plan');
+    const after = await this.#ports.client.dumpService(service.identity);
+    if (after.ok && after.value !== null) this.#observed.set(key, after.value);
+  }
+
+  /**
+   * What is wanted of a service. A server whose first verdict is still out keeps the weight that
+   * it has in the kernel: a restart of the controller takes no healthy server out.
+   */
+  #desired(service: ServiceConfig): DesiredService {
+    const observed = this.#observed.get(serviceKey(service.identity));
+    const weights = new Map(observed?.servers.map((server) => [serverKey(server), server.weight]));
+    const states = new Map(
+      service.servers.map((server): [string, ServerState] => {
+        const key = serverKey(server);
+        const health = this.#ports.health(server);
+        if (health !== 'unknown') return [key, { healthy: health !== 'down' }];
+        const weight = weights.get(key);
+        if (weight === undefined) return [key, { healthy: false }];
+        return [key, { healthy: true, weightOverride: weight }];
+      }),
+    );
+    return desiredService(service, (_name, key) => states.get(key) ?? { healthy: true });
+  }
+
+  async #apply(found: Plan, cause: 'plan' | 'drift'): Promise<void> {
+    if (found.operations.length === 0) {
+      this.#lastError = null;
+      return;
+    }
+    const results = await this.#ports.client.apply(found.operations);
+    const done: IpvsOperation[] = [];
+    let error: string | null = null;
+    for (const { operation, problem } of results) {
+      if (problem === null) {
+        done.push(operation);
+        this.#operations[operation.kind] = (this.#operations[operation.kind] ?? 0) + 1;
+      } else {
+        this.#operationErrors++;
+        error ??= problem.message;
+        this.#ports.onProblem(problem);
+      }
+    }
+    this.#lastError = error;
+    this.#own(updateOwned(this.#owned, done));
+    if (done.length > 0) this.#ports.onChanges(done, cause);
+  }
+
+  #failed(problem: Problem): void {
+    this.#lastError = problem.message;
+    this.#ports.onProblem(problem);
+  }
+
+  #remember(services: readonly ObservedService[]): void {
+    this.#observed = new Map(services.map((entry) => [serviceKey(entry.service.identity), entry]));
+  }
+
+  #own(owned: OwnedSet): void {
+    const before = JSON.stringify(ownedToJson(this.#owned));
+    this.#owned = owned;
+    const text = JSON.stringify(ownedToJson(owned));
+    if (text === before) return;
+    try {
+      mkdirSync(dirname(this.#options.ownedFile), { recursive: true });
+      writeFileSync(`${this.#options.ownedFile}.new`, text, { mode: 0o600 });
+      renameSync(`${this.#options.ownedFile}.new`, this.#options.ownedFile);
+    } catch (error) {
+      this.#ports.onProblem({
+        code: 'VK-RUNTIME-DIRECTORY',
+        message: `The list of our IPVS entries cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+        cure: 'Make the runtime directory writable; until then a restart takes our entries for foreign ones',
+      });
+    }
+  }
+}
+
+function readOwned(path: string): OwnedSet {
+  try {
+    const owned = ownedFromJson(JSON.parse(readFileSync(path, 'utf8')));
+    return owned.ok ? owned.value : NOTHING_OWNED;
+  } catch {
+    // The first start since boot, or a damaged file: what is desired is claimed anew.
+    return NOTHING_OWNED;
+  }
+}

@@ -1,0 +1,223 @@
+/**
+ * Config: the one typed configuration of a director, whatever language it was read from.
+ * It is complete (every default applied), resolved for one director (per-host values chosen)
+ * and JSON-serialisable. Times are integer microseconds unless the name says otherwise.
+ * Defaults live in defaults.ts; readers live in src/config.
+ */
+
+export type AddressFamily = 'ipv4' | 'ipv6';
+
+/** Canonical text of an IP address: dotted quad, or RFC 5952 for IPv6. */
+export type IpText = string;
+
+export interface VipConfig {
+  readonly address: IpText;
+  readonly prefixLength: number;
+  /** Interface that carries the address; the instance's own unless configured otherwise. */
+  readonly interface: string;
+  /** Listed in advertisements. Addresses of the other family than the instance's never are. */
+  readonly advertised: boolean;
+}
+
+/** How the checksum of a VRRPv3 advertisement over IPv4 is computed when sending. */
+export type ChecksumForm =
+  /** Over the message alone: RFC 9568 section 5.2.8. */
+  | 'message'
+  /** With the pseudo-header of RFC 5798: keepalived's and FRR's default. */
+  | 'pseudo-header'
+  /** As the last valid advertisement heard, 'pseudo-header' until one was heard. */
+  | 'auto';
+
+export interface AnnounceConfig {
+  /** Packets per VIP in each burst, 1 to 100. */
+  readonly repeat: number;
+  /** Delay of the second burst after the first; 0 for none. */
+  readonly delayUs: number;
+  /** Interval of periodic announcements while active; 0 for none. */
+  readonly refreshUs: number;
+  /** Least time between two bursts that a losing peer's advertisements cause. */
+  readonly lowerPriorityDelayUs: number;
+}
+
+export interface VrrpConfig {
+  readonly name: string;
+  readonly interface: string;
+  readonly family: AddressFamily;
+  readonly version: 2 | 3;
+  /** 1 to 255. */
+  readonly vrid: number;
+  /** 1 to 254, or 255 for the address owner. */
+  readonly priority: number;
+  /** Version 2: whole seconds, 1 to 255. Version 3: multiples of 10 ms, 10 ms to 40.95 s. */
+  readonly advertIntervalUs: number;
+  readonly preempt: boolean;
+  /** Least time a backup with higher priority listens to an active one before it takes over. */
+  readonly preemptDelayUs: number;
+  readonly checksum: ChecksumForm;
+  /** Version 2 only: RFC 2338 simple text password, at most 8 bytes; null for none. */
+  readonly password: string | null;
+  /** Source of advertisements; null for the interface's primary (link-local) address. */
+  readonly sourceAddress: IpText | null;
+  readonly announce: AnnounceConfig;
+  readonly addresses: readonly VipConfig[];
+}
+
+export const SCHEDULERS = [
+  'rr',
+  'wrr',
+  'lc',
+  'wlc',
+  'lblc',
+  'lblcr',
+  'dh',
+  'sh',
+  'sed',
+  'nq',
+  'fo',
+  'ovf',
+  'mh',
+  'twos',
+] as const;
+export type Scheduler = (typeof SCHEDULERS)[number];
+
+export const SCHEDULER_FLAGS = [
+  'sh-fallback',
+  'sh-port',
+  'mh-fallback',
+  'mh-port',
+  'flag-1',
+  'flag-2',
+  'flag-3',
+] as const;
+export type SchedulerFlag = (typeof SCHEDULER_FLAGS)[number];
+
+export type Forwarding = 'nat' | 'dr' | 'tun';
+
+export type Tunnel =
+  | { readonly kind: 'ipip' }
+  | { readonly kind: 'gue'; readonly port: number; readonly checksum: TunnelChecksum }
+  | { readonly kind: 'gre'; readonly checksum: 'none' | 'on' };
+export type TunnelChecksum = 'none' | 'on' | 'remote';
+
+interface CheckTiming {
+  readonly intervalUs: number;
+  /** Total time for one check, connect to verdict. */
+  readonly timeoutUs: number;
+  /** Failures in a row that take a server out. */
+  readonly fall: number;
+  /** Successes in a row that bring it back. */
+  readonly rise: number;
+  /** Port to check; null for the server's own. */
+  readonly port: number | null;
+}
+
+export interface TcpCheckConfig extends CheckTiming {
+  readonly kind: 'tcp';
+}
+
+export interface HttpCheckConfig extends CheckTiming {
+  readonly kind: 'http';
+  readonly tls: boolean;
+  /** Verify the server's certificate; only meaningful with tls. */
+  readonly tlsVerify: boolean;
+  /** Name for SNI and certificate verification; null for `host`, else the server's address. */
+  readonly serverName: string | null;
+  /** File with CA certificates in PEM; null for the system's. */
+  readonly caFile: string | null;
+  readonly path: string;
+  /** Host header; null for the server's address and port. */
+  readonly host: string | null;
+  /** Inclusive ranges of status codes that mean success. */
+  readonly status: readonly (readonly [number, number])[];
+  /** Text that the body must contain; null for no look at the body. */
+  readonly bodyContains: string | null;
+  /** Regular expression (JavaScript, flag u) that the body must match; null for none. */
+  readonly bodyMatches: string | null;
+}
+
+export type CheckConfig = TcpCheckConfig | HttpCheckConfig;
+
+export interface RealServerConfig {
+  readonly address: IpText;
+  /** Always 1..65535 for services with a port; equals the service's port for dr and tun; 0 for fwmark without port. */
+  readonly port: number;
+  /** 0 to 65535. */
+  readonly weight: number;
+  readonly forwarding: Forwarding;
+  readonly tunnel: Tunnel;
+  /** Connections above which no new ones are sent; 0 for no limit. */
+  readonly upperThreshold: number;
+  readonly lowerThreshold: number;
+  /** null: not checked, always taken as healthy. */
+  readonly check: CheckConfig | null;
+}
+
+export type ServiceIdentity =
+  | {
+      readonly kind: 'address';
+      readonly protocol: 'tcp' | 'udp' | 'sctp';
+      readonly address: IpText;
+      readonly port: number;
+    }
+  | { readonly kind: 'fwmark'; readonly family: AddressFamily; readonly mark: number };
+
+export interface Persistence {
+  /** Whole seconds, 1 or more. */
+  readonly timeoutSeconds: number;
+  /** Prefix length of client addresses that stay together: up to 32 or 128. */
+  readonly prefixLength: number;
+}
+
+export interface ServiceConfig {
+  readonly name: string;
+  readonly identity: ServiceIdentity;
+  readonly scheduler: Scheduler;
+  readonly schedulerFlags: readonly SchedulerFlag[];
+  readonly persistence: Persistence | null;
+  /** Persistence engine: only 'sip' exists in the kernel. */
+  readonly persistenceEngine: 'sip' | null;
+  readonly onePacket: boolean;
+  /** What happens to a server that fails its check. */
+  readonly onFailure: 'quiesce' | 'remove';
+  readonly servers: readonly RealServerConfig[];
+}
+
+export interface SyncConfig {
+  readonly interface: string;
+  /** 0 to 255. */
+  readonly id: number;
+  /** VRRP instance whose state the daemon follows. */
+  readonly follow: string;
+}
+
+export interface IpvsConfig {
+  /** How often the kernel's table is compared with ours and repaired. */
+  readonly reconcileIntervalUs: number;
+  /** 'exclusive': entries that are not ours are deleted. */
+  readonly ownership: 'shared' | 'exclusive';
+  /** What happens to our entries when vipkeeper stops. */
+  readonly onStop: 'keep' | 'remove';
+}
+
+export interface KeeperTuning {
+  /** 'realtime': SCHED_RR with reset-on-fork where the system allows it. */
+  readonly scheduling: 'realtime' | 'normal';
+  /** How long the keeper stays active without a controller that can be started. */
+  readonly holdUs: number;
+}
+
+export interface Config {
+  /** Name of this director: key of per-host values. */
+  readonly director: string;
+  readonly vrrp: readonly VrrpConfig[];
+  readonly services: readonly ServiceConfig[];
+  readonly sync: SyncConfig | null;
+  readonly ipvs: IpvsConfig;
+  readonly http: { readonly host: string; readonly port: number } | null;
+  readonly runtimeDirectory: string;
+  readonly keeper: KeeperTuning;
+  readonly log: {
+    readonly level: 'debug' | 'info' | 'warn' | 'error';
+    readonly format: 'auto' | 'json' | 'pretty';
+  };
+}

@@ -1,0 +1,72 @@
+/**
+ * DEFAULTS: the value of every option that a configuration leaves out, in the units of Config.
+ * The readers, the reference and the JSON Schema all take them from here, and
+ * conf/vipkeeper.yaml is tested against them. Values that depend on others (an instance's
+ * family, a service's check) are chosen by the reader and described in the reference.
+ */
+import type { AnnounceConfig, Config, Persistence, Tunnel } from './config.ts';
+
+const SECOND_US = 1_000_000;
+
+/** Bursts of gratuitous ARP and unsolicited neighbour advertisements, as keepalived sends them. */
+const ANNOUNCE: AnnounceConfig = {
+  repeat: 5,
+  delayUs: 5 * SECOND_US,
+  refreshUs: 0,
+  lowerPriorityDelayUs: 5 * SECOND_US,
+};
+
+const IPIP: Tunnel = { kind: 'ipip' };
+const NO_PERSISTENCE: Persistence | null = null;
+
+export const DEFAULTS = {
+  vrrp: {
+    version: 3,
+    // RFC 9568 section 5.2.4.
+    priority: 100,
+    // RFC 9568 section 6.1: 100 centiseconds.
+    advertIntervalUs: SECOND_US,
+    preempt: true,
+    preemptDelayUs: 0,
+    checksum: 'auto',
+    announce: ANNOUNCE,
+  },
+  service: {
+    protocol: 'tcp',
+    scheduler: 'wlc',
+    forwarding: 'nat',
+    tunnel: IPIP,
+    persistence: NO_PERSISTENCE,
+    persistenceEngine: null,
+    onePacket: false,
+    // Existing connections of a failed server may finish; 'remove' would cut them.
+    onFailure: 'quiesce',
+    /** Family of a service that is a firewall mark. */
+    fwmarkFamily: 'ipv4',
+  },
+  /** The port that IANA assigned to generic UDP encapsulation. */
+  gue: { port: 6080, checksum: 'none' },
+  gre: { checksum: 'none' },
+  server: { weight: 1, upperThreshold: 0, lowerThreshold: 0 },
+  // A dead server is out after two intervals and a timeout at most: 3 failures, 2 s apart.
+  check: { intervalUs: 2 * SECOND_US, timeoutUs: SECOND_US, fall: 3, rise: 2 },
+  http: { path: '/', status: [[200, 299]], tlsVerify: true },
+  ipvs: {
+    reconcileIntervalUs: 5 * SECOND_US,
+    ownership: 'shared',
+    // The VIP leaves this director at the stop anyway, so new traffic goes to the peer; entries
+    // that stay let connections in flight finish, and a restart interrupts nobody.
+    onStop: 'keep',
+  },
+  listen: { host: '127.0.0.1', port: 9112 },
+  runtimeDirectory: '/run/vipkeeper',
+  keeper: { scheduling: 'realtime', holdUs: 60 * SECOND_US },
+  log: { level: 'info', format: 'auto' },
+} as const satisfies {
+  readonly ipvs: Config['ipvs'];
+  readonly listen: Config['http'];
+  readonly keeper: Config['keeper'];
+  readonly log: Config['log'];
+  readonly runtimeDirectory: string;
+  readonly [section: string]: unknown;
+};

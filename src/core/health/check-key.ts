@@ -1,0 +1,59 @@
+/**
+ * Which checks a configuration asks for. Two servers of different services that have the same
+ * address and are asked the same question at the same times share one check: its key is the
+ * canonical JSON of all that. The question (the key without timing) tells whether a check of the
+ * old configuration has already learnt what one of the new configuration wants to know.
+ */
+import type { CheckConfig, IpText, ServiceConfig } from '../config/config.ts';
+
+export interface CheckTarget {
+  readonly address: IpText;
+  /** The port that is asked: the check's own if it has one, else the server's. */
+  readonly port: number;
+}
+
+export interface CheckDefinition {
+  readonly key: string;
+  readonly question: string;
+  readonly check: CheckConfig;
+  readonly target: CheckTarget;
+}
+
+/** The check of one server: `check` asked of `server`. */
+export function checkDefinition(
+  check: CheckConfig,
+  server: { readonly address: IpText; readonly port: number },
+): CheckDefinition {
+  const target = { address: server.address, port: check.port ?? server.port };
+  // The port is in the target; who configured it does not matter.
+  const { intervalUs, timeoutUs, fall, rise, port, ...asked } = check;
+  return {
+    key: canonicalJson({ asked, target, intervalUs, timeoutUs, fall, rise }),
+    question: canonicalJson({ asked, target }),
+    check,
+    target,
+  };
+}
+
+/** All checks of all services, each once, by key. */
+export function checksOf(services: readonly ServiceConfig[]): Map<string, CheckDefinition> {
+  const definitions = new Map<string, CheckDefinition>();
+  for (const service of services) {
+    for (const server of service.servers) {
+      if (server.check === null) continue;
+      const definition = checkDefinition(server.check, server);
+      definitions.set(definition.key, definition);
+    }
+  }
+  return definitions;
+}
+
+/** JSON with the members of every object in the order of their names. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_name, member: unknown) => {
+    if (typeof member !== 'object' || member === null || Array.isArray(member)) return member;
+    return Object.fromEntries(
+      Object.entries(member).sort(([left], [right]) => (left < right ? -1 : 1)),
+    );
+  });
+}

@@ -1,0 +1,143 @@
+/**
+ * The state of one check, with rise and fall. A check starts unknown, and its server is not yet
+ * taken in; the first verdict counts at once (one success: up; one failure: down), because
+ * nothing earlier could be flapping. From then on, `fall` failures in a row take it down and
+ * `rise` successes in a row bring it up. At most one of the two counts is above zero.
+ */
+import { assert, assertNever } from '../assert.ts';
+import type { ProbeFailure } from './probe-result.ts';
+
+export type CheckStatus = 'unknown' | 'up' | 'down';
+
+export interface CheckState {
+  readonly status: CheckStatus;
+  /** When the status was entered; monotonic microseconds. */
+  readonly sinceUs: number;
+  /** Results of the same kind in a row, up to now. They stop counting at COUNT_MAX. */
+  readonly successes: number;
+  readonly failures: number;
+  /** The latest result; null before the first. */
+  readonly lastResult: { readonly ok: boolean; readonly atUs: number } | null;
+  /** The latest failure, also of a check that is up again; null if there was none. */
+  readonly lastFailure: (ProbeFailure & { readonly atUs: number }) | null;
+}
+
+/** Number of results in a row that change the status, each 1 or more. */
+export interface CheckThresholds {
+  readonly rise: number;
+  readonly fall: number;
+}
+
+export type CheckEvent =
+  | { readonly kind: 'succeeded'; readonly atUs: number }
+  | { readonly kind: 'failed'; readonly atUs: number; readonly reason: ProbeFailure };
+
+export type CheckChangeReason =
+  | { readonly kind: 'first-success' }
+  | { readonly kind: 'first-failure'; readonly failure: ProbeFailure }
+  | { readonly kind: 'rise'; readonly successes: number }
+  | { readonly kind: 'fall'; readonly failures: number; readonly failure: ProbeFailure };
+
+export interface CheckChange {
+  readonly from: CheckStatus;
+  readonly to: 'up' | 'down';
+  readonly reason: CheckChangeReason;
+}
+
+export interface CheckStep {
+  readonly state: CheckState;
+  /** null when the status stays as it is. */
+  readonly change: CheckChange | null;
+}
+
+/** Counts stay exact integers for ever: they stop here, far above any threshold. */
+const COUNT_MAX = 2 ** 31 - 1;
+
+/** The state of a check that never ran; `nowUs` is monotonic microseconds. */
+export function initialCheckState(nowUs: number): CheckState {
+  return {
+    status: 'unknown',
+    sinceUs: nowUs,
+    successes: 0,
+    failures: 0,
+    lastResult: null,
+    lastFailure: null,
+  };
+}
+
+/** Applies one result. Total and deterministic; throws only on thresholds below 1. */
+export function step(state: CheckState, options: CheckThresholds, event: CheckEvent): CheckStep {
+  assert(options.rise >= 1 && options.fall >= 1, 'Rise and fall are at least 1');
+  switch (event.kind) {
+    case 'succeeded':
+      return stepSucceeded(state, options, event);
+    case 'failed':
+      return stepFailed(state, options, event);
+    default:
+      return assertNever(event);
+  }
+}
+
+function stepSucceeded(
+  state: CheckState,
+  options: CheckThresholds,
+  event: CheckEvent & { readonly kind: 'succeeded' },
+): CheckStep {
+  const successes = Math.min(state.successes + 1, COUNT_MAX);
+  const next: CheckState = {
+    ...state,
+    successes,
+    failures: 0,
+    lastResult: { ok: true, atUs: event.atUs },
+  };
+  switch (state.status) {
+    case 'unknown':
+      return changed(next, 'up', event.atUs, { kind: 'first-success' });
+    case 'up':
+      return { state: next, change: null };
+    case 'down':
+      if (successes < options.rise) return { state: next, change: null };
+      return changed(next, 'up', event.atUs, { kind: 'rise', successes });
+    default:
+      return assertNever(state.status);
+  }
+}
+
+function stepFailed(
+  state: CheckState,
+  options: CheckThresholds,
+  event: CheckEvent & { readonly kind: 'failed' },
+): CheckStep {
+  const failure = event.reason;
+  const failures = Math.min(state.failures + 1, COUNT_MAX);
+  const next: CheckState = {
+    ...state,
+    successes: 0,
+    failures,
+    lastResult: { ok: false, atUs: event.atUs },
+    lastFailure: { ...failure, atUs: event.atUs },
+  };
+  switch (state.status) {
+    case 'unknown':
+      return changed(next, 'down', event.atUs, { kind: 'first-failure', failure });
+    case 'down':
+      return { state: next, change: null };
+    case 'up':
+      if (failures < options.fall) return { state: next, change: null };
+      return changed(next, 'down', event.atUs, { kind: 'fall', failures, failure });
+    default:
+      return assertNever(state.status);
+  }
+}
+
+function changed(
+  state: CheckState,
+  to: 'up' | 'down',
+  atUs: number,
+  reason: CheckChangeReason,
+): CheckStep {
+  return {
+    state: { ...state, status: to, sinceUs: atUs },
+    change: { from: state.status, to, reason },
+  };
+}

@@ -1,0 +1,63 @@
+/**
+ * When checks run. Each check has its own place, derived from its key, in a grid of its interval
+ * on the monotonic clock: starts are spread evenly without chance, never drift however long a run
+ * takes, and stay where they are over reconfigurations. Slots that were missed are skipped, never
+ * caught up. Times are integer microseconds.
+ */
+import { assert } from '../assert.ts';
+
+/**
+ * A check that never ran starts within this time even if its interval is longer: until its first
+ * verdict, its server is not taken in.
+ */
+export const FIRST_START_SPREAD_MAX_US = 2_000_000;
+
+export interface Slot {
+  readonly atUs: number;
+  /** Slots between the one that ran last and this one, which are never run. */
+  readonly skipped: number;
+}
+
+/** 32-bit FNV-1a of a text: of its ASCII bytes; a character above 0xff counts as two bytes. */
+export function fnv1a32(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index);
+    hash = Math.imul(hash ^ (unit & 0xff), 0x01000193);
+    if (unit > 0xff) hash = Math.imul(hash ^ (unit >>> 8), 0x01000193);
+  }
+  return hash >>> 0;
+}
+
+/** A key's place in a window: 0 up to, not including, `windowUs`. */
+export function spreadUs(key: string, windowUs: number): number {
+  assert(windowUs >= 1, 'A window is at least a microsecond');
+  // Scaling, unlike a remainder, reaches all of a window longer than 2^32 microseconds.
+  return Math.floor((fnv1a32(key) / 2 ** 32) * windowUs);
+}
+
+/**
+ * First start of a check that is configured at `nowUs`: its next slot, or earlier, within
+ * FIRST_START_SPREAD_MAX_US, when the slot is further away than that.
+ */
+export function firstStartUs(key: string, intervalUs: number, nowUs: number): number {
+  const early = nowUs + spreadUs(key, Math.min(intervalUs, FIRST_START_SPREAD_MAX_US));
+  return Math.min(early, slotAfterUs(key, intervalUs, nowUs - 1));
+}
+
+/**
+ * The slot that follows a run that was due at `dueUs`, strictly after both that and `nowUs`.
+ * `skipped` counts the slots in between.
+ */
+export function nextSlot(key: string, intervalUs: number, dueUs: number, nowUs: number): Slot {
+  const followingUs = slotAfterUs(key, intervalUs, dueUs);
+  if (followingUs > nowUs) return { atUs: followingUs, skipped: 0 };
+  const atUs = slotAfterUs(key, intervalUs, nowUs);
+  return { atUs, skipped: Math.round((atUs - followingUs) / intervalUs) };
+}
+
+/** The first slot strictly after a time. */
+function slotAfterUs(key: string, intervalUs: number, timeUs: number): number {
+  const offsetUs = spreadUs(key, intervalUs);
+  return offsetUs + (Math.floor((timeUs - offsetUs) / intervalUs) + 1) * intervalUs;
+}

@@ -1,0 +1,145 @@
+/**
+ * DirectorStatus: everything that a director says of itself at one moment. The control socket
+ * serves it as JSON, `vipkeeper status` draws it, the metrics are made from it. Additive changes
+ * only: scripts read it.
+ */
+import type { AddressFamily, Forwarding } from './config/config.ts';
+import type { RefusalReason, TransitionReason, VrrpStateName } from './vrrp/types.ts';
+
+export interface InstanceReport {
+  readonly name: string;
+  readonly state: VrrpStateName;
+  /** Why it is in this state. */
+  readonly reason: TransitionReason;
+  readonly priority: number;
+  readonly interface: string;
+  readonly family: AddressFamily;
+  readonly version: 2 | 3;
+  readonly vrid: number;
+  readonly sourceAddress: string | null;
+  readonly advertIntervalSeconds: number;
+  readonly activeDownIntervalSeconds: number;
+  /** ISO 8601, UTC. */
+  readonly lastTransitionAt: string;
+  readonly addresses: readonly {
+    readonly address: string;
+    readonly prefixLength: number;
+    readonly interface: string;
+    readonly present: boolean;
+  }[];
+  /** The director last heard of under this VRID. */
+  readonly peer: {
+    readonly address: string;
+    readonly priority: number;
+    readonly advertIntervalSeconds: number;
+    readonly lastHeardSecondsAgo: number;
+  } | null;
+  readonly counters: {
+    readonly advertsSent: number;
+    readonly advertsReceived: number;
+    readonly priorityZeroSent: number;
+    readonly priorityZeroReceived: number;
+    readonly refused: Readonly<Record<RefusalReason, number>>;
+    readonly announcementsSent: number;
+    readonly transitions: Readonly<Record<VrrpStateName, number>>;
+    readonly addressesRestored: number;
+    readonly sendErrors: number;
+  };
+}
+
+export interface ServerReport {
+  /** '10.0.0.11:8080', '[2001:db8::11]:8080' */
+  readonly server: string;
+  readonly forwarding: Forwarding | 'local' | 'bypass';
+  /** 'unchecked' without a check, 'unknown' until its first verdict. */
+  readonly health: 'up' | 'down' | 'unknown' | 'unchecked';
+  /** Why it is down: a probe's failure in words; null when it is not. */
+  readonly reason: string | null;
+  /** ISO 8601 of the last change of health; null while unknown or unchecked. */
+  readonly since: string | null;
+  readonly configuredWeight: number;
+  /** Weight in the kernel; null when it is not in the table. */
+  readonly weight: number | null;
+  readonly activeConnections: number;
+  readonly inactiveConnections: number;
+  readonly persistentConnections: number;
+  /** Since the entry was made in the kernel. */
+  readonly connections: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+export interface ServiceReport {
+  readonly name: string;
+  /** 'tcp 192.0.2.10:80', 'fwmark 5 ipv4' */
+  readonly service: string;
+  readonly scheduler: string;
+  /** False when it is missing from the kernel's table at this moment. */
+  readonly present: boolean;
+  readonly connections: number;
+  readonly packetsIn: number;
+  readonly packetsOut: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly servers: readonly ServerReport[];
+}
+
+export interface CheckReport {
+  /** 'tcp', 'http' or 'https'. */
+  readonly kind: string;
+  /** What is asked: '10.0.0.11:8080', 'http://10.0.0.11:8080/healthz'. */
+  readonly target: string;
+  readonly status: 'up' | 'down' | 'unknown';
+  readonly succeeded: number;
+  /** Failures by reason. */
+  readonly failed: Readonly<Record<string, number>>;
+  readonly lastDurationSeconds: number | null;
+  readonly durationSecondsSum: number;
+}
+
+export interface DirectorStatus {
+  readonly director: string;
+  readonly version: string;
+  readonly startedAt: string;
+  readonly keeper: {
+    readonly pid: number | null;
+    readonly scheduling: 'realtime' | 'normal' | null;
+    /** Times that it died and was started again since the controller's start. */
+    readonly restarts: number;
+  };
+  readonly controller: { readonly pid: number };
+  readonly instances: readonly InstanceReport[];
+  /** Packets that belong to no instance, by reason. */
+  readonly refusedUnassigned: Readonly<Record<RefusalReason, number>>;
+  readonly services: readonly ServiceReport[];
+  readonly checks: readonly CheckReport[];
+  readonly ipvs: {
+    /** False without virtual services: the table is then not looked at. */
+    readonly managed: boolean;
+    readonly lastReconcileAt: string | null;
+    readonly lastReconcileSeconds: number | null;
+    /** Why the last reconcile failed, or null. */
+    readonly lastError: string | null;
+    readonly reconciles: number;
+    /** Changes made in the kernel, by kind ('add-service', 'set-server', …). */
+    readonly operations: Readonly<Record<string, number>>;
+    readonly operationErrors: number;
+    /** Differences found by comparing, after the first comparison: 'missing', 'altered', 'leftover'. */
+    readonly drift: Readonly<Record<string, number>>;
+    readonly foreignServices: number;
+    readonly foreignServers: number;
+  };
+  readonly sync: {
+    readonly interface: string;
+    readonly id: number;
+    readonly follow: string;
+    /** Role of the kernel's daemon as last set; null before the first. */
+    readonly role: 'master' | 'backup' | null;
+    readonly error: string | null;
+  } | null;
+}
+
+/** Where the HTTP server and the control socket get the status from. */
+export interface StatusSource {
+  readonly status: () => Promise<DirectorStatus>;
+}

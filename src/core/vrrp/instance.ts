@@ -1,0 +1,370 @@
+/**
+ * The state machine of one VRRP instance (RFC 9568 section 6.4, RFC 3768 section 6.4).
+ *
+ * step(options, state, event) -> { state, effects }: pure, total, time is an argument. Deadlines
+ * are part of the state: the shell arms one timer for nextDeadlineUs(state) and, when it fires,
+ * first hands over every advertisement that waits in its sockets and only then the deadline.
+ * Effects are done in their order; on takeover: advertisement, addresses, announcement.
+ *
+ * Beyond the RFCs: fault (an interface or its address is gone), adoption of an earlier keeper's
+ * VIPs, preempt delay, and one rule for directors that were stalled: whoever was silent for so
+ * long that a peer took over rightfully is backup, whatever the priorities say.
+ */
+import { assertNever } from '../assert.ts';
+import { type AnnounceSchedule, scheduleAfterBurst, scheduleAfterTakeover } from './announce.ts';
+import { activeDownIntervalUs, safeSilenceUs, skewTimeUs } from './timing.ts';
+import type {
+  FaultReason,
+  InstanceOptions,
+  TransitionReason,
+  VrrpEffect,
+  VrrpEvent,
+  VrrpStateName,
+} from './types.ts';
+
+export type VrrpState =
+  | { readonly kind: 'initialize' }
+  | {
+      readonly kind: 'backup';
+      /** Active_Down_Timer. */
+      readonly activeDownAtUs: number;
+      /** Active_Adver_Interval: as advertised (version 3), or as configured (version 2). */
+      readonly activeAdvertIntervalUs: number;
+      /** Why the deadline, if it passes, makes this director active. */
+      readonly takeoverReason: Extract<
+        TransitionReason,
+        'peers-silent' | 'peer-resigned' | 'preempted'
+      >;
+      /** When preemption is allowed; null while no lower-priority active is heard. */
+      readonly preemptAtUs: number | null;
+    }
+  | {
+      readonly kind: 'active';
+      /** Adver_Timer. */
+      readonly advertAtUs: number;
+      readonly lastAdvertAtUs: number;
+      readonly announce: AnnounceSchedule;
+    }
+  | { readonly kind: 'fault'; readonly reason: FaultReason };
+
+type Backup = Extract<VrrpState, { kind: 'backup' }>;
+type Active = Extract<VrrpState, { kind: 'active' }>;
+type AdvertReceived = Extract<VrrpEvent, { kind: 'advert-received' }>;
+
+export interface Step {
+  readonly state: VrrpState;
+  readonly effects: readonly VrrpEffect[];
+}
+
+export const INITIAL_STATE: VrrpState = { kind: 'initialize' };
+
+const NOTHING: readonly VrrpEffect[] = [];
+const SEND_ADVERT: VrrpEffect = { kind: 'send-advert', resign: false };
+const RESIGN: VrrpEffect = { kind: 'send-advert', resign: true };
+const ADD_ADDRESSES: VrrpEffect = { kind: 'add-addresses' };
+const REMOVE_ADDRESSES: VrrpEffect = { kind: 'remove-addresses' };
+const ANNOUNCE: VrrpEffect = { kind: 'announce' };
+const ONLY_ADVERT: readonly VrrpEffect[] = [SEND_ADVERT];
+const ONLY_ANNOUNCE: readonly VrrpEffect[] = [ANNOUNCE];
+const ADVERT_AND_ANNOUNCE: readonly VrrpEffect[] = [SEND_ADVERT, ANNOUNCE];
+
+/** Moment at which the machine wants 'deadline-reached', or null for never. */
+export function nextDeadlineUs(state: VrrpState): number | null {
+  switch (state.kind) {
+    case 'initialize':
+    case 'fault':
+      return null;
+    case 'backup':
+      return state.activeDownAtUs;
+    case 'active': {
+      const announceAtUs = state.announce.nextAtUs;
+      return announceAtUs === null ? state.advertAtUs : Math.min(state.advertAtUs, announceAtUs);
+    }
+    default:
+      return assertNever(state);
+  }
+}
+
+/** One event in one state: the next state and what to do, in order. */
+export function step(options: InstanceOptions, state: VrrpState, event: VrrpEvent): Step {
+  switch (state.kind) {
+    case 'initialize':
+      return stepInitialize(options, state, event);
+    case 'backup':
+      return stepBackup(options, state, event);
+    case 'active':
+      return stepActive(options, state, event);
+    case 'fault':
+      return stepFault(options, state, event);
+    default:
+      return assertNever(state);
+  }
+}
+
+function stepInitialize(options: InstanceOptions, state: VrrpState, event: VrrpEvent): Step {
+  switch (event.kind) {
+    case 'started':
+      return enter(options, state, event.atUs, 'started');
+    case 'adopted':
+      return adopt(options, state, event.atUs, event.lastAdvertAtUs);
+    case 'fault-raised':
+      return raiseFault(state, event.reason, NOTHING);
+    case 'advert-received':
+    case 'deadline-reached':
+    case 'fault-cleared':
+    case 'reconfigured':
+    case 'stopped':
+      return { state, effects: NOTHING };
+    default:
+      return assertNever(event);
+  }
+}
+
+function stepBackup(options: InstanceOptions, state: Backup, event: VrrpEvent): Step {
+  switch (event.kind) {
+    case 'advert-received':
+      return hearAsBackup(options, state, event);
+    case 'deadline-reached':
+      // RFC 9568 section 6.4.2: if the Active_Down_Timer fires.
+      if (event.atUs < state.activeDownAtUs) return { state, effects: NOTHING };
+      return becomeActive(options, state, event.atUs, state.takeoverReason);
+    case 'fault-raised':
+      return raiseFault(state, event.reason, NOTHING);
+    case 'reconfigured':
+      return reconfigureBackup(options, state, event.atUs);
+    case 'stopped':
+      return stop(state, NOTHING);
+    case 'started':
+    case 'adopted':
+    case 'fault-cleared':
+      return { state, effects: NOTHING };
+    default:
+      return assertNever(event);
+  }
+}
+
+function stepActive(options: InstanceOptions, state: Active, event: VrrpEvent): Step {
+  switch (event.kind) {
+    case 'advert-received':
+      return hearAsActive(options, state, event);
+    case 'deadline-reached':
+      return actOnDeadline(options, state, event.atUs);
+    case 'fault-raised':
+      return raiseFault(state, event.reason, [RESIGN, REMOVE_ADDRESSES]);
+    case 'reconfigured': {
+      // Peers learn a new priority or interval at once, not an interval later.
+      const next = afterAdvert(options, state, event.atUs);
+      return { state: next, effects: ONLY_ADVERT };
+    }
+    case 'stopped':
+      // RFC 9568 section 6.4.3: on shutdown, send an advertisement with priority 0.
+      return stop(state, [RESIGN, REMOVE_ADDRESSES]);
+    case 'started':
+    case 'adopted':
+    case 'fault-cleared':
+      return { state, effects: NOTHING };
+    default:
+      return assertNever(event);
+  }
+}
+
+function stepFault(
+  options: InstanceOptions,
+  state: Extract<VrrpState, { kind: 'fault' }>,
+  event: VrrpEvent,
+): Step {
+  switch (event.kind) {
+    case 'fault-cleared':
+      return enter(options, state, event.atUs, event.reason);
+    case 'fault-raised':
+      return { state: { kind: 'fault', reason: event.reason }, effects: NOTHING };
+    case 'stopped':
+      return stop(state, NOTHING);
+    case 'started':
+    case 'adopted':
+    case 'advert-received':
+    case 'deadline-reached':
+    case 'reconfigured':
+      return { state, effects: NOTHING };
+    default:
+      return assertNever(event);
+  }
+}
+
+/** RFC 9568 section 6.4.1: the owner becomes active at once, everybody else backup. */
+function enter(
+  options: InstanceOptions,
+  from: VrrpState,
+  nowUs: number,
+  reason: TransitionReason,
+): Step {
+  if (options.priority === 255) return becomeActive(options, from, nowUs, 'address-owner');
+  const next: Backup = {
+    kind: 'backup',
+    activeDownAtUs: nowUs + activeDownIntervalUs(options, options.advertIntervalUs),
+    activeAdvertIntervalUs: options.advertIntervalUs,
+    takeoverReason: 'peers-silent',
+    preemptAtUs: null,
+  };
+  return { state: next, effects: [transition(from, 'backup', reason)] };
+}
+
+function becomeActive(
+  options: InstanceOptions,
+  from: VrrpState,
+  nowUs: number,
+  reason: TransitionReason,
+): Step {
+  const next: Active = {
+    kind: 'active',
+    advertAtUs: nowUs + options.advertIntervalUs,
+    lastAdvertAtUs: nowUs,
+    announce: scheduleAfterTakeover(options.announce, nowUs),
+  };
+  const effects = [SEND_ADVERT, ADD_ADDRESSES, ANNOUNCE, transition(from, 'active', reason)];
+  return { state: next, effects };
+}
+
+/** Goes on as active if no peer can have taken over since the last advertisement. */
+function adopt(
+  options: InstanceOptions,
+  from: VrrpState,
+  nowUs: number,
+  lastAdvertAtUs: number,
+): Step {
+  if (nowUs - lastAdvertAtUs < safeSilenceUs(options.advertIntervalUs)) {
+    return becomeActive(options, from, nowUs, 'adopted');
+  }
+  const entered = enter(options, from, nowUs, 'started');
+  if (entered.state.kind === 'active') return entered;
+  return { state: entered.state, effects: [REMOVE_ADDRESSES, ...entered.effects] };
+}
+
+function hearAsBackup(options: InstanceOptions, state: Backup, event: AdvertReceived): Step {
+  const { atUs, priority } = event;
+  if (priority === 0) {
+    // RFC 9568 section 6.4.2: the active resigns; wait for the skew time only.
+    const activeDownAtUs = atUs + skewTimeUs(options, state.activeAdvertIntervalUs);
+    const next: Backup = { ...state, activeDownAtUs, takeoverReason: 'peer-resigned' };
+    return { state: next, effects: NOTHING };
+  }
+  const lower = options.preempt && priority < options.priority;
+  const preemptAtUs = lower ? (state.preemptAtUs ?? atUs + options.preemptDelayUs) : null;
+  if (lower && atUs >= (preemptAtUs as number)) {
+    // RFC 9568 section 6.4.2: discard, so that the Active_Down_Timer runs out.
+    const next: Backup = { ...state, preemptAtUs, takeoverReason: 'preempted' };
+    return { state: next, effects: NOTHING };
+  }
+  // RFC 9568 section 6.4.2: adopt the advertised interval (version 3 only).
+  const intervalUs = options.version === 3 ? event.advertIntervalUs : options.advertIntervalUs;
+  const next: Backup = {
+    kind: 'backup',
+    activeDownAtUs: atUs + activeDownIntervalUs(options, intervalUs),
+    activeAdvertIntervalUs: intervalUs,
+    takeoverReason: 'peers-silent',
+    preemptAtUs,
+  };
+  return { state: next, effects: NOTHING };
+}
+
+function hearAsActive(options: InstanceOptions, state: Active, event: AdvertReceived): Step {
+  const { atUs, priority } = event;
+  if (priority === 0) {
+    // RFC 9568 section 6.4.3: another active resigns; advertise at once.
+    return { state: afterAdvert(options, state, atUs), effects: ONLY_ADVERT };
+  }
+  const yieldReason = reasonToYield(options, state, event);
+  if (yieldReason !== null) {
+    const intervalUs = options.version === 3 ? event.advertIntervalUs : options.advertIntervalUs;
+    const next: Backup = {
+      kind: 'backup',
+      activeDownAtUs: atUs + activeDownIntervalUs(options, intervalUs),
+      activeAdvertIntervalUs: intervalUs,
+      takeoverReason: 'peers-silent',
+      preemptAtUs: null,
+    };
+    return { state: next, effects: [REMOVE_ADDRESSES, transition(state, 'backup', yieldReason)] };
+  }
+  // The loser announced the VIPs too: hosts and switches must hear from us again.
+  const announce = atUs >= state.announce.quietUntilUs;
+  const schedule = announce
+    ? { ...state.announce, quietUntilUs: atUs + options.announce.lowerPriorityDelayUs }
+    : state.announce;
+  // RFC 9568 section 6.4.3 (version 3): discard and advertise at once. RFC 3768: discard.
+  if (options.version === 2) {
+    return { state: { ...state, announce: schedule }, effects: announce ? ONLY_ANNOUNCE : NOTHING };
+  }
+  const next = { ...afterAdvert(options, state, atUs), announce: schedule };
+  return { state: next, effects: announce ? ADVERT_AND_ANNOUNCE : ONLY_ADVERT };
+}
+
+/** Why an active director must give way to the sender of this advertisement, or null. */
+function reasonToYield(
+  options: InstanceOptions,
+  state: Active,
+  event: AdvertReceived,
+): TransitionReason | null {
+  // We were silent so long (stalled, suspended) that this peer took over rightfully.
+  const silenceUs = event.atUs - state.lastAdvertAtUs;
+  if (silenceUs > safeSilenceUs(options.advertIntervalUs)) return 'stalled';
+  if (event.priority > options.priority) return 'higher-priority-peer';
+  // RFC 9568 section 6.4.3: equal priorities, and the sender's address is greater.
+  if (event.priority === options.priority && event.fromHigherAddress) {
+    return 'equal-priority-higher-address';
+  }
+  return null;
+}
+
+function actOnDeadline(options: InstanceOptions, state: Active, nowUs: number): Step {
+  const advertDue = nowUs >= state.advertAtUs;
+  const announceAtUs = state.announce.nextAtUs;
+  const announceDue = announceAtUs !== null && nowUs >= announceAtUs;
+  if (!advertDue && !announceDue) return { state, effects: NOTHING };
+  let next = state;
+  if (advertDue) {
+    // On a fixed grid, so that lateness does not add up; after a stall the grid starts anew.
+    const onGridUs = state.advertAtUs + options.advertIntervalUs;
+    const advertAtUs = onGridUs > nowUs ? onGridUs : nowUs + options.advertIntervalUs;
+    next = { ...next, advertAtUs, lastAdvertAtUs: nowUs };
+  }
+  if (announceDue) {
+    next = { ...next, announce: scheduleAfterBurst(options.announce, state.announce, nowUs) };
+  }
+  if (advertDue && announceDue) return { state: next, effects: ADVERT_AND_ANNOUNCE };
+  return { state: next, effects: advertDue ? ONLY_ADVERT : ONLY_ANNOUNCE };
+}
+
+function afterAdvert(options: InstanceOptions, state: Active, nowUs: number): Active {
+  return { ...state, advertAtUs: nowUs + options.advertIntervalUs, lastAdvertAtUs: nowUs };
+}
+
+/** A changed priority or interval changes the waiting time, counted from the last advertisement. */
+function reconfigureBackup(options: InstanceOptions, state: Backup, nowUs: number): Step {
+  if (options.priority === 255) return becomeActive(options, state, nowUs, 'address-owner');
+  const intervalUs =
+    options.version === 3 ? state.activeAdvertIntervalUs : options.advertIntervalUs;
+  const activeDownAtUs = nowUs + activeDownIntervalUs(options, intervalUs);
+  const next: Backup = {
+    ...state,
+    activeDownAtUs,
+    activeAdvertIntervalUs: intervalUs,
+    takeoverReason: 'peers-silent',
+    preemptAtUs: null,
+  };
+  return { state: next, effects: NOTHING };
+}
+
+function raiseFault(from: VrrpState, reason: FaultReason, first: readonly VrrpEffect[]): Step {
+  return {
+    state: { kind: 'fault', reason },
+    effects: [...first, transition(from, 'fault', reason)],
+  };
+}
+
+function stop(from: VrrpState, first: readonly VrrpEffect[]): Step {
+  return { state: INITIAL_STATE, effects: [...first, transition(from, 'initialize', 'stopped')] };
+}
+
+function transition(from: VrrpState, to: VrrpStateName, reason: TransitionReason): VrrpEffect {
+  return { kind: 'report-transition', from: from.kind, to, reason };
+}

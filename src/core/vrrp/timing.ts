@@ -1,0 +1,41 @@
+/**
+ * The intervals of VRRP, in integer microseconds. At priority 254 and 10 ms the skew time is
+ * 78 us, so milliseconds or the wire's centiseconds would be too coarse. Divisions round down.
+ */
+
+const MICROSECONDS_PER_SECOND = 1_000_000;
+
+/** A backup waits for this many advertisements before it takes over. */
+const DOWN_ADVERTS = 3;
+
+export interface TimingOptions {
+  readonly version: 2 | 3;
+  /** 1 to 255. */
+  readonly priority: number;
+}
+
+/**
+ * Skew_Time: the lower the priority, the longer a backup waits.
+ * Version 3: ((256 - priority) * Active_Adver_Interval) / 256 (RFC 9568 section 6.1).
+ * Version 2: (256 - priority) / 256 seconds (RFC 3768 section 6.1).
+ */
+export function skewTimeUs(options: TimingOptions, activeAdvertIntervalUs: number): number {
+  const unitUs = options.version === 3 ? activeAdvertIntervalUs : MICROSECONDS_PER_SECOND;
+  return Math.floor(((256 - options.priority) * unitUs) / 256);
+}
+
+/** Active_Down_Interval: silence after which a backup takes over (same sections). */
+export function activeDownIntervalUs(
+  options: TimingOptions,
+  activeAdvertIntervalUs: number,
+): number {
+  return DOWN_ADVERTS * activeAdvertIntervalUs + skewTimeUs(options, activeAdvertIntervalUs);
+}
+
+/**
+ * Silence of an active director within which no peer, whatever its priority, can have taken
+ * over: the active-down interval without its skew time.
+ */
+export function safeSilenceUs(advertIntervalUs: number): number {
+  return DOWN_ADVERTS * advertIntervalUs;
+}

@@ -1,0 +1,126 @@
+/**
+ * The words of one VRRP instance: what its machine is configured with, what happens to it
+ * (events, past tense) and what it asks for (effects, imperative). All times are integer
+ * microseconds of the monotonic clock.
+ */
+import type { AnnounceConfig, ChecksumForm, IpText } from '../config/config.ts';
+
+export type VrrpStateName = 'initialize' | 'backup' | 'active' | 'fault';
+
+/** An advertisement's content, whatever its version (RFC 9568 section 5.2, RFC 3768 section 5.3). */
+export interface Advertisement {
+  readonly version: 2 | 3;
+  readonly vrid: number;
+  /** 0 (resigning) to 255 (owner). */
+  readonly priority: number;
+  readonly advertIntervalUs: number;
+  readonly addresses: readonly IpText[];
+  /** The form that was found right: always 'message' in version 2, 'pseudo-header' over IPv6. */
+  readonly checksum: Exclude<ChecksumForm, 'auto'>;
+}
+
+/**
+ * Why a received packet was not taken as an advertisement: the metric's label. Checked in this
+ * order, the first that applies is the reason. The first eight concern the packet alone
+ * (wire/vrrp.ts, in the order of RFC 9568 section 7.1), 'unknown-vrid' the interface, the others
+ * the instance (receive.ts).
+ */
+export const REFUSAL_REASONS = [
+  'ttl',
+  'version',
+  'type',
+  'truncated',
+  'oversized',
+  'checksum',
+  'no-addresses',
+  'interval',
+  'unknown-vrid',
+  'version-mismatch',
+  'own-address',
+  'authentication',
+  'interval-mismatch',
+] as const;
+export type RefusalReason = (typeof REFUSAL_REASONS)[number];
+
+/** A refused packet: the reason and, for people, what was found and what was expected. */
+export interface Refusal {
+  readonly reason: RefusalReason;
+  /** Sentence case, no final period. Never holds a password. */
+  readonly detail: string;
+}
+
+/** Why an instance changed its state: label of metrics, field of logs. */
+export const TRANSITION_REASONS = [
+  'started',
+  'address-owner',
+  'adopted',
+  'peers-silent',
+  'peer-resigned',
+  'preempted',
+  'higher-priority-peer',
+  'equal-priority-higher-address',
+  'stalled',
+  'interface-down',
+  'interface-missing',
+  'no-source-address',
+  'interface-up',
+  'controller-lost',
+  'stopped',
+  'reconfigured',
+] as const;
+export type TransitionReason = (typeof TRANSITION_REASONS)[number];
+
+export type FaultReason = Extract<
+  TransitionReason,
+  'interface-down' | 'interface-missing' | 'no-source-address' | 'controller-lost'
+>;
+
+/** What the machine of one instance is configured with. */
+export interface InstanceOptions {
+  readonly version: 2 | 3;
+  /** 1 to 255; 255 is the address owner. */
+  readonly priority: number;
+  readonly advertIntervalUs: number;
+  readonly preempt: boolean;
+  readonly preemptDelayUs: number;
+  readonly announce: AnnounceConfig;
+}
+
+/** What happened to an instance. `atUs` is when it happened, not when it is told. */
+export type VrrpEvent =
+  | { readonly kind: 'started'; readonly atUs: number }
+  /** VIPs of an earlier keeper were found, and its last advertisement is recent: go on as active. */
+  | { readonly kind: 'adopted'; readonly atUs: number; readonly lastAdvertAtUs: number }
+  | {
+      readonly kind: 'advert-received';
+      readonly atUs: number;
+      readonly priority: number;
+      readonly advertIntervalUs: number;
+      /** The sender's address is greater than ours, as unsigned integers in network order. */
+      readonly fromHigherAddress: boolean;
+    }
+  | { readonly kind: 'deadline-reached'; readonly atUs: number }
+  | { readonly kind: 'fault-raised'; readonly atUs: number; readonly reason: FaultReason }
+  | {
+      readonly kind: 'fault-cleared';
+      readonly atUs: number;
+      readonly reason: Extract<TransitionReason, 'interface-up' | 'reconfigured' | 'started'>;
+    }
+  /** The options given to this and later steps differ from the earlier ones. */
+  | { readonly kind: 'reconfigured'; readonly atUs: number }
+  | { readonly kind: 'stopped'; readonly atUs: number };
+
+/** What an instance asks for, to be done in this order. */
+export type VrrpEffect =
+  /** Send one advertisement with the configured priority, or with 0 to resign. */
+  | { readonly kind: 'send-advert'; readonly resign: boolean }
+  | { readonly kind: 'add-addresses' }
+  | { readonly kind: 'remove-addresses' }
+  /** Send one burst of gratuitous ARP and unsolicited NA for every VIP. */
+  | { readonly kind: 'announce' }
+  | {
+      readonly kind: 'report-transition';
+      readonly from: VrrpStateName;
+      readonly to: VrrpStateName;
+      readonly reason: TransitionReason;
+    };

@@ -1,0 +1,551 @@
+/**
+ * Every metric with its name, type, help and labels, and how its values follow from a snapshot.
+ * Names follow Prometheus' conventions (base units, _total, _seconds, _bytes) and, once released,
+ * are never reused with another meaning. Label values come from the configuration and from
+ * closed sets, never from packets or servers, so that the number of series is bounded.
+ */
+import type { DirectorStatus, InstanceReport, ServiceReport } from '../core/status.ts';
+import { REFUSAL_REASONS, type VrrpStateName } from '../core/vrrp/types.ts';
+
+/** What the controller's process has used. */
+export interface ProcessUsage {
+  readonly cpuSeconds: number;
+  readonly residentBytes: number;
+  readonly heapUsedBytes: number;
+  readonly openFds: number;
+  readonly eventLoopActiveSeconds: number;
+}
+
+export interface Snapshot {
+  readonly status: DirectorStatus;
+  readonly usage: ProcessUsage;
+}
+
+/** Label values in the order of the definition's labels, and the value. */
+export type Sample = readonly [labels: readonly string[], value: number];
+/** The same with the two values of a summary without quantiles. */
+export type SummarySample = readonly [labels: readonly string[], sum: number, count: number];
+
+interface Described {
+  readonly name: string;
+  /** One sentence without a final period. */
+  readonly help: string;
+  readonly labels: readonly string[];
+}
+
+export type MetricDefinition =
+  | (Described & {
+      readonly type: 'counter' | 'gauge';
+      readonly samples: (snapshot: Snapshot) => readonly Sample[];
+    })
+  | (Described & {
+      readonly type: 'summary';
+      readonly samples: (snapshot: Snapshot) => readonly SummarySample[];
+    });
+
+const STATES: readonly VrrpStateName[] = ['initialize', 'backup', 'active', 'fault'];
+const SYNC_ROLES = ['master', 'backup'] as const;
+/** Shown as zero before the first of their kind, so that a rate sees the first one. */
+const OPERATION_KINDS = [
+  'add-service',
+  'set-service',
+  'delete-service',
+  'add-server',
+  'set-server',
+  'delete-server',
+];
+const DRIFT_CLASSES = ['missing', 'altered', 'leftover'];
+
+function flag(value: boolean): number {
+  return value ? 1 : 0;
+}
+
+function epochSeconds(iso: string): number {
+  return Date.parse(iso) / 1000;
+}
+
+/** One sample without labels, or none for a value that is not known (yet). */
+function known(value: number | null): readonly Sample[] {
+  return value === null ? [] : [[[], value]];
+}
+
+/** A sample for each entry of a record, with zero for each of `always` that it lacks. */
+function byKey(
+  record: Readonly<Record<string, number>>,
+  always: readonly string[],
+  before: readonly string[] = [],
+): readonly Sample[] {
+  const keys = new Set([...always, ...Object.keys(record)]);
+  return [...keys].map((key): Sample => [[...before, key], record[key] ?? 0]);
+}
+
+function eachInstance(value: (instance: InstanceReport) => number) {
+  return ({ status }: Snapshot): readonly Sample[] =>
+    status.instances.map((instance): Sample => [[instance.name], value(instance)]);
+}
+
+function eachService(value: (service: ServiceReport) => number) {
+  return ({ status }: Snapshot): readonly Sample[] =>
+    status.services.map((service): Sample => [[service.name], value(service)]);
+}
+
+/** In and out of each service, as two samples. */
+function eachServiceWay(value: (service: ServiceReport) => readonly [number, number]) {
+  return ({ status }: Snapshot): readonly Sample[] =>
+    status.services.flatMap((service): readonly Sample[] => [
+      [[service.name, 'in'], value(service)[0]],
+      [[service.name, 'out'], value(service)[1]],
+    ]);
+}
+
+/** A sample for each server whose value is known. */
+function eachServer(value: (server: ServiceReport['servers'][number]) => number | null) {
+  return ({ status }: Snapshot): readonly Sample[] =>
+    status.services.flatMap((service) =>
+      service.servers.flatMap((server): readonly Sample[] => {
+        const found = value(server);
+        return found === null ? [] : [[[service.name, server.server], found]];
+      }),
+    );
+}
+
+const INSTANCE = ['instance'];
+const SERVICE = ['service'];
+const SERVER = ['service', 'server'];
+const CHECK = ['kind', 'target'];
+
+const DIRECTOR_METRICS: readonly MetricDefinition[] = [
+  {
+    name: 'vipkeeper_build_info',
+    type: 'gauge',
+    help: 'Always 1, with the version as a label',
+    labels: ['version'],
+    samples: ({ status }) => [[[status.version], 1]],
+  },
+  {
+    name: 'vipkeeper_start_time_seconds',
+    type: 'gauge',
+    help: 'When the controller was started, in seconds since 1970',
+    labels: [],
+    samples: ({ status }) => known(epochSeconds(status.startedAt)),
+  },
+  {
+    name: 'vipkeeper_keeper_up',
+    type: 'gauge',
+    help: '1 while a keeper process runs',
+    labels: [],
+    samples: ({ status }) => known(flag(status.keeper.pid !== null)),
+  },
+  {
+    name: 'vipkeeper_keeper_realtime',
+    type: 'gauge',
+    help: '1 while the keeper is scheduled in real time, absent without a keeper',
+    labels: [],
+    samples: ({ status: { keeper } }) =>
+      known(keeper.scheduling === null ? null : flag(keeper.scheduling === 'realtime')),
+  },
+  {
+    name: 'vipkeeper_keeper_restarts_total',
+    type: 'counter',
+    help: 'Times that the keeper died and was started again',
+    labels: [],
+    samples: ({ status }) => known(status.keeper.restarts),
+  },
+];
+
+const VRRP_METRICS: readonly MetricDefinition[] = [
+  {
+    name: 'vipkeeper_vrrp_state',
+    type: 'gauge',
+    help: '1 for the state that the VRRP instance is in, 0 for the others',
+    labels: ['instance', 'state'],
+    samples: ({ status }) =>
+      status.instances.flatMap((instance) =>
+        STATES.map((state): Sample => [[instance.name, state], flag(instance.state === state)]),
+      ),
+  },
+  {
+    name: 'vipkeeper_vrrp_priority',
+    type: 'gauge',
+    help: 'Priority that the VRRP instance advertises while active, 1 to 255',
+    labels: INSTANCE,
+    samples: eachInstance((instance) => instance.priority),
+  },
+  {
+    name: 'vipkeeper_vrrp_transitions_total',
+    type: 'counter',
+    help: 'Transitions of the VRRP instance by the state that it went to',
+    labels: ['instance', 'to'],
+    samples: ({ status }) =>
+      status.instances.flatMap(({ name, counters }) => byKey(counters.transitions, STATES, [name])),
+  },
+  {
+    name: 'vipkeeper_vrrp_last_transition_timestamp_seconds',
+    type: 'gauge',
+    help: 'When the VRRP instance last changed its state, in seconds since 1970',
+    labels: INSTANCE,
+    samples: eachInstance((instance) => epochSeconds(instance.lastTransitionAt)),
+  },
+  {
+    name: 'vipkeeper_vrrp_advert_interval_seconds',
+    type: 'gauge',
+    help: 'Configured interval of advertisements',
+    labels: INSTANCE,
+    samples: eachInstance((instance) => instance.advertIntervalSeconds),
+  },
+  {
+    name: 'vipkeeper_vrrp_active_down_interval_seconds',
+    type: 'gauge',
+    help: 'How long a backup waits for the next advertisement before it takes over',
+    labels: INSTANCE,
+    samples: eachInstance((instance) => instance.activeDownIntervalSeconds),
+  },
+  {
+    name: 'vipkeeper_vrrp_adverts_sent_total',
+    type: 'counter',
+    help: 'Advertisements sent',
+    labels: INSTANCE,
+    samples: eachInstance(({ counters }) => counters.advertsSent),
+  },
+  {
+    name: 'vipkeeper_vrrp_adverts_received_total',
+    type: 'counter',
+    help: 'Valid advertisements received',
+    labels: INSTANCE,
+    samples: eachInstance(({ counters }) => counters.advertsReceived),
+  },
+  {
+    name: 'vipkeeper_vrrp_priority_zero_sent_total',
+    type: 'counter',
+    help: 'Resigning advertisements (priority 0) among those sent',
+    labels: INSTANCE,
+    samples: eachInstance(({ counters }) => counters.priorityZeroSent),
+  },
+  {
+    name: 'vipkeeper_vrrp_priority_zero_received_total',
+    type: 'counter',
+    help: 'Resigning advertisements (priority 0) among those received',
+    labels: INSTANCE,
+    samples: eachInstance(({ counters }) => counters.priorityZeroReceived),
+  },
+  {
+    name: 'vipkeeper_vrrp_adverts_refused_total',
+    type: 'counter',
+    help: 'Packets refused as advertisements by reason; those of no instance have an empty one',
+    labels: ['instance', 'reason'],
+    samples: ({ status }) => [
+      ...status.instances.flatMap(({ name, counters }) =>
+        byKey(counters.refused, REFUSAL_REASONS, [name]),
+      ),
+      ...byKey(status.refusedUnassigned, REFUSAL_REASONS, ['']),
+    ],
+  },
+  {
+    name: 'vipkeeper_vrrp_announcements_sent_total',
+    type: 'counter',
+    help: 'Gratuitous ARP and unsolicited neighbor advertisement packets sent',
+    labels: INSTANCE,
+    samples: eachInstance(({ counters }) => counters.announcementsSent),
+  },
+  {
+    name: 'vipkeeper_vrrp_addresses_restored_total',
+    type: 'counter',
+    help: 'Virtual IPs put back after another program had removed them',
+    labels: INSTANCE,
+    samples: eachInstance(({ counters }) => counters.addressesRestored),
+  },
+  {
+    name: 'vipkeeper_vrrp_send_errors_total',
+    type: 'counter',
+    help: 'Packets that the kernel refused to send',
+    labels: INSTANCE,
+    samples: eachInstance(({ counters }) => counters.sendErrors),
+  },
+  {
+    name: 'vipkeeper_vrrp_vip_present',
+    type: 'gauge',
+    help: '1 while the virtual IP is on its interface',
+    labels: ['instance', 'address'],
+    samples: ({ status }) =>
+      status.instances.flatMap((instance) =>
+        instance.addresses.map((vip): Sample => [[instance.name, vip.address], flag(vip.present)]),
+      ),
+  },
+];
+
+const CHECK_METRICS: readonly MetricDefinition[] = [
+  {
+    name: 'vipkeeper_check_up',
+    type: 'gauge',
+    help: '1 while the check says up, 0 while it says down, absent before its first verdict',
+    labels: CHECK,
+    samples: ({ status }) =>
+      status.checks
+        .filter((check) => check.status !== 'unknown')
+        .map((check): Sample => [[check.kind, check.target], flag(check.status === 'up')]),
+  },
+  {
+    name: 'vipkeeper_check_results_total',
+    type: 'counter',
+    help: 'Results of the check: success, or the reason of the failure',
+    labels: ['kind', 'target', 'result'],
+    samples: ({ status }) =>
+      status.checks.flatMap((check) =>
+        byKey({ success: check.succeeded, ...check.failed }, [], [check.kind, check.target]),
+      ),
+  },
+  {
+    name: 'vipkeeper_check_last_duration_seconds',
+    type: 'gauge',
+    help: 'How long the last check took, absent before the first',
+    labels: CHECK,
+    samples: ({ status }) =>
+      status.checks.flatMap((check): readonly Sample[] =>
+        check.lastDurationSeconds === null
+          ? []
+          : [[[check.kind, check.target], check.lastDurationSeconds]],
+      ),
+  },
+  {
+    name: 'vipkeeper_check_duration_seconds',
+    type: 'summary',
+    help: 'How long all checks took',
+    labels: CHECK,
+    samples: ({ status }) =>
+      status.checks.map((check): SummarySample => {
+        const failed = Object.values(check.failed).reduce((sum, count) => sum + count, 0);
+        return [[check.kind, check.target], check.durationSecondsSum, check.succeeded + failed];
+      }),
+  },
+];
+
+const SERVICE_METRICS: readonly MetricDefinition[] = [
+  {
+    name: 'vipkeeper_service_present',
+    type: 'gauge',
+    help: "1 while the virtual service is in the kernel's table",
+    labels: SERVICE,
+    samples: eachService((service) => flag(service.present)),
+  },
+  {
+    name: 'vipkeeper_service_connections_total',
+    type: 'counter',
+    help: 'Connections scheduled since the virtual service was made in the kernel',
+    labels: SERVICE,
+    samples: eachService((service) => service.connections),
+  },
+  {
+    name: 'vipkeeper_service_packets_total',
+    type: 'counter',
+    help: 'Packets of the virtual service by direction: in (from clients) or out',
+    labels: ['service', 'direction'],
+    samples: eachServiceWay((service) => [service.packetsIn, service.packetsOut]),
+  },
+  {
+    name: 'vipkeeper_service_bytes_total',
+    type: 'counter',
+    help: 'Bytes of the virtual service by direction: in (from clients) or out',
+    labels: ['service', 'direction'],
+    samples: eachServiceWay((service) => [service.bytesIn, service.bytesOut]),
+  },
+  {
+    name: 'vipkeeper_server_healthy',
+    type: 'gauge',
+    help: '1 for a real server that is up or not checked, 0 if down, absent while unknown',
+    labels: SERVER,
+    samples: eachServer(({ health }) => (health === 'unknown' ? null : flag(health !== 'down'))),
+  },
+  {
+    name: 'vipkeeper_server_weight',
+    type: 'gauge',
+    help: 'Weight of the real server in the kernel, absent while it is not in the table',
+    labels: SERVER,
+    samples: eachServer((server) => server.weight),
+  },
+  {
+    name: 'vipkeeper_server_configured_weight',
+    type: 'gauge',
+    help: 'Weight of the real server in the configuration',
+    labels: SERVER,
+    samples: eachServer((server) => server.configuredWeight),
+  },
+  {
+    name: 'vipkeeper_server_active_connections',
+    type: 'gauge',
+    help: 'Active connections to the real server',
+    labels: SERVER,
+    samples: eachServer((server) => server.activeConnections),
+  },
+  {
+    name: 'vipkeeper_server_inactive_connections',
+    type: 'gauge',
+    help: 'Inactive connections to the real server',
+    labels: SERVER,
+    samples: eachServer((server) => server.inactiveConnections),
+  },
+  {
+    name: 'vipkeeper_server_persistent_connections',
+    type: 'gauge',
+    help: 'Persistence templates that lead to the real server',
+    labels: SERVER,
+    samples: eachServer((server) => server.persistentConnections),
+  },
+  {
+    name: 'vipkeeper_server_connections_total',
+    type: 'counter',
+    help: 'Connections scheduled since the real server was made in the kernel',
+    labels: SERVER,
+    samples: eachServer((server) => server.connections),
+  },
+  {
+    name: 'vipkeeper_server_bytes_total',
+    type: 'counter',
+    help: 'Bytes of the real server by direction: in (from clients) or out',
+    labels: ['service', 'server', 'direction'],
+    samples: ({ status }) =>
+      status.services.flatMap(({ name, servers }) =>
+        servers.flatMap((server): readonly Sample[] => [
+          [[name, server.server, 'in'], server.bytesIn],
+          [[name, server.server, 'out'], server.bytesOut],
+        ]),
+      ),
+  },
+];
+
+const IPVS_METRICS: readonly MetricDefinition[] = [
+  {
+    name: 'vipkeeper_ipvs_reconcile_total',
+    type: 'counter',
+    help: "Comparisons of the kernel's IPVS table with the wanted one",
+    labels: [],
+    samples: ({ status }) => known(status.ipvs.reconciles),
+  },
+  {
+    name: 'vipkeeper_ipvs_reconcile_success',
+    type: 'gauge',
+    help: '1 if the last reconcile succeeded, absent before the first',
+    labels: [],
+    samples: ({ status: { ipvs } }) =>
+      known(
+        ipvs.lastReconcileAt === null && ipvs.lastError === null
+          ? null
+          : flag(ipvs.lastError === null),
+      ),
+  },
+  {
+    name: 'vipkeeper_ipvs_reconcile_operations_total',
+    type: 'counter',
+    help: "Changes made in the kernel's IPVS table by kind",
+    labels: ['kind'],
+    samples: ({ status }) => byKey(status.ipvs.operations, OPERATION_KINDS),
+  },
+  {
+    name: 'vipkeeper_ipvs_reconcile_operation_errors_total',
+    type: 'counter',
+    help: 'Changes of the IPVS table that the kernel refused',
+    labels: [],
+    samples: ({ status }) => known(status.ipvs.operationErrors),
+  },
+  {
+    name: 'vipkeeper_ipvs_drift_total',
+    type: 'counter',
+    help: 'Differences that another program made in the IPVS table by class',
+    labels: ['class'],
+    samples: ({ status }) => byKey(status.ipvs.drift, DRIFT_CLASSES),
+  },
+  {
+    name: 'vipkeeper_ipvs_foreign_services',
+    type: 'gauge',
+    help: 'Virtual services in the kernel that vipkeeper did not create',
+    labels: [],
+    samples: ({ status }) => known(status.ipvs.foreignServices),
+  },
+  {
+    name: 'vipkeeper_ipvs_foreign_servers',
+    type: 'gauge',
+    help: 'Real servers in the kernel that vipkeeper did not create',
+    labels: [],
+    samples: ({ status }) => known(status.ipvs.foreignServers),
+  },
+  {
+    name: 'vipkeeper_ipvs_last_reconcile_timestamp_seconds',
+    type: 'gauge',
+    help: 'When the last reconcile ended, in seconds since 1970, absent before the first',
+    labels: [],
+    samples: ({ status: { ipvs } }) =>
+      known(ipvs.lastReconcileAt === null ? null : epochSeconds(ipvs.lastReconcileAt)),
+  },
+  {
+    name: 'vipkeeper_ipvs_last_reconcile_duration_seconds',
+    type: 'gauge',
+    help: 'How long the last reconcile took, absent before the first',
+    labels: [],
+    samples: ({ status }) => known(status.ipvs.lastReconcileSeconds),
+  },
+  {
+    name: 'vipkeeper_sync_role',
+    type: 'gauge',
+    help: "1 for the role of the kernel's connection sync daemon, absent without sync",
+    labels: ['role'],
+    samples: ({ status: { sync } }) =>
+      sync === null ? [] : SYNC_ROLES.map((role): Sample => [[role], flag(sync.role === role)]),
+  },
+  {
+    name: 'vipkeeper_sync_failed',
+    type: 'gauge',
+    help: '1 while the kernel refuses the sync daemon, absent without sync',
+    labels: [],
+    samples: ({ status: { sync } }) => known(sync === null ? null : flag(sync.error !== null)),
+  },
+];
+
+const CONTROLLER_METRICS: readonly MetricDefinition[] = [
+  {
+    name: 'vipkeeper_controller_cpu_seconds_total',
+    type: 'counter',
+    help: "Processor time of the controller's process, user and system",
+    labels: [],
+    samples: ({ usage }) => known(usage.cpuSeconds),
+  },
+  {
+    name: 'vipkeeper_controller_event_loop_active_seconds_total',
+    type: 'counter',
+    help: "Time that the controller's event loop was busy; its rate near 1 means overload",
+    labels: [],
+    samples: ({ usage }) => known(usage.eventLoopActiveSeconds),
+  },
+  {
+    name: 'vipkeeper_controller_resident_memory_bytes',
+    type: 'gauge',
+    help: "Resident memory of the controller's process",
+    labels: [],
+    samples: ({ usage }) => known(usage.residentBytes),
+  },
+  {
+    name: 'vipkeeper_controller_heap_used_bytes',
+    type: 'gauge',
+    help: "Used part of the controller's JavaScript heap",
+    labels: [],
+    samples: ({ usage }) => known(usage.heapUsedBytes),
+  },
+  {
+    name: 'vipkeeper_controller_open_fds',
+    type: 'gauge',
+    help: "Open file descriptors of the controller's process",
+    labels: [],
+    samples: ({ usage }) => known(usage.openFds),
+  },
+];
+
+/** The groups in the order of the exposition and of the reference. */
+export const METRIC_GROUPS: readonly {
+  readonly title: string;
+  readonly metrics: readonly MetricDefinition[];
+}[] = [
+  { title: 'Director', metrics: DIRECTOR_METRICS },
+  { title: 'VRRP', metrics: VRRP_METRICS },
+  { title: 'Health checks', metrics: CHECK_METRICS },
+  { title: 'Virtual services and real servers', metrics: SERVICE_METRICS },
+  { title: 'Reconciliation and connection sync', metrics: IPVS_METRICS },
+  { title: 'The controller process', metrics: CONTROLLER_METRICS },
+];

@@ -1,0 +1,295 @@
+/**
+ * The HTTP server and the control socket: the same three read-only routes over TCP and over a
+ * unix socket that only root may use. Three routes need no framework, so this is node:http.
+ * Every request is bounded in size and time and the connections in number, because both listen
+ * for strangers; nothing that a request holds is kept or echoed.
+ *
+ *   GET /metrics    Prometheus text
+ *   GET /v1/status  DirectorStatus as JSON
+ *   GET /healthz    200 while the controller answers
+ */
+import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import { endpointText } from '../core/ipvs/model.ts';
+import type { Problem } from '../core/problem.ts';
+import { err, ok, type Result } from '../core/result.ts';
+import type { StatusSource } from '../core/status.ts';
+import { Metrics } from './metrics.ts';
+
+/** Requests have a short line and few headers; browsers' cookies do not belong here. */
+const HEADER_LENGTH_BYTES_MAX = 8 * 1024;
+/** A request without a body is sent at once. */
+const REQUEST_TIMEOUT_MS = 5_000;
+/** A reader that takes nothing for this long is cut off, and so is an idle connection. */
+const IDLE_TIMEOUT_MS = 10_000;
+/** The keeper answers in milliseconds; a status that takes longer is not coming. */
+const STATUS_TIMEOUT_MS = 5_000;
+/** Scrapers and people are few; more connections than this are closed at once. */
+const CONNECTIONS_MAX = 64;
+/** What sockaddr_un holds, less the final zero (unix(7)). */
+const SOCKET_PATH_LENGTH_BYTES_MAX = 107;
+/** Whoever answers on a unix socket accepts at once. */
+const CONNECT_TIMEOUT_MS = 1_000;
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+export interface Listening {
+  /** 'http://127.0.0.1:9112', or the path of the socket. */
+  readonly address: string;
+  /** Port listened on; 0 for a unix socket. */
+  readonly port: number;
+  /** Ends every connection and frees the address. Idempotent. */
+  close(): Promise<void>;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+/**
+ * Serves metrics, status and health over TCP. Port 0 takes a free one. Fails with
+ * VK-PORT-IN-USE, VK-NOT-ROOT (a privileged port) or VK-SYSTEM (no such address).
+ */
+export async function serveHttp(
+  options: { readonly host: string; readonly port: number },
+  source: StatusSource,
+): Promise<Result<Listening, Problem>> {
+  const { host, port } = options;
+  const server = createBoundedServer(source);
+  const error = await listen(server, { host, port, exclusive: true });
+  if (error !== null) return err(listenProblem(error, host, port));
+  const bound = server.address();
+  const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
+  return ok({
+    address: `http://${endpointText(host, boundPort)}`,
+    port: boundPort,
+    close: () => closeServer(server),
+  });
+}
+
+/**
+ * Serves the same over a unix socket of mode 0600, whose directory is made if need be. A socket
+ * on which nobody answers is replaced. Fails with VK-ALREADY-RUNNING when somebody does, else
+ * with VK-RUNTIME-DIRECTORY.
+ */
+export async function serveControl(
+  socketPath: string,
+  source: StatusSource,
+): Promise<Result<Listening, Problem>> {
+  // Bound under another name and renamed when it is ready: the path never names a socket with a
+  // wider mode or without a listener, and libuv, which unlinks the name it has bound, can not
+  // take away the socket of a successor.
+  const bindPath = `${socketPath}.new`;
+  const lengthBytes = Buffer.byteLength(bindPath);
+  if (lengthBytes > SOCKET_PATH_LENGTH_BYTES_MAX) {
+    return err(directoryProblem(socketPath, `its path of ${lengthBytes} bytes is too long`));
+  }
+  const server = createBoundedServer(source);
+  try {
+    mkdirSync(dirname(socketPath), { recursive: true, mode: 0o755 });
+    const taken = await whoHolds(socketPath);
+    if (taken !== null) return err(taken);
+    rmSync(bindPath, { force: true });
+    const error = await listen(server, { path: bindPath });
+    if (error !== null) return err(directoryProblem(socketPath, error.message));
+    chmodSync(bindPath, 0o600);
+    renameSync(bindPath, socketPath);
+  } catch (error) {
+    await closeServer(server);
+    return err(directoryProblem(socketPath, (error as Error).message));
+  }
+  const { ino } = lstatSync(socketPath);
+  return ok({
+    address: socketPath,
+    port: 0,
+    close: async () => {
+      if (inodeOf(socketPath) === ino) rmSync(socketPath, { force: true });
+      await closeServer(server);
+    },
+  });
+}
+
+/** Null when the path is free or holds a socket on which nobody answers. */
+async function whoHolds(socketPath: string): Promise<Problem | null> {
+  const found = lstatSync(socketPath, { throwIfNoEntry: false });
+  if (found === undefined) return null;
+  if (!found.isSocket()) return directoryProblem(socketPath, 'something else has its name');
+  // Only a refused connection proves that nobody listens: a full backlog does not.
+  if ((await connectError(socketPath)) === 'ECONNREFUSED') return null;
+  return {
+    code: 'VK-ALREADY-RUNNING',
+    message: `Another vipkeeper answers on ${socketPath}`,
+    cure: "Stop that one, or give this one a 'runtime_directory' of its own",
+  };
+}
+
+/** Code of the error that a connection attempt ends with, or null when it succeeds. */
+function connectError(socketPath: string): Promise<string | null> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath);
+    const end = (code: string | null) => {
+      socket.destroy();
+      resolve(code);
+    };
+    socket.setTimeout(CONNECT_TIMEOUT_MS, () => end('ETIMEDOUT'));
+    socket.once('connect', () => end(null));
+    socket.once('error', (error: NodeJS.ErrnoException) => end(error.code ?? 'UNKNOWN'));
+  });
+}
+
+function inodeOf(path: string): number | null {
+  return lstatSync(path, { throwIfNoEntry: false })?.ino ?? null;
+}
+
+function createBoundedServer(source: StatusSource): Server {
+  const routes = new Routes(source);
+  const server = createServer(
+    {
+      maxHeaderSize: HEADER_LENGTH_BYTES_MAX,
+      headersTimeout: REQUEST_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: IDLE_TIMEOUT_MS,
+      connectionsCheckingInterval: 1_000,
+    },
+    (request, response) => {
+      void routes.answer(request).then((answer) => send(request, response, answer));
+    },
+  );
+  server.maxConnections = CONNECTIONS_MAX;
+  server.timeout = IDLE_TIMEOUT_MS;
+  return server;
+}
+
+/** The routes over one source. */
+class Routes {
+  readonly #source: StatusSource;
+  readonly #metrics: Metrics;
+
+  constructor(source: StatusSource) {
+    // The bound is on the source: one call of it that never ends must not hold up later ones.
+    this.#source = { status: () => withTimeout(source.status(), STATUS_TIMEOUT_MS) };
+    this.#metrics = new Metrics(this.#source);
+  }
+
+  /** Never rejects: what goes wrong is an answer. */
+  async answer(request: IncomingMessage): Promise<Answer> {
+    const route = this.#route((request.url ?? '').split('?', 1)[0] as string);
+    if (route === null) {
+      return failure(404, 'No such page: there are /metrics, /v1/status and /healthz');
+    }
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      return failure(405, 'Only GET and HEAD are allowed');
+    }
+    if (hasBody(request)) return failure(413, 'A request must not have a body');
+    try {
+      return await route();
+    } catch (error) {
+      return failure(503, `The status is not available: ${(error as Error).message}`);
+    }
+  }
+
+  #route(path: string): (() => Promise<Answer>) | null {
+    switch (path) {
+      case '/metrics':
+        return async () => ({ status: 200, ...(await this.#metrics.render()) });
+      case '/v1/status':
+        return async () => ({
+          status: 200,
+          contentType: JSON_TYPE,
+          body: `${JSON.stringify(await this.#source.status())}\n`,
+        });
+      case '/healthz':
+        return async () => ({ status: 200, contentType: 'text/plain', body: 'ok\n' });
+      default:
+        return null;
+    }
+  }
+}
+
+function hasBody(request: IncomingMessage): boolean {
+  const { headers } = request;
+  const length = headers['content-length'] ?? '0';
+  return headers['transfer-encoding'] !== undefined || Number(length) !== 0;
+}
+
+function failure(status: number, error: string): Answer {
+  return { status, contentType: JSON_TYPE, body: `${JSON.stringify({ error })}\n` };
+}
+
+function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
+  const headers: Record<string, string | number> = {
+    'content-type': answer.contentType,
+    'content-length': Buffer.byteLength(answer.body),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+  };
+  if (answer.status === 405) headers.allow = 'GET, HEAD';
+  // A body is not read: the connection ends behind the answer, and its rest with it.
+  if (hasBody(request)) headers.connection = 'close';
+  response.writeHead(answer.status, headers).end(answer.body);
+}
+
+function withTimeout<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+type ListenOptions = Parameters<Server['listen']>[0] & object;
+
+function listen(server: Server, options: ListenOptions): Promise<NodeJS.ErrnoException | null> {
+  return new Promise((resolve) => {
+    server.once('error', resolve);
+    server.listen(options, () => {
+      server.off('error', resolve);
+      // accept() fails while descriptors are used up (EMFILE): the next connection may succeed.
+      server.on('error', () => {});
+      resolve(null);
+    });
+  });
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
+
+function listenProblem(error: NodeJS.ErrnoException, host: string, port: number): Problem {
+  const endpoint = endpointText(host, port);
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return {
+        code: 'VK-PORT-IN-USE',
+        message: `Another program listens on ${endpoint}`,
+        cure: `Find it with \`ss -ltnp 'sport = :${port}'\`, or set http.listen to another port`,
+      };
+    case 'EACCES':
+      return {
+        code: 'VK-NOT-ROOT',
+        message: `Only root may listen on ${endpoint}`,
+        cure: 'Run vipkeeper as root, or set http.listen to a port above 1023',
+      };
+    default:
+      return {
+        code: 'VK-SYSTEM',
+        message: `Listening on ${endpoint} failed with ${error.code ?? error.message}`,
+        cure: 'Set http.listen to an address that this director has',
+      };
+  }
+}
+
+function directoryProblem(socketPath: string, reason: string): Problem {
+  return {
+    code: 'VK-RUNTIME-DIRECTORY',
+    message: `The control socket ${socketPath} cannot be made: ${reason}`,
+    cure: "Set 'runtime_directory' to a directory that root may write to",
+  };
+}

@@ -1,0 +1,367 @@
+/**
+ * The keeper process: owns the VRRP instances and their VIPs, and guards the controller.
+ *
+ *   netlink ──> Network ──┐                         ┌──> VrrpSender, Announcer, netlink
+ *   adverts ──> Receivers ─┼─> InstanceRunner (each) ┤
+ *   timerfd ──> deadlines ─┘                         └──> record, reports to the controller
+ *
+ * Everything happens on one thread, in turns that never wait. When the timer fires, packets that
+ * wait in the sockets are handled first, with their kernel receive times, and deadlines after.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { assertNever } from '../core/assert.ts';
+import type { VrrpConfig } from '../core/config/config.ts';
+import type { Problem } from '../core/problem.ts';
+import { monotonicUs } from '../linux/clock.ts';
+import { SystemError } from '../linux/libc.ts';
+import { enterRealtime, leaveRealtime } from '../linux/scheduling.ts';
+import { notifyServiceManager } from '../linux/service-manager.ts';
+import { DeadlineTimer } from '../linux/timer.ts';
+import { Announcer } from './announcer.ts';
+import { type Channel, channelToStarter, startedByTwin } from './channel.ts';
+import {
+  type ControllerToKeeper,
+  type KeeperPlan,
+  type KeeperStatus,
+  type KeeperToController,
+  PROTOCOL_VERSION,
+} from './messages.ts';
+import { Network } from './network.ts';
+import { Receivers } from './receivers.ts';
+import { type RecordedInstance, RecordWriter, readRecord } from './record.ts';
+import { InstanceRunner } from './runner.ts';
+import { type TwinCommand, TwinSupervisor } from './twin.ts';
+import { removeVips } from './vips.ts';
+
+/** Above the kernel's own interrupt threads nothing is needed: lowest real-time priority. */
+const REALTIME_PRIORITY = 1;
+/** How long a stopping keeper waits for the controller to take its entries out. */
+const STOP_TIMEOUT_MS = 10_000;
+/** Reports kept for a controller that is being started again; the oldest are dropped. */
+const BACKLOG_MAX = 256;
+
+type ToController = Channel<KeeperToController, ControllerToKeeper>;
+
+export class Keeper {
+  readonly #twin: TwinSupervisor<KeeperToController, ControllerToKeeper>;
+  readonly #network: Network;
+  readonly #announcer: Announcer;
+  readonly #receivers: Receivers;
+  readonly #timer: DeadlineTimer;
+  readonly #runners = new Map<string, InstanceRunner>();
+  readonly #backlog: KeeperToController[] = [];
+  #record: RecordWriter | null = null;
+  #plan: KeeperPlan | null = null;
+  #starter: ToController | null = null;
+  #linked = false;
+  #scheduling: 'realtime' | 'normal' = 'normal';
+  #holdTimer: NodeJS.Timeout | null = null;
+  #stopping = false;
+
+  /** `controller` says how to start one; throws SystemError without the needed capabilities. */
+  constructor(controller: TwinCommand) {
+    this.#twin = new TwinSupervisor(controller, {
+      onMessage: (message) => this.#handle(message),
+      onGone: (exitCode) => this.#controllerGone(exitCode),
+    });
+    const network = Network.open({
+      onChanged: () => this.#networkChanged(),
+      onAddressLost: (interfaceName, address, byPid) => {
+        for (const runner of this.#runners.values()) {
+          runner.addressLost(interfaceName, address, byPid);
+        }
+      },
+    });
+    if (!network.ok) throw new SystemError(network.error.call, network.error.errno);
+    this.#network = network.value;
+    this.#announcer = new Announcer(this.#network);
+    this.#receivers = new Receivers(
+      (message) => this.#report(message),
+      () => this.#arm(),
+    );
+    this.#timer = new DeadlineTimer(() => this.#deadline());
+  }
+
+  /** Connects to the controller that started this process, or starts one. */
+  start(): void {
+    process.title = 'vipkeeper: keeper';
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => this.#stop());
+    }
+    // Losing the terminal must not end a director.
+    process.on('SIGHUP', () => this.#send({ kind: 'reload-requested' }));
+    if (!startedByTwin()) {
+      this.#twin.start();
+      return;
+    }
+    this.#linked = true;
+    this.#starter = channelToStarter({
+      onMessage: (message) => this.#handle(message),
+      onClose: () => {
+        this.#starter = null;
+        this.#controllerGone(null);
+        if (!this.#stopping) this.#twin.start();
+      },
+    });
+    this.#hello();
+  }
+
+  #hello(): void {
+    this.#send({ kind: 'hello', protocol: PROTOCOL_VERSION, pid: process.pid });
+  }
+
+  #channel(): ToController | null {
+    return this.#starter ?? this.#twin.channel;
+  }
+
+  #send(message: KeeperToController): void {
+    this.#channel()?.send(message);
+  }
+
+  /** Something the controller should know, now or when there is one again. */
+  #report(message: KeeperToController): void {
+    if (this.#linked) {
+      this.#send(message);
+      return;
+    }
+    if (this.#backlog.length >= BACKLOG_MAX) this.#backlog.shift();
+    this.#backlog.push(message);
+  }
+
+  #handle(message: ControllerToKeeper): void {
+    switch (message.kind) {
+      case 'hello':
+        return this.#greet(message.protocol);
+      case 'configure':
+        return this.#configure(message.plan);
+      case 'status-request':
+        return this.#send({ kind: 'status', id: message.id, status: this.#status() });
+      case 'startup-failed':
+        // Nothing to protect yet: the controller has said why. Otherwise it counts as a crash.
+        if (this.#plan === null) process.exit(message.exitCode);
+        return;
+      case 'stop':
+        return this.#stop();
+      case 'stopped':
+        return this.#end();
+      default:
+        return assertNever(message);
+    }
+  }
+
+  #greet(protocol: number): void {
+    if (protocol !== PROTOCOL_VERSION) {
+      // Half of the installation was replaced under us: a controller of our own kind is needed.
+      this.#twin.kill('SIGTERM');
+      return;
+    }
+    if (this.#starter === null) this.#hello();
+    this.#linked = true;
+    for (const message of this.#backlog.splice(0)) this.#send(message);
+  }
+
+  #configure(plan: KeeperPlan): void {
+    const first = this.#plan === null;
+    const problems: Problem[] = [];
+    this.#plan = plan;
+    this.#controllerBack();
+    const recorded = first ? readRecord(plan.runtimeDirectory) : [];
+    this.#record ??= new RecordWriter(plan.runtimeDirectory);
+    if (first) problems.push(...this.#tune(plan));
+    this.#network.resynchronise();
+    const fresh = this.#replaceRunners(plan.instances);
+    try {
+      const adverts = plan.instances.map(
+        ({ name }) =>
+          this.#runners.get(name)?.lastAdvertAtUs ||
+          (recorded.find((instance) => instance.name === name)?.lastAdvertAtUs ?? 0),
+      );
+      this.#record.writeStructure(plan.instances, adverts);
+    } catch (error) {
+      problems.push(runtimeDirectoryProblem(plan.runtimeDirectory, error));
+    }
+    this.#assignReceivers(problems);
+    for (const runner of fresh) {
+      const { name, interface: interfaceName, vrid, family } = runner.config;
+      const left = recorded.find(
+        (candidate) =>
+          candidate.name === name &&
+          candidate.interface === interfaceName &&
+          candidate.vrid === vrid &&
+          candidate.family === family,
+      );
+      runner.start(left ?? null);
+    }
+    this.#removeStrangers(recorded);
+    this.#arm();
+    for (const problem of problems) this.#report({ kind: 'problem', instance: null, problem });
+    this.#send({ kind: 'configured' });
+    notifyServiceManager(`MAINPID=${process.pid}\nREADY=1`);
+  }
+
+  /** Stops, changes and makes runners so that they match the plan; returns the new ones. */
+  #replaceRunners(instances: readonly VrrpConfig[]): readonly InstanceRunner[] {
+    const wanted = new Map(instances.map((config) => [config.name, config]));
+    for (const [name, runner] of this.#runners) {
+      const config = wanted.get(name);
+      if (config !== undefined && sameRouter(runner.config, config)) {
+        if (!isDeepStrictEqual(runner.config, config)) runner.reconfigure(config);
+      } else {
+        runner.stop();
+        this.#runners.delete(name);
+      }
+    }
+    const fresh: InstanceRunner[] = [];
+    for (const [slot, config] of instances.entries()) {
+      const existing = this.#runners.get(config.name);
+      if (existing !== undefined) {
+        existing.slot = slot;
+        continue;
+      }
+      const runner = new InstanceRunner(config, slot, {
+        network: this.#network,
+        announcer: this.#announcer,
+        report: (message) => this.#report(message),
+        noteAdvert: (atSlot, atUs) => this.#record?.noteAdvert(atSlot, atUs),
+      });
+      this.#runners.set(config.name, runner);
+      fresh.push(runner);
+    }
+    return fresh;
+  }
+
+  #tune(plan: KeeperPlan): readonly Problem[] {
+    if (plan.tuning.scheduling === 'normal') {
+      leaveRealtime();
+      this.#scheduling = 'normal';
+      return [];
+    }
+    const entered = enterRealtime(REALTIME_PRIORITY);
+    this.#scheduling = entered.ok ? 'realtime' : 'normal';
+    return entered.ok ? [] : [entered.error];
+  }
+
+  #assignReceivers(problems: Problem[]): void {
+    try {
+      this.#receivers.assign(
+        this.#runners.values(),
+        (name) => this.#network.link(name)?.index ?? null,
+      );
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      problems.push({
+        code: 'VK-SYSTEM',
+        message: `A socket for advertisements cannot be opened: ${error.message}`,
+        cure: 'Check the capabilities (CAP_NET_RAW) and the interfaces of this director',
+      });
+    }
+  }
+
+  /** VIPs that an earlier keeper recorded and no instance of the plan has any more. */
+  #removeStrangers(recorded: readonly RecordedInstance[]): void {
+    const known = new Set<string>();
+    for (const runner of this.#runners.values()) {
+      for (const vip of runner.config.addresses) known.add(`${vip.interface} ${vip.address}`);
+    }
+    const strangers = recorded
+      .flatMap((instance) => instance.addresses)
+      .filter((vip) => !known.has(`${vip.interface} ${vip.address}`));
+    for (const vip of strangers) this.#network.claim(vip.interface, vip.address);
+    removeVips(this.#network, strangers);
+  }
+
+  #networkChanged(): void {
+    if (this.#plan === null || this.#stopping) return;
+    const problems: Problem[] = [];
+    this.#assignReceivers(problems);
+    for (const runner of this.#runners.values()) runner.networkChanged();
+    for (const problem of problems) this.#report({ kind: 'problem', instance: null, problem });
+    this.#arm();
+  }
+
+  #deadline(): void {
+    // A peer's advertisement that waits in a socket came before the deadline that it moves.
+    this.#receivers.drainAll();
+    const nowUs = monotonicUs();
+    for (const runner of this.#runners.values()) {
+      const deadlineUs = runner.deadlineUs;
+      if (deadlineUs !== null && deadlineUs <= nowUs) runner.fireDeadline(nowUs);
+    }
+    this.#arm();
+  }
+
+  #arm(): void {
+    let nextUs: number | null = null;
+    for (const runner of this.#runners.values()) {
+      const deadlineUs = runner.deadlineUs;
+      if (deadlineUs !== null && (nextUs === null || deadlineUs < nextUs)) nextUs = deadlineUs;
+    }
+    this.#timer.arm(nextUs);
+  }
+
+  #status(): KeeperStatus {
+    return {
+      pid: process.pid,
+      nowUs: monotonicUs(),
+      scheduling: this.#scheduling,
+      instances: [...this.#runners.values()].map((runner) => runner.status()),
+      refusedUnassigned: { ...this.#receivers.refusedUnassigned },
+    };
+  }
+
+  #controllerGone(exitCode: number | null): void {
+    this.#linked = false;
+    if (this.#stopping) return this.#end();
+    if (this.#plan === null) process.exit(exitCode ?? 1);
+    this.#holdTimer ??= setTimeout(() => {
+      for (const runner of this.#runners.values()) runner.setControllerLost(true);
+      this.#arm();
+    }, this.#plan.tuning.holdUs / 1000);
+  }
+
+  #controllerBack(): void {
+    if (this.#holdTimer !== null) clearTimeout(this.#holdTimer);
+    this.#holdTimer = null;
+    for (const runner of this.#runners.values()) runner.setControllerLost(false);
+  }
+
+  #stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    notifyServiceManager('STOPPING=1');
+    this.#twin.stopRestarting();
+    this.#timer.close();
+    for (const runner of this.#runners.values()) runner.stop();
+    this.#receivers.close();
+    this.#send({ kind: 'stopping' });
+    if (this.#channel() === null) return this.#end();
+    setTimeout(() => {
+      this.#twin.kill('SIGKILL');
+      this.#end();
+    }, STOP_TIMEOUT_MS);
+  }
+
+  #end(): void {
+    this.#record?.close();
+    process.exit(0);
+  }
+}
+
+/** True when both describe the same virtual router: changes between them need no new start. */
+function sameRouter(left: VrrpConfig, right: VrrpConfig): boolean {
+  return (
+    left.interface === right.interface &&
+    left.vrid === right.vrid &&
+    left.family === right.family &&
+    left.version === right.version &&
+    left.sourceAddress === right.sourceAddress
+  );
+}
+
+function runtimeDirectoryProblem(directory: string, error: unknown): Problem {
+  return {
+    code: 'VK-RUNTIME-DIRECTORY',
+    message: `The runtime directory ${directory} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+    cure: 'Make it writable, or set runtime_directory to another one; until then a restart cannot adopt VIPs',
+  };
+}

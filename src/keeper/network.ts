@@ -1,0 +1,201 @@
+/**
+ * What the keeper knows of the machine's links and addresses, kept true by the kernel's
+ * notifications and, when those were lost, by reading everything again. Changes of VIPs go
+ * through here too, so that our own are told from other programs'.
+ */
+import type { AddressFamily, IpText } from '../core/config/config.ts';
+import { err, ok, type Result } from '../core/result.ts';
+import type { NetlinkError } from '../linux/netlink/error.ts';
+import { RouteMonitor, RouteSocket } from '../linux/netlink/route.ts';
+import type { AddressChange, InterfaceAddress, Link } from '../linux/netlink/route-messages.ts';
+import { chooseSourceAddress } from '../linux/netlink/source-address.ts';
+
+/**
+ * Value of IFA_PROTO that marks a VIP as vipkeeper's ('v'), on kernels that keep it (5.18 and
+ * later). Other daemons use other values: keepalived 0x12.
+ */
+export const VIP_PROTOCOL = 0x76;
+
+export interface NetworkHandlers {
+  /** Links or addresses changed in a way that may raise or clear faults. */
+  readonly onChanged: () => void;
+  /** An address vanished and we did not remove it. `byPid` where the kernel tells it. */
+  readonly onAddressLost: (interfaceName: string, address: IpText, byPid: number | null) => void;
+}
+
+export class Network {
+  readonly #socket: RouteSocket;
+  readonly #handlers: NetworkHandlers;
+  readonly #linksByName = new Map<string, Link>();
+  readonly #namesByIndex = new Map<number, string>();
+  readonly #addresses = new Map<string, InterfaceAddress>();
+  readonly #claimed = new Set<string>();
+  #monitor: RouteMonitor | null = null;
+
+  private constructor(socket: RouteSocket, handlers: NetworkHandlers) {
+    this.#socket = socket;
+    this.#handlers = handlers;
+  }
+
+  /** Opens the sockets and reads links and addresses. */
+  static open(handlers: NetworkHandlers): Result<Network, NetlinkError> {
+    const socket = RouteSocket.open();
+    if (!socket.ok) return socket;
+    const network = new Network(socket.value, handlers);
+    const monitor = RouteMonitor.open({
+      linkChanged: (link) => network.#linkChanged(link),
+      linkRemoved: (index) => network.#linkRemoved(index),
+      addressAdded: (address) => network.#addressAdded(address),
+      addressRemoved: (address, byPid) => network.#addressRemoved(address, byPid),
+      overrun: () => {
+        network.resynchronise();
+        handlers.onChanged();
+      },
+    });
+    if (!monitor.ok) return err(monitor.error);
+    network.#monitor = monitor.value;
+    network.resynchronise();
+    return ok(network);
+  }
+
+  /** Reads everything again; addresses that vanished meanwhile are told as lost. */
+  resynchronise(): void {
+    const links = this.#socket.listLinks();
+    const addresses = this.#socket.listAddresses();
+    if (!links.ok || !addresses.ok) return;
+    this.#linksByName.clear();
+    this.#namesByIndex.clear();
+    for (const link of links.value) this.#rememberLink(link);
+    const before = new Map(this.#addresses);
+    this.#addresses.clear();
+    for (const address of addresses.value) this.#addresses.set(keyOf(address), address);
+    for (const [key, address] of before) {
+      if (!this.#addresses.has(key)) this.#tellLost(address, null);
+    }
+  }
+
+  link(name: string): Link | null {
+    return this.#linksByName.get(name) ?? null;
+  }
+
+  /** The address that advertisements on this interface come from, or null when it has none. */
+  sourceAddress(
+    interfaceName: string,
+    family: AddressFamily,
+    vips: ReadonlySet<IpText>,
+  ): IpText | null {
+    const link = this.link(interfaceName);
+    if (link === null) return null;
+    return chooseSourceAddress([...this.#addresses.values()], link.index, family, vips);
+  }
+
+  hasAddress(interfaceName: string, address: IpText): boolean {
+    return this.#find(interfaceName, address) !== undefined;
+  }
+
+  addressInfo(interfaceName: string, address: IpText): InterfaceAddress | null {
+    return this.#find(interfaceName, address) ?? null;
+  }
+
+  /** True when the address is there and vipkeeper put it there: this process or an earlier one. */
+  isOurs(interfaceName: string, address: IpText): boolean {
+    const info = this.#find(interfaceName, address);
+    if (info === undefined) return false;
+    return info.protocol === VIP_PROTOCOL || this.#claimed.has(keyOf(info));
+  }
+
+  /** Takes an address for ours that an earlier keeper recorded, for kernels without IFA_PROTO. */
+  claim(interfaceName: string, address: IpText): void {
+    const info = this.#find(interfaceName, address);
+    if (info !== undefined && info.protocol === null) this.#claimed.add(keyOf(info));
+  }
+
+  /** Applies changes in one batch inside this call; one error or null per change, in order. */
+  change(operations: readonly AddressChange[]): readonly (NetlinkError | null)[] {
+    for (const operation of operations) {
+      // Forgotten before the kernel confirms, so that its notification is not taken as a loss.
+      if (operation.kind !== 'delete') continue;
+      this.#addresses.delete(keyOf(operation));
+      this.#claimed.delete(keyOf(operation));
+    }
+    const results = this.#socket
+      .changeAddresses(operations)
+      .map((result) => (result.ok ? null : result.error));
+    for (const [index, operation] of operations.entries()) {
+      if (operation.kind === 'add' && results[index] === null) {
+        this.#claimed.add(keyOf(operation));
+        this.#addresses.set(keyOf(operation), {
+          interfaceIndex: operation.interfaceIndex,
+          family: operation.address.includes(':') ? 'ipv6' : 'ipv4',
+          address: operation.address,
+          prefixLength: operation.prefixLength,
+          scope: 0,
+          flags: 0,
+          protocol: VIP_PROTOCOL,
+        });
+      }
+    }
+    return results;
+  }
+
+  close(): void {
+    this.#monitor?.close();
+    this.#socket.close();
+  }
+
+  #find(interfaceName: string, address: IpText): InterfaceAddress | undefined {
+    const link = this.link(interfaceName);
+    if (link === null) return undefined;
+    return this.#addresses.get(keyOf({ interfaceIndex: link.index, address }));
+  }
+
+  #rememberLink(link: Link): void {
+    const earlierName = this.#namesByIndex.get(link.index);
+    if (earlierName !== undefined && earlierName !== link.name) {
+      this.#linksByName.delete(earlierName);
+    }
+    this.#linksByName.set(link.name, link);
+    this.#namesByIndex.set(link.index, link.name);
+  }
+
+  #linkChanged(link: Link): void {
+    this.#rememberLink(link);
+    this.#handlers.onChanged();
+  }
+
+  #linkRemoved(index: number): void {
+    const name = this.#namesByIndex.get(index);
+    this.#namesByIndex.delete(index);
+    if (name !== undefined && this.#linksByName.get(name)?.index === index) {
+      this.#linksByName.delete(name);
+    }
+    for (const [key, address] of this.#addresses) {
+      if (address.interfaceIndex === index) this.#addresses.delete(key);
+    }
+    this.#handlers.onChanged();
+  }
+
+  #addressAdded(address: InterfaceAddress): void {
+    const key = keyOf(address);
+    const known = this.#addresses.has(key);
+    this.#addresses.set(key, address);
+    if (!known) this.#handlers.onChanged();
+  }
+
+  #addressRemoved(address: InterfaceAddress, byPid: number | null): void {
+    const known = this.#addresses.delete(keyOf(address));
+    if (!known) return;
+    // The link first: an address that went with its interface is a fault, not a loss.
+    this.#handlers.onChanged();
+    this.#tellLost(address, byPid);
+  }
+
+  #tellLost(address: InterfaceAddress, byPid: number | null): void {
+    const name = this.#namesByIndex.get(address.interfaceIndex);
+    if (name !== undefined) this.#handlers.onAddressLost(name, address.address, byPid);
+  }
+}
+
+function keyOf(address: { readonly interfaceIndex: number; readonly address: IpText }): string {
+  return `${address.interfaceIndex} ${address.address}`;
+}

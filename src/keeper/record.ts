@@ -1,0 +1,129 @@
+/**
+ * What a keeper leaves behind for the next one: which VIPs it may hold, and when each instance
+ * last advertised. Both are in the runtime directory, which is memory (tmpfs): a small JSON file
+ * written when the plan changes, and one fixed slot of eight bytes per instance that is
+ * overwritten in place with every advertisement. Times are of the monotonic clock and hold
+ * within one boot only, so the boot id is part of the record.
+ */
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import type { VrrpConfig } from '../core/config/config.ts';
+
+const SLOT_BYTES = 8;
+/** Larger than the plan of any director that fits in 255 VRIDs on a few hundred interfaces. */
+const RECORD_BYTES_MAX = 16 * 1024 * 1024;
+
+export interface RecordedInstance {
+  readonly name: string;
+  readonly interface: string;
+  readonly vrid: number;
+  readonly family: 'ipv4' | 'ipv6';
+  readonly addresses: readonly {
+    readonly address: string;
+    readonly prefixLength: number;
+    readonly interface: string;
+  }[];
+  /** 0 when the instance was not active. */
+  readonly lastAdvertAtUs: number;
+}
+
+interface StructureFile {
+  readonly bootId: string;
+  readonly instances: readonly Omit<RecordedInstance, 'lastAdvertAtUs'>[];
+}
+
+/** The kernel's id of this boot. */
+export function readBootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}
+
+/** What the previous keeper of this boot left, or an empty list. Never throws. */
+export function readRecord(runtimeDirectory: string): readonly RecordedInstance[] {
+  try {
+    const text = readFileSync(join(runtimeDirectory, 'keeper.json'), 'utf8');
+    if (text.length > RECORD_BYTES_MAX) return [];
+    const structure = JSON.parse(text) as StructureFile;
+    if (structure.bootId !== readBootId() || !Array.isArray(structure.instances)) return [];
+    const slots = readFileSync(join(runtimeDirectory, 'adverts.bin'));
+    return structure.instances.map((instance, slot) => ({
+      ...instance,
+      lastAdvertAtUs:
+        slots.length >= (slot + 1) * SLOT_BYTES ? slots.readDoubleLE(slot * SLOT_BYTES) : 0,
+    }));
+  } catch {
+    // No record, or one of another format: nothing to adopt.
+    return [];
+  }
+}
+
+export class RecordWriter {
+  readonly #directory: string;
+  readonly #slot = Buffer.alloc(SLOT_BYTES);
+  #fd: number | null = null;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /**
+   * Writes which instances there are; `lastAdvertAtUs` fills their slots. Instance i has slot i.
+   * Throws the file system's error when the directory cannot be used.
+   */
+  writeStructure(instances: readonly VrrpConfig[], lastAdvertAtUs: readonly number[]): void {
+    mkdirSync(this.#directory, { recursive: true, mode: 0o755 });
+    this.close();
+    const slots = Buffer.alloc(Math.max(1, instances.length) * SLOT_BYTES);
+    for (const [slot, atUs] of lastAdvertAtUs.entries())
+      slots.writeDoubleLE(atUs, slot * SLOT_BYTES);
+    const structure: StructureFile = {
+      bootId: readBootId(),
+      instances: instances.map((instance) => ({
+        name: instance.name,
+        interface: instance.interface,
+        vrid: instance.vrid,
+        family: instance.family,
+        addresses: instance.addresses.map(({ address, prefixLength, interface: device }) => ({
+          address,
+          prefixLength,
+          interface: device,
+        })),
+      })),
+    };
+    // The slots first: a structure without slots reads as "never advertised".
+    replaceFile(join(this.#directory, 'adverts.bin'), slots);
+    replaceFile(join(this.#directory, 'keeper.json'), JSON.stringify(structure));
+    this.#fd = openSync(join(this.#directory, 'adverts.bin'), 'r+');
+  }
+
+  /** Notes that the instance with this slot advertised; 0 when it is not active any more. */
+  noteAdvert(slot: number, atUs: number): void {
+    if (this.#fd === null) return;
+    this.#slot.writeDoubleLE(atUs, 0);
+    try {
+      writeSync(this.#fd, this.#slot, 0, SLOT_BYTES, slot * SLOT_BYTES);
+    } catch {
+      // A full or vanished runtime directory must not stop advertisements; adoption is lost only.
+      this.close();
+    }
+  }
+
+  close(): void {
+    if (this.#fd === null) return;
+    closeSync(this.#fd);
+    this.#fd = null;
+  }
+}
+
+function replaceFile(path: string, content: string | Uint8Array): void {
+  const temporary = `${path}.new`;
+  writeFileSync(temporary, content, { mode: 0o600 });
+  renameSync(temporary, path);
+}

@@ -1,0 +1,94 @@
+/**
+ * Starting the twin process and starting it again when it dies: the same code for the keeper,
+ * which starts controllers, and for the controller, which starts the next keeper. Starts are
+ * spaced by core/backoff.ts. The channel is Node's IPC over the child's descriptor.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { afterDeath, type Backoff, NO_FAILURES } from '../core/backoff.ts';
+import { monotonicUs } from '../linux/clock.ts';
+import { Channel } from './channel.ts';
+
+export interface TwinCommand {
+  readonly nodeFlags: readonly string[];
+  readonly script: string;
+  readonly args: readonly string[];
+}
+
+export interface TwinHandlers<Incoming> {
+  readonly onMessage: (message: Incoming) => void;
+  /** The twin ended; `exitCode` is null when a signal ended it. A restart is already planned. */
+  readonly onGone: (exitCode: number | null, signal: string | null) => void;
+}
+
+/** Node's own environment variables that must not reach the twin. */
+const DROPPED_ENVIRONMENT = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE'];
+
+export class TwinSupervisor<Outgoing, Incoming> {
+  readonly #command: TwinCommand;
+  readonly #handlers: TwinHandlers<Incoming>;
+  #child: ChildProcess | null = null;
+  #channel: Channel<Outgoing, Incoming> | null = null;
+  #backoff: Backoff = NO_FAILURES;
+  #startedAtUs = 0;
+  #retry: NodeJS.Timeout | null = null;
+  #stopped = false;
+
+  constructor(command: TwinCommand, handlers: TwinHandlers<Incoming>) {
+    this.#command = command;
+    this.#handlers = handlers;
+  }
+
+  get pid(): number | null {
+    return this.#child?.pid ?? null;
+  }
+
+  get channel(): Channel<Outgoing, Incoming> | null {
+    return this.#channel;
+  }
+
+  /** Starts the twin now. */
+  start(): void {
+    const { nodeFlags, script, args } = this.#command;
+    const env = { ...process.env };
+    for (const name of DROPPED_ENVIRONMENT) delete env[name];
+    this.#startedAtUs = monotonicUs();
+    const child = spawn(process.execPath, [...nodeFlags, script, ...args], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      env,
+    });
+    this.#child = child;
+    this.#channel = new Channel<Outgoing, Incoming>(child, {
+      onMessage: this.#handlers.onMessage,
+      onClose: () => {},
+    });
+    let gone = false;
+    const onGone = (exitCode: number | null, signal: string | null): void => {
+      if (gone) return;
+      gone = true;
+      this.#ended(exitCode, signal);
+    };
+    child.once('exit', onGone);
+    // 'error': it could not be started at all (no processes or memory left).
+    child.once('error', () => onGone(null, null));
+  }
+
+  /** No restart from now on. */
+  stopRestarting(): void {
+    this.#stopped = true;
+    if (this.#retry !== null) clearTimeout(this.#retry);
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
+  #ended(exitCode: number | null, signal: string | null): void {
+    this.#child = null;
+    this.#channel = null;
+    const next = afterDeath(this.#backoff, monotonicUs() - this.#startedAtUs);
+    this.#backoff = next.backoff;
+    this.#handlers.onGone(exitCode, signal);
+    if (this.#stopped) return;
+    this.#retry = setTimeout(() => this.start(), next.delayUs / 1000);
+  }
+}

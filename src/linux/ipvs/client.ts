@@ -1,0 +1,308 @@
+/**
+ * IpvsClient: the kernel's IPVS table of the network namespace in which it was opened. Reads the
+ * table, applies operations many to a send, and runs the connection sync daemons.
+ *
+ * Two sockets: dumps of a large table take many turns of the event loop, and a command, such as
+ * quiescing a failed server, must not wait for them. Invariants: operations reach the kernel in the
+ * order of the calls; one that fails does not stop the next; nothing here throws or retries.
+ */
+import { constants } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
+import type { ServiceIdentity } from '../../core/config/config.ts';
+import {
+  type IpvsOperation,
+  type ObservedRealServer,
+  type ObservedService,
+  serverKey,
+  serviceFamily,
+  serviceKey,
+} from '../../core/ipvs/model.ts';
+import type { Problem } from '../../core/problem.ts';
+import { err, ok, type Result } from '../../core/result.ts';
+import { AttributeWriter } from '../netlink/attributes.ts';
+import type { NetlinkError } from '../netlink/error.ts';
+import { NETLINK_GENERIC, resolveFamily } from '../netlink/genl.ts';
+import type { NetlinkOutcome } from '../netlink/message.ts';
+import { type NetlinkRequest, NetlinkSocket, type RecordDecoder } from '../netlink/socket.ts';
+import {
+  type DecodedService,
+  decodeDaemon,
+  decodeInfo,
+  decodeServer,
+  decodeService,
+  decodeTimeouts,
+  encodeRequest,
+  type IpvsDecodeError,
+  type IpvsInfo,
+  type IpvsRequest,
+  type IpvsTimeouts,
+  type Payload,
+  type SyncDaemon,
+} from './codec.ts';
+import { IPVS_GENL_NAME } from './constants.ts';
+import { ipvsProblem, NO_IPVS } from './problems.ts';
+
+/**
+ * Operations between two turns of the event loop. A server's record takes about 150 bytes, so
+ * that they fit into one send of 64 KiB, and a real kernel needs some milliseconds for them.
+ */
+const OPERATIONS_PER_TURN = 256;
+
+const { EBADMSG, ENOENT, ESRCH } = constants.errno;
+
+export interface OperationResult {
+  readonly operation: IpvsOperation;
+  /** 0 when it succeeded, else positive as in errno.h. */
+  readonly errno: number;
+  readonly problem: Problem | null;
+}
+
+type Decoded<T> = Result<T, IpvsDecodeError>;
+
+/** Entries that another program may make but no configuration can express. */
+const INEXPRESSIBLE: readonly IpvsDecodeError[] = ['protocol-unknown', 'forwarding-unknown'];
+
+export class IpvsClient {
+  /** Since open; for metrics. */
+  readonly statistics = { inexpressibleEntries: 0 };
+  readonly #commands: NetlinkSocket;
+  readonly #dumps: NetlinkSocket;
+  readonly #familyId: number;
+  readonly #writer = new AttributeWriter();
+  #lastApply: Promise<unknown> = Promise.resolve();
+
+  private constructor(sockets: {
+    readonly commands: NetlinkSocket;
+    readonly dumps: NetlinkSocket;
+    readonly familyId: number;
+  }) {
+    this.#commands = sockets.commands;
+    this.#dumps = sockets.dumps;
+    this.#familyId = sockets.familyId;
+  }
+
+  /**
+   * Opens the sockets in the present network namespace, where they stay.
+   * @returns VK-NO-IPVS without the kernel's IPVS, VK-NOT-ROOT without CAP_NET_ADMIN
+   */
+  static open(): Result<IpvsClient, Problem> {
+    const commands = NetlinkSocket.open(NETLINK_GENERIC);
+    if (!commands.ok) return err(socketProblem(commands.error));
+    const dumps = NetlinkSocket.open(NETLINK_GENERIC);
+    if (!dumps.ok) {
+      commands.value.close();
+      return err(socketProblem(dumps.error));
+    }
+    const family = resolveFamily(commands.value, IPVS_GENL_NAME);
+    const client = new IpvsClient({
+      commands: commands.value,
+      dumps: dumps.value,
+      familyId: family.ok ? family.value.id : 0,
+    });
+    const problem = family.ok ? client.#probe() : familyProblem(family.error);
+    if (problem === null) return ok(client);
+    client.close();
+    return err(problem);
+  }
+
+  /** Idempotent; what is under way fails. */
+  close(): void {
+    this.#commands.close();
+    this.#dumps.close();
+  }
+
+  info(): Result<IpvsInfo, Problem> {
+    return this.#query({ kind: 'get-info' }, decodeInfo);
+  }
+
+  /**
+   * The whole table, sorted by service and server keys. The kernel has no snapshot: what another
+   * program changes meanwhile may be seen or not, but no entry comes twice.
+   */
+  async dump(): Promise<Result<ObservedService[], Problem>> {
+    const services = await this.#dump({ kind: 'get-services' }, decodeService);
+    if (!services.ok) return services;
+    const table = new Map<string, ObservedService>();
+    for (const { service, stats } of services.value) {
+      const key = serviceKey(service.identity);
+      if (table.has(key)) continue;
+      const servers = await this.#dumpServers(service.identity);
+      if (!servers.ok) return servers;
+      table.set(key, { service, stats, servers: servers.value });
+    }
+    return ok(sortedValues(table));
+  }
+
+  /** One service with its servers, or null when the kernel does not have it. */
+  async dumpService(identity: ServiceIdentity): Promise<Result<ObservedService | null, Problem>> {
+    const found: DecodedService[] = [];
+    const request: IpvsRequest = { kind: 'get-service', identity };
+    const outcome = this.#ask(request, decodeService, found);
+    if (outcome.errno === ESRCH) return ok(null);
+    const [entry] = found;
+    if (outcome.errno !== 0) return err(ipvsProblem(request, outcome));
+    if (entry === undefined) return err(ipvsProblem(request, failure(EBADMSG)));
+    const servers = await this.#dumpServers(identity);
+    return servers.ok ? ok({ ...entry, servers: servers.value }) : servers;
+  }
+
+  /**
+   * Applies operations in order, after those of earlier calls.
+   * @returns one result for each operation, in order. Each stands for itself: one that failed
+   *   does not stop the next.
+   */
+  apply(operations: readonly IpvsOperation[]): Promise<OperationResult[]> {
+    const running = this.#lastApply.then(() => this.#applyInTurns(operations));
+    // A defect that ends one call must not swallow the calls after it.
+    this.#lastApply = running.catch(() => undefined);
+    return running;
+  }
+
+  /** The sync daemons that run: none, one, or one of each role. */
+  daemons(): Result<SyncDaemon[], Problem> {
+    const request: IpvsRequest = { kind: 'get-daemons' };
+    const dumped = this.#commands.dumpSync(
+      { ...this.#request(request), call: request.kind },
+      this.#recordDecoder(decodeDaemon),
+    );
+    return dumped.ok ? dumped : err(ipvsProblem(request, outcomeOf(dumped.error)));
+  }
+
+  /** Starts a sync daemon; fails with VK-SYNC when one of that role runs already. */
+  startDaemon(daemon: SyncDaemon): Result<null, Problem> {
+    return this.#command({ kind: 'start-daemon', daemon });
+  }
+
+  stopDaemon(role: SyncDaemon['role']): Result<null, Problem> {
+    return this.#command({ kind: 'stop-daemon', role });
+  }
+
+  timeouts(): Result<IpvsTimeouts, Problem> {
+    return this.#query({ kind: 'get-timeouts' }, decodeTimeouts);
+  }
+
+  setTimeouts(timeouts: IpvsTimeouts): Result<null, Problem> {
+    return this.#command({ kind: 'set-timeouts', timeouts });
+  }
+
+  /** Counters to zero, of one service and its servers or with null of all. */
+  zero(identity: ServiceIdentity | null): Result<null, Problem> {
+    return this.#command({ kind: 'zero', identity });
+  }
+
+  /** Deletes every service of the namespace, whoever made it. */
+  flush(): Result<null, Problem> {
+    return this.#command({ kind: 'flush' });
+  }
+
+  /** The family can be looked up by anybody; whether we may use it shows only in a command. */
+  #probe(): Problem | null {
+    const info = this.info();
+    return info.ok ? null : info.error;
+  }
+
+  async #applyInTurns(operations: readonly IpvsOperation[]): Promise<OperationResult[]> {
+    const results: OperationResult[] = [];
+    while (results.length < operations.length) {
+      if (results.length > 0) await setImmediate();
+      const slice = operations.slice(results.length, results.length + OPERATIONS_PER_TURN);
+      const outcomes = this.#commands.transactSync(
+        slice.map((operation) => this.#request(operation)),
+      );
+      for (const [index, operation] of slice.entries()) {
+        const outcome = outcomes[index] ?? failure(EBADMSG);
+        const { errno } = outcome;
+        const problem = errno === 0 ? null : ipvsProblem(operation, outcome);
+        results.push({ operation, errno, problem });
+      }
+    }
+    return results;
+  }
+
+  async #dumpServers(identity: ServiceIdentity): Promise<Result<ObservedRealServer[], Problem>> {
+    const family = serviceFamily(identity);
+    const servers = await this.#dump({ kind: 'get-servers', identity }, (payload) =>
+      decodeServer(payload, family),
+    );
+    if (!servers.ok) return servers;
+    // A server that is added meanwhile shifts the kernel's position in its list by one.
+    return ok(sortedValues(new Map(servers.value.map((server) => [serverKey(server), server]))));
+  }
+
+  async #dump<T>(
+    request: IpvsRequest,
+    decode: (payload: Payload) => Decoded<T>,
+  ): Promise<Result<T[], Problem>> {
+    const dumped = await this.#dumps.dump(
+      { ...this.#request(request), call: request.kind },
+      this.#recordDecoder(decode),
+    );
+    return dumped.ok ? dumped : err(ipvsProblem(request, outcomeOf(dumped.error)));
+  }
+
+  /** A damaged record spoils the dump; one that we have no words for is left out and counted. */
+  #recordDecoder<T>(decode: (payload: Payload) => Decoded<T>): RecordDecoder<T> {
+    return (message, records) => {
+      if (message.type !== this.#familyId) return true;
+      const record = decode(message);
+      if (record.ok) records.push(record.value);
+      else if (!INEXPRESSIBLE.includes(record.error)) return false;
+      else this.statistics.inexpressibleEntries++;
+      return true;
+    };
+  }
+
+  #command(request: IpvsRequest): Result<null, Problem> {
+    const outcome = this.#commands.transactSync([this.#request(request)])[0] ?? failure(EBADMSG);
+    return outcome.errno === 0 ? ok(null) : err(ipvsProblem(request, outcome));
+  }
+
+  #query<T>(request: IpvsRequest, decode: (payload: Payload) => Decoded<T>): Result<T, Problem> {
+    const answers: T[] = [];
+    const outcome = this.#ask(request, decode, answers);
+    if (outcome.errno !== 0) return err(ipvsProblem(request, outcome));
+    const [answer] = answers;
+    return answer === undefined ? err(ipvsProblem(request, failure(EBADMSG))) : ok(answer);
+  }
+
+  #ask<T>(
+    request: IpvsRequest,
+    decode: (payload: Payload) => Decoded<T>,
+    answers: T[],
+  ): NetlinkOutcome {
+    return this.#commands.querySync(this.#request(request), (message) => {
+      const answer = decode(message);
+      if (answer.ok) answers.push(answer.value);
+      return answer.ok;
+    });
+  }
+
+  #request(request: IpvsRequest): NetlinkRequest {
+    const payload = encodeRequest(this.#writer, request).copy();
+    return { type: this.#familyId, flags: 0, payload };
+  }
+}
+
+function failure(errno: number): NetlinkOutcome {
+  return { errno, message: null, offset: null };
+}
+
+function outcomeOf(error: NetlinkError): NetlinkOutcome {
+  return { errno: error.errno, message: error.message, offset: null };
+}
+
+function familyProblem(error: NetlinkError): Problem {
+  return error.errno === ENOENT ? NO_IPVS : socketProblem(error);
+}
+
+function socketProblem(error: NetlinkError): Problem {
+  return {
+    code: 'VK-SYSTEM',
+    message: `Cannot open generic netlink: ${error.call}: ${error.message} (${error.code})`,
+    cure: 'Allow the process to open netlink sockets (RestrictAddressFamilies=AF_NETLINK)',
+  };
+}
+
+function sortedValues<T>(entries: ReadonlyMap<string, T>): T[] {
+  return [...entries.keys()].sort().map((key) => entries.get(key) as T);
+}

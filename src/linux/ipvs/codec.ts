@@ -1,0 +1,599 @@
+/**
+ * IPVS messages: values to the payload of generic netlink messages and back. Requests carry what
+ * the kernel needs and no more: an identity where it only looks up, the full record where it
+ * replaces one, because it resets what a request leaves out. Decoders return a Result, never
+ * throw and never read past the range they are given.
+ * Source: include/uapi/linux/ip_vs.h; net/netfilter/ipvs/ip_vs_ctl.c (ip_vs_genl_*).
+ */
+import { assert } from '../../core/assert.ts';
+import type { AddressFamily, IpText, ServiceIdentity } from '../../core/config/config.ts';
+import { formatIp, ipFamily, parseIp } from '../../core/ip.ts';
+import type {
+  IpvsOperation,
+  IpvsStats,
+  ObservedRealServer,
+  RealServer,
+  VirtualService,
+} from '../../core/ipvs/model.ts';
+import { serviceFamily } from '../../core/ipvs/model.ts';
+import { err, ok, type Result } from '../../core/result.ts';
+import type { AttributeError, AttributeReader, AttributeWriter } from '../netlink/attributes.ts';
+import { beginGenl, GENL_HDRLEN } from '../netlink/genl.ts';
+import * as k from './constants.ts';
+
+/** A connection sync daemon; what is absent is the kernel's choice (group 224.0.0.81:8848…). */
+export interface SyncDaemon {
+  readonly role: 'master' | 'backup';
+  /** Interface that carries the multicast, at most 15 characters. */
+  readonly interface: string;
+  /** 0 to 255; a backup with 0 accepts every id. */
+  readonly id: number;
+  readonly maxLengthBytes?: number;
+  readonly group?: IpText;
+  readonly port?: number;
+  readonly ttl?: number;
+}
+
+/** Timeouts of connections in whole seconds; 0 in a request keeps the present one. */
+export interface IpvsTimeouts {
+  readonly tcpSeconds: number;
+  readonly tcpFinSeconds: number;
+  readonly udpSeconds: number;
+}
+
+export interface IpvsInfo {
+  /** '1.2.1'. */
+  readonly version: string;
+  readonly connectionTableSize: number;
+}
+
+/** Everything that the kernel's IPVS can be asked for. */
+export type IpvsRequest =
+  | IpvsOperation
+  | { readonly kind: 'get-service'; readonly identity: ServiceIdentity }
+  /** A dump of all services. */
+  | { readonly kind: 'get-services' }
+  /** A dump of one service's servers: empty, not an error, when there is no such service. */
+  | { readonly kind: 'get-servers'; readonly identity: ServiceIdentity }
+  | { readonly kind: 'start-daemon'; readonly daemon: SyncDaemon }
+  | { readonly kind: 'stop-daemon'; readonly role: SyncDaemon['role'] }
+  /** A dump of the daemons that run: none, one or both roles. */
+  | { readonly kind: 'get-daemons' }
+  | { readonly kind: 'set-timeouts'; readonly timeouts: IpvsTimeouts }
+  | { readonly kind: 'get-timeouts' }
+  | { readonly kind: 'get-info' }
+  /** Counters to zero: one service's and its servers', or with null all. */
+  | { readonly kind: 'zero'; readonly identity: ServiceIdentity | null }
+  /** Deletes every service of the network namespace. */
+  | { readonly kind: 'flush' };
+
+export type IpvsDecodeError =
+  | AttributeError
+  /** No generic netlink header, or not the command that was asked for. */
+  | 'command-unexpected'
+  | 'attribute-missing'
+  | 'family-unknown'
+  | 'protocol-unknown'
+  | 'address-short'
+  | 'forwarding-unknown'
+  | 'role-unknown';
+
+const COMMANDS = {
+  'add-service': k.IPVS_CMD_NEW_SERVICE,
+  'set-service': k.IPVS_CMD_SET_SERVICE,
+  'delete-service': k.IPVS_CMD_DEL_SERVICE,
+  'get-service': k.IPVS_CMD_GET_SERVICE,
+  'get-services': k.IPVS_CMD_GET_SERVICE,
+  'add-server': k.IPVS_CMD_NEW_DEST,
+  'set-server': k.IPVS_CMD_SET_DEST,
+  'delete-server': k.IPVS_CMD_DEL_DEST,
+  'get-servers': k.IPVS_CMD_GET_DEST,
+  'start-daemon': k.IPVS_CMD_NEW_DAEMON,
+  'stop-daemon': k.IPVS_CMD_DEL_DAEMON,
+  'get-daemons': k.IPVS_CMD_GET_DAEMON,
+  'set-timeouts': k.IPVS_CMD_SET_CONFIG,
+  'get-timeouts': k.IPVS_CMD_GET_CONFIG,
+  'get-info': k.IPVS_CMD_GET_INFO,
+  zero: k.IPVS_CMD_ZERO,
+  flush: k.IPVS_CMD_FLUSH,
+} as const satisfies Record<IpvsRequest['kind'], number>;
+
+const PROTOCOLS = { tcp: k.IPPROTO_TCP, udp: k.IPPROTO_UDP, sctp: k.IPPROTO_SCTP } as const;
+const FAMILIES = { ipv4: k.AF_INET, ipv6: k.AF_INET6 } as const;
+const ROLES = { master: k.IP_VS_STATE_MASTER, backup: k.IP_VS_STATE_BACKUP } as const;
+const FORWARDING = {
+  nat: k.IP_VS_CONN_F_MASQ,
+  local: k.IP_VS_CONN_F_LOCALNODE,
+  tun: k.IP_VS_CONN_F_TUNNEL,
+  dr: k.IP_VS_CONN_F_DROUTE,
+  bypass: k.IP_VS_CONN_F_BYPASS,
+} as const;
+const CHECKSUM_FLAGS = {
+  none: k.IP_VS_TUNNEL_ENCAP_FLAG_NOCSUM,
+  on: k.IP_VS_TUNNEL_ENCAP_FLAG_CSUM,
+  remote: k.IP_VS_TUNNEL_ENCAP_FLAG_REMCSUM,
+} as const;
+/** union nf_inet_addr: IPv4 in the first four bytes. */
+const ADDRESS_BYTES = 16;
+const FLAGS_BYTES = 8;
+
+/** Writes the payload of one request, generic netlink header included, over what `writer` held. */
+export function encodeRequest(writer: AttributeWriter, request: IpvsRequest): AttributeWriter {
+  beginGenl(writer, { command: COMMANDS[request.kind], version: k.IPVS_GENL_VERSION });
+  switch (request.kind) {
+    case 'add-service':
+    case 'set-service':
+      return putService(writer, request.service);
+    case 'delete-service':
+    case 'get-service':
+    case 'get-servers':
+      return putIdentity(writer, request.identity);
+    case 'zero':
+      return request.identity === null ? writer : putIdentity(writer, request.identity);
+    case 'add-server':
+    case 'set-server':
+      return putServer(putIdentity(writer, request.identity), request.server);
+    case 'delete-server':
+      return putIdentity(writer, request.identity).nested(k.IPVS_CMD_ATTR_DEST, (nested) =>
+        putServerIdentity(nested, request),
+      );
+    case 'start-daemon':
+      return putDaemon(writer, request.daemon);
+    case 'stop-daemon':
+      return writer.nested(k.IPVS_CMD_ATTR_DAEMON, (nested) => {
+        nested.u32(k.IPVS_DAEMON_ATTR_STATE, ROLES[request.role]);
+      });
+    case 'set-timeouts':
+      return writer
+        .u32(k.IPVS_CMD_ATTR_TIMEOUT_TCP, request.timeouts.tcpSeconds)
+        .u32(k.IPVS_CMD_ATTR_TIMEOUT_TCP_FIN, request.timeouts.tcpFinSeconds)
+        .u32(k.IPVS_CMD_ATTR_TIMEOUT_UDP, request.timeouts.udpSeconds);
+    case 'get-services':
+    case 'get-daemons':
+    case 'get-timeouts':
+    case 'get-info':
+    case 'flush':
+      return writer;
+  }
+}
+
+function putIdentity(writer: AttributeWriter, identity: ServiceIdentity): AttributeWriter {
+  return writer.nested(k.IPVS_CMD_ATTR_SERVICE, (nested) => putIdentityFields(nested, identity));
+}
+
+function putIdentityFields(writer: AttributeWriter, identity: ServiceIdentity): void {
+  writer.u16(k.IPVS_SVC_ATTR_AF, FAMILIES[serviceFamily(identity)]);
+  if (identity.kind === 'fwmark') {
+    writer.u32(k.IPVS_SVC_ATTR_FWMARK, identity.mark);
+    return;
+  }
+  writer
+    .u16(k.IPVS_SVC_ATTR_PROTOCOL, PROTOCOLS[identity.protocol])
+    .bytes(k.IPVS_SVC_ATTR_ADDR, addressBytes(identity.address))
+    .be16(k.IPVS_SVC_ATTR_PORT, identity.port);
+}
+
+function putService(writer: AttributeWriter, service: VirtualService): AttributeWriter {
+  return writer.nested(k.IPVS_CMD_ATTR_SERVICE, (nested) => {
+    putIdentityFields(nested, service.identity);
+    nested.string0(k.IPVS_SVC_ATTR_SCHED_NAME, service.scheduler);
+    // Leaving the engine out removes it.
+    if (service.persistenceEngine !== null) {
+      nested.string0(k.IPVS_SVC_ATTR_PE_NAME, service.persistenceEngine);
+    }
+    nested
+      .bytes(k.IPVS_SVC_ATTR_FLAGS, flagBytes(service))
+      .u32(k.IPVS_SVC_ATTR_TIMEOUT, service.persistenceSeconds);
+    putNetmask(nested, service);
+  });
+}
+
+/** IPv4: a mask in network order. IPv6: the prefix length as a number in host order. */
+function putNetmask(writer: AttributeWriter, service: VirtualService): void {
+  const length = service.persistencePrefixLength;
+  const max = serviceFamily(service.identity) === 'ipv4' ? 32 : 128;
+  assert(Number.isInteger(length) && length >= 0 && length <= max, `prefix length ${length}`);
+  if (max === 32) writer.be32(k.IPVS_SVC_ATTR_NETMASK, maskOf(length));
+  else writer.u32(k.IPVS_SVC_ATTR_NETMASK, length);
+}
+
+/** struct ip_vs_flags in host order; the full mask replaces every flag that is not the kernel's. */
+function flagBytes(service: VirtualService): Uint8Array {
+  let flags = 0;
+  if (service.persistenceSeconds > 0) flags |= k.IP_VS_SVC_F_PERSISTENT;
+  if (service.onePacket) flags |= k.IP_VS_SVC_F_ONEPACKET;
+  if (service.flag1) flags |= k.IP_VS_SVC_F_SCHED1;
+  if (service.flag2) flags |= k.IP_VS_SVC_F_SCHED2;
+  if (service.flag3) flags |= k.IP_VS_SVC_F_SCHED3;
+  return new Uint8Array(new Uint32Array([flags, 0xffff_ffff]).buffer);
+}
+
+function putServer(writer: AttributeWriter, server: RealServer): AttributeWriter {
+  return writer.nested(k.IPVS_CMD_ATTR_DEST, (nested) => {
+    putServerIdentity(nested, server);
+    nested
+      .u32(k.IPVS_DEST_ATTR_FWD_METHOD, FORWARDING[server.forwarding])
+      .u32(k.IPVS_DEST_ATTR_WEIGHT, server.weight);
+    if (server.forwarding === 'tun') putTunnel(nested, server.tunnel);
+    nested
+      .u32(k.IPVS_DEST_ATTR_U_THRESH, server.upperThreshold)
+      .u32(k.IPVS_DEST_ATTR_L_THRESH, server.lowerThreshold);
+  });
+}
+
+function putServerIdentity(
+  writer: AttributeWriter,
+  server: { readonly address: IpText; readonly port: number },
+): void {
+  writer
+    .u16(k.IPVS_DEST_ATTR_ADDR_FAMILY, FAMILIES[ipFamily(server.address)])
+    .bytes(k.IPVS_DEST_ATTR_ADDR, addressBytes(server.address))
+    .be16(k.IPVS_DEST_ATTR_PORT, server.port);
+}
+
+function putTunnel(writer: AttributeWriter, tunnel: RealServer['tunnel']): void {
+  const type = {
+    ipip: k.IP_VS_CONN_F_TUNNEL_TYPE_IPIP,
+    gue: k.IP_VS_CONN_F_TUNNEL_TYPE_GUE,
+    gre: k.IP_VS_CONN_F_TUNNEL_TYPE_GRE,
+  }[tunnel.kind];
+  writer
+    .u8(k.IPVS_DEST_ATTR_TUN_TYPE, type)
+    .be16(k.IPVS_DEST_ATTR_TUN_PORT, tunnel.kind === 'gue' ? tunnel.port : 0)
+    .u16(
+      k.IPVS_DEST_ATTR_TUN_FLAGS,
+      CHECKSUM_FLAGS[tunnel.kind === 'ipip' ? 'none' : tunnel.checksum],
+    );
+}
+
+function putDaemon(writer: AttributeWriter, daemon: SyncDaemon): AttributeWriter {
+  return writer.nested(k.IPVS_CMD_ATTR_DAEMON, (nested) => {
+    nested
+      .u32(k.IPVS_DAEMON_ATTR_STATE, ROLES[daemon.role])
+      .string0(k.IPVS_DAEMON_ATTR_MCAST_IFN, daemon.interface)
+      .u32(k.IPVS_DAEMON_ATTR_SYNC_ID, daemon.id);
+    const { maxLengthBytes, group, port, ttl } = daemon;
+    if (maxLengthBytes !== undefined) nested.u16(k.IPVS_DAEMON_ATTR_SYNC_MAXLEN, maxLengthBytes);
+    if (port !== undefined) nested.u16(k.IPVS_DAEMON_ATTR_MCAST_PORT, port);
+    if (ttl !== undefined) nested.u8(k.IPVS_DAEMON_ATTR_MCAST_TTL, ttl);
+    if (group === undefined) return;
+    const type =
+      ipFamily(group) === 'ipv4' ? k.IPVS_DAEMON_ATTR_MCAST_GROUP : k.IPVS_DAEMON_ATTR_MCAST_GROUP6;
+    nested.bytes(type, ipBytes(group));
+  });
+}
+
+function addressBytes(address: IpText): Uint8Array {
+  const padded = new Uint8Array(ADDRESS_BYTES);
+  padded.set(ipBytes(address));
+  return padded;
+}
+
+function ipBytes(address: IpText): Uint8Array {
+  const bytes = parseIp(address);
+  assert(bytes !== null, `no IP address: ${address}`);
+  return bytes;
+}
+
+/** Where a received message's payload lies, generic netlink header included. */
+export interface Payload {
+  readonly reader: AttributeReader;
+  readonly payloadStart: number;
+  readonly payloadEnd: number;
+}
+
+export interface DecodedService {
+  readonly service: VirtualService;
+  readonly stats: IpvsStats;
+}
+
+/** A range of bytes in the reader's buffer. */
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Reads IPVS_CMD_NEW_SERVICE, the reply to get-service and get-services. */
+export function decodeService(payload: Payload): Result<DecodedService, IpvsDecodeError> {
+  const range = find(payload, [k.IPVS_CMD_NEW_SERVICE, k.IPVS_CMD_ATTR_SERVICE]);
+  if (!range.ok) return range;
+  const { reader } = payload;
+  const fields = collect(reader, range.value);
+  const identity = decodeIdentity(reader, fields);
+  if (!identity.ok) return identity;
+  const scheduler = fields[k.IPVS_SVC_ATTR_SCHED_NAME];
+  const flagRange = fields[k.IPVS_SVC_ATTR_FLAGS];
+  if (scheduler === undefined || flagRange === undefined) return err('attribute-missing');
+  if (flagRange.end - flagRange.start < FLAGS_BYTES) return err('attribute-value-short');
+  const flags = reader.u32(flagRange.start, flagRange.end);
+  const has = (flag: number): boolean => (flags & flag) !== 0;
+  const engine = fields[k.IPVS_SVC_ATTR_PE_NAME];
+  const service: VirtualService = {
+    identity: identity.value,
+    scheduler: reader.string0(scheduler.start, scheduler.end),
+    // The kernel keeps a timeout that it does not use.
+    persistenceSeconds: has(k.IP_VS_SVC_F_PERSISTENT)
+      ? u32(reader, fields[k.IPVS_SVC_ATTR_TIMEOUT])
+      : 0,
+    persistencePrefixLength: decodeNetmask(reader, fields, identity.value),
+    persistenceEngine: engine === undefined ? null : reader.string0(engine.start, engine.end),
+    onePacket: has(k.IP_VS_SVC_F_ONEPACKET),
+    flag1: has(k.IP_VS_SVC_F_SCHED1),
+    flag2: has(k.IP_VS_SVC_F_SCHED2),
+    flag3: has(k.IP_VS_SVC_F_SCHED3),
+  };
+  const stats = decodeStats(reader, fields[k.IPVS_SVC_ATTR_STATS64], fields[k.IPVS_SVC_ATTR_STATS]);
+  return reader.error === null ? ok({ service, stats }) : err(reader.error);
+}
+
+/**
+ * Reads IPVS_CMD_NEW_DEST, the reply to get-servers.
+ * @param family of the service, for kernels older than 3.18, which do not send the server's
+ */
+export function decodeServer(
+  payload: Payload,
+  family: AddressFamily,
+): Result<ObservedRealServer, IpvsDecodeError> {
+  const range = find(payload, [k.IPVS_CMD_NEW_DEST, k.IPVS_CMD_ATTR_DEST]);
+  if (!range.ok) return range;
+  const { reader } = payload;
+  const fields = collect(reader, range.value);
+  const port = fields[k.IPVS_DEST_ATTR_PORT];
+  const method = fields[k.IPVS_DEST_ATTR_FWD_METHOD];
+  const weight = fields[k.IPVS_DEST_ATTR_WEIGHT];
+  if (port === undefined || method === undefined || weight === undefined) {
+    return err(reader.error ?? 'attribute-missing');
+  }
+  const ownFamily = fields[k.IPVS_DEST_ATTR_ADDR_FAMILY];
+  const address = decodeAddress(reader, {
+    family: ownFamily === undefined ? family : decodeFamily(u16(reader, ownFamily)),
+    range: fields[k.IPVS_DEST_ATTR_ADDR],
+  });
+  if (!address.ok) return address;
+  const forwarding = decodeForwarding(u32(reader, method) & k.IP_VS_CONN_F_FWD_MASK);
+  if (forwarding === null) return err('forwarding-unknown');
+  const server: ObservedRealServer = {
+    address: address.value,
+    port: reader.be16(port.start, port.end),
+    forwarding,
+    weight: u32(reader, weight),
+    upperThreshold: u32(reader, fields[k.IPVS_DEST_ATTR_U_THRESH]),
+    lowerThreshold: u32(reader, fields[k.IPVS_DEST_ATTR_L_THRESH]),
+    tunnel: forwarding === 'tun' ? decodeTunnel(reader, fields) : { kind: 'ipip' },
+    activeConnections: u32(reader, fields[k.IPVS_DEST_ATTR_ACTIVE_CONNS]),
+    inactiveConnections: u32(reader, fields[k.IPVS_DEST_ATTR_INACT_CONNS]),
+    persistentConnections: u32(reader, fields[k.IPVS_DEST_ATTR_PERSIST_CONNS]),
+    stats: decodeStats(reader, fields[k.IPVS_DEST_ATTR_STATS64], fields[k.IPVS_DEST_ATTR_STATS]),
+  };
+  return reader.error === null ? ok(server) : err(reader.error);
+}
+
+/** Reads IPVS_CMD_NEW_DAEMON, the reply to get-daemons. */
+export function decodeDaemon(payload: Payload): Result<SyncDaemon, IpvsDecodeError> {
+  const range = find(payload, [k.IPVS_CMD_NEW_DAEMON, k.IPVS_CMD_ATTR_DAEMON]);
+  if (!range.ok) return range;
+  const { reader } = payload;
+  const fields = collect(reader, range.value);
+  const name = fields[k.IPVS_DAEMON_ATTR_MCAST_IFN];
+  if (name === undefined || fields[k.IPVS_DAEMON_ATTR_STATE] === undefined) {
+    return err(reader.error ?? 'attribute-missing');
+  }
+  const state = u32(reader, fields[k.IPVS_DAEMON_ATTR_STATE]);
+  if (state !== ROLES.master && state !== ROLES.backup) return err('role-unknown');
+  const group4 = fields[k.IPVS_DAEMON_ATTR_MCAST_GROUP];
+  const group = decodeAddress(reader, {
+    family: group4 === undefined ? 'ipv6' : 'ipv4',
+    range: group4 ?? fields[k.IPVS_DAEMON_ATTR_MCAST_GROUP6],
+  });
+  if (!group.ok && group.error !== 'attribute-missing') return group;
+  const maxLength = fields[k.IPVS_DAEMON_ATTR_SYNC_MAXLEN];
+  const port = fields[k.IPVS_DAEMON_ATTR_MCAST_PORT];
+  const ttl = fields[k.IPVS_DAEMON_ATTR_MCAST_TTL];
+  const daemon: SyncDaemon = {
+    role: state === ROLES.master ? 'master' : 'backup',
+    interface: reader.string0(name.start, name.end),
+    id: u32(reader, fields[k.IPVS_DAEMON_ATTR_SYNC_ID]),
+    ...(maxLength && { maxLengthBytes: u16(reader, maxLength) }),
+    ...(group.ok && { group: group.value }),
+    ...(port && { port: u16(reader, port) }),
+    ...(ttl && { ttl: reader.u8(ttl.start, ttl.end) }),
+  };
+  return reader.error === null ? ok(daemon) : err(reader.error);
+}
+
+/** Reads IPVS_CMD_SET_CONFIG, the reply to get-timeouts; 0 for a protocol the kernel lacks. */
+export function decodeTimeouts(payload: Payload): Result<IpvsTimeouts, IpvsDecodeError> {
+  const fields = topLevel(payload, k.IPVS_CMD_SET_CONFIG);
+  if (!fields.ok) return fields;
+  const { reader } = payload;
+  const timeouts = {
+    tcpSeconds: u32(reader, fields.value[k.IPVS_CMD_ATTR_TIMEOUT_TCP]),
+    tcpFinSeconds: u32(reader, fields.value[k.IPVS_CMD_ATTR_TIMEOUT_TCP_FIN]),
+    udpSeconds: u32(reader, fields.value[k.IPVS_CMD_ATTR_TIMEOUT_UDP]),
+  };
+  return reader.error === null ? ok(timeouts) : err(reader.error);
+}
+
+/** Reads IPVS_CMD_SET_INFO, the reply to get-info. */
+export function decodeInfo(payload: Payload): Result<IpvsInfo, IpvsDecodeError> {
+  const fields = topLevel(payload, k.IPVS_CMD_SET_INFO);
+  if (!fields.ok) return fields;
+  const { reader } = payload;
+  const versionRange = fields.value[k.IPVS_INFO_ATTR_VERSION];
+  if (versionRange === undefined) return err('attribute-missing');
+  // NVERSION of include/net/ip_vs.h: three bytes, the highest first.
+  const code = u32(reader, versionRange);
+  const info = {
+    version: `${(code >> 16) & 0xff}.${(code >> 8) & 0xff}.${code & 0xff}`,
+    connectionTableSize: u32(reader, fields.value[k.IPVS_INFO_ATTR_CONN_TAB_SIZE]),
+  };
+  return reader.error === null ? ok(info) : err(reader.error);
+}
+
+/** Attributes by type; of one that comes twice the last, as the kernel's nla_parse has it. */
+type Fields = (Range | undefined)[];
+
+function collect(reader: AttributeReader, range: Range): Fields {
+  const fields: Fields = [];
+  reader.forEach(range.start, range.end, (type, start, end) => {
+    // A type beyond those of ip_vs.h is a newer kernel's, and would only make the list sparse.
+    if (type <= k.IPVS_DEST_ATTR_TUN_FLAGS) fields[type] = { start, end };
+  });
+  return fields;
+}
+
+function topLevel(payload: Payload, command: number): Result<Fields, IpvsDecodeError> {
+  const { reader, payloadStart, payloadEnd } = payload;
+  if (payloadEnd - payloadStart < GENL_HDRLEN) return err('command-unexpected');
+  if (reader.u8(payloadStart, payloadEnd) !== command) {
+    return err(reader.error ?? 'command-unexpected');
+  }
+  const fields = collect(reader, { start: payloadStart + GENL_HDRLEN, end: payloadEnd });
+  return reader.error === null ? ok(fields) : err(reader.error);
+}
+
+function find(
+  payload: Payload,
+  [command, attribute]: readonly [number, number],
+): Result<Range, IpvsDecodeError> {
+  const fields = topLevel(payload, command);
+  if (!fields.ok) return fields;
+  const range = fields.value[attribute];
+  return range === undefined ? err('attribute-missing') : ok(range);
+}
+
+function u32(reader: AttributeReader, range: Range | undefined): number {
+  return range === undefined ? 0 : reader.u32(range.start, range.end);
+}
+
+function u16(reader: AttributeReader, range: Range): number {
+  return reader.u16(range.start, range.end);
+}
+
+function decodeFamily(family: number): AddressFamily | null {
+  return family === k.AF_INET ? 'ipv4' : family === k.AF_INET6 ? 'ipv6' : null;
+}
+
+function decodeAddress(
+  reader: AttributeReader,
+  { family, range }: { readonly family: AddressFamily | null; readonly range: Range | undefined },
+): Result<IpText, IpvsDecodeError> {
+  if (family === null) return err('family-unknown');
+  if (range === undefined) return err('attribute-missing');
+  if (range.end - range.start < (family === 'ipv4' ? 4 : ADDRESS_BYTES))
+    return err('address-short');
+  return ok(formatIp(reader.bytes, family, range.start));
+}
+
+function decodeIdentity(
+  reader: AttributeReader,
+  fields: Fields,
+): Result<ServiceIdentity, IpvsDecodeError> {
+  if (reader.error !== null) return err(reader.error);
+  const familyRange = fields[k.IPVS_SVC_ATTR_AF];
+  if (familyRange === undefined) return err('attribute-missing');
+  const family = decodeFamily(u16(reader, familyRange));
+  if (family === null) return err('family-unknown');
+  const mark = u32(reader, fields[k.IPVS_SVC_ATTR_FWMARK]);
+  if (mark !== 0) return ok({ kind: 'fwmark', family, mark });
+  const protocolRange = fields[k.IPVS_SVC_ATTR_PROTOCOL];
+  const port = fields[k.IPVS_SVC_ATTR_PORT];
+  if (protocolRange === undefined || port === undefined) return err('attribute-missing');
+  const number = u16(reader, protocolRange);
+  const protocol =
+    number === k.IPPROTO_TCP
+      ? 'tcp'
+      : number === k.IPPROTO_UDP
+        ? 'udp'
+        : number === k.IPPROTO_SCTP
+          ? 'sctp'
+          : null;
+  if (protocol === null) return err('protocol-unknown');
+  const address = decodeAddress(reader, { family, range: fields[k.IPVS_SVC_ATTR_ADDR] });
+  if (!address.ok) return address;
+  const value = {
+    protocol,
+    address: address.value,
+    port: reader.be16(port.start, port.end),
+  } as const;
+  return ok({ kind: 'address', ...value });
+}
+
+/** Prefix length; -1 for an IPv4 mask that is no prefix, which differs from every wanted one. */
+function decodeNetmask(reader: AttributeReader, fields: Fields, identity: ServiceIdentity): number {
+  const family = serviceFamily(identity);
+  const range = fields[k.IPVS_SVC_ATTR_NETMASK];
+  if (range === undefined) return family === 'ipv4' ? 32 : 128;
+  if (family === 'ipv6') return u32(reader, range);
+  const mask = reader.be32(range.start, range.end);
+  const length = Math.clz32(~mask);
+  return maskOf(length) === mask ? length : -1;
+}
+
+/** The IPv4 mask of a prefix length, as an unsigned number in network order. */
+function maskOf(length: number): number {
+  return length === 0 ? 0 : (0xffff_ffff << (32 - length)) >>> 0;
+}
+
+function decodeForwarding(method: number): RealServer['forwarding'] | null {
+  switch (method) {
+    case k.IP_VS_CONN_F_MASQ:
+      return 'nat';
+    case k.IP_VS_CONN_F_LOCALNODE:
+      return 'local';
+    case k.IP_VS_CONN_F_TUNNEL:
+      return 'tun';
+    case k.IP_VS_CONN_F_DROUTE:
+      return 'dr';
+    case k.IP_VS_CONN_F_BYPASS:
+      return 'bypass';
+    default:
+      return null;
+  }
+}
+
+/** An unknown tunnel type is IPIP, because that is how the kernel sends it. */
+function decodeTunnel(reader: AttributeReader, fields: Fields): RealServer['tunnel'] {
+  const type = fields[k.IPVS_DEST_ATTR_TUN_TYPE];
+  const kind = type === undefined ? 0 : reader.u8(type.start, type.end);
+  const flagRange = fields[k.IPVS_DEST_ATTR_TUN_FLAGS];
+  const flags = flagRange === undefined ? 0 : u16(reader, flagRange);
+  const on = (flags & k.IP_VS_TUNNEL_ENCAP_FLAG_CSUM) !== 0;
+  if (kind === k.IP_VS_CONN_F_TUNNEL_TYPE_GRE) return { kind: 'gre', checksum: on ? 'on' : 'none' };
+  if (kind !== k.IP_VS_CONN_F_TUNNEL_TYPE_GUE) return { kind: 'ipip' };
+  const remote = (flags & k.IP_VS_TUNNEL_ENCAP_FLAG_REMCSUM) !== 0;
+  const port = fields[k.IPVS_DEST_ATTR_TUN_PORT];
+  return {
+    kind: 'gue',
+    port: port === undefined ? 0 : reader.be16(port.start, port.end),
+    checksum: remote ? 'remote' : on ? 'on' : 'none',
+  };
+}
+
+/** STATS64, or the truncated STATS of kernels older than 4.1; zeros when there is neither. */
+function decodeStats(
+  reader: AttributeReader,
+  stats64: Range | undefined,
+  stats32: Range | undefined,
+): IpvsStats {
+  const range = stats64 ?? stats32;
+  const fields = range === undefined ? [] : collect(reader, range);
+  const wide = (type: number): number => {
+    const field = fields[type];
+    return field === undefined ? 0 : reader.u64(field.start, field.end);
+  };
+  const value = stats64 === undefined ? (type: number) => u32(reader, fields[type]) : wide;
+  return {
+    connections: value(k.IPVS_STATS_ATTR_CONNS),
+    packetsIn: value(k.IPVS_STATS_ATTR_INPKTS),
+    packetsOut: value(k.IPVS_STATS_ATTR_OUTPKTS),
+    // Bytes have 64 bits in both.
+    bytesIn: wide(k.IPVS_STATS_ATTR_INBYTES),
+    bytesOut: wide(k.IPVS_STATS_ATTR_OUTBYTES),
+    connectionsPerSecond: value(k.IPVS_STATS_ATTR_CPS),
+    packetsInPerSecond: value(k.IPVS_STATS_ATTR_INPPS),
+    packetsOutPerSecond: value(k.IPVS_STATS_ATTR_OUTPPS),
+    bytesInPerSecond: value(k.IPVS_STATS_ATTR_INBPS),
+    bytesOutPerSecond: value(k.IPVS_STATS_ATTR_OUTBPS),
+  };
+}

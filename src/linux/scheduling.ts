@@ -1,0 +1,43 @@
+/**
+ * Real-time scheduling of the keeper's only busy thread: SCHED_RR, so that no ordinary process
+ * delays an advertisement, with reset-on-fork, so that what it starts is ordinary again.
+ * Memory is not locked: V8 aborts on locked pages.
+ */
+import { assert } from '../core/assert.ts';
+import type { Problem } from '../core/problem.ts';
+import { err, ok, type Result } from '../core/result.ts';
+import { SystemError, schedSetNormal, schedSetRealtime } from './libc.ts';
+
+/** sched(7): SCHED_RR priorities are 1 (lowest) to 99. */
+export const REALTIME_PRIORITY_MAX = 99;
+
+/**
+ * Schedules the calling thread SCHED_RR | SCHED_RESET_ON_FORK at `priority` (1 to 99). A refusal
+ * (no CAP_SYS_NICE, no real-time budget in the control group) changes nothing.
+ */
+export function enterRealtime(priority: number): Result<void, Problem> {
+  const allowed = priority >= 1 && priority <= REALTIME_PRIORITY_MAX;
+  assert(Number.isInteger(priority) && allowed, 'A real-time priority is 1 to 99');
+  return attempt(() => schedSetRealtime(priority), `real-time scheduling at priority ${priority}`);
+}
+
+/** Schedules the calling thread as an ordinary one again. */
+export function leaveRealtime(): Result<void, Problem> {
+  return attempt(schedSetNormal, 'a return to normal scheduling');
+}
+
+function attempt(change: () => void, what: string): Result<void, Problem> {
+  try {
+    change();
+    return ok(undefined);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    return err({
+      code: error.code === 'EPERM' ? 'VK-NOT-ROOT' : 'VK-SYSTEM',
+      message: `The kernel refuses ${what} (${error.code})`,
+      cure:
+        'Give the process CAP_SYS_NICE and, where control groups ration it, real-time budget, ' +
+        'or set its scheduling to normal in the configuration',
+    });
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * Makes the probe of a check, whatever its kind. A probe holds no resources between its runs: a
+ * run opens its own connection and is over only when that is closed.
+ */
+import { assertNever } from '../core/assert.ts';
+import type { CheckConfig } from '../core/config/config.ts';
+import type { CheckTarget } from '../core/health/check-key.ts';
+import type { ProbeResult } from '../core/health/probe-result.ts';
+import { probeFailure } from '../core/health/probe-result.ts';
+import { createHttpProbe } from './http.ts';
+import { probeTcp } from './tcp.ts';
+import type { TrustStore } from './trust-store.ts';
+
+export interface Probe {
+  /**
+   * Asks the server once and resolves, never rejects, when the connection is closed: with the
+   * verdict, or with null when the signal gave up before there was one.
+   */
+  run(signal: AbortSignal): Promise<ProbeResult | null>;
+}
+
+/** The probe of `check` for `target`; `trust` is shared by all probes of a process. */
+export function createProbe(check: CheckConfig, target: CheckTarget, trust: TrustStore): Probe {
+  // Firewall-mark services may leave the port to the packet; then the check must name one.
+  if (target.port === 0) return { run: async () => failed('The check has no port') };
+  const timeoutMs = Math.max(1, Math.ceil(check.timeoutUs / 1000));
+  switch (check.kind) {
+    case 'tcp':
+      return { run: (signal) => probeTcp(target, { timeoutMs, signal }) };
+    case 'http': {
+      const run = createHttpProbe(check, target, trust);
+      return { run: (signal) => run({ timeoutMs, signal }) };
+    }
+    default:
+      return assertNever(check);
+  }
+}
+
+function failed(detail: string): ProbeResult {
+  return { ok: false, durationUs: 0, failure: probeFailure('cannot-run', detail) };
+}

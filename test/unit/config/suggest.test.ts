@@ -1,0 +1,46 @@
+/**
+ * Suggestions: near keys and keepalived's words are found, far ones are not guessed.
+ */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { editDistance, joinWords, nearestKey } from '../../../src/config/suggest.ts';
+
+const KEYS = ['interface', 'interval', 'vrid', 'priority', 'preempt', 'preempt_delay'];
+
+test.each([
+  ['interfac', 'interface'],
+  ['Priority', 'priority'],
+  ['preempt-delay', 'preempt_delay'],
+  ['virtual_router_id', 'vrid'],
+  ['nopreempt', 'preempt'],
+  ['vird', 'vrid'],
+  ['smtp_server', null],
+  ['x', null],
+  ['constructor', null],
+])('nearestKey finds for %s: %s', (key, nearest) => expect(nearestKey(key, KEYS)).toBe(nearest));
+
+test('editDistance counts insertions, deletions, changes and swaps', () => {
+  expect(editDistance('weight', 'weight')).toBe(0);
+  expect(editDistance('wieght', 'weight')).toBe(1);
+  expect(editDistance('weigt', 'weight')).toBe(1);
+  expect(editDistance('', 'abc')).toBe(3);
+  expect(editDistance('kitten', 'sitting')).toBe(3);
+});
+
+test('editDistance is symmetric and no more than the longer text', () => {
+  const short = fc.string({ maxLength: 12 });
+  fc.assert(
+    fc.property(short, short, (left, right) => {
+      const distance = editDistance(left, right);
+      expect(distance).toBe(editDistance(right, left));
+      expect(distance).toBeLessThanOrEqual(Math.max(left.length, right.length));
+      expect(distance === 0).toBe(left === right);
+    }),
+  );
+});
+
+test('joinWords reads as a sentence does', () => {
+  expect(joinWords([], 'or')).toBe('nothing');
+  expect(joinWords(['a'], 'or')).toBe('a');
+  expect(joinWords(['a', 'b', 'c'], 'and')).toBe('a, b and c');
+});

@@ -1,0 +1,124 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  FIRST_START_SPREAD_MAX_US,
+  firstStartUs,
+  fnv1a32,
+  nextSlot,
+  spreadUs,
+} from '../../../../src/core/health/schedule.ts';
+
+const key = fc.string({ minLength: 1, maxLength: 60 });
+const intervalUs = fc.integer({ min: 1_000, max: 10_000_000_000 });
+const timeUs = fc.integer({ min: 0, max: 10_000_000_000_000 });
+
+/** Checks of many servers, as they are found in one network. */
+const keys = Array.from({ length: 1000 }, (_, index) => {
+  const address = `10.0.${index >> 8}.${index & 0xff}`;
+  return `{"asked":{"kind":"tcp"},"target":{"address":"${address}","port":80}}`;
+});
+
+describe('fnv1a32', () => {
+  // Published test vectors of 32-bit FNV-1a.
+  test.each([
+    ['', 0x811c9dc5],
+    ['a', 0xe40c292c],
+    ['b', 0xe70c2de5],
+    ['foobar', 0xbf9cf968],
+  ])('of "%s" is the published value', (text, hash) => {
+    expect(fnv1a32(text)).toBe(hash);
+  });
+
+  test('characters beyond a byte count', () => {
+    expect(fnv1a32('\u0161')).not.toBe(fnv1a32('a'));
+  });
+});
+
+describe('spreadUs', () => {
+  test.each([1_000_000, 60_000_000, 7_200_000_000])(
+    'a thousand servers spread evenly over %i µs',
+    (windowUs) => {
+      const tenths = new Array<number>(10).fill(0);
+      for (const each of keys) {
+        const tenth = Math.floor((spreadUs(each, windowUs) * 10) / windowUs);
+        tenths[tenth] = (tenths[tenth] ?? 0) + 1;
+      }
+      expect(tenths).toHaveLength(10);
+      for (const count of tenths) {
+        expect(count).toBeGreaterThan(60);
+        expect(count).toBeLessThan(140);
+      }
+    },
+  );
+
+  test('a place is within the window and always the same', () => {
+    fc.assert(
+      fc.property(key, intervalUs, (text, windowUs) => {
+        const placeUs = spreadUs(text, windowUs);
+        expect(Number.isInteger(placeUs)).toBe(true);
+        expect(placeUs).toBeGreaterThanOrEqual(0);
+        expect(placeUs).toBeLessThan(windowUs);
+        expect(spreadUs(text, windowUs)).toBe(placeUs);
+      }),
+    );
+  });
+});
+
+describe('firstStartUs', () => {
+  test('is from now on, within an interval and the bound for unknown servers', () => {
+    fc.assert(
+      fc.property(key, intervalUs, timeUs, (text, everyUs, nowUs) => {
+        const startUs = firstStartUs(text, everyUs, nowUs);
+        expect(startUs).toBeGreaterThanOrEqual(nowUs);
+        expect(startUs).toBeLessThan(nowUs + Math.min(everyUs, FIRST_START_SPREAD_MAX_US));
+      }),
+    );
+  });
+
+  test('spreads a thousand servers with a long interval over the bound', () => {
+    const starts = keys.map((each) => firstStartUs(each, 60_000_000, 0));
+    const halfUs = FIRST_START_SPREAD_MAX_US / 2;
+    const late = starts.filter((startUs) => startUs > halfUs).length;
+    expect(late).toBeGreaterThan(400);
+    expect(late).toBeLessThan(600);
+  });
+});
+
+describe('nextSlot', () => {
+  test('is on the grid, after now and after what was due, and not a slot later', () => {
+    fc.assert(
+      fc.property(key, intervalUs, timeUs, fc.nat(1e9), (text, everyUs, dueUs, lateUs) => {
+        const nowUs = dueUs + lateUs;
+        const { atUs } = nextSlot(text, everyUs, dueUs, nowUs);
+        expect(Math.abs(atUs - spreadUs(text, everyUs)) % everyUs).toBe(0);
+        expect(atUs).toBeGreaterThan(nowUs);
+        expect(atUs).toBeLessThanOrEqual(nowUs + everyUs);
+      }),
+    );
+  });
+
+  test('runs of any length do not move the grid, and skipped slots are counted', () => {
+    fc.assert(
+      fc.property(key, fc.array(fc.nat(5_000_000), { maxLength: 40 }), (text, durations) => {
+        const everyUs = 1_000_000;
+        const startUs = nextSlot(text, everyUs, 0, 0).atUs;
+        let dueUs = startUs;
+        let slots = 0;
+        for (const durationUs of durations) {
+          const slot = nextSlot(text, everyUs, dueUs, dueUs + durationUs);
+          slots += 1 + slot.skipped;
+          dueUs = slot.atUs;
+        }
+        expect(dueUs - startUs).toBe(slots * everyUs);
+      }),
+    );
+  });
+
+  test('a run that ends before its next slot skips none, one that ends on it skips it', () => {
+    const dueUs = nextSlot('key', 1_000_000, 0, 0).atUs;
+    const next = (lateUs: number) => nextSlot('key', 1_000_000, dueUs, dueUs + lateUs);
+    expect(next(999_999)).toEqual({ atUs: dueUs + 1_000_000, skipped: 0 });
+    expect(next(1_000_000)).toEqual({ atUs: dueUs + 2_000_000, skipped: 1 });
+    expect(next(3_500_000)).toEqual({ atUs: dueUs + 4_000_000, skipped: 3 });
+  });
+});

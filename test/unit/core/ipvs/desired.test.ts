@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import type { RealServerConfig, ServiceConfig } from '../../../../src/core/config/config.ts';
+import { desiredTable, type ServerState } from '../../../../src/core/ipvs/desired.ts';
+import { serviceKey } from '../../../../src/core/ipvs/model.ts';
+import { server, service, WEB } from './samples.ts';
+
+function config(changes: Partial<ServiceConfig> = {}): ServiceConfig {
+  return {
+    name: 'web',
+    identity: WEB,
+    scheduler: 'wlc',
+    schedulerFlags: [],
+    persistence: null,
+    persistenceEngine: null,
+    onePacket: false,
+    onFailure: 'quiesce',
+    servers: [serverConfig(12), serverConfig(11)],
+    ...changes,
+  };
+}
+
+function serverConfig(host: number): RealServerConfig {
+  return { ...server(host, { weight: 10 }), forwarding: 'nat', check: null };
+}
+
+function weights(changes: Partial<ServiceConfig>, states: Readonly<Record<string, ServerState>>) {
+  const table = desiredTable([config(changes)], (name, key) => {
+    expect(name).toBe('web');
+    return states[key] as ServerState;
+  });
+  return table[0]?.servers.map(({ address, weight }) => [address, weight]);
+}
+
+describe('desiredTable', () => {
+  it('takes healthy servers with their configured weights, sorted by key', () => {
+    const table = desiredTable([config()], () => ({ healthy: true }));
+    expect(table).toEqual([
+      {
+        service: service(WEB),
+        servers: [server(11, { weight: 10 }), server(12, { weight: 10 })],
+      },
+    ]);
+  });
+
+  it('quiesces a failed server with onFailure quiesce, whatever its weight override', () => {
+    expect(
+      weights(
+        {},
+        {
+          '10.0.0.11:8080': { healthy: false, weightOverride: 5 },
+          '10.0.0.12:8080': { healthy: true },
+        },
+      ),
+    ).toEqual([
+      ['10.0.0.11', 0],
+      ['10.0.0.12', 10],
+    ]);
+  });
+
+  it('leaves a failed server out with onFailure remove', () => {
+    expect(
+      weights(
+        { onFailure: 'remove' },
+        { '10.0.0.11:8080': { healthy: false }, '10.0.0.12:8080': { healthy: true } },
+      ),
+    ).toEqual([['10.0.0.12', 10]]);
+  });
+
+  it('gives a healthy server its overriding weight, zero included', () => {
+    expect(
+      weights(
+        { onFailure: 'remove' },
+        {
+          '10.0.0.11:8080': { healthy: true, weightOverride: 0 },
+          '10.0.0.12:8080': { healthy: true, weightOverride: 3 },
+        },
+      ),
+    ).toEqual([
+      ['10.0.0.11', 0],
+      ['10.0.0.12', 3],
+    ]);
+  });
+
+  it('translates persistence, engine, one-packet and the three scheduler flags', () => {
+    const [entry] = desiredTable(
+      [
+        config({
+          persistence: { timeoutSeconds: 300, prefixLength: 24 },
+          persistenceEngine: 'sip',
+          onePacket: true,
+          schedulerFlags: ['mh-fallback', 'sh-port', 'flag-3'],
+        }),
+      ],
+      () => ({ healthy: true }),
+    );
+    expect(entry?.service).toEqual(
+      service(WEB, {
+        persistenceSeconds: 300,
+        persistencePrefixLength: 24,
+        persistenceEngine: 'sip',
+        onePacket: true,
+        flag1: true,
+        flag2: true,
+        flag3: true,
+      }),
+    );
+  });
+
+  it('gives IPv6 services without persistence the full prefix, and sorts services by key', () => {
+    const mark = { kind: 'fwmark', family: 'ipv6', mark: 5 } as const;
+    const table = desiredTable(
+      [config(), config({ name: 'mark', identity: mark, servers: [] })],
+      () => ({ healthy: true }),
+    );
+    expect(table.map((entry) => serviceKey(entry.service.identity))).toEqual([
+      'fwmark 5 ipv6',
+      'tcp 192.0.2.10:80',
+    ]);
+    expect(table[0]?.service.persistencePrefixLength).toBe(128);
+  });
+});

@@ -1,0 +1,204 @@
+/**
+ * rtnetlink messages: exact bytes of a change, decoding of links and addresses, and
+ * hostile bytes.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { AttributeWriter } from '../../../../src/linux/netlink/attributes.ts';
+import { MessageCursor, putMessage } from '../../../../src/linux/netlink/message.ts';
+import {
+  addressProtocolKept,
+  decodeAddress,
+  decodeLink,
+  encodeAddressChange,
+  type InterfaceAddress,
+  isWholeLink,
+  RT_SCOPE_LINK,
+} from '../../../../src/linux/netlink/route-messages.ts';
+
+const hexOf = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+
+function cursorOn(payload: Uint8Array): MessageCursor {
+  const bytes = new Uint8Array(16 + ((payload.length + 3) & ~3));
+  putMessage(bytes, 0, { type: 20, flags: 0, sequence: 1, portId: 1 }, payload);
+  const cursor = new MessageCursor(bytes);
+  cursor.start(bytes.length);
+  expect(cursor.next()).toBe(true);
+  return cursor;
+}
+
+describe('encodeAddressChange', () => {
+  const writer = new AttributeWriter();
+
+  it('adds an IPv4 VIP with its tag and without a broadcast address', () => {
+    const change = { interfaceIndex: 3, address: '192.0.2.10', prefixLength: 24 };
+    const bytes = encodeAddressChange(writer, { kind: 'add', ...change, protocol: 112 });
+    expect(hexOf(bytes)).toBe(
+      '0218000003000000' + '08000200c000020a' + '08000100c000020a' + '05000b0070000000',
+    );
+  });
+
+  it('adds an IPv6 /128 without duplicate address detection and with no preferred lifetime', () => {
+    const change = { interfaceIndex: 3, address: '2001:db8::10', prefixLength: 128, noDad: true };
+    const bytes = encodeAddressChange(writer, { kind: 'add', ...change });
+    expect(hexOf(bytes)).toBe(
+      '0a80000003000000' +
+        '1400020020010db8000000000000000000000010' +
+        '1400010020010db8000000000000000000000010' +
+        '0800080002000000' +
+        '1400060000000000ffffffff0000000000000000',
+    );
+  });
+
+  it('leaves the lifetime of a shorter IPv6 prefix alone', () => {
+    const change = { interfaceIndex: 3, address: '2001:db8::10', prefixLength: 64 };
+    const bytes = encodeAddressChange(writer, { kind: 'add', ...change });
+    expect(bytes.length).toBe(8 + 20 + 20);
+  });
+
+  it('deletes by address, prefix length and interface only', () => {
+    const change = { interfaceIndex: 3, address: '192.0.2.10', prefixLength: 24, protocol: 112 };
+    const bytes = encodeAddressChange(writer, { kind: 'delete', ...change });
+    expect(hexOf(bytes)).toBe('0218000003000000' + '08000200c000020a' + '08000100c000020a');
+  });
+
+  it('gives an IPv6 link-local VIP link scope', () => {
+    const change = { interfaceIndex: 3, address: 'fe80::10', prefixLength: 64 };
+    expect(encodeAddressChange(writer, { kind: 'add', ...change })[3]).toBe(RT_SCOPE_LINK);
+  });
+
+  it('asserts on what the plan can never hold', () => {
+    const change = { kind: 'add', interfaceIndex: 3, address: '192.0.2.10' } as const;
+    expect(() => encodeAddressChange(writer, { ...change, prefixLength: 33 })).toThrow('prefix');
+    const text = { ...change, address: 'web', prefixLength: 32 };
+    expect(() => encodeAddressChange(writer, text)).toThrow('not an address');
+  });
+});
+
+function addressPayload(fill: (writer: AttributeWriter) => void, family = 2): Uint8Array {
+  const writer = new AttributeWriter();
+  writer.putU8(family).putU8(24).putU8(0x80).putU8(0).putU32(7);
+  fill(writer);
+  return writer.copy();
+}
+
+describe('decodeAddress', () => {
+  const ours = new Uint8Array([192, 0, 2, 1]);
+  const theirs = new Uint8Array([192, 0, 2, 2]);
+
+  it('reads back what encodeAddressChange wrote', () => {
+    const change = { interfaceIndex: 9, address: '2001:db8::1', prefixLength: 128, noDad: true };
+    const payload = encodeAddressChange(new AttributeWriter(), {
+      kind: 'add',
+      ...change,
+      noPrefixRoute: true,
+      protocol: 112,
+    });
+    expect(decodeAddress(cursorOn(payload))).toEqual({
+      interfaceIndex: 9,
+      family: 'ipv6',
+      address: '2001:db8::1',
+      prefixLength: 128,
+      scope: 0,
+      flags: 0x202,
+      protocol: 112,
+    });
+  });
+
+  it('takes the local address and not the peer of a point-to-point link', () => {
+    const payload = addressPayload((writer) => writer.bytes(1, theirs).bytes(2, ours));
+    expect(decodeAddress(cursorOn(payload))).toMatchObject({ address: '192.0.2.1' });
+  });
+
+  it('prefers the long flags over the short ones, and has no tag where there is none', () => {
+    const short = addressPayload((writer) => writer.bytes(2, ours));
+    expect(decodeAddress(cursorOn(short))).toMatchObject({ flags: 0x80, protocol: null });
+    const long = addressPayload((writer) => writer.bytes(2, ours).u32(8, 0x280));
+    expect(decodeAddress(cursorOn(long))).toMatchObject({ flags: 0x280 });
+  });
+
+  it('says of another family that it is one', () => {
+    expect(decodeAddress(cursorOn(addressPayload(() => {}, 45)))).toBe('other-family');
+  });
+
+  it('refuses an address that is missing or of a wrong length', () => {
+    expect(decodeAddress(cursorOn(addressPayload(() => {})))).toBeNull();
+    const long = addressPayload((writer) => writer.bytes(2, new Uint8Array(16)));
+    expect(decodeAddress(cursorOn(long))).toBeNull();
+  });
+});
+
+function linkPayload(flags: number, family = 0): Uint8Array {
+  const writer = new AttributeWriter();
+  writer.putU8(family).putU8(0).putU16(1).putU32(4).putU32(flags).putU32(0);
+  writer
+    .string0(3, 'eth0')
+    .u32(4, 1500)
+    .bytes(1, new Uint8Array([2, 0, 0, 0, 0, 1]));
+  return writer.copy();
+}
+
+describe('decodeLink', () => {
+  it.each([
+    ['up with carrier', 0x41, { up: true, running: true, loopback: false }],
+    ['up without carrier', 0x1, { up: true, running: false, loopback: false }],
+    ['down', 0x0, { up: false, running: false, loopback: false }],
+    ['loopback', 0x49, { up: true, running: true, loopback: true }],
+  ])('reads a link that is %s', (_what, flags, expected) => {
+    expect(decodeLink(cursorOn(linkPayload(flags)))).toEqual({
+      family: 0,
+      link: {
+        index: 4,
+        name: 'eth0',
+        mtu: 1500,
+        address: new Uint8Array([2, 0, 0, 0, 0, 1]),
+        ...expected,
+      },
+    });
+  });
+
+  it('tells a bridge port from the link itself', () => {
+    const [whole, port] = [linkPayload(1), linkPayload(1, 7)].map((payload) =>
+      decodeLink(cursorOn(payload)),
+    );
+    expect(whole && isWholeLink(whole)).toBe(true);
+    expect(port && isWholeLink(port)).toBe(false);
+  });
+});
+
+describe('rtnetlink decoders', () => {
+  it('any bytes, and any truncation of good ones, are a value or null and never a throw', () => {
+    const good = [
+      linkPayload(1),
+      addressPayload((writer) => writer.bytes(2, new Uint8Array([192, 0, 2, 1])).u32(8, 0x80)),
+    ];
+    const cut = fc
+      .tuple(fc.constantFrom(...good), fc.nat(80))
+      .map(([bytes, length]) => bytes.slice(0, length));
+    fc.assert(
+      fc.property(fc.oneof(fc.uint8Array({ maxLength: 120 }), cut), (payload) => {
+        const link = decodeLink(cursorOn(payload));
+        if (link !== null) expect(link.link.name).not.toBe('');
+        const address = decodeAddress(cursorOn(payload));
+        if (address !== null && address !== 'other-family') expect(address.address).not.toBe('');
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+function entry(address: string, fields: Partial<InterfaceAddress> = {}): InterfaceAddress {
+  const family = address.includes(':') ? 'ipv6' : 'ipv4';
+  const scope = family === 'ipv6' ? RT_SCOPE_LINK : 0;
+  const common = { interfaceIndex: 2, prefixLength: 24, flags: 0x80, protocol: null };
+  return { ...common, family, address, scope, ...fields };
+}
+
+describe('addressProtocolKept', () => {
+  it('is true only when the very address came back with the tag', () => {
+    const added = { interfaceIndex: 2, address: '192.0.2.10', protocol: 112 };
+    expect(addressProtocolKept([entry('192.0.2.10', { protocol: 112 })], added)).toBe(true);
+    expect(addressProtocolKept([entry('192.0.2.10')], added)).toBe(false);
+    expect(addressProtocolKept([entry('192.0.2.11', { protocol: 112 })], added)).toBe(false);
+  });
+});

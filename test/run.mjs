@@ -30,7 +30,7 @@ const startedAtMs = Date.now();
 ensureModules();
 build();
 step('lint', 'npx', ['--no-install', 'biome', 'ci', '--error-on-warnings', '.']);
-step('Debian packages', process.execPath, ['dist/test/lab/cli.js', 'install', '--for', 'tests']);
+step('Debian packages', process.execPath, ['dist/test/lab/install.js', 'tests']);
 
 const reports = join(root, '.cache', 'reports');
 rmSync(reports, { recursive: true, force: true });

@@ -54,7 +54,7 @@ const CONFIG: OptionSpec = {
 const DIRECTOR: OptionSpec = {
   name: 'director',
   value: 'NAME',
-  description: 'Director whose per-director values are taken, instead of the host name',
+  description: 'Director to be, instead of the one that the file or the host name tells',
 };
 const RUNTIME_DIRECTORY: OptionSpec = {
   name: 'runtime-directory',

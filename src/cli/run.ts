@@ -39,7 +39,7 @@ function parse(args: readonly string[]) {
     return values;
   } catch (error) {
     // Its messages are a sentence, at times with advice behind it that does not fit here.
-    const sentence = (error as Error).message.split(/[.\n]/, 1)[0] as string;
+    const sentence = (error as Error).message.split(/\.(?: |$)|\n/, 1)[0] as string;
     throw new UsageError(sentence, 'run');
   }
 }

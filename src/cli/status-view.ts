@@ -141,43 +141,47 @@ function vipLines(instance: InstanceReport): Line[] {
 
 function peerLines({ peer }: InstanceReport): Line[] {
   if (peer === null) return [];
-  const heard = `last heard ${seconds(peer.lastHeardSecondsAgo)} ago`;
+  const ago = peer.lastHeardSecondsAgo;
+  // Of an active peer the tenths tell, of a silent one the hours.
+  const heard = `last heard ${ago < 10 ? `${ago.toFixed(1)}s` : durationText(ago)} ago`;
   return [[span('  peer ', 'dim'), span(`${peer.address}, priority ${peer.priority}, ${heard}`)]];
 }
 
+// What matters most comes first: a narrow terminal cuts the end off.
 const SERVER_HEADINGS = [
   'SERVER',
-  'FORWARD',
+  'HEALTH',
   'WEIGHT',
+  'FORWARD',
   'ACTIVE',
-  'INACTIVE',
-  'PERSISTENT',
+  'INACT',
+  'PERSIST',
   'TOTAL',
   'IN',
   'OUT',
-  'HEALTH',
-  'REASON',
 ];
 const SERVER_ALIGN: readonly Align[] = [
   'left',
   'left',
-  ...Array.from({ length: 7 }, (): Align => 'right'),
+  'right',
   'left',
-  'left',
+  ...Array.from({ length: 6 }, (): Align => 'right'),
 ];
 
 function serviceLines(services: readonly ServiceReport[], nowMs: number): Line[] {
   if (services.length === 0) return [];
   const rows = services.flatMap(({ servers }) => servers.map((server) => serverRow(server, nowMs)));
   const [heading, ...lines] = table([headings(SERVER_HEADINGS), ...rows], SERVER_ALIGN, 2);
-  let next = 0;
+  const next = lines.values();
   return [
     heading as Line,
-    ...services.flatMap((service) => {
-      const first = next;
-      next += service.servers.length;
-      return [serviceLine(service), ...lines.slice(first, next)];
-    }),
+    ...services.flatMap((service) => [
+      serviceLine(service),
+      ...service.servers.flatMap((server): Line[] => {
+        const line = next.next().value as Line;
+        return server.reason === null ? [line] : [line, [span(`    ${server.reason}`, 'bad')]];
+      }),
+    ]),
   ];
 }
 
@@ -200,16 +204,15 @@ function serverRow(server: ServerReport, nowMs: number): Line {
   const since = server.since === null ? '' : ` ${age(server.since, nowMs)}`;
   return [
     span(server.server),
-    span(server.forwarding),
+    span(`${server.health}${since}`, HEALTH_STYLES[server.health]),
     weightSpan(server),
+    span(server.forwarding),
     span(`${server.activeConnections}`),
     span(`${server.inactiveConnections}`),
     span(`${server.persistentConnections}`),
     span(`${server.connections}`),
     span(bytes(server.bytesIn)),
     span(bytes(server.bytesOut)),
-    span(`${server.health}${since}`, HEALTH_STYLES[server.health]),
-    span(server.reason ?? ''),
   ];
 }
 
@@ -265,10 +268,15 @@ function times(count: number): string {
   return count === 1 ? 'once' : `${count} times`;
 }
 
-/** '12s', '3m 12s', '3h 12m', '5d 3h': the two largest units, rounded down. */
+/** Age of a moment told as ISO 8601: see durationText(). */
 export function age(sinceIso: string, nowMs: number): string {
   // The two clocks are one, but it may have been set back in between.
-  const total = Math.max(0, Math.floor((nowMs - Date.parse(sinceIso)) / 1000));
+  return durationText(Math.max(0, (nowMs - Date.parse(sinceIso)) / 1000));
+}
+
+/** '12s', '3m 12s', '3h 12m', '5d 3h': the two largest units, rounded down. */
+export function durationText(durationSeconds: number): string {
+  const total = Math.floor(durationSeconds);
   const units = [
     [Math.floor(total / 86_400), 'd'],
     [Math.floor(total / 3_600) % 24, 'h'],
@@ -279,10 +287,6 @@ export function age(sinceIso: string, nowMs: number): string {
   if (first === -1) return '0s';
   const shown = units.slice(first, first + 2).filter(([value]) => value > 0);
   return shown.map(([value, unit]) => `${value}${unit}`).join(' ');
-}
-
-function seconds(value: number): string {
-  return `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
 }
 
 function milliseconds(value: number): string {

@@ -91,7 +91,10 @@ export class ConfigDocument {
         // Not 'silent', which would also hide a second document.
         logLevel: 'error',
       });
-      return new ConfigDocument(text, document, lines);
+      const exhausted = document.errors.find((error) => error.code === 'RESOURCE_EXHAUSTION');
+      if (exhausted === undefined) return new ConfigDocument(text, document, lines);
+      const { line, col: column } = lines.linePos(exhausted.pos[0]);
+      return { ...start, line, column, message: 'nested too deeply' };
     } catch (error) {
       // The parser and the conversion recurse, and refuse too many aliases by throwing.
       if (error instanceof RangeError) return { ...start, message: 'nested too deeply' };

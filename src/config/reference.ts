@@ -68,7 +68,7 @@ function describe(type: z.ZodType): string {
 
 const INTRODUCTION = `# Configuration
 
-The configuration is one YAML file; [conf/vipkeeper.yaml](../../conf/vipkeeper.yaml) shows it whole,
+The configuration is one YAML file; [conf/vipkeeper.yaml](../../conf/vipkeeper.yaml) shows it all,
 [conf/minimal.yaml](../../conf/minimal.yaml) a pair of directors in a few lines. For completion in
 an editor, name [conf/vipkeeper.schema.json](../../conf/vipkeeper.schema.json) in its first line:
 \`# yaml-language-server: $schema=vipkeeper.schema.json\`. \`vipkeeper check FILE\` lists every error

@@ -267,7 +267,8 @@ function reportPort(
   // Direct routing and tunnels leave the packet as it is, its port included.
   const fixed = config.forwarding !== 'nat' && identity.kind === 'address';
   if (fixed && config.port !== identity.port) {
-    const message = `expected port ${identity.port}: forwarding ${config.forwarding} keeps the port`;
+    const { forwarding } = config;
+    const message = `expected port ${identity.port}: forwarding ${forwarding} keeps the port`;
     report.error(path, message, 'bare');
   } else if (identity.kind === 'address' && identity.port !== 0 && config.port === 0) {
     report.error(path, 'expected a port from 1 to 65535');

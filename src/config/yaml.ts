@@ -15,7 +15,7 @@ import { arrangeErrors, type ConfigError } from './errors.ts';
 import { Report } from './report.ts';
 import { type NamedService, resolveServices } from './resolve-services.ts';
 import { type NamedVrrp, resolveVrrp } from './resolve-vrrp.ts';
-import { schemaFor, type Schema } from './schema.ts';
+import { type Schema, schemaFor } from './schema.ts';
 import { joinWords } from './suggest.ts';
 import { NAME_PATTERN } from './values.ts';
 

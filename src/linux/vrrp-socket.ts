@@ -19,7 +19,6 @@ import {
   ENOPROTOOPT,
   EPERM,
   IP_ADD_MEMBERSHIP,
-  IP_MULTICAST_ALL,
   IP_MULTICAST_IF,
   IP_MULTICAST_LOOP,
   IP_MULTICAST_TTL,
@@ -178,21 +177,24 @@ export function arrivalUs(times: { nowUs: number; ageUs: number; emptyAtUs: numb
 }
 
 function openReceiver(options: VrrpReceiverOptions): number {
-  const ipv4 = options.family === 'ipv4';
+  const { family, interfaceIndex } = options;
+  const ipv4 = family === 'ipv4';
   const fd = socket(ipv4 ? AF_INET : AF_INET6, SOCK_RAW, VRRP_PROTOCOL);
   try {
     bindToDevice(fd, options.interfaceName);
     discardQueued(fd);
     growReceiveQueue(fd);
     setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS_OLD, 1);
+    // Bound to the group, the socket does not take unicast packets, nor other groups' ones.
     if (ipv4) {
-      setsockopt(fd, SOL_IP, IP_MULTICAST_ALL, 0);
-      setsockopt(fd, SOL_IP, IP_ADD_MEMBERSHIP, ipMreqn(VRRP_GROUP_IPV4, options.interfaceIndex));
+      bind(fd, encodeSockaddrIn(VRRP_GROUP_IPV4, 0));
+      setsockopt(fd, SOL_IP, IP_ADD_MEMBERSHIP, ipMreqn(VRRP_GROUP_IPV4, interfaceIndex));
     } else {
       setsockopt(fd, SOL_IPV6, IPV6_RECVPKTINFO, 1);
       setsockopt(fd, SOL_IPV6, IPV6_RECVHOPLIMIT, 1);
+      bind(fd, encodeSockaddrIn6(VRRP_GROUP_IPV6, 0, interfaceIndex));
       onlyJoinedGroups(fd);
-      setsockopt(fd, SOL_IPV6, IPV6_JOIN_GROUP, ipv6Mreq(VRRP_GROUP_IPV6, options.interfaceIndex));
+      setsockopt(fd, SOL_IPV6, IPV6_JOIN_GROUP, ipv6Mreq(VRRP_GROUP_IPV6, interfaceIndex));
     }
     return fd;
   } catch (error) {
@@ -219,11 +221,12 @@ function growReceiveQueue(fd: number): void {
   }
 }
 
+/** A raw IPv6 socket hears every group that any program of the host has joined, unless told. */
 function onlyJoinedGroups(fd: number): void {
   try {
     setsockopt(fd, SOL_IPV6, IPV6_MULTICAST_ALL, 0);
   } catch (error) {
-    // Linux 4.20 brought it. Without it other groups' packets come too, and are refused later.
+    // Linux 4.20 brought it. Before, such packets come too, and end as refused advertisements.
     if (!(error instanceof SystemError) || error.errno !== ENOPROTOOPT) throw error;
   }
 }

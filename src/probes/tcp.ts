@@ -24,7 +24,7 @@ export function probeTcp(
   socket.once('connect', () => {
     attempt.settle(null, 'linger');
     socket.end();
-    // Unread bytes, a greeting for example, would turn the close into a reset.
+    // Unread bytes, a greeting for example, would hide the server's FIN and cause a reset.
     socket.resume();
   });
   return attempt.finished;

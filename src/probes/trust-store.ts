@@ -1,7 +1,8 @@
 /**
  * Certificate authorities for HTTPS checks, read from files and shared by all checks that name
  * the same file. A file is read anew when a check is made after the file has changed. What cannot
- * be read or holds no certificate is an error: a check never trusts less, or more, than it was told.
+ * be read or holds no certificate is an error: a check trusts neither less nor more than it was
+ * told.
  */
 import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';

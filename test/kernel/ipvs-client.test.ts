@@ -574,3 +574,25 @@ describe('IpvsClient and settings', { timeout: SLOW_MS }, () => {
     );
   });
 });
+
+/** The last tests of this file: they take the module from under everybody's feet. */
+describe('IpvsClient without the IPVS module', { timeout: SLOW_MS }, () => {
+  const HELPER = '/proc/sys/kernel/modprobe';
+
+  it('has the kernel load the module, and says VK-NO-IPVS where it cannot', async () => {
+    await check(vm, [
+      'sh',
+      '-c',
+      "awk '/^ip_vs_/ {print $1}' /proc/modules | xargs modprobe -r && modprobe -r ip_vs",
+    ]);
+    await check(vm, ['sh', '-c', `echo /bin/false >${HELPER}`]);
+    const fresh = await Guest.start([]);
+    const refused = await fresh.call({ method: 'open' });
+    expect(refused).toMatchObject({ ok: false, error: { code: 'VK-NO-IPVS' } });
+    expect(JSON.stringify(refused)).toContain('modprobe ip_vs');
+    await check(vm, ['sh', '-c', `echo /sbin/modprobe >${HELPER}`]);
+    expect(await fresh.call({ method: 'open' })).toEqual(ok(null));
+    expect(await fresh.call({ method: 'dump' })).toEqual(ok([]));
+    await fresh.end();
+  });
+});

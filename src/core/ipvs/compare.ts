@@ -53,7 +53,7 @@ function sameServer(left: RealServer, right: RealServer): boolean {
     left.weight === right.weight &&
     left.upperThreshold === right.upperThreshold &&
     left.lowerThreshold === right.lowerThreshold &&
-    (left.forwarding !== 'tun' || tunnelText(left) === tunnelText(right))
+    tunnelText(left) === tunnelText(right)
   );
 }
 

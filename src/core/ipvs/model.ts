@@ -19,7 +19,10 @@ export interface VirtualService {
   readonly scheduler: Scheduler | (string & {});
   /** Persistence timeout in whole seconds; 0 for none. */
   readonly persistenceSeconds: number;
-  /** Prefix length of the persistence netmask: 32 or 128 when it does not matter. */
+  /**
+   * Prefix length of the persistence netmask: 32 or 128 when it does not matter. In a dump -1 for
+   * an IPv4 mask that is no prefix, which differs from every wanted one.
+   */
   readonly persistencePrefixLength: number;
   readonly persistenceEngine: string | null;
   readonly onePacket: boolean;

@@ -81,7 +81,7 @@ function serviceProblem(request: ServiceRequest, outcome: NetlinkOutcome): Probl
   if (outcome.errno === e.EINVAL && serviceFamily(service.identity) === 'ipv6') {
     return problem(
       `Service ${key}: the kernel refused a setting (EINVAL)`,
-      'Give an IPv6 persistence prefix of 1 to 128, and a name of at most 15 characters as scheduler',
+      'Give a persistence prefix of 1 to 128, and a scheduler name of at most 15 characters',
     );
   }
   return other(request, outcome, 'VK-IPVS');
@@ -115,10 +115,13 @@ function invalidServerCure({ identity, server }: ServerRequest): string {
     return 'Use forwarding tun: only a tunnel leads to a server of the other address family';
   }
   if (mixed) {
-    return 'Stop the connection sync daemon, or do without servers of the other address family: the kernel cannot have both';
+    return (
+      'Stop the connection sync daemon, or do without servers of the other address family: ' +
+      'the kernel cannot have both'
+    );
   }
   if (isGueWithoutPort(server)) return 'Give the GUE tunnel a port';
-  return `Check that ${server.address} is a unicast address with a route, and that interface lo is up`;
+  return `Check that ${server.address} is a unicast address, and that interface lo is up`;
 }
 
 function isGueWithoutPort({ forwarding, tunnel }: RealServer): boolean {
@@ -145,8 +148,8 @@ function daemonProblem(daemon: SyncDaemon, outcome: NetlinkOutcome): Problem {
         code: 'VK-SYNC',
         message: `${name}: the kernel refused a setting (EINVAL)`,
         cure:
-          'Give a multicast group, and have no server of another address family than its service: ' +
-          'the kernel cannot sync those',
+          'Give a multicast group, and have no server of another address family than its ' +
+          'service: the kernel cannot sync those',
       };
     default:
       return other({ kind: 'start-daemon', daemon }, outcome, 'VK-SYNC');
@@ -181,7 +184,7 @@ function other(
     return {
       code,
       message: `Cannot ${describe(request)}: the kernel's answer was lost`,
-      cure: 'The next comparison shows what was done; give the machine more memory if it comes again',
+      cure: 'The next comparison shows what was done; if it comes again, give more memory',
     };
   }
   const { code: name, message: meaning } = netlinkError(errno, message, request.kind);

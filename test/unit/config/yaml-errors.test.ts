@@ -46,11 +46,7 @@ const YAML_ROWS: readonly Row[] = [
 ];
 
 const SCHEMA_ROWS: readonly Row[] = [
-  [
-    'an unknown section',
-    `${VRRP}\nvrpp: {}`,
-    'f.yaml:2:1: vrpp: unknown key, did you mean vrrp?',
-  ],
+  ['an unknown section', `${VRRP}\nvrpp: {}`, 'f.yaml:2:1: vrpp: unknown key, did you mean vrrp?'],
   [
     'a key like none',
     `${VRRP}\nzzzzzz: {}`,
@@ -130,7 +126,7 @@ const SCHEMA_ROWS: readonly Row[] = [
   ],
   [
     'an interface that the kernel refuses',
-    'sync: {interface: eth0/1, follow: w}\n' + VRRP,
+    `sync: {interface: eth0/1, follow: w}\n${VRRP}`,
     'f.yaml:1:19: sync.interface: expected the name of a network interface, found eth0/1',
   ],
   [
@@ -290,7 +286,12 @@ const SERVICE_ROWS: readonly Row[] = [
   ],
   [
     'two tunnels',
-    service('address: 192.0.2.1:80', 'forwarding: tun', 'tunnel: {gue: {}, gre: {}}', 'servers: []'),
+    service(
+      'address: 192.0.2.1:80',
+      'forwarding: tun',
+      'tunnel: {gue: {}, gre: {}}',
+      'servers: []',
+    ),
     'f.yaml:5:13: services.s.tunnel: expected only one of gue and gre',
   ],
   [
@@ -318,12 +319,7 @@ const SERVICE_ROWS: readonly Row[] = [
   ],
   [
     'the SIP engine with TCP',
-    service(
-      'address: 192.0.2.1:5060',
-      'persistence: 5m',
-      'persistence_engine: sip',
-      'servers: []',
-    ),
+    service('address: 192.0.2.1:5060', 'persistence: 5m', 'persistence_engine: sip', 'servers: []'),
     'f.yaml:5:25: services.s.persistence_engine: sip needs protocol udp, or fwmark',
   ],
   [

@@ -120,7 +120,7 @@ function activeResources(): string[] {
   return process.getActiveResourcesInfo().filter((kind) => kinds.includes(kind));
 }
 
-test('CheckRunner: a server that comes and goes is up, down after fall, up after rise', async () => {
+test('CheckRunner: a server that comes and goes falls after fall, rises after rise', async () => {
   const server = await tcpServer((socket) => socket.resume());
   const runner = newRunner();
   runner.configure(definitions([fast, server.target]));
@@ -243,7 +243,7 @@ test('CheckRunner: at most one run of a check is in flight, and skipped slots co
   expect(only(runner).skippedSlots).toBeGreaterThanOrEqual(3 * 5);
 });
 
-test('CheckRunner: reconfiguring keeps what did not change, starts and stops the rest', async () => {
+test('CheckRunner: reconfiguring keeps what did not change and starts the rest', async () => {
   const [kept, gone, fresh] = [await silentServer(), await silentServer(), await silentServer()];
   const runner = newRunner();
   runner.configure(definitions([fast, kept.target], [fast, gone.target]));
@@ -295,7 +295,7 @@ test('CheckRunner: a removed check reports nothing more, even from a run in flig
   expect(results).toEqual([]);
 });
 
-test('CheckRunner: a check that is removed between verdict and close reports nothing', async () => {
+test('CheckRunner: a check removed between verdict and close reports nothing', async () => {
   const runner = newRunner();
   let removed = false;
   const halfOpen = createTcp({ allowHalfOpen: true }, (socket) => {
@@ -312,7 +312,7 @@ test('CheckRunner: a check that is removed between verdict and close reports not
   expect(results).toEqual([]);
 });
 
-test('CheckRunner: stop closes all sockets and timers, and reports nothing afterwards', async () => {
+test('CheckRunner: stop closes all sockets and timers, then reports nothing', async () => {
   const silent = await silentServer();
   const answering = await serving(listen(createHttp((_request, response) => response.end())));
   const baseline = activeResources().length;

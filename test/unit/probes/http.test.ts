@@ -253,7 +253,6 @@ describe('HTTP probe: servers that misbehave', () => {
     const server = await endlessServer();
     expect(verdict(await run(server.target))).toBe('ok');
     await waitFor('the socket to close', () => server.open() === 0);
-    console.log('SENT', server.sentBytes());
     expect(server.sentBytes()).toBeLessThan(SENT_MAX_BYTES);
   });
 
@@ -336,7 +335,7 @@ describe('HTTPS probe', () => {
     await waitFor('the socket to close', () => server.open() === 0);
   });
 
-  test('a certificate of the CA file is accepted for the address, without a server name', async () => {
+  test('a certificate of the CA file is accepted for the address, without SNI', async () => {
     const server = await httpsServer(good);
     const settings = { tls: true, caFile: good.certificateFile, bodyMatches: '^name=none$' };
     expect(verdict(await run(server.target, settings))).toBe('ok');

@@ -59,6 +59,13 @@ describe('apply', () => {
     expect(table[0]?.servers[0]).toMatchObject({ weight: 4, activeConnections: 3 });
   });
 
+  it('stores no tunnel for a server that is not tunnelled, because none is sent', () => {
+    const operation = add({ tunnel: { kind: 'gue', port: 0, checksum: 'on' } });
+    const { table, results } = apply([operation], TABLE);
+    expect(results[0]?.error).toBeNull();
+    expect(table[0]?.servers[1]?.tunnel).toEqual({ kind: 'ipip' });
+  });
+
   it('drops the servers of a deleted service, and goes on after a failed operation', () => {
     const { table, results } = apply(
       [

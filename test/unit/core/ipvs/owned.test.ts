@@ -61,6 +61,7 @@ describe('updateOwned', () => {
     ]);
     expect(owned.size).toBe(0);
     const again = updateOwned(claim(NOTHING_OWNED, DESIRED), [
+      { kind: 'add-server', identity: WEB, server: server(13) },
       { kind: 'delete-service', identity: WEB },
       { kind: 'add-service', service: service(WEB) },
     ]);

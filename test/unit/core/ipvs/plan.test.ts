@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { apply } from '../../../../src/core/ipvs/apply.ts';
-import type { DesiredService, IpvsOperation, RealServer } from '../../../../src/core/ipvs/model.ts';
+import type {
+  DesiredService,
+  IpvsOperation,
+  RealServer,
+  VirtualService,
+} from '../../../../src/core/ipvs/model.ts';
 import { serverKey } from '../../../../src/core/ipvs/model.ts';
 import { claim } from '../../../../src/core/ipvs/owned.ts';
 import { plan } from '../../../../src/core/ipvs/plan.ts';
@@ -96,6 +101,8 @@ describe('plan', () => {
 
   it.each<[string, Partial<RealServer>, Partial<RealServer>]>([
     ['forwarding', { forwarding: 'nat' }, { forwarding: 'dr' }],
+    ['an upper threshold', { upperThreshold: 8 }, { upperThreshold: 9 }],
+    ['a lower threshold', { upperThreshold: 9 }, { upperThreshold: 9, lowerThreshold: 8 }],
     ['the kind of a tunnel', TUN('ipip'), TUN('gre')],
     ['a GUE port', GUE(6080, 'none'), GUE(6081, 'none')],
     ['a GUE checksum', GUE(6080, 'none'), GUE(6080, 'remote')],
@@ -103,6 +110,27 @@ describe('plan', () => {
     expect(change([server(11, is)], [server(11, wanted)]).operations.map(brief)).toEqual([
       'set-server 10.0.0.11:8080 1',
     ]);
+  });
+
+  it.each<[keyof VirtualService, Partial<VirtualService>]>([
+    ['scheduler', { scheduler: 'rr' }],
+    ['persistenceSeconds', { persistenceSeconds: 60 }],
+    ['persistenceEngine', { persistenceEngine: 'sip' }],
+    ['onePacket', { onePacket: true }],
+    ['flag1', { flag1: true }],
+    ['flag2', { flag2: true }],
+    ['flag3', { flag3: true }],
+  ])('sets a service that differs in %s, and says so', (_name, changes) => {
+    const wanted = { service: service(WEB, changes), servers: [] };
+    const { operations, drift } = plan({
+      desired: [wanted],
+      observed: observedOf([{ service: service(WEB), servers: [] }]),
+      owned: new Map(),
+      ownership: 'shared',
+    });
+    expect(operations).toEqual([{ kind: 'set-service', service: wanted.service }]);
+    expect(drift).toMatchObject([{ key: KEY, class: 'altered' }]);
+    expect(drift[0]?.detail).toMatch(/^[a-z0-9 -]+ .*, wanted /);
   });
 
   it('ignores the netmask of a service without persistence, and heeds it with persistence', () => {

@@ -1,0 +1,17 @@
+#!/usr/bin/env node
+/**
+ * `npm run demo`: from a clean clone on a bare Debian machine to a failover that no client
+ * noticed. Installs what is missing, builds, and runs test/demo/demo.ts, whose exit code says
+ * whether all that it showed was true.
+ */
+import { spawnSync } from 'node:child_process';
+import { build, ensureModules, root, step } from './steps.mjs';
+
+ensureModules();
+build();
+step('Debian packages', process.execPath, ['dist/test/lab/install.js', 'demo']);
+const demo = spawnSync(process.execPath, ['dist/test/demo/demo.js'], {
+  cwd: root,
+  stdio: 'inherit',
+});
+process.exit(demo.status ?? 1);

@@ -1,0 +1,40 @@
+/**
+ * Installs the Debian packages that a purpose needs, and says what it cannot:
+ * `node dist/test/lab/install.js tests|demo|bench`. Run from a built tree.
+ */
+import { LabError } from './host.ts';
+import { ensurePackages, NETWORK_PACKAGES, PEER_PACKAGES, VM_PACKAGES } from './packages.ts';
+import { canUseNamespaces, hasNativeIpvs, isRoot } from './requirements.ts';
+
+const PURPOSES: Readonly<Record<string, readonly string[]>> = {
+  demo: NETWORK_PACKAGES,
+  bench: [...NETWORK_PACKAGES, ...PEER_PACKAGES, ...VM_PACKAGES],
+  tests: [...NETWORK_PACKAGES, ...PEER_PACKAGES, ...VM_PACKAGES, 'prometheus', 'man-db', 'groff'],
+};
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
+
+async function install(purpose: string): Promise<void> {
+  const packages = PURPOSES[purpose];
+  if (packages === undefined) {
+    throw new LabError(`Nothing is known for "${purpose}": ${Object.keys(PURPOSES).join(', ')}`);
+  }
+  const root = isRoot();
+  if (!root.ok) throw new LabError(root.cure);
+  await ensurePackages(packages, { onProgress: print });
+  // The demo needs an emulator only where the kernel has no IPVS of its own.
+  if (purpose === 'demo' && !(await hasNativeIpvs()).ok) {
+    await ensurePackages(VM_PACKAGES, { onProgress: print });
+  }
+  const namespaces = await canUseNamespaces();
+  if (!namespaces.ok) throw new LabError(namespaces.cure);
+  print(`Everything for ${purpose} is installed.`);
+}
+
+try {
+  await install(process.argv[2] ?? '');
+} catch (error) {
+  if (!(error instanceof LabError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,54 @@
+/** Real-time scheduling of this very thread, as the kernel shows it. Needs CAP_SYS_NICE. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { afterEach, expect, test } from 'vitest';
+import { SCHED_OTHER, SCHED_RR } from '../../src/linux/constants.ts';
+import { enterRealtime, leaveRealtime } from '../../src/linux/scheduling.ts';
+
+/** Fields 40 and 41 of proc_pid_stat(5): real-time priority and policy. */
+function scheduling(stat: string): { priority: number; policy: number } {
+  // The command name may hold blanks; it ends with the last parenthesis.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { priority: Number(fields[37]), policy: Number(fields[38]) };
+}
+
+function own(): { priority: number; policy: number } {
+  return scheduling(readFileSync('/proc/thread-self/stat', 'utf8'));
+}
+
+afterEach(() => {
+  leaveRealtime();
+});
+
+test('enterRealtime makes the thread SCHED_RR, but not what it starts', () => {
+  expect(enterRealtime(7)).toEqual({ ok: true, value: undefined });
+  expect(own()).toEqual({ priority: 7, policy: SCHED_RR });
+  const child = execFileSync('cat', ['/proc/self/stat'], { encoding: 'utf8' });
+  expect(scheduling(child)).toEqual({ priority: 0, policy: SCHED_OTHER });
+});
+
+test('leaveRealtime makes the thread ordinary again, and may be repeated', () => {
+  enterRealtime(7);
+  expect(leaveRealtime().ok).toBe(true);
+  expect(own()).toEqual({ priority: 0, policy: SCHED_OTHER });
+  expect(leaveRealtime().ok).toBe(true);
+});
+
+test('enterRealtime refuses priorities that do not exist', () => {
+  expect(() => enterRealtime(0)).toThrow('A real-time priority is 1 to 99');
+  expect(() => enterRealtime(100)).toThrow('A real-time priority is 1 to 99');
+});
+
+test('enterRealtime tells a process without CAP_SYS_NICE what to do', () => {
+  const compiled = new URL('../../dist/src/linux/scheduling.js', import.meta.url).href;
+  const script = `
+    const { enterRealtime } = await import(${JSON.stringify(compiled)});
+    console.log(JSON.stringify(enterRealtime(7)));`;
+  const drop = ['--inh-caps=-sys_nice', '--bounding-set=-sys_nice'];
+  const command = [...drop, process.execPath, '--input-type=module', '-e', script];
+  const output = execFileSync('setpriv', command, { encoding: 'utf8', timeout: 30_000 });
+  expect(JSON.parse(output)).toMatchObject({
+    ok: false,
+    error: { code: 'VK-NOT-ROOT', message: expect.stringContaining('EPERM') },
+  });
+});

@@ -1,0 +1,137 @@
+/** What `vipkeeper status` draws, byte by byte. */
+import { describe, expect, test } from 'vitest';
+import { age, bytes, drawStatus } from '../../../src/cli/status-view.ts';
+import { REFUSAL_REASONS } from '../../../src/core/vrrp/types.ts';
+import { NOW_MS, STATUS } from '../status-fixture.ts';
+
+const PLAIN = { color: false, columns: null, rows: null };
+const ESCAPE = '\u001b';
+
+const DRAWN = `\
+Director dir-a  vipkeeper 0.1.0, up 3h 12m, keeper 1234 (realtime), controller 1240
+
+INSTANCE  STATE   PRIORITY  VRID  INTERFACE   SINCE  REASON
+web       active       150    51  eth0       3h 12m  the active director fell silent
+  VIP  192.0.2.10/24          present
+  VIP  192.0.2.11/32 on eth1  absent
+  peer 192.0.2.2, priority 100, last heard 3h 12m ago
+mail6     fault        100     7  bond0.200     45s  the interface is down
+  VIP  2001:db8::25/64  absent
+
+  SERVER               HEALTH        WEIGHT  FORWARD  ACTIVE  INACT  PERSIST  TOTAL      IN    OUT
+web  tcp 192.0.2.10:80  wlc, 3421 connections, 1.2 MB in, 99 MB out
+  10.0.0.11:8080       up 3h 12m          1  nat          12     40        3   3412  1.2 MB  99 MB
+  10.0.0.12:8080       down 3m       0 of 2  nat           0      1        0      9  1.5 kB  567 B
+    connection refused by 10.0.0.12:8080
+  10.0.0.13:8080       unknown    none of 1  nat          12     40        3   3412  1.2 MB  99 MB
+dns  udp [2001:db8::53]:53  rr, 0 connections, 0 B in, 0 B out  missing from the kernel's table
+  [2001:db8:1::53]:53  unchecked          1  dr           12     40        3   3412  1.2 MB  99 MB
+
+IPVS  compared 2s ago in 1.3 ms, drift: 1 missing, 2 altered, foreign: 1 service, 2 servers
+Sync  master on eth1, id 51, follows web
+`;
+
+describe('drawStatus', () => {
+  test('draws everything without colour where there is no terminal', () => {
+    expect(drawStatus(STATUS, NOW_MS, PLAIN)).toBe(DRAWN);
+  });
+
+  test('colours a terminal and draws the same text there', () => {
+    const drawn = drawStatus(STATUS, NOW_MS, { ...PLAIN, color: true });
+    expect(drawn).toContain(`${ESCAPE}[32mactive${ESCAPE}[0m`);
+    expect(drawn).toContain(`${ESCAPE}[31;1mfault${ESCAPE}[0m`);
+    // A VIP that should be there and is not stands out; one of a fault does not.
+    expect(drawn).toContain(`192.0.2.11/32 on eth1  ${ESCAPE}[31;1mabsent${ESCAPE}[0m`);
+    expect(drawn).toContain(`2001:db8::25/64  ${ESCAPE}[2mabsent${ESCAPE}[0m`);
+    expect(drawn.replaceAll(new RegExp(`${ESCAPE}\\[[0-9;]*m`, 'g'), '')).toBe(DRAWN);
+  });
+
+  test('clips lines to the width of the terminal, with an ellipsis, and no shorter ones', () => {
+    const wide = DRAWN.split('\n');
+    const clipped = drawStatus(STATUS, NOW_MS, { ...PLAIN, columns: 60 }).split('\n');
+    expect(clipped.length).toBe(wide.length);
+    for (const [index, line] of clipped.entries()) {
+      const whole = wide[index] as string;
+      if (whole.length <= 60) expect(line).toBe(whole);
+      else expect(line).toBe(`${whole.slice(0, 59)}…`);
+    }
+  });
+
+  test('leaves out what the terminal has no rows for, and says how much', () => {
+    const drawn = drawStatus(STATUS, NOW_MS, { ...PLAIN, rows: 3 });
+    expect(drawn.split('\n').slice(0, 2)).toEqual(DRAWN.split('\n').slice(0, 2));
+    expect(drawn.split('\n').slice(2)).toEqual(['… and 19 more lines', '']);
+    expect(drawStatus(STATUS, NOW_MS, { ...PLAIN, rows: 21 })).toBe(DRAWN);
+  });
+
+  test('draws a director with nothing but itself', () => {
+    const none = Object.fromEntries(REFUSAL_REASONS.map((reason) => [reason, 0]));
+    const bare = {
+      ...STATUS,
+      keeper: { pid: null, scheduling: null, restarts: 2 },
+      instances: [],
+      refusedUnassigned: none as typeof STATUS.refusedUnassigned,
+      services: [],
+      checks: [],
+      ipvs: { ...STATUS.ipvs, managed: false },
+      sync: null,
+    };
+    expect(drawStatus(bare, NOW_MS, PLAIN)).toBe(`\
+Director dir-a  vipkeeper 0.1.0, up 3h 12m, no keeper, restarted 2 times, controller 1240
+
+IPVS  not managed: no virtual service is configured
+`);
+  });
+
+  test('tells why the last reconcile and the sync daemon failed', () => {
+    const ipvs = { ...STATUS.ipvs, lastError: 'EPERM', operationErrors: 1, drift: {} };
+    const sync = { interface: 'eth1', id: 51, follow: 'web', role: null, error: 'ENODEV' };
+    const drawn = drawStatus({ ...STATUS, ipvs, sync }, NOW_MS, PLAIN)
+      .split('\n')
+      .slice(-4);
+    expect(drawn).toEqual([
+      'IPVS  failed: EPERM',
+      'IPVS  compared 2s ago in 1.3 ms, no drift, 1 change refused, foreign: 1 service, 2 servers',
+      'Sync  not started on eth1, id 51, follows web, failed: ENODEV',
+      '',
+    ]);
+  });
+
+  test('lets no control character through to the terminal', () => {
+    const [service] = STATUS.services;
+    const [server] = (service as (typeof STATUS.services)[number]).servers;
+    const evil = { ...server, reason: `a${ESCAPE}[2Jb\nc\u009bd` };
+    const services = [{ ...service, servers: [evil] }] as unknown as typeof STATUS.services;
+    const drawn = drawStatus({ ...STATUS, services }, NOW_MS, PLAIN);
+    expect(drawn).toContain('    a [2Jb c d\n');
+  });
+});
+
+test('age tells the two largest units, rounded down', () => {
+  const ages = [0, 999, 59_000, 60_000, 3_599_000, 3_600_000, 90_061_000, -5_000];
+  expect(ages.map((ms) => age(new Date(NOW_MS - ms).toISOString(), NOW_MS))).toEqual([
+    '0s',
+    '0s',
+    '59s',
+    '1m',
+    '59m 59s',
+    '1h',
+    '1d 1h',
+    '0s',
+  ]);
+});
+
+test('bytes tells at most three digits and the unit', () => {
+  const values = [0, 999, 1000, 9_949, 9_950, 999_499, 999_500, 1.5e9, 2e18];
+  expect(values.map(bytes)).toEqual([
+    '0 B',
+    '999 B',
+    '1.0 kB',
+    '9.9 kB',
+    '10 kB',
+    '999 kB',
+    '1.0 MB',
+    '1.5 GB',
+    '2000 PB',
+  ]);
+});

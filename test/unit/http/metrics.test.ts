@@ -1,0 +1,157 @@
+/**
+ * The Prometheus exposition: values follow the snapshot and nothing else, and Prometheus' own
+ * linter has nothing to say about it.
+ */
+import { spawnSync } from 'node:child_process';
+import { describe, expect, test } from 'vitest';
+import type { DirectorStatus } from '../../../src/core/status.ts';
+import { Metrics } from '../../../src/http/metrics.ts';
+import { METRIC_GROUPS } from '../../../src/http/metrics-table.ts';
+import { STATUS } from '../status-fixture.ts';
+
+function metricsOf(...statuses: readonly DirectorStatus[]): Metrics {
+  let next = 0;
+  return new Metrics({
+    status: async () => statuses[Math.min(next++, statuses.length - 1)] as DirectorStatus,
+  });
+}
+
+async function lines(status: DirectorStatus, prefix: string): Promise<readonly string[]> {
+  const { body } = await metricsOf(status).render();
+  return body.split('\n').filter((line) => line.startsWith(prefix));
+}
+
+describe('Metrics.render', () => {
+  test('passes promtool check metrics', async () => {
+    const { body } = await metricsOf(STATUS).render();
+    const promtool = spawnSync('promtool', ['check', 'metrics'], { input: body, encoding: 'utf8' });
+    expect(promtool.error, "promtool is in Debian's package prometheus").toBeUndefined();
+    expect(`${promtool.stdout}${promtool.stderr}`).toBe('');
+    expect(promtool.status).toBe(0);
+  });
+
+  test('shows every metric of the table under its type', async () => {
+    const { body } = await metricsOf(STATUS).render();
+    const typed = body.split('\n').filter((line) => line.startsWith('# TYPE '));
+    const all = METRIC_GROUPS.flatMap(({ metrics }) => metrics);
+    expect(typed).toEqual(all.map(({ name, type }) => `# TYPE ${name} ${type}`));
+    expect(all.every(({ name }) => name.startsWith('vipkeeper_'))).toBe(true);
+    expect(new Set(all.map(({ name }) => name)).size).toBe(all.length);
+  });
+
+  test('has a sample of every metric for a director with something of everything', async () => {
+    const { body } = await metricsOf(STATUS).render();
+    for (const { name, type } of METRIC_GROUPS.flatMap(({ metrics }) => metrics)) {
+      const sample = type === 'summary' ? `${name}_sum` : name;
+      expect(body).toMatch(new RegExp(`^${sample}(\\{.*\\})? [-+0-9.e]+$`, 'm'));
+    }
+  });
+
+  test('shows the state of an instance as one of four', async () => {
+    expect(await lines(STATUS, 'vipkeeper_vrrp_state{instance="web"')).toEqual([
+      'vipkeeper_vrrp_state{instance="web",state="initialize"} 0',
+      'vipkeeper_vrrp_state{instance="web",state="backup"} 0',
+      'vipkeeper_vrrp_state{instance="web",state="active"} 1',
+      'vipkeeper_vrrp_state{instance="web",state="fault"} 0',
+    ]);
+  });
+
+  test('shows refused packets of no instance with an empty one', async () => {
+    const refused = await lines(STATUS, 'vipkeeper_vrrp_adverts_refused_total');
+    expect(refused).toContain(
+      'vipkeeper_vrrp_adverts_refused_total{instance="web",reason="checksum"} 3',
+    );
+    expect(refused).toContain(
+      'vipkeeper_vrrp_adverts_refused_total{instance="",reason="unknown-vrid"} 5',
+    );
+  });
+
+  test('shows the results of checks by reason and their durations as a summary', async () => {
+    expect(await lines(STATUS, 'vipkeeper_check_results_total{kind="http"')).toEqual([
+      'vipkeeper_check_results_total{kind="http",target="http://10.0.0.11:8080/healthz",result="success"} 100',
+      'vipkeeper_check_results_total{kind="http",target="http://10.0.0.11:8080/healthz",result="timeout"} 2',
+    ]);
+    expect(await lines(STATUS, 'vipkeeper_check_duration_seconds')).toContain(
+      'vipkeeper_check_duration_seconds_count{kind="tcp",target="10.0.0.12:8080"} 16',
+    );
+    expect(await lines(STATUS, 'vipkeeper_check_duration_seconds')).toContain(
+      'vipkeeper_check_duration_seconds_sum{kind="tcp",target="10.0.0.12:8080"} 1.25',
+    );
+  });
+
+  test('leaves out what is not known: before the first verdict, reconcile or daemon', async () => {
+    const ipvs = { ...STATUS.ipvs, lastReconcileAt: null, lastReconcileSeconds: null };
+    const keeper = { pid: null, scheduling: null, restarts: 4 };
+    const early = { ...STATUS, ipvs, keeper, sync: null };
+    expect(await lines(early, 'vipkeeper_ipvs_last_reconcile')).toEqual([]);
+    expect(await lines(early, 'vipkeeper_ipvs_reconcile_success')).toEqual([]);
+    expect(await lines(early, 'vipkeeper_sync')).toEqual([]);
+    expect(await lines(early, 'vipkeeper_keeper_')).toEqual([
+      'vipkeeper_keeper_up 0',
+      'vipkeeper_keeper_restarts_total 4',
+    ]);
+    expect(await lines(early, 'vipkeeper_check_up')).toEqual([
+      'vipkeeper_check_up{kind="http",target="http://10.0.0.11:8080/healthz"} 1',
+      'vipkeeper_check_up{kind="tcp",target="10.0.0.12:8080"} 0',
+    ]);
+    expect(await lines(early, 'vipkeeper_server_weight{service="web"')).toEqual([
+      'vipkeeper_server_weight{service="web",server="10.0.0.11:8080"} 1',
+      'vipkeeper_server_weight{service="web",server="10.0.0.12:8080"} 0',
+    ]);
+  });
+
+  test('counts absolutely: a second scrape of the same status shows the same counters', async () => {
+    const metrics = metricsOf(STATUS);
+    const counters = ({ body }: { body: string }) =>
+      body.split('\n').filter((line) => !line.startsWith('vipkeeper_controller_'));
+    expect(counters(await metrics.render())).toEqual(counters(await metrics.render()));
+  });
+
+  test('forgets what the configuration no longer has', async () => {
+    const metrics = metricsOf(STATUS, { ...STATUS, instances: [], services: [], checks: [] });
+    expect((await metrics.render()).body).toContain('service="web"');
+    const { body } = await metrics.render();
+    expect(body).not.toContain('service="web"');
+    expect(body).not.toContain('instance="web"');
+    expect(body).not.toContain('target=');
+  });
+
+  test('makes one series of two checks with the same kind and target', async () => {
+    const [up] = STATUS.checks;
+    const twice = { ...STATUS, checks: [up, { ...up, status: 'down' }] } as DirectorStatus;
+    const labels = '{kind="http",target="http://10.0.0.11:8080/healthz"}';
+    expect(await lines(twice, 'vipkeeper_check_up')).toEqual([`vipkeeper_check_up${labels} 0`]);
+    expect(await lines(twice, 'vipkeeper_check_duration_seconds')).toEqual([
+      `vipkeeper_check_duration_seconds_sum${labels} 7`,
+      `vipkeeper_check_duration_seconds_count${labels} 204`,
+    ]);
+  });
+
+  test('asks the source once for scrapes that overlap, and again for the next', async () => {
+    let asked = 0;
+    const metrics = new Metrics({
+      status: async () => {
+        asked++;
+        return STATUS;
+      },
+    });
+    const [first, second] = await Promise.all([metrics.render(), metrics.render()]);
+    expect(first).toBe(second);
+    expect(asked).toBe(1);
+    await metrics.render();
+    expect(asked).toBe(2);
+  });
+
+  test('rejects when the source does, and recovers with it', async () => {
+    let fails = true;
+    const metrics = new Metrics({
+      status: async () => {
+        if (fails) throw new Error('no keeper');
+        return STATUS;
+      },
+    });
+    await expect(metrics.render()).rejects.toThrow('no keeper');
+    fails = false;
+    expect((await metrics.render()).contentType).toBe('text/plain; version=0.0.4; charset=utf-8');
+  });
+});

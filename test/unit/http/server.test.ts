@@ -1,0 +1,273 @@
+/**
+ * The HTTP server over loopback and the control socket in a directory of its own: routes, bounds,
+ * and what happens when the address is taken.
+ */
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { type IncomingHttpHeaders, request } from 'node:http';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Problem } from '../../../src/core/problem.ts';
+import type { Result } from '../../../src/core/result.ts';
+import type { StatusSource } from '../../../src/core/status.ts';
+import { type Listening, serveControl, serveHttp } from '../../../src/http/server.ts';
+import { STATUS } from '../status-fixture.ts';
+
+const SOURCE: StatusSource = { status: async () => STATUS };
+const LOOPBACK = { host: '127.0.0.1', port: 0 };
+
+const open: Listening[] = [];
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'vipkeeper-http-'));
+});
+
+afterEach(async () => {
+  for (const server of open.splice(0)) await server.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function listening(started: Promise<Result<Listening, Problem>>): Promise<Listening> {
+  const result = await started;
+  if (!result.ok) throw new Error(result.error.message);
+  open.push(result.value);
+  return result.value;
+}
+
+async function problem(started: Promise<Result<Listening, Problem>>): Promise<Problem> {
+  const result = await started;
+  if (result.ok) {
+    open.push(result.value);
+    throw new Error('it listens');
+  }
+  return result.error;
+}
+
+interface Reply {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+interface Asked {
+  readonly method?: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: string;
+}
+
+function ask(server: Listening, path: string, asked: Asked = {}): Promise<Reply> {
+  const where = server.port === 0 ? { socketPath: server.address } : { port: server.port };
+  const { method = 'GET', headers = {} } = asked;
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      { ...where, host: '127.0.0.1', path, method, headers, agent: false },
+      (response) => {
+        let body = '';
+        response.on('data', (chunk) => {
+          body += chunk;
+        });
+        response.on('end', () =>
+          resolve({ status: response.statusCode as number, headers: response.headers, body }),
+        );
+      },
+    );
+    sent.on('error', reject);
+    sent.end(asked.body);
+  });
+}
+
+describe('routes', () => {
+  test('GET /v1/status answers the status as JSON', async () => {
+    const reply = await ask(await listening(serveHttp(LOOPBACK, SOURCE)), '/v1/status');
+    expect(reply.status).toBe(200);
+    expect(reply.headers['content-type']).toBe('application/json; charset=utf-8');
+    expect(JSON.parse(reply.body)).toEqual(STATUS);
+  });
+
+  test('GET /metrics answers Prometheus text, whatever the query', async () => {
+    const reply = await ask(await listening(serveHttp(LOOPBACK, SOURCE)), '/metrics?x=1');
+    expect(reply.status).toBe(200);
+    expect(reply.headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8');
+    expect(reply.body).toContain('vipkeeper_build_info{version="0.1.0"} 1\n');
+  });
+
+  test('GET /healthz answers without a status', async () => {
+    const source = { status: () => Promise.reject(new Error('none')) };
+    const reply = await ask(await listening(serveHttp(LOOPBACK, source)), '/healthz');
+    expect([reply.status, reply.body]).toEqual([200, 'ok\n']);
+  });
+
+  test('HEAD answers the headers of GET without the body', async () => {
+    const server = await listening(serveHttp(LOOPBACK, SOURCE));
+    const reply = await ask(server, '/v1/status', { method: 'HEAD' });
+    expect([reply.status, reply.body]).toEqual([200, '']);
+    const lengthBytes = Buffer.byteLength(JSON.stringify(STATUS)) + 1;
+    expect(reply.headers['content-length']).toBe(`${lengthBytes}`);
+  });
+
+  test('an unknown path is 404 and another method 405, as JSON', async () => {
+    const server = await listening(serveHttp(LOOPBACK, SOURCE));
+    const missing = await ask(server, '/v1/statu');
+    expect(missing.status).toBe(404);
+    expect(JSON.parse(missing.body)).toEqual({
+      error: 'No such page: there are /metrics, /v1/status and /healthz',
+    });
+    const posted = await ask(server, '/v1/status', { method: 'DELETE' });
+    expect([posted.status, posted.headers.allow]).toEqual([405, 'GET, HEAD']);
+    expect(JSON.parse(posted.body)).toEqual({ error: 'Only GET and HEAD are allowed' });
+  });
+
+  test('a source that rejects is 503 with its reason', async () => {
+    const source = { status: () => Promise.reject(new Error('the keeper is gone')) };
+    const server = await listening(serveHttp(LOOPBACK, source));
+    for (const path of ['/v1/status', '/metrics']) {
+      const reply = await ask(server, path);
+      expect(reply.status).toBe(503);
+      expect(JSON.parse(reply.body)).toEqual({
+        error: 'The status is not available: the keeper is gone',
+      });
+    }
+  });
+});
+
+describe('bounds', () => {
+  test('a request with a body is 413 and its connection ends', async () => {
+    const server = await listening(serveHttp(LOOPBACK, SOURCE));
+    const headers = { 'content-length': '5' };
+    const reply = await ask(server, '/metrics', { headers, body: 'hello' });
+    expect([reply.status, reply.headers.connection]).toEqual([413, 'close']);
+  });
+
+  test('headers above 8 KiB are 431', async () => {
+    const server = await listening(serveHttp(LOOPBACK, SOURCE));
+    const reply = await ask(server, '/healthz', { headers: { cookie: 'x'.repeat(9_000) } });
+    expect(reply.status).toBe(431);
+  });
+
+  test('the 65th connection at once is closed, and one after another ended is taken', async () => {
+    const server = await listening(serveHttp(LOOPBACK, SOURCE));
+    const sockets: Socket[] = [];
+    for (let index = 0; index < 64; index++) sockets.push(await connected(server.port));
+    const refused = await connected(server.port);
+    await new Promise((resolve) => refused.once('close', resolve));
+    const [first] = sockets as [Socket];
+    await new Promise((resolve) => first.once('close', resolve).destroy());
+    // The server learns of the end at its own time.
+    await expect
+      .poll(() =>
+        ask(server, '/healthz').then(
+          ({ status }) => status,
+          () => 0,
+        ),
+      )
+      .toBe(200);
+    for (const socket of sockets) socket.destroy();
+  });
+});
+
+function connected(port: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => resolve(socket));
+    socket.on('error', reject);
+  });
+}
+
+describe('serveHttp', () => {
+  test('tells its address, and frees it when closed', async () => {
+    const server = await listening(serveHttp(LOOPBACK, SOURCE));
+    expect(server.address).toBe(`http://127.0.0.1:${server.port}`);
+    await server.close();
+    await server.close();
+    const again = await listening(serveHttp({ host: '127.0.0.1', port: server.port }, SOURCE));
+    expect(again.port).toBe(server.port);
+  });
+
+  test('a taken port is VK-PORT-IN-USE with the port to look for', async () => {
+    const { port } = await listening(serveHttp(LOOPBACK, SOURCE));
+    expect(await problem(serveHttp({ host: '127.0.0.1', port }, SOURCE))).toEqual({
+      code: 'VK-PORT-IN-USE',
+      message: `Another program listens on 127.0.0.1:${port}`,
+      cure: `Find it with \`ss -ltnp 'sport = :${port}'\`, or set http.listen to another port`,
+    });
+  });
+
+  test('an address of another machine is VK-SYSTEM with the errno', async () => {
+    const found = await problem(serveHttp({ host: '192.0.2.1', port: 0 }, SOURCE));
+    expect(found.code).toBe('VK-SYSTEM');
+    expect(found.message).toBe('Listening on 192.0.2.1:0 failed with EADDRNOTAVAIL');
+  });
+});
+
+describe('serveControl', () => {
+  test('makes the directory and a socket of mode 0600, and answers on it', async () => {
+    const path = join(directory, 'run', 'vipkeeper', 'control.sock');
+    const server = await listening(serveControl(path, SOURCE));
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(existsSync(`${path}.new`)).toBe(false);
+    expect((await ask(server, '/v1/status')).status).toBe(200);
+    await server.close();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test('replaces a socket on which nobody answers', async () => {
+    const path = join(directory, 'control.sock');
+    await leaveStaleSocket(path);
+    const server = await listening(serveControl(path, SOURCE));
+    expect((await ask(server, '/healthz')).status).toBe(200);
+  });
+
+  test('a socket on which somebody answers is VK-ALREADY-RUNNING and stays', async () => {
+    const path = join(directory, 'control.sock');
+    const server = await listening(serveControl(path, SOURCE));
+    const found = await problem(serveControl(path, SOURCE));
+    expect(found.code).toBe('VK-ALREADY-RUNNING');
+    expect(found.message).toContain(path);
+    expect((await ask(server, '/healthz')).status).toBe(200);
+  });
+
+  test('leaves a file of the same name alone with VK-RUNTIME-DIRECTORY', async () => {
+    const path = join(directory, 'control.sock');
+    writeFileSync(path, 'precious');
+    expect((await problem(serveControl(path, SOURCE))).code).toBe('VK-RUNTIME-DIRECTORY');
+    expect(readFileSync(path, 'utf8')).toBe('precious');
+  });
+
+  test('a path that sockets cannot have is VK-RUNTIME-DIRECTORY', async () => {
+    const path = join(directory, 'x'.repeat(120), 'control.sock');
+    expect((await problem(serveControl(path, SOURCE))).message).toContain('is too long');
+  });
+
+  test('a directory that is a file is VK-RUNTIME-DIRECTORY', async () => {
+    writeFileSync(join(directory, 'file'), '');
+    const path = join(directory, 'file', 'control.sock');
+    expect((await problem(serveControl(path, SOURCE))).code).toBe('VK-RUNTIME-DIRECTORY');
+  });
+
+  test('closing does not take away the socket of a successor', async () => {
+    const path = join(directory, 'control.sock');
+    const earlier = await listening(serveControl(path, SOURCE));
+    renameSync(path, `${path}.old`);
+    const later = await listening(serveControl(path, SOURCE));
+    await earlier.close();
+    expect((await ask(later, '/healthz')).status).toBe(200);
+  });
+});
+
+/** A listening socket whose name is moved away before it closes keeps its name. */
+async function leaveStaleSocket(path: string): Promise<void> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(`${path}.a`, resolve));
+  renameSync(`${path}.a`, path);
+  await new Promise((resolve) => server.close(resolve));
+  expect(statSync(path).isSocket()).toBe(true);
+}

@@ -182,7 +182,7 @@ export const COMMANDS: readonly CommandSpec[] = [
         'interfaces when it died. Addresses of other programs are never touched. It refuses ' +
         'while a director runs.',
       "The systemd unit calls it after every stop, so that the peer's virtual IPs are never " +
-        'held twice.',
+        'held by two directors.',
     ],
     options: [
       RUNTIME_DIRECTORY,

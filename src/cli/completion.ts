@@ -112,7 +112,12 @@ ${cases.join('\n')}
     help) _describe command commands ;;
   esac
 }
-compdef _vipkeeper vipkeeper
+# Loaded by the completion system the file is the function itself, sourced it only defines it.
+if [ "$funcstack[1]" = _vipkeeper ]; then
+  _vipkeeper "$@"
+else
+  compdef _vipkeeper vipkeeper
+fi
 `;
 }
 

@@ -5,11 +5,9 @@
  * Nothing here may load more than it needs.
  */
 import { parseArgs } from 'node:util';
+import { KEEPER_NODE_FLAGS } from '../core/processes.ts';
 import { DEFAULT_CONFIG } from './commands.ts';
 import { checkDirectorName, UsageError } from './usage.ts';
-
-/** The keeper never holds much: no helper threads that could be late, and a heap that stays small. */
-const KEEPER_FLAGS = ['--single-threaded-gc', '--max-semi-space-size=1', '--max-old-space-size=64'];
 
 /** 'help', or the arguments of the keeper: always --config, and --director if it was given. */
 export function parseRun(args: readonly string[]): 'help' | readonly string[] {
@@ -51,5 +49,5 @@ export async function becomeKeeper(script: string, args: readonly string[]): Pro
   for (const [name, value] of Object.entries(process.env)) {
     if (value !== undefined) env[name] = value;
   }
-  return execve(process.execPath, [process.execPath, ...KEEPER_FLAGS, script, ...args], env);
+  return execve(process.execPath, [process.execPath, ...KEEPER_NODE_FLAGS, script, ...args], env);
 }

@@ -188,11 +188,11 @@ export class Table {
 
   async #reconcileAll(): Promise<void> {
     const startedUs = monotonicUs();
-    // What changed by our own wish meanwhile is not drift.
-    const ownWish = !this.#settled || this.#dirty.size > 0;
-    this.#dirty.clear();
     const observed = await this.#ports.client.dump();
     if (!observed.ok) return this.#failed(observed.error);
+    // What changed by our own wish, up to this moment, is not drift.
+    const ownWish = !this.#settled || this.#dirty.size > 0;
+    this.#dirty.clear();
     this.#remember(observed.value);
     const desired = this.#options.services.map((service) => this.#desired(service));
     const { ownership } = this.#options.ipvs;

@@ -122,8 +122,10 @@ export class VrrpReceiver {
    * `onReadable` is called again. `handler` may close the receiver.
    */
   drain(handler: (packet: ReceivedAdvert) => void): number {
-    let nowUs = monotonicUs();
+    // Real time first: what passes between the two readings makes arrivals later, never earlier,
+    // and a takeover is never early.
     let nowRealUs = realtimeUs();
+    let nowUs = monotonicUs();
     const advert = this.#advert;
     for (let count = 0; count < DRAIN_PACKETS_MAX; ) {
       if (this.#closed) return count;
@@ -138,8 +140,8 @@ export class VrrpReceiver {
       this.#read(received);
       if (advert.stampUs !== null && advert.stampUs > nowRealUs) {
         // It came while this loop ran, or the real-time clock was set back: look again.
-        nowUs = monotonicUs();
         nowRealUs = realtimeUs();
+        nowUs = monotonicUs();
       }
       const ageUs = advert.stampUs === null ? 0 : nowRealUs - advert.stampUs;
       advert.receivedAtUs = arrivalUs({ nowUs, ageUs, emptyAtUs: this.#emptyAtUs });
@@ -184,6 +186,7 @@ function openReceiver(options: VrrpReceiverOptions): number {
     bindToDevice(fd, options.interfaceName);
     discardQueued(fd);
     growReceiveQueue(fd);
+    // The kernel begins to stamp within milliseconds; until then packets get the time of reading.
     setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS_OLD, 1);
     // Bound to the group, the socket does not take unicast packets, nor other groups' ones.
     if (ipv4) {

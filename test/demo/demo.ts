@@ -52,17 +52,6 @@ http: off
 runtime_directory: { director1: ${RUNTIME}/director1, director2: ${RUNTIME}/director2 }
 `;
 
-interface Report {
-  readonly instances: readonly { readonly name: string; readonly state: string }[];
-  readonly services: readonly {
-    readonly servers: readonly {
-      readonly server: string;
-      readonly health: string;
-      readonly weight: number | null;
-    }[];
-  }[];
-}
-
 interface Summary {
   readonly error?: string | null;
   readonly server?: string | null;
@@ -115,24 +104,16 @@ class Demo {
   async #election(): Promise<void> {
     this.#screen.step('Election');
     const [first, second] = this.#topology.directors as [LabNode, LabNode];
-    await waitFor(
-      'an active director',
-      async () => (await stateOf(first)) === 'active',
-      60_000,
-      500,
-    );
-    await waitFor(
-      'the servers in the table',
-      async () => (await healthy(first)) === 3,
-      30_000,
-      500,
-    );
-    await waitFor('the same on the backup', async () => (await healthy(second)) === 3, 30_000, 500);
+    await waitFor('director1 to be active', () => holdsVip(first), 60_000, POLL_MS);
+    await waitFor('director2 to give way', async () => !(await holdsVip(second)), 10_000, POLL_MS);
+    for (const director of [first, second]) {
+      const all = async (): Promise<boolean> => (await serving(director)).length === 3;
+      await waitFor(`the servers in the table of ${director.name}`, all, 30_000, POLL_MS);
+    }
     this.#screen.fact(
       (await holdsVip(first)) && !(await holdsVip(second)),
-      `exactly one director holds the VIP ${VIP}`,
+      `exactly one director holds the VIP ${VIP}: ${first.name}, which has the higher priority`,
     );
-    this.#screen.fact((await stateOf(second)) === 'backup', 'the other one is backup');
     for (const director of [first, second]) {
       const shown = await director.run([
         'node',
@@ -164,7 +145,12 @@ class Demo {
     const server = this.#topology.realServers[1] as LabNode;
     const startedMs = performance.now();
     await server.killProcesses('KILL');
-    await waitFor('the server to be out', async () => (await healthy(first)) === 2, 30_000, 200);
+    await waitFor(
+      'the server to be out',
+      async () => (await serving(first)).length === 2,
+      30_000,
+      POLL_MS,
+    );
     const outMs = performance.now() - startedMs;
     this.#screen.fact(
       true,
@@ -180,7 +166,12 @@ class Demo {
     this.#screen.fact(without.failures === 0, 'without it, every request was answered');
     this.#screen.fact(without.servers?.[server.name] === undefined, `none went to ${server.name}`);
     await this.#startServer(server);
-    await waitFor('the server to be back', async () => (await healthy(first)) === 3, 30_000, 200);
+    await waitFor(
+      'the server to be back',
+      async () => (await serving(first)).length === 3,
+      30_000,
+      POLL_MS,
+    );
     const again = await this.#requests(2_000);
     this.#screen.fact(
       (again.servers?.[server.name] ?? 0) > 0,
@@ -201,13 +192,16 @@ class Demo {
       500,
     );
     this.#screen.fact(true, 'the backup knows the connection (IPVS connection sync)');
-    const probes = this.#requests(15_000);
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    let answered = 0;
+    const probes = this.#requests(12_000, () => {
+      answered += 1;
+    });
+    await waitFor('requests to be answered', () => answered >= 5, 30_000);
     await first.kill();
     this.#screen.line(`${first.name}: both processes killed (SIGKILL), all cables pulled`);
     await waitFor(
       'the other director',
-      async () => (await stateOf(second)) === 'active',
+      () => holdsVip(second),
       30_000,
       200,
     );
@@ -225,7 +219,7 @@ class Demo {
     );
     this.#screen.fact(await holdsVip(second), `${second.name} holds the VIP`);
     this.#screen.fact(
-      gapMs <= ACTIVE_DOWN_MS + GAP_MARGIN_MS,
+      gapMs >= ACTIVE_DOWN_MS - INTERVAL_SECONDS * 1000 && gapMs <= ACTIVE_DOWN_MS + GAP_MARGIN_MS,
       `new connections worked again within the active-down interval and ${GAP_MARGIN_MS} ms for the client`,
     );
     this.#screen.fact(
@@ -265,17 +259,21 @@ class Demo {
     await director.spawn(argv, { onStdout: collect, onStderr: collect });
   }
 
-  #requests(durationMs: number): Promise<Summary> {
-    return this.#load([
-      'requests',
-      ...['--url', `http://${VIP}/`, '--interval-ms', String(REQUEST_INTERVAL_MS)],
-      ...['--duration-ms', String(durationMs), '--timeout-ms', String(REQUEST_TIMEOUT_MS)],
-    ]);
+  #requests(durationMs: number, onAnswer: () => void = () => {}): Promise<Summary> {
+    return this.#load(
+      [
+        'requests',
+        ...['--url', `http://${VIP}/`, '--interval-ms', String(REQUEST_INTERVAL_MS)],
+        ...['--duration-ms', String(durationMs), '--timeout-ms', String(REQUEST_TIMEOUT_MS)],
+      ],
+      onAnswer,
+    );
   }
 
-  async #load(args: readonly string[]): Promise<Summary> {
+  async #load(args: readonly string[], onLine: () => void = () => {}): Promise<Summary> {
     const result = await this.#client.run(['node', labProgram('load'), ...args], {
       timeoutMs: 120_000,
+      onStdout: onLine,
     });
     const last = result.stdout.trim().split('\n').at(-1) ?? '';
     if (!last.startsWith('{')) throw new LabError(`The client failed: ${result.stderr.trim()}`);
@@ -289,23 +287,14 @@ class Demo {
  */
 const GAP_MARGIN_MS = 1_000;
 const runtime = (director: LabNode): string => `${RUNTIME}/${director.name}`;
+/** ip and ipvsadm are cheap even on an emulated processor; our own command line is not. */
+const POLL_MS = 200;
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
-async function report(director: LabNode): Promise<Report | null> {
-  const argv = ['node', MAIN, 'status', '--json', '--runtime-directory', runtime(director)];
-  const result = await director.run(argv, { timeoutMs: 30_000 });
-  return result.code === 0 ? (JSON.parse(result.stdout) as Report) : null;
-}
-
-async function stateOf(director: LabNode): Promise<string> {
-  const found = (await report(director))?.instances.find((instance) => instance.name === 'web');
-  return found?.state ?? 'unknown';
-}
-
-/** Servers that are up and have a weight in the kernel. */
-async function healthy(director: LabNode): Promise<number> {
-  const servers = (await report(director))?.services[0]?.servers ?? [];
-  return servers.filter((server) => server.health === 'up' && (server.weight ?? 0) > 0).length;
+/** Real servers with a weight in the director's kernel, as ipvsadm reads it back. */
+async function serving(director: LabNode): Promise<readonly string[]> {
+  const shown = await director.run(['ipvsadm', '-Sn']);
+  return [...shown.stdout.matchAll(/ -r (\S+) .*-w [1-9]/g)].map((match) => match[1] as string);
 }
 
 async function holdsVip(director: LabNode): Promise<boolean> {

@@ -206,4 +206,4 @@ try {
   process.exitCode = usage ? 2 : 1;
 }
 // Standard input may still be open, which would keep the process.
-process.stdin.unref();
+process.stdin.destroy();

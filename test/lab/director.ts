@@ -45,7 +45,7 @@ export type ConfigText = string | Readonly<Record<string, unknown>>;
 export interface DirectorOptions {
   /** Key of values given per director; default 'a'. */
   readonly name?: string;
-  /** Without runtime_directory; `http: off` is added unless it has http. */
+  /** Without runtime_directory, which is added; http is off unless it has it. */
   readonly config: Readonly<Record<string, unknown>>;
 }
 
@@ -113,8 +113,8 @@ export class Director {
     const whole =
       typeof config === 'string'
         ? config
-        : JSON.stringify({ runtime_directory: this.runtimeDirectory, http: false, ...config });
-    writeFileSync(this.configPath, whole.replace('"http":false', '"http":"off"'));
+        : JSON.stringify({ runtime_directory: this.runtimeDirectory, http: 'off', ...config });
+    writeFileSync(this.configPath, whole);
   }
 
   get stderr(): string {
@@ -132,7 +132,8 @@ export class Director {
       .slice(since)
       .filter(
         (line) =>
-          line.event === event && Object.entries(fields).every(([key, value]) => line[key] === value),
+          line.event === event &&
+          Object.entries(fields).every(([key, value]) => line[key] === value),
       );
   }
 

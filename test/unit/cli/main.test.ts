@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { KEEPER_NODE_FLAGS } from '../../../src/core/processes.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const MAIN = join(ROOT, 'dist/src/main.js');
@@ -58,7 +59,14 @@ describe('vipkeeper', () => {
 
   test('a defect is one line, and a stack only with VIPKEEPER_DEBUG=1', () => {
     const broken = join(directory, 'broken.cjs');
-    writeFileSync(broken, 'setImmediate(() => { throw new Error("first\\nsecond"); });');
+    // Thrown as soon as the program handles what is thrown.
+    writeFileSync(
+      broken,
+      `process.on('newListener', (name) => {
+         if (name !== 'uncaughtException') return;
+         setImmediate(() => { throw new Error('first\\nsecond'); });
+       });`,
+    );
     const env = { NODE_OPTIONS: `--require ${broken}` };
     const told =
       'VK-INTERNAL: first second. ' +
@@ -108,7 +116,7 @@ test('becomeKeeper replaces the process: same id, small heap, arguments and stre
   expect(told).toEqual({
     pid: child.pid,
     args: ['--config', 'a b.yaml'],
-    flags: ['--single-threaded-gc', '--max-semi-space-size=1', '--max-old-space-size=64'],
+    flags: KEEPER_NODE_FLAGS,
     env: 'yes',
   });
   expect(heapMiB).toBeLessThan(80);

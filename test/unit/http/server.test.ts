@@ -15,7 +15,7 @@ import { type IncomingHttpHeaders, request } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Problem } from '../../../src/core/problem.ts';
 import type { Result } from '../../../src/core/result.ts';
 import type { StatusSource } from '../../../src/core/status.ts';
@@ -146,6 +146,36 @@ describe('bounds', () => {
     const headers = { 'content-length': '5' };
     const reply = await ask(server, '/metrics', { headers, body: 'hello' });
     expect([reply.status, reply.headers.connection]).toEqual([413, 'close']);
+  });
+
+  test('a source that does not answer is 503 after 5 s, and holds up no later request', async () => {
+    let answers = false;
+    let asked = () => {};
+    const isAsked = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    const source: StatusSource = {
+      status: () => {
+        asked();
+        return answers ? SOURCE.status() : new Promise(() => {});
+      },
+    };
+    const server = await listening(serveHttp(LOOPBACK, source));
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const late = ask(server, '/metrics');
+      await isAsked;
+      vi.advanceTimersByTime(5_000);
+      const reply = await late;
+      expect([reply.status, JSON.parse(reply.body)]).toEqual([
+        503,
+        { error: 'The status is not available: no answer in 5000 ms' },
+      ]);
+    } finally {
+      vi.useRealTimers();
+    }
+    answers = true;
+    expect((await ask(server, '/metrics')).status).toBe(200);
   });
 
   test('headers above 8 KiB are 431', async () => {

@@ -1,0 +1,15 @@
+/** Every generated file of the documentation, by its path from the top of the repository. */
+import { manPages } from './man.ts';
+import { metricsReference } from './metrics.ts';
+
+export interface GeneratedDoc {
+  readonly path: string;
+  readonly text: string;
+}
+
+export function generatedDocs(): readonly GeneratedDoc[] {
+  return [
+    { path: 'docs/reference/metrics.md', text: metricsReference() },
+    ...manPages().map(({ file, text }) => ({ path: `docs/man/${file}`, text })),
+  ];
+}

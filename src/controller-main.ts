@@ -11,9 +11,9 @@ import { readConfig } from './controller/config-source.ts';
 import { Controller } from './controller/controller.ts';
 import { openLog } from './controller/log.ts';
 import { preflight } from './controller/preflight.ts';
-import { KEEPER_NODE_FLAGS } from './core/processes.ts';
-import { formatProblem, type Problem } from './core/problem.ts';
 import type { Config } from './core/config/config.ts';
+import { formatProblem, type Problem } from './core/problem.ts';
+import { KEEPER_NODE_FLAGS } from './core/processes.ts';
 import { serveControl, serveHttp } from './http/server.ts';
 
 const KEEPER = fileURLToPath(new URL('./keeper-main.js', import.meta.url));
@@ -22,7 +22,7 @@ const PACKAGE = new URL('../../package.json', import.meta.url);
 process.title = 'vipkeeper: controller';
 process.once('uncaughtException', (error) => {
   // A defect: say which, end, and let the keeper start the next controller.
-  const stack = process.env['VIPKEEPER_DEBUG'] === '1' ? `\n${error.stack}` : '';
+  const stack = process.env.VIPKEEPER_DEBUG === '1' ? `\n${error.stack}` : '';
   process.stderr.write(`VK-INTERNAL: The controller failed: ${error.message}${stack}\n`);
   process.exit(70);
 });
@@ -74,7 +74,10 @@ async function main(): Promise<void> {
       const { result: again } = await readConfig(request);
       if (again.ok) return again.value;
       for (const error of again.error) {
-        log.error({ event: 'reload', code: error.code }, formatConfigError(error, { color: false }));
+        log.error(
+          { event: 'reload', code: error.code },
+          formatConfigError(error, { color: false }),
+        );
       }
       log.error({ event: 'reload' }, 'The configuration is not valid: the running one stays');
       return null;

@@ -4,8 +4,8 @@
  */
 import { hostname } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { readConfigFile } from '../config/yaml.ts';
 import type { ConfigError } from '../config/errors.ts';
+import { readConfigFile } from '../config/yaml.ts';
 import type { ConfigAnswer, ConfigRequest } from './config-source.ts';
 
 const { path, director } = workerData as ConfigRequest;

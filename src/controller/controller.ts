@@ -21,8 +21,8 @@ import type { VrrpStateName } from '../core/vrrp/types.ts';
 import { cleanUp } from '../keeper/cleanup.ts';
 import type { KeeperPlan, KeeperToController } from '../keeper/messages.ts';
 import type { TwinCommand } from '../keeper/twin.ts';
-import { IpvsClient } from '../linux/ipvs/client.ts';
 import { monotonicUs } from '../linux/clock.ts';
+import { IpvsClient } from '../linux/ipvs/client.ts';
 import { CheckTally } from './check-tally.ts';
 import { type CheckChangeReport, CheckRunner } from './checks.ts';
 import { KeeperGuard } from './guard.ts';
@@ -70,7 +70,8 @@ export class Controller implements StatusSource {
         nowUs: monotonicUs,
         onResult: (report) => this.#tally.count(report),
         onChange: (report) => this.#healthChanged(report),
-        onDefect: (error) => this.#log.error({ event: 'defect', err: error }, 'A check failed to run'),
+        onDefect: (error) =>
+          this.#log.error({ event: 'defect', err: error }, 'A check failed to run'),
       },
     );
     this.#guard = new KeeperGuard(options.keeper, {
@@ -110,7 +111,11 @@ export class Controller implements StatusSource {
   /** Gives the keeper its plan, starts checks and table. */
   async start(): Promise<void> {
     this.#log.info(
-      { event: 'started', instances: this.#config.vrrp.length, services: this.#config.services.length },
+      {
+        event: 'started',
+        instances: this.#config.vrrp.length,
+        services: this.#config.services.length,
+      },
       `Director ${this.#config.director} starts`,
     );
     this.#guard.configure(keeperPlan(this.#config));
@@ -168,7 +173,10 @@ export class Controller implements StatusSource {
       case 'transition':
         return this.#transition(message);
       case 'refused':
-        return this.#log.warn({ event: 'advert-refused', ...withoutKind(message) }, refusalText(message));
+        return this.#log.warn(
+          { event: 'advert-refused', ...withoutKind(message) },
+          refusalText(message),
+        );
       case 'faulted':
         return;
       case 'address-restored':
@@ -191,7 +199,16 @@ export class Controller implements StatusSource {
     const { instance, from, to, reason, peer, priority, atMs } = message;
     this.#states.set(instance, to);
     this.#log[to === 'fault' ? 'warn' : 'info'](
-      { event: 'transition', instance, from, to, reason, peer, priority, at: new Date(atMs).toISOString() },
+      {
+        event: 'transition',
+        instance,
+        from,
+        to,
+        reason,
+        peer,
+        priority,
+        at: new Date(atMs).toISOString(),
+      },
       `Instance ${instance}: ${from} -> ${to} (${reason})`,
     );
     if (this.#config.sync?.follow === instance && !this.#stopping) this.#sync?.follow(to);
@@ -303,7 +320,8 @@ export class Controller implements StatusSource {
       work.then(() => true),
       delay(STOP_TIMEOUT_MS, false, { ref: false }),
     ]);
-    if (!done) this.#log.error({ event: 'stop-timeout' }, 'Stopping took too long and was cut short');
+    if (!done)
+      this.#log.error({ event: 'stop-timeout' }, 'Stopping took too long and was cut short');
     this.#guard.send({ kind: 'stopped' });
     process.exit(0);
   }

@@ -9,8 +9,8 @@ import type {
   ServerReport,
   ServiceReport,
 } from '../core/status.ts';
-import type { InstanceStatus, KeeperStatus } from '../keeper/messages.ts';
 import { newRefusalCounts } from '../keeper/counters.ts';
+import type { InstanceStatus, KeeperStatus } from '../keeper/messages.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { CheckTally, Tally } from './check-tally.ts';
 import type { CheckSnapshot } from './checks.ts';
@@ -30,7 +30,10 @@ export interface StatusParts {
   readonly tally: CheckTally;
   /** null without virtual services. */
   readonly table: TableReport | null;
-  readonly sync: { readonly role: 'master' | 'backup' | null; readonly error: string | null } | null;
+  readonly sync: {
+    readonly role: 'master' | 'backup' | null;
+    readonly error: string | null;
+  } | null;
   readonly health: (server: RealServerConfig) => ServerHealth;
 }
 
@@ -112,7 +115,12 @@ function serviceReport(
     servers: service.servers.map((server) => {
       const check =
         server.check === null ? null : checks.get(checkDefinition(server.check, server).key);
-      return serverReport(server, parts.health(server), check ?? null, servers.get(serverKey(server)));
+      return serverReport(
+        server,
+        parts.health(server),
+        check ?? null,
+        servers.get(serverKey(server)),
+      );
     }),
   };
 }

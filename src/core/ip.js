@@ -1,118 +1,103 @@
 /** Bytes of an IPv4 (4) or IPv6 (16) address, or null when the text is none. No zone allowed. */
 export function parseIp(text) {
-    return text.includes(':') ? parseIpv6(text) : parseIpv4(text);
+  return text.includes(':') ? parseIpv6(text) : parseIpv4(text);
 }
 /** Bytes of a strict dotted quad (no leading zeros), or null. */
 export function parseIpv4(text) {
-    const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-    if (match === null)
-        return null;
-    const bytes = new Uint8Array(4);
-    for (let index = 0; index < 4; index++) {
-        const part = match[index + 1];
-        const value = Number(part);
-        if (value > 255 || (part.length > 1 && part.startsWith('0')))
-            return null;
-        bytes[index] = value;
-    }
-    return bytes;
+  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
+  if (match === null) return null;
+  const bytes = new Uint8Array(4);
+  for (let index = 0; index < 4; index++) {
+    const part = match[index + 1];
+    const value = Number(part);
+    if (value > 255 || (part.length > 1 && part.startsWith('0'))) return null;
+    bytes[index] = value;
+  }
+  return bytes;
 }
 /** Bytes of an IPv6 address in any RFC 4291 section 2.2 form, or null. */
 export function parseIpv6(text) {
-    const halves = text.split('::');
-    if (halves.length > 2)
-        return null;
-    const head = parseGroups(halves[0], halves.length === 1);
-    const tail = halves.length === 2 ? parseGroups(halves[1], true) : [];
-    if (head === null || tail === null)
-        return null;
-    const length = head.length + tail.length;
-    if (halves.length === 2 ? length > 14 : length !== 16)
-        return null;
-    const bytes = new Uint8Array(16);
-    bytes.set(head, 0);
-    bytes.set(tail, 16 - tail.length);
-    return bytes;
+  const halves = text.split('::');
+  if (halves.length > 2) return null;
+  const head = parseGroups(halves[0], halves.length === 1);
+  const tail = halves.length === 2 ? parseGroups(halves[1], true) : [];
+  if (head === null || tail === null) return null;
+  const length = head.length + tail.length;
+  if (halves.length === 2 ? length > 14 : length !== 16) return null;
+  const bytes = new Uint8Array(16);
+  bytes.set(head, 0);
+  bytes.set(tail, 16 - tail.length);
+  return bytes;
 }
 function parseGroups(text, last) {
-    if (text === '')
-        return [];
-    const bytes = [];
-    const groups = text.split(':');
-    for (const [index, group] of groups.entries()) {
-        if (last && index === groups.length - 1 && group.includes('.')) {
-            const quad = parseIpv4(group);
-            if (quad === null)
-                return null;
-            bytes.push(...quad);
-        }
-        else {
-            if (!/^[0-9a-fA-F]{1,4}$/.test(group))
-                return null;
-            const value = Number.parseInt(group, 16);
-            bytes.push(value >> 8, value & 0xff);
-        }
+  if (text === '') return [];
+  const bytes = [];
+  const groups = text.split(':');
+  for (const [index, group] of groups.entries()) {
+    if (last && index === groups.length - 1 && group.includes('.')) {
+      const quad = parseIpv4(group);
+      if (quad === null) return null;
+      bytes.push(...quad);
+    } else {
+      if (!/^[0-9a-fA-F]{1,4}$/.test(group)) return null;
+      const value = Number.parseInt(group, 16);
+      bytes.push(value >> 8, value & 0xff);
     }
-    return bytes;
+  }
+  return bytes;
 }
 /** Canonical text of 4 or 16 network-order bytes, starting at `offset`. */
 export function formatIp(bytes, family, offset = 0) {
-    return family === 'ipv4' ? formatIpv4(bytes, offset) : formatIpv6(bytes, offset);
+  return family === 'ipv4' ? formatIpv4(bytes, offset) : formatIpv6(bytes, offset);
 }
 function formatIpv4(bytes, offset) {
-    return `${bytes[offset]}.${bytes[offset + 1]}.${bytes[offset + 2]}.${bytes[offset + 3]}`;
+  return `${bytes[offset]}.${bytes[offset + 1]}.${bytes[offset + 2]}.${bytes[offset + 3]}`;
 }
 function formatIpv6(bytes, offset) {
-    // RFC 5952 section 5: an IPv4-mapped address ends in a dotted quad, as the kernel's tools show.
-    if (isIpv4Mapped(bytes, offset))
-        return `::ffff:${formatIpv4(bytes, offset + 12)}`;
-    const groups = [];
-    for (let index = 0; index < 16; index += 2) {
-        groups.push((bytes[offset + index] << 8) | bytes[offset + index + 1]);
+  // RFC 5952 section 5: an IPv4-mapped address ends in a dotted quad, as the kernel's tools show.
+  if (isIpv4Mapped(bytes, offset)) return `::ffff:${formatIpv4(bytes, offset + 12)}`;
+  const groups = [];
+  for (let index = 0; index < 16; index += 2) {
+    groups.push((bytes[offset + index] << 8) | bytes[offset + index + 1]);
+  }
+  // RFC 5952 section 4.2: the longest run of two or more zero groups, the first of equals.
+  let runStart = -1;
+  let runLength = 1;
+  for (let start = 0; start < 8; start++) {
+    let end = start;
+    while (end < 8 && groups[end] === 0) end++;
+    if (end - start > runLength) {
+      runStart = start;
+      runLength = end - start;
     }
-    // RFC 5952 section 4.2: the longest run of two or more zero groups, the first of equals.
-    let runStart = -1;
-    let runLength = 1;
-    for (let start = 0; start < 8; start++) {
-        let end = start;
-        while (end < 8 && groups[end] === 0)
-            end++;
-        if (end - start > runLength) {
-            runStart = start;
-            runLength = end - start;
-        }
-        if (end > start)
-            start = end;
-    }
-    const hex = groups.map((group) => group.toString(16));
-    if (runStart === -1)
-        return hex.join(':');
-    return `${hex.slice(0, runStart).join(':')}::${hex.slice(runStart + runLength).join(':')}`;
+    if (end > start) start = end;
+  }
+  const hex = groups.map((group) => group.toString(16));
+  if (runStart === -1) return hex.join(':');
+  return `${hex.slice(0, runStart).join(':')}::${hex.slice(runStart + runLength).join(':')}`;
 }
 /** True in ::ffff:0:0/96 (RFC 4291 section 2.5.5.2). */
 function isIpv4Mapped(bytes, offset) {
-    for (let index = 0; index < 10; index++) {
-        if (bytes[offset + index] !== 0)
-            return false;
-    }
-    return bytes[offset + 10] === 0xff && bytes[offset + 11] === 0xff;
+  for (let index = 0; index < 10; index++) {
+    if (bytes[offset + index] !== 0) return false;
+  }
+  return bytes[offset + 10] === 0xff && bytes[offset + 11] === 0xff;
 }
 /** Canonical text of an address, or null when the text is none. */
 export function canonicalIp(text) {
-    const bytes = parseIp(text);
-    return bytes === null ? null : formatIp(bytes, bytes.length === 4 ? 'ipv4' : 'ipv6');
+  const bytes = parseIp(text);
+  return bytes === null ? null : formatIp(bytes, bytes.length === 4 ? 'ipv4' : 'ipv6');
 }
 /** Family of a canonical address text. */
 export function ipFamily(address) {
-    return address.includes(':') ? 'ipv6' : 'ipv4';
+  return address.includes(':') ? 'ipv6' : 'ipv4';
 }
 /** Compares two addresses of one family as unsigned integers in network order: <0, 0 or >0. */
 export function compareIp(left, right) {
-    for (let index = 0; index < left.length; index++) {
-        const difference = left[index] - right[index];
-        if (difference !== 0)
-            return difference;
-    }
-    return 0;
+  for (let index = 0; index < left.length; index++) {
+    const difference = left[index] - right[index];
+    if (difference !== 0) return difference;
+  }
+  return 0;
 }
 //# sourceMappingURL=ip.js.map

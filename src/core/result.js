@@ -3,9 +3,9 @@
  * The core never throws on input; it throws (see assert.ts) only on its own mistakes.
  */
 export function ok(value) {
-    return { ok: true, value };
+  return { ok: true, value };
 }
 export function err(error) {
-    return { ok: false, error };
+  return { ok: false, error };
 }
 //# sourceMappingURL=result.js.map

@@ -5,7 +5,7 @@
  */
 import type { Problem } from '../core/problem.ts';
 import { Network } from './network.ts';
-import { readRecord } from './record.ts';
+import { livingKeeper, readRecord } from './record.ts';
 import { removeVips } from './vips.ts';
 
 export interface LeftBehind {
@@ -20,11 +20,20 @@ export interface CleanUpResult {
   readonly problems: readonly Problem[];
 }
 
-/** Call only while no keeper runs. */
+/** Refuses while the keeper of this record lives. */
 export function cleanUp(options: {
   readonly runtimeDirectory: string;
   readonly dryRun: boolean;
 }): CleanUpResult {
+  const pid = livingKeeper(options.runtimeDirectory);
+  if (pid !== null) {
+    const problem: Problem = {
+      code: 'VK-ALREADY-RUNNING',
+      message: `The keeper with process id ${pid} runs and holds its VIPs`,
+      cure: 'Stop it first: it removes them itself',
+    };
+    return { removed: [], problems: [problem] };
+  }
   const opened = Network.open({ onChanged: () => {}, onAddressLost: () => {} });
   if (!opened.ok) {
     return {
@@ -47,6 +56,9 @@ export function cleanUp(options: {
     }
   }
   const problems = options.dryRun ? [] : removeVips(network, left);
+  const removed = options.dryRun
+    ? left
+    : left.filter((vip) => !network.hasAddress(vip.interface, vip.address));
   network.close();
-  return { removed: left, problems };
+  return { removed, problems };
 }

@@ -28,7 +28,7 @@ import {
 } from './messages.ts';
 import { Network } from './network.ts';
 import { Receivers } from './receivers.ts';
-import { type RecordedInstance, RecordWriter, readRecord } from './record.ts';
+import { KEEPER_TITLE, type RecordedInstance, RecordWriter, readRecord } from './record.ts';
 import { InstanceRunner } from './runner.ts';
 import { type TwinCommand, TwinSupervisor } from './twin.ts';
 import { removeVips } from './vips.ts';
@@ -84,7 +84,7 @@ export class Keeper {
 
   /** Connects to the controller that started this process, or starts one. */
   start(): void {
-    process.title = 'vipkeeper: keeper';
+    process.title = KEEPER_TITLE;
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => this.#stop());
     }

@@ -112,19 +112,29 @@ export class Network {
 
   /** Applies changes in one batch inside this call; one error or null per change, in order. */
   change(operations: readonly AddressChange[]): readonly (NetlinkError | null)[] {
+    const forgotten = new Map<string, InterfaceAddress>();
     for (const operation of operations) {
       // Forgotten before the kernel confirms, so that its notification is not taken as a loss.
-      if (operation.kind !== 'delete') continue;
-      this.#addresses.delete(keyOf(operation));
-      this.#claimed.delete(keyOf(operation));
+      const key = keyOf(operation);
+      const info = this.#addresses.get(key);
+      if (operation.kind !== 'delete' || info === undefined) continue;
+      this.#addresses.delete(key);
+      forgotten.set(key, info);
     }
     const results = this.#socket
       .changeAddresses(operations)
       .map((result) => (result.ok ? null : result.error));
     for (const [index, operation] of operations.entries()) {
-      if (operation.kind === 'add' && results[index] === null) {
-        this.#claimed.add(keyOf(operation));
-        this.#addresses.set(keyOf(operation), {
+      const key = keyOf(operation);
+      const code = results[index]?.code ?? null;
+      if (operation.kind === 'delete') {
+        const info = forgotten.get(key);
+        const gone = code === null || code === 'EADDRNOTAVAIL' || code === 'ENODEV';
+        if (gone) this.#claimed.delete(key);
+        else if (info !== undefined) this.#addresses.set(key, info);
+      } else if (code === null) {
+        this.#claimed.add(key);
+        this.#addresses.set(key, {
           interfaceIndex: operation.interfaceIndex,
           family: operation.address.includes(':') ? 'ipv6' : 'ipv4',
           address: operation.address,

@@ -1,7 +1,8 @@
 /**
  * The receiving side of VRRP: one raw socket per interface and family, shared by all instances
  * there. Decodes each packet once, finds its instance by VRID, and counts what is refused. The
- * first refusal of a kind from a sender is reported, repeats only after REPORT_INTERVAL_US.
+ * first refusal of a kind from a sender is reported, repeats only after REPORT_INTERVAL_US, and
+ * no more than REPORTS_MAX of all in that time.
  */
 import type { AddressFamily } from '../core/config/config.ts';
 import { formatIp } from '../core/ip.ts';
@@ -14,7 +15,7 @@ import type { InstanceRunner } from './runner.ts';
 
 /** A log line a minute per fault is enough to be seen and too little to fill a disk. */
 const REPORT_INTERVAL_US = 60_000_000;
-/** Distinct faults remembered; a flood of forged senders evicts all and starts anew. */
+/** Reports per REPORT_INTERVAL_US, whoever sends: forged senders are ever new ones. */
 const REPORTS_MAX = 256;
 
 interface Listener {
@@ -133,10 +134,7 @@ export class Receivers {
     const source = formatIp(packet.source, listener.family);
     const instance = runner?.config.name ?? null;
     const key = `${listener.interfaceName} ${instance} ${source} ${refusal.reason}`;
-    const lastUs = this.#reportedAtUs.get(key);
-    if (lastUs !== undefined && packet.receivedAtUs - lastUs < REPORT_INTERVAL_US) return;
-    if (this.#reportedAtUs.size >= REPORTS_MAX) this.#reportedAtUs.clear();
-    this.#reportedAtUs.set(key, packet.receivedAtUs);
+    if (!this.#mayReport(key, packet.receivedAtUs)) return;
     this.#report({
       kind: 'refused',
       instance,
@@ -145,5 +143,20 @@ export class Receivers {
       reason: refusal.reason,
       detail: refusal.detail,
     });
+  }
+  /** Notes a report with this key unless it, or too many others, were made a short while ago. */
+  #mayReport(key: string, nowUs: number): boolean {
+    const reported = this.#reportedAtUs;
+    const lastUs = reported.get(key);
+    if (lastUs !== undefined && nowUs - lastUs < REPORT_INTERVAL_US) return false;
+    // Deleted and set anew, so that the entries stay in the order of their times.
+    reported.delete(key);
+    if (reported.size >= REPORTS_MAX) {
+      const [oldest] = reported;
+      if (oldest === undefined || nowUs - oldest[1] < REPORT_INTERVAL_US) return false;
+      reported.delete(oldest[0]);
+    }
+    reported.set(key, nowUs);
+    return true;
   }
 }

@@ -17,6 +17,9 @@ import {
 import { join } from 'node:path';
 import type { VrrpConfig } from '../core/config/config.ts';
 
+/** Title of the keeper's process, by which a living one is told from another with its id. */
+export const KEEPER_TITLE = 'vipkeeper: keeper';
+
 const SLOT_BYTES = 8;
 /** Larger than the plan of any director that fits in 255 VRIDs on a few hundred interfaces. */
 const RECORD_BYTES_MAX = 16 * 1024 * 1024;
@@ -37,6 +40,8 @@ export interface RecordedInstance {
 
 interface StructureFile {
   readonly bootId: string;
+  /** The keeper that wrote it. */
+  readonly pid: number;
   readonly instances: readonly Omit<RecordedInstance, 'lastAdvertAtUs'>[];
 }
 
@@ -45,13 +50,37 @@ export function readBootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
-/** What the previous keeper of this boot left, or an empty list. Never throws. */
-export function readRecord(runtimeDirectory: string): readonly RecordedInstance[] {
+/** The structure file of this boot, or null. Never throws. */
+function readStructure(runtimeDirectory: string): StructureFile | null {
   try {
     const text = readFileSync(join(runtimeDirectory, 'keeper.json'), 'utf8');
-    if (text.length > RECORD_BYTES_MAX) return [];
+    if (text.length > RECORD_BYTES_MAX) return null;
     const structure = JSON.parse(text) as StructureFile;
-    if (structure.bootId !== readBootId() || !Array.isArray(structure.instances)) return [];
+    const valid = structure.bootId === readBootId() && Array.isArray(structure.instances);
+    return valid ? structure : null;
+  } catch {
+    // No record, or one of another format.
+    return null;
+  }
+}
+
+/** Process id of the keeper that wrote the record, if it still runs; else null. */
+export function livingKeeper(runtimeDirectory: string): number | null {
+  const pid = readStructure(runtimeDirectory)?.pid;
+  if (pid === undefined) return null;
+  try {
+    const title = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+    return title.startsWith(KEEPER_TITLE) ? pid : null;
+  } catch {
+    return null;
+  }
+}
+
+/** What the previous keeper of this boot left, or an empty list. Never throws. */
+export function readRecord(runtimeDirectory: string): readonly RecordedInstance[] {
+  const structure = readStructure(runtimeDirectory);
+  if (structure === null) return [];
+  try {
     const slots = readFileSync(join(runtimeDirectory, 'adverts.bin'));
     return structure.instances.map((instance, slot) => ({
       ...instance,
@@ -59,7 +88,7 @@ export function readRecord(runtimeDirectory: string): readonly RecordedInstance[
         slots.length >= (slot + 1) * SLOT_BYTES ? slots.readDoubleLE(slot * SLOT_BYTES) : 0,
     }));
   } catch {
-    // No record, or one of another format: nothing to adopt.
+    // Without the slots nobody can say that an instance was active: nothing to adopt.
     return [];
   }
 }
@@ -85,6 +114,7 @@ export class RecordWriter {
       slots.writeDoubleLE(atUs, slot * SLOT_BYTES);
     const structure: StructureFile = {
       bootId: readBootId(),
+      pid: process.pid,
       instances: instances.map((instance) => ({
         name: instance.name,
         interface: instance.interface,

@@ -10,13 +10,13 @@ import { clockGettimeUs } from './libc.js';
  * between processes of one boot, and with timerfd deadlines.
  */
 export function monotonicUs() {
-    // The pair form needs no bigint and no foreign call; both parts are exact integers.
-    const [seconds, nanoseconds] = process.hrtime();
-    return seconds * 1_000_000 + Math.floor(nanoseconds / 1000);
+  // The pair form needs no bigint and no foreign call; both parts are exact integers.
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1_000_000 + Math.floor(nanoseconds / 1000);
 }
 /** CLOCK_REALTIME since the Unix epoch, rounded down to microseconds. */
 export function realtimeUs() {
-    // Date.now() has whole milliseconds only, too coarse beside kernel stamps.
-    return clockGettimeUs(CLOCK_REALTIME);
+  // Date.now() has whole milliseconds only, too coarse beside kernel stamps.
+  return clockGettimeUs(CLOCK_REALTIME);
 }
 //# sourceMappingURL=clock.js.map

@@ -11,119 +11,149 @@ import { fstatSync, openSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import koffi from 'koffi';
 import { assert } from '../core/assert.js';
-import { AF_UNIX, CLOCK_MONOTONIC, CLONE_NEWNET, EBADF, EEXIST, EINVAL, F_SETFD, FD_CLOEXEC, IFNAMSIZ, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC, POLLIN, SCHED_OTHER, SCHED_RESET_ON_FORK, SCHED_RR, SO_ATTACH_FILTER, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOL_SOCKET, TFD_CLOEXEC, TFD_NONBLOCK, TFD_TIMER_ABSTIME, } from './constants.js';
+import {
+  AF_UNIX,
+  CLOCK_MONOTONIC,
+  CLONE_NEWNET,
+  EBADF,
+  EEXIST,
+  EINVAL,
+  F_SETFD,
+  FD_CLOEXEC,
+  IFNAMSIZ,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  MSG_TRUNC,
+  POLLIN,
+  SCHED_OTHER,
+  SCHED_RESET_ON_FORK,
+  SCHED_RR,
+  SO_ATTACH_FILTER,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOL_SOCKET,
+  TFD_CLOEXEC,
+  TFD_NONBLOCK,
+  TFD_TIMER_ABSTIME,
+} from './constants.js';
 import { encodeSockaddrUn, HOST_LITTLE_ENDIAN, SOCKADDR_STORAGE_BYTES } from './sockaddr.js';
+
 /** The whole program's symbols hold libc's, whatever its file is called. */
 const library = koffi.load(null);
 function foreign(prototype) {
-    return library.func(prototype);
+  return library.func(prototype);
 }
 // 'long' is ssize_t and time_t on every 64-bit Linux.
 const c = {
-    socket: foreign('int socket(int domain, int type, int protocol)'),
-    close: foreign('int close(int fd)'),
-    bind: foreign('int bind(int fd, const void *addr, uint32_t length)'),
-    setsockopt: foreign('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
-    getsockopt: foreign('int getsockopt(int fd, int level, int name, void *value, void *length)'),
-    getsockname: foreign('int getsockname(int fd, void *addr, void *length)'),
-    sendto: foreign('long sendto(int fd, const void *data, size_t n, int flags, const void *addr, uint32_t len)'),
-    recv: foreign('long recv(int fd, void *buffer, size_t length, int flags)'),
-    recvmsg: foreign('long recvmsg(int fd, void *message, int flags)'),
-    read: foreign('long read(int fd, void *buffer, size_t length)'),
-    poll: foreign('int poll(void *fds, unsigned long n, int timeout)'),
-    clockGettime: foreign('int clock_gettime(int clock, void *timespec)'),
-    timerfdCreate: foreign('int timerfd_create(int clock, int flags)'),
-    timerfdSettime: foreign('int timerfd_settime(int fd, int flags, const void *value, void *old)'),
-    ifNametoindex: foreign('uint32_t if_nametoindex(const char *name)'),
-    ifIndextoname: library.func('void *if_indextoname(uint32_t index, void *name)'),
-    setns: foreign('int setns(int fd, int type)'),
-    // musl's sched_setscheduler always fails; pthread_setschedparam works with both libraries.
-    pthreadSelf: library.func('uintptr_t pthread_self()'),
-    pthreadSetschedparam: foreign('int pthread_setschedparam(uintptr_t thread, int policy, const void *param)'),
-    fcntl: library.func('int fcntl(int fd, int command, ...)'),
-    execve: foreign('int execve(const char *path, const char **argv, const char **envp)'),
+  socket: foreign('int socket(int domain, int type, int protocol)'),
+  close: foreign('int close(int fd)'),
+  bind: foreign('int bind(int fd, const void *addr, uint32_t length)'),
+  setsockopt: foreign(
+    'int setsockopt(int fd, int level, int name, const void *value, uint32_t length)',
+  ),
+  getsockopt: foreign('int getsockopt(int fd, int level, int name, void *value, void *length)'),
+  getsockname: foreign('int getsockname(int fd, void *addr, void *length)'),
+  sendto: foreign(
+    'long sendto(int fd, const void *data, size_t n, int flags, const void *addr, uint32_t len)',
+  ),
+  recv: foreign('long recv(int fd, void *buffer, size_t length, int flags)'),
+  recvmsg: foreign('long recvmsg(int fd, void *message, int flags)'),
+  read: foreign('long read(int fd, void *buffer, size_t length)'),
+  poll: foreign('int poll(void *fds, unsigned long n, int timeout)'),
+  clockGettime: foreign('int clock_gettime(int clock, void *timespec)'),
+  timerfdCreate: foreign('int timerfd_create(int clock, int flags)'),
+  timerfdSettime: foreign('int timerfd_settime(int fd, int flags, const void *value, void *old)'),
+  ifNametoindex: foreign('uint32_t if_nametoindex(const char *name)'),
+  ifIndextoname: library.func('void *if_indextoname(uint32_t index, void *name)'),
+  setns: foreign('int setns(int fd, int type)'),
+  // musl's sched_setscheduler always fails; pthread_setschedparam works with both libraries.
+  pthreadSelf: library.func('uintptr_t pthread_self()'),
+  pthreadSetschedparam: foreign(
+    'int pthread_setschedparam(uintptr_t thread, int policy, const void *param)',
+  ),
+  fcntl: library.func('int fcntl(int fd, int command, ...)'),
+  execve: foreign('int execve(const char *path, const char **argv, const char **envp)'),
 };
 const ERRNO_NAMES = errnoNames();
 function errnoNames() {
-    const names = new Map();
-    for (const [name, value] of Object.entries(osConstants.errno)) {
-        // EAGAIN and ENOTSUP have second names for the same number: the first one stays.
-        if (!names.has(value))
-            names.set(value, name);
-    }
-    return names;
+  const names = new Map();
+  for (const [name, value] of Object.entries(osConstants.errno)) {
+    // EAGAIN and ENOTSUP have second names for the same number: the first one stays.
+    if (!names.has(value)) names.set(value, name);
+  }
+  return names;
 }
 /** Name of an errno number, as 'EPERM'; 'E' and the number when Node does not know it. */
 export function errnoName(errno) {
-    return ERRNO_NAMES.get(errno) ?? `E${errno}`;
+  return ERRNO_NAMES.get(errno) ?? `E${errno}`;
 }
 /** A system call that failed: which, and with what errno. */
 export class SystemError extends Error {
-    name = 'SystemError';
-    errno;
-    code;
-    call;
-    /** `errno` is positive; `detail` says of what, as an interface or a path. */
-    constructor(call, errno, detail = '') {
-        const code = errnoName(errno);
-        super(`${call}${detail === '' ? '' : ` ${detail}`} failed with ${code}`);
-        this.errno = errno;
-        this.code = code;
-        this.call = call;
-    }
+  name = 'SystemError';
+  errno;
+  code;
+  call;
+  /** `errno` is positive; `detail` says of what, as an interface or a path. */
+  constructor(call, errno, detail = '') {
+    const code = errnoName(errno);
+    super(`${call}${detail === '' ? '' : ` ${detail}`} failed with ${code}`);
+    this.errno = errno;
+    this.code = code;
+    this.call = call;
+  }
 }
 function lastErrno() {
-    return koffi.errno();
+  return koffi.errno();
 }
 function check(result, call, detail = '') {
-    if (result < 0)
-        throw new SystemError(call, lastErrno(), detail);
-    return result;
+  if (result < 0) throw new SystemError(call, lastErrno(), detail);
+  return result;
 }
 /** socket(2), always with SOCK_CLOEXEC and SOCK_NONBLOCK. Returns the descriptor. */
 export function socket(domain, type, protocol) {
-    return check(c.socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol), 'socket');
+  return check(c.socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol), 'socket');
 }
 /** close(2). A descriptor that is polled must have its poll closed first. */
 export function close(fd) {
-    assert(!polled.has(fd), 'A polled descriptor is closed after its poll');
-    check(c.close(fd), 'close');
+  assert(!polled.has(fd), 'A polled descriptor is closed after its poll');
+  check(c.close(fd), 'close');
 }
 /** bind(2) to an encoded sockaddr. */
 export function bind(fd, address) {
-    check(c.bind(fd, address, address.length), 'bind');
+  check(c.bind(fd, address, address.length), 'bind');
 }
 /** setsockopt(2): a number is passed as a C int, bytes as they are. */
 export function setsockopt(fd, level, name, value) {
-    const bytes = typeof value === 'number' ? Uint32Array.of(value) : value;
-    const detail = `level ${level} option ${name}`;
-    check(c.setsockopt(fd, level, name, bytes, bytes.byteLength), 'setsockopt', detail);
+  const bytes = typeof value === 'number' ? Uint32Array.of(value) : value;
+  const detail = `level ${level} option ${name}`;
+  check(c.setsockopt(fd, level, name, bytes, bytes.byteLength), 'setsockopt', detail);
 }
 /**
  * Attaches a classic BPF program (SO_ATTACH_FILTER): `program` holds struct sock_filter entries
  * of 8 bytes. The kernel copies it.
  */
 export function attachFilter(fd, program) {
-    // struct sock_fprog (linux/filter.h): a 16-bit count, then a pointer.
-    const fprog = new Uint8Array(16);
-    const view = new DataView(fprog.buffer);
-    view.setUint16(0, program.length / 8, HOST_LITTLE_ENDIAN);
-    view.setBigUint64(8, koffi.address(program), HOST_LITTLE_ENDIAN);
-    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, fprog);
+  // struct sock_fprog (linux/filter.h): a 16-bit count, then a pointer.
+  const fprog = new Uint8Array(16);
+  const view = new DataView(fprog.buffer);
+  view.setUint16(0, program.length / 8, HOST_LITTLE_ENDIAN);
+  view.setBigUint64(8, koffi.address(program), HOST_LITTLE_ENDIAN);
+  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, fprog);
 }
 /** getsockopt(2) of an option whose value is a C int. */
 export function getsockoptInt(fd, level, name) {
-    const value = new Uint32Array(1);
-    const result = c.getsockopt(fd, level, name, value, Uint32Array.of(4));
-    check(result, 'getsockopt', `level ${level} option ${name}`);
-    return value[0] | 0;
+  const value = new Uint32Array(1);
+  const result = c.getsockopt(fd, level, name, value, Uint32Array.of(4));
+  check(result, 'getsockopt', `level ${level} option ${name}`);
+  return value[0] | 0;
 }
 /** getsockname(2): the encoded sockaddr that the socket is bound to. */
 export function getsockname(fd) {
-    const address = new Uint8Array(SOCKADDR_STORAGE_BYTES);
-    const length = Uint32Array.of(address.length);
-    check(c.getsockname(fd, address, length), 'getsockname');
-    return address.subarray(0, Math.min(length[0], address.length));
+  const address = new Uint8Array(SOCKADDR_STORAGE_BYTES);
+  const length = Uint32Array.of(address.length);
+  check(c.getsockname(fd, address, length), 'getsockname');
+  return address.subarray(0, Math.min(length[0], address.length));
 }
 /**
  * sendto(2) of the first `length` bytes of `data`, without SIGPIPE and without waiting.
@@ -131,12 +161,11 @@ export function getsockname(fd) {
  * Returns the number of bytes sent, or -errno. Never throws, allocates nothing itself.
  */
 export function sendto(fd, data, length, address) {
-    if (length > data.length)
-        return -EINVAL;
-    const addressLength = address === null ? 0 : address.length;
-    const flags = MSG_NOSIGNAL | MSG_DONTWAIT;
-    const sent = c.sendto(fd, data, length, flags, address, addressLength);
-    return sent < 0 ? -lastErrno() : sent;
+  if (length > data.length) return -EINVAL;
+  const addressLength = address === null ? 0 : address.length;
+  const flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+  const sent = c.sendto(fd, data, length, flags, address, addressLength);
+  return sent < 0 ? -lastErrno() : sent;
 }
 /**
  * recv(2) of one datagram with MSG_TRUNC: returns the datagram's full length, which is greater
@@ -144,13 +173,13 @@ export function sendto(fd, data, length, address) {
  * MSG_TRUNC discards data.
  */
 export function recv(fd, buffer) {
-    const received = c.recv(fd, buffer, buffer.length, MSG_DONTWAIT | MSG_TRUNC);
-    return received < 0 ? -lastErrno() : received;
+  const received = c.recv(fd, buffer, buffer.length, MSG_DONTWAIT | MSG_TRUNC);
+  return received < 0 ? -lastErrno() : received;
 }
 /** read(2) into `buffer`: bytes read or -errno. Never throws. */
 export function read(fd, buffer) {
-    const received = c.read(fd, buffer, buffer.length);
-    return received < 0 ? -lastErrno() : received;
+  const received = c.read(fd, buffer, buffer.length);
+  return received < 0 ? -lastErrno() : received;
 }
 // struct msghdr of 64-bit Linux (bits/socket.h): byte offsets of its fields.
 const MSGHDR_BYTES = 56;
@@ -167,65 +196,64 @@ const IOVEC_BYTES = 16;
  * leaves in them is valid until it is called again.
  */
 export class Receiver {
-    /** The datagram. */
-    buffer;
-    /** The sender's sockaddr: the first `addressLength` bytes. */
-    address;
-    /** Control messages (struct cmsghdr ...): the first `controlLength` bytes. */
-    control;
-    addressLength = 0;
-    controlLength = 0;
-    /** MSG_TRUNC and MSG_CTRUNC of the last datagram. */
-    flags = 0;
-    #iovec = new Uint8Array(new ArrayBuffer(IOVEC_BYTES));
-    #header = new Uint8Array(new ArrayBuffer(MSGHDR_BYTES));
-    #view = new DataView(this.#header.buffer);
-    constructor(bufferBytes, controlBytes) {
-        // Explicit ArrayBuffers have their bytes outside of the garbage-collected heap from the start.
-        this.buffer = new Uint8Array(new ArrayBuffer(bufferBytes));
-        this.address = new Uint8Array(new ArrayBuffer(SOCKADDR_STORAGE_BYTES));
-        this.control = new Uint8Array(new ArrayBuffer(controlBytes));
-        const iovec = new DataView(this.#iovec.buffer);
-        iovec.setBigUint64(0, koffi.address(this.buffer), HOST_LITTLE_ENDIAN);
-        iovec.setBigUint64(8, BigInt(bufferBytes), HOST_LITTLE_ENDIAN);
-        const view = this.#view;
-        view.setBigUint64(MSG_NAME, koffi.address(this.address), HOST_LITTLE_ENDIAN);
-        view.setBigUint64(MSG_IOV, koffi.address(this.#iovec), HOST_LITTLE_ENDIAN);
-        view.setBigUint64(MSG_IOVLEN, 1n, HOST_LITTLE_ENDIAN);
-        if (controlBytes > 0) {
-            view.setBigUint64(MSG_CONTROL, koffi.address(this.control), HOST_LITTLE_ENDIAN);
-        }
+  /** The datagram. */
+  buffer;
+  /** The sender's sockaddr: the first `addressLength` bytes. */
+  address;
+  /** Control messages (struct cmsghdr ...): the first `controlLength` bytes. */
+  control;
+  addressLength = 0;
+  controlLength = 0;
+  /** MSG_TRUNC and MSG_CTRUNC of the last datagram. */
+  flags = 0;
+  #iovec = new Uint8Array(new ArrayBuffer(IOVEC_BYTES));
+  #header = new Uint8Array(new ArrayBuffer(MSGHDR_BYTES));
+  #view = new DataView(this.#header.buffer);
+  constructor(bufferBytes, controlBytes) {
+    // Explicit ArrayBuffers have their bytes outside of the garbage-collected heap from the start.
+    this.buffer = new Uint8Array(new ArrayBuffer(bufferBytes));
+    this.address = new Uint8Array(new ArrayBuffer(SOCKADDR_STORAGE_BYTES));
+    this.control = new Uint8Array(new ArrayBuffer(controlBytes));
+    const iovec = new DataView(this.#iovec.buffer);
+    iovec.setBigUint64(0, koffi.address(this.buffer), HOST_LITTLE_ENDIAN);
+    iovec.setBigUint64(8, BigInt(bufferBytes), HOST_LITTLE_ENDIAN);
+    const view = this.#view;
+    view.setBigUint64(MSG_NAME, koffi.address(this.address), HOST_LITTLE_ENDIAN);
+    view.setBigUint64(MSG_IOV, koffi.address(this.#iovec), HOST_LITTLE_ENDIAN);
+    view.setBigUint64(MSG_IOVLEN, 1n, HOST_LITTLE_ENDIAN);
+    if (controlBytes > 0) {
+      view.setBigUint64(MSG_CONTROL, koffi.address(this.control), HOST_LITTLE_ENDIAN);
     }
-    /**
-     * Takes one datagram: returns its full length (greater than `buffer.length` when it was cut,
-     * MSG_TRUNC then being set in `flags`), or -errno. Never throws.
-     */
-    receive(fd) {
-        const view = this.#view;
-        view.setUint32(MSG_NAMELEN, this.address.length, HOST_LITTLE_ENDIAN);
-        setHost64(view, MSG_CONTROLLEN, this.control.length);
-        const received = c.recvmsg(fd, this.#header, MSG_DONTWAIT | MSG_TRUNC);
-        if (received < 0)
-            return -lastErrno();
-        const addressLength = view.getUint32(MSG_NAMELEN, HOST_LITTLE_ENDIAN);
-        this.addressLength = Math.min(addressLength, this.address.length);
-        this.controlLength = Math.min(getHost64(view, MSG_CONTROLLEN), this.control.length);
-        this.flags = view.getInt32(MSG_FLAGS, HOST_LITTLE_ENDIAN);
-        return received;
-    }
+  }
+  /**
+   * Takes one datagram: returns its full length (greater than `buffer.length` when it was cut,
+   * MSG_TRUNC then being set in `flags`), or -errno. Never throws.
+   */
+  receive(fd) {
+    const view = this.#view;
+    view.setUint32(MSG_NAMELEN, this.address.length, HOST_LITTLE_ENDIAN);
+    setHost64(view, MSG_CONTROLLEN, this.control.length);
+    const received = c.recvmsg(fd, this.#header, MSG_DONTWAIT | MSG_TRUNC);
+    if (received < 0) return -lastErrno();
+    const addressLength = view.getUint32(MSG_NAMELEN, HOST_LITTLE_ENDIAN);
+    this.addressLength = Math.min(addressLength, this.address.length);
+    this.controlLength = Math.min(getHost64(view, MSG_CONTROLLEN), this.control.length);
+    this.flags = view.getInt32(MSG_FLAGS, HOST_LITTLE_ENDIAN);
+    return received;
+  }
 }
 /** Writes an unsigned integer below 2^53 in host order, without making a bigint. */
 function setHost64(view, offset, value) {
-    const low = value % 0x1_0000_0000;
-    const high = Math.floor(value / 0x1_0000_0000);
-    view.setUint32(offset + (HOST_LITTLE_ENDIAN ? 0 : 4), low, HOST_LITTLE_ENDIAN);
-    view.setUint32(offset + (HOST_LITTLE_ENDIAN ? 4 : 0), high, HOST_LITTLE_ENDIAN);
+  const low = value % 0x1_0000_0000;
+  const high = Math.floor(value / 0x1_0000_0000);
+  view.setUint32(offset + (HOST_LITTLE_ENDIAN ? 0 : 4), low, HOST_LITTLE_ENDIAN);
+  view.setUint32(offset + (HOST_LITTLE_ENDIAN ? 4 : 0), high, HOST_LITTLE_ENDIAN);
 }
 /** Reads an unsigned integer below 2^53 in host order. */
 function getHost64(view, offset) {
-    const low = view.getUint32(offset + (HOST_LITTLE_ENDIAN ? 0 : 4), HOST_LITTLE_ENDIAN);
-    const high = view.getUint32(offset + (HOST_LITTLE_ENDIAN ? 4 : 0), HOST_LITTLE_ENDIAN);
-    return high * 0x1_0000_0000 + low;
+  const low = view.getUint32(offset + (HOST_LITTLE_ENDIAN ? 0 : 4), HOST_LITTLE_ENDIAN);
+  const high = view.getUint32(offset + (HOST_LITTLE_ENDIAN ? 4 : 0), HOST_LITTLE_ENDIAN);
+  return high * 0x1_0000_0000 + low;
 }
 /** Descriptors that are watched, with koffi's handles: collecting one would end its watching. */
 const polled = new Map();
@@ -235,50 +263,46 @@ const polled = new Map();
  * throws becomes an uncaught exception. Throws SystemError for a bad descriptor.
  */
 export function poll(fd, onReadable) {
-    // koffi aborts the whole process when libuv refuses a descriptor, so it is checked here.
-    if (polled.has(fd))
-        throw new SystemError('poll', EEXIST, `descriptor ${fd}`);
-    requirePollable(fd);
-    const wake = (statusOrEvents) => {
-        // On a pending socket error (ENOBUFS, ENETDOWN) libuv reports a negative status and stops
-        // watching; koffi hands that status over in place of the events.
-        if (typeof statusOrEvents === 'number' && statusOrEvents < 0 && polled.get(fd) === handle) {
-            handle.start({ readable: true }, wake);
-        }
-        try {
-            onReadable();
-        }
-        catch (error) {
-            // koffi would leave the exception pending in the event loop and nobody would see it.
-            setImmediate(() => {
-                throw error;
-            });
-        }
-    };
-    const handle = koffi.node.poll(fd, { readable: true }, wake);
-    polled.set(fd, handle);
-    return {
-        close: () => {
-            if (polled.get(fd) !== handle)
-                return;
-            polled.delete(fd);
-            handle.close();
-        },
-    };
+  // koffi aborts the whole process when libuv refuses a descriptor, so it is checked here.
+  if (polled.has(fd)) throw new SystemError('poll', EEXIST, `descriptor ${fd}`);
+  requirePollable(fd);
+  const wake = (statusOrEvents) => {
+    // On a pending socket error (ENOBUFS, ENETDOWN) libuv reports a negative status and stops
+    // watching; koffi hands that status over in place of the events.
+    if (typeof statusOrEvents === 'number' && statusOrEvents < 0 && polled.get(fd) === handle) {
+      handle.start({ readable: true }, wake);
+    }
+    try {
+      onReadable();
+    } catch (error) {
+      // koffi would leave the exception pending in the event loop and nobody would see it.
+      setImmediate(() => {
+        throw error;
+      });
+    }
+  };
+  const handle = koffi.node.poll(fd, { readable: true }, wake);
+  polled.set(fd, handle);
+  return {
+    close: () => {
+      if (polled.get(fd) !== handle) return;
+      polled.delete(fd);
+      handle.close();
+    },
+  };
 }
 function requirePollable(fd) {
-    const stats = (() => {
-        try {
-            return fstatSync(fd);
-        }
-        catch {
-            throw new SystemError('poll', EBADF, `descriptor ${fd}`);
-        }
-    })();
-    // epoll refuses these with EPERM.
-    if (stats.isFile() || stats.isDirectory()) {
-        throw new SystemError('poll', EINVAL, `descriptor ${fd}`);
+  const stats = (() => {
+    try {
+      return fstatSync(fd);
+    } catch {
+      throw new SystemError('poll', EBADF, `descriptor ${fd}`);
     }
+  })();
+  // epoll refuses these with EPERM.
+  if (stats.isFile() || stats.isDirectory()) {
+    throw new SystemError('poll', EINVAL, `descriptor ${fd}`);
+  }
 }
 // struct pollfd: int fd, short events, short revents.
 const pollfd = new Uint8Array(new ArrayBuffer(8));
@@ -289,22 +313,22 @@ const pollfdView = new DataView(pollfd.buffer);
  * which may still say -EAGAIN. For sockets whose answer is already due, as netlink's.
  */
 export function pollReadable(fd, timeoutMs) {
-    assert(timeoutMs >= 0, 'The wait is bounded');
-    pollfdView.setInt32(0, fd, HOST_LITTLE_ENDIAN);
-    pollfdView.setInt16(4, POLLIN, HOST_LITTLE_ENDIAN);
-    return c.poll(pollfd, 1, timeoutMs) !== 0;
+  assert(timeoutMs >= 0, 'The wait is bounded');
+  pollfdView.setInt32(0, fd, HOST_LITTLE_ENDIAN);
+  pollfdView.setInt16(4, POLLIN, HOST_LITTLE_ENDIAN);
+  return c.poll(pollfd, 1, timeoutMs) !== 0;
 }
 const timespec = new Uint8Array(new ArrayBuffer(16));
 const timespecView = new DataView(timespec.buffer);
 /** clock_gettime(2) in microseconds, rounded down. Never throws: a wrong clock id is a defect. */
 export function clockGettimeUs(clock) {
-    assert(c.clockGettime(clock, timespec) === 0, 'The clock exists');
-    const nanoseconds = getHost64(timespecView, 8);
-    return getHost64(timespecView, 0) * 1_000_000 + Math.floor(nanoseconds / 1000);
+  assert(c.clockGettime(clock, timespec) === 0, 'The clock exists');
+  const nanoseconds = getHost64(timespecView, 8);
+  return getHost64(timespecView, 0) * 1_000_000 + Math.floor(nanoseconds / 1000);
 }
 /** timerfd_create(2) on CLOCK_MONOTONIC, non-blocking, disarmed. Returns the descriptor. */
 export function timerfdCreate() {
-    return check(c.timerfdCreate(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), 'timerfd_create');
+  return check(c.timerfdCreate(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), 'timerfd_create');
 }
 // struct itimerspec: interval (16 bytes, stays 0: one shot), then value.
 const itimerspec = new Uint8Array(new ArrayBuffer(32));
@@ -314,78 +338,73 @@ const itimerspecView = new DataView(itimerspec.buffer);
  * past); 0 disarms. A pending expiry is forgotten. A failure is a defect (InternalError).
  */
 export function timerfdSet(fd, absoluteUs) {
-    assert(Number.isSafeInteger(absoluteUs) && absoluteUs >= 0, 'A deadline is whole microseconds');
-    const seconds = Math.floor(absoluteUs / 1_000_000);
-    setHost64(itimerspecView, 16, seconds);
-    setHost64(itimerspecView, 24, (absoluteUs - seconds * 1_000_000) * 1000);
-    const result = c.timerfdSettime(fd, TFD_TIMER_ABSTIME, itimerspec, null);
-    assert(result === 0, 'The timer descriptor is open');
+  assert(Number.isSafeInteger(absoluteUs) && absoluteUs >= 0, 'A deadline is whole microseconds');
+  const seconds = Math.floor(absoluteUs / 1_000_000);
+  setHost64(itimerspecView, 16, seconds);
+  setHost64(itimerspecView, 24, (absoluteUs - seconds * 1_000_000) * 1000);
+  const result = c.timerfdSettime(fd, TFD_TIMER_ABSTIME, itimerspec, null);
+  assert(result === 0, 'The timer descriptor is open');
 }
 /** if_nametoindex(3) in the thread's network namespace: 0 when there is no such interface. */
 export function ifIndex(name) {
-    // Longer names would be cut by the C library and could match another interface.
-    if (new TextEncoder().encode(name).length >= IFNAMSIZ || name.includes('\0'))
-        return 0;
-    return c.ifNametoindex(name);
+  // Longer names would be cut by the C library and could match another interface.
+  if (new TextEncoder().encode(name).length >= IFNAMSIZ || name.includes('\0')) return 0;
+  return c.ifNametoindex(name);
 }
 /** if_indextoname(3) in the thread's network namespace: null when there is no such interface. */
 export function ifName(index) {
-    const name = new Uint8Array(IFNAMSIZ);
-    if (c.ifIndextoname(index, name) === null)
-        return null;
-    const end = name.indexOf(0);
-    return new TextDecoder().decode(name.subarray(0, end === -1 ? IFNAMSIZ : end));
+  const name = new Uint8Array(IFNAMSIZ);
+  if (c.ifIndextoname(index, name) === null) return null;
+  const end = name.indexOf(0);
+  return new TextDecoder().decode(name.subarray(0, end === -1 ? IFNAMSIZ : end));
 }
 /**
  * Moves the calling thread into the network namespace of `path` (/run/netns/x, /proc/1/ns/net).
  * Other threads (libuv's pool, workers) stay where they are.
  */
 export function setns(path) {
-    const fd = openNamespace(path);
-    try {
-        setnsFd(fd, path);
-    }
-    finally {
-        close(fd);
-    }
+  const fd = openNamespace(path);
+  try {
+    setnsFd(fd, path);
+  } finally {
+    close(fd);
+  }
 }
 /** Opens a namespace file, for setnsFd. Close it with close(). */
 export function openNamespace(path) {
-    try {
-        return openSync(path, 'r');
-    }
-    catch (error) {
-        const errno = error.errno ?? -EINVAL;
-        throw new SystemError('open', -errno, path);
-    }
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    const errno = error.errno ?? -EINVAL;
+    throw new SystemError('open', -errno, path);
+  }
 }
 /** setns(2) of the calling thread to an open network namespace; `detail` is for the error. */
 export function setnsFd(fd, detail = '') {
-    check(c.setns(fd, CLONE_NEWNET), 'setns', detail);
+  check(c.setns(fd, CLONE_NEWNET), 'setns', detail);
 }
 /**
  * Schedules the calling thread SCHED_RR at `priority` (1 to 99); threads and processes that it
  * starts afterwards are ordinary again (SCHED_RESET_ON_FORK).
  */
 export function schedSetRealtime(priority) {
-    setScheduling(SCHED_RR | SCHED_RESET_ON_FORK, priority);
+  setScheduling(SCHED_RR | SCHED_RESET_ON_FORK, priority);
 }
 /** Schedules the calling thread SCHED_OTHER, as every process is by default. */
 export function schedSetNormal() {
-    // The kernel lets only CAP_SYS_NICE clear reset-on-fork, so it is kept: it changes nothing here.
-    setScheduling(SCHED_OTHER | SCHED_RESET_ON_FORK, 0);
+  // The kernel lets only CAP_SYS_NICE clear reset-on-fork, so it is kept: it changes nothing here.
+  setScheduling(SCHED_OTHER | SCHED_RESET_ON_FORK, 0);
 }
 function setScheduling(policy, priority) {
-    // struct sched_param; musl's has further fields, which the kernel ignores.
-    const param = new Uint32Array(12);
-    param[0] = priority;
-    const errno = c.pthreadSetschedparam(c.pthreadSelf(), policy, param);
-    if (errno !== 0)
-        throw new SystemError('sched_setscheduler', errno);
+  // struct sched_param; musl's has further fields, which the kernel ignores.
+  const param = new Uint32Array(12);
+  param[0] = priority;
+  const errno = c.pthreadSetschedparam(c.pthreadSelf(), policy, param);
+  if (errno !== 0) throw new SystemError('sched_setscheduler', errno);
 }
 /** fcntl(2) F_SETFD: whether `fd` stays open in a program that execve() starts. */
 export function setInheritable(fd, inheritable) {
-    check(c.fcntl(fd, F_SETFD, 'int', inheritable ? 0 : FD_CLOEXEC), 'fcntl', `descriptor ${fd}`);
+  check(c.fcntl(fd, F_SETFD, 'int', inheritable ? 0 : FD_CLOEXEC), 'fcntl', `descriptor ${fd}`);
 }
 /**
  * execve(2): replaces the process, or throws SystemError. The new program has the standard
@@ -393,34 +412,30 @@ export function setInheritable(fd, inheritable) {
  * Scheduling and the network namespace of the calling thread stay.
  */
 export function execve(path, argv, env) {
-    const entries = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-    // Node marks even its standard streams close-on-exec when it starts.
-    for (const fd of [0, 1, 2]) {
-        const errno = c.fcntl(fd, F_SETFD, 'int', 0) < 0 ? lastErrno() : 0;
-        // A daemon may have been started without one of them.
-        if (errno !== 0 && errno !== EBADF)
-            throw new SystemError('fcntl', errno, `descriptor ${fd}`);
-    }
-    c.execve(path, [...argv, null], [...entries, null]);
-    throw new SystemError('execve', lastErrno(), path);
+  const entries = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  // Node marks even its standard streams close-on-exec when it starts.
+  for (const fd of [0, 1, 2]) {
+    const errno = c.fcntl(fd, F_SETFD, 'int', 0) < 0 ? lastErrno() : 0;
+    // A daemon may have been started without one of them.
+    if (errno !== 0 && errno !== EBADF) throw new SystemError('fcntl', errno, `descriptor ${fd}`);
+  }
+  c.execve(path, [...argv, null], [...entries, null]);
+  throw new SystemError('execve', lastErrno(), path);
 }
 /**
  * Sends one datagram to a Unix socket ('@' starts an abstract name), without waiting. Throws
  * SystemError when the name is too long or nobody takes it.
  */
 export function unixDatagramSend(path, text) {
-    const address = encodeSockaddrUn(path);
-    if (address === null)
-        throw new SystemError('sendto', EINVAL, path);
-    const data = new TextEncoder().encode(text);
-    const fd = socket(AF_UNIX, SOCK_DGRAM, 0);
-    try {
-        const sent = sendto(fd, data, data.length, address);
-        if (sent < 0)
-            throw new SystemError('sendto', -sent, path);
-    }
-    finally {
-        close(fd);
-    }
+  const address = encodeSockaddrUn(path);
+  if (address === null) throw new SystemError('sendto', EINVAL, path);
+  const data = new TextEncoder().encode(text);
+  const fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+  try {
+    const sent = sendto(fd, data, data.length, address);
+    if (sent < 0) throw new SystemError('sendto', -sent, path);
+  } finally {
+    close(fd);
+  }
 }
 //# sourceMappingURL=libc.js.map

@@ -10,25 +10,22 @@ import { close, openNamespace, setnsFd } from './libc.js';
  * Throws SystemError when the namespace cannot be entered, and what `fn` throws.
  */
 export function inNetworkNamespace(path, fn) {
-    // Opened before leaving: afterwards nothing but the return itself can fail.
-    const home = openNamespace('/proc/thread-self/ns/net');
+  // Opened before leaving: afterwards nothing but the return itself can fail.
+  const home = openNamespace('/proc/thread-self/ns/net');
+  try {
+    const away = openNamespace(path);
     try {
-        const away = openNamespace(path);
-        try {
-            setnsFd(away, path);
-        }
-        finally {
-            close(away);
-        }
-        try {
-            return fn();
-        }
-        finally {
-            setnsFd(home, 'back');
-        }
+      setnsFd(away, path);
+    } finally {
+      close(away);
     }
-    finally {
-        close(home);
+    try {
+      return fn();
+    } finally {
+      setnsFd(home, 'back');
     }
+  } finally {
+    close(home);
+  }
 }
 //# sourceMappingURL=namespace.js.map

@@ -1,9 +1,54 @@
 import { VRRP_GROUP_IPV4, VRRP_GROUP_IPV6, VRRP_PROTOCOL, VRRP_TTL } from '../core/wire/vrrp.js';
 import { monotonicUs, realtimeUs } from './clock.js';
-import { AF_INET, AF_INET6, BPF_K, BPF_RET, EAGAIN, EINTR, ENOPROTOOPT, EPERM, IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, IP_MULTICAST_LOOP, IP_MULTICAST_TTL, IP_TOS, IP_TTL, IPV6_JOIN_GROUP, IPV6_MULTICAST_ALL, IPV6_MULTICAST_HOPS, IPV6_MULTICAST_IF, IPV6_MULTICAST_LOOP, IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO, IPV6_TCLASS, IPV6_UNICAST_HOPS, SO_BINDTODEVICE, SO_PRIORITY, SO_RCVBUF, SO_RCVBUFFORCE, SO_TIMESTAMPNS_OLD, SOCK_RAW, SOL_IP, SOL_IPV6, SOL_SOCKET, } from './constants.js';
-import { attachFilter, bind, close, poll, Receiver, recv, SystemError, sendto, setsockopt, socket, } from './libc.js';
+import {
+  AF_INET,
+  AF_INET6,
+  BPF_K,
+  BPF_RET,
+  EAGAIN,
+  EINTR,
+  ENOPROTOOPT,
+  EPERM,
+  IP_ADD_MEMBERSHIP,
+  IP_MULTICAST_IF,
+  IP_MULTICAST_LOOP,
+  IP_MULTICAST_TTL,
+  IP_TOS,
+  IP_TTL,
+  IPV6_JOIN_GROUP,
+  IPV6_MULTICAST_ALL,
+  IPV6_MULTICAST_HOPS,
+  IPV6_MULTICAST_IF,
+  IPV6_MULTICAST_LOOP,
+  IPV6_RECVHOPLIMIT,
+  IPV6_RECVPKTINFO,
+  IPV6_TCLASS,
+  IPV6_UNICAST_HOPS,
+  SO_BINDTODEVICE,
+  SO_PRIORITY,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SO_TIMESTAMPNS_OLD,
+  SOCK_RAW,
+  SOL_IP,
+  SOL_IPV6,
+  SOL_SOCKET,
+} from './constants.js';
+import {
+  attachFilter,
+  bind,
+  close,
+  poll,
+  Receiver,
+  recv,
+  SystemError,
+  sendto,
+  setsockopt,
+  socket,
+} from './libc.js';
 import { AdvertReader } from './received-advert.js';
 import { encodeSockaddrIn, encodeSockaddrIn6, HOST_LITTLE_ENDIAN } from './sockaddr.js';
+
 /** The longest IPv4 header (60) and the longest advertisement (8 + 255 * 16), rounded up. */
 const RECEIVE_BYTES = 4160;
 /** Stamp (32), destination (40) and hop limit (24), with room for what a kernel may add. */
@@ -20,90 +65,84 @@ const TRAFFIC_CLASS = 0xc0;
 /** TC_PRIO_INTERACTIVE (linux/pkt_sched.h): the greatest priority without CAP_NET_ADMIN. */
 const QUEUE_PRIORITY = 6;
 export class VrrpReceiver {
-    family;
-    #fd;
-    #poll;
-    #receiver = new Receiver(RECEIVE_BYTES, CONTROL_BYTES);
-    #advert;
-    #sizes = { datagramBytes: 0, addressBytes: 0, controlBytes: 0, flags: 0 };
-    /** A moment at which no packet waited: those that come now have arrived since. */
-    #emptyAtUs;
-    /** Errors of receiving, other than that nothing waits. */
-    failures = 0;
-    #closed = false;
-    /**
-     * Opens the socket and calls `onReadable` from the event loop while packets wait. Throws
-     * SystemError (EPERM without CAP_NET_RAW, ENODEV without the interface).
-     */
-    constructor(options, onReadable) {
-        this.family = options.family;
-        this.#advert = new AdvertReader(options.family, this.#receiver);
-        const fd = openReceiver(options);
-        try {
-            this.#emptyAtUs = monotonicUs();
-            this.#poll = poll(fd, () => {
-                if (!this.#closed)
-                    onReadable();
-            });
-        }
-        catch (error) {
-            close(fd);
-            throw error;
-        }
-        this.#fd = fd;
+  family;
+  #fd;
+  #poll;
+  #receiver = new Receiver(RECEIVE_BYTES, CONTROL_BYTES);
+  #advert;
+  #sizes = { datagramBytes: 0, addressBytes: 0, controlBytes: 0, flags: 0 };
+  /** A moment at which no packet waited: those that come now have arrived since. */
+  #emptyAtUs;
+  /** Errors of receiving, other than that nothing waits. */
+  failures = 0;
+  #closed = false;
+  /**
+   * Opens the socket and calls `onReadable` from the event loop while packets wait. Throws
+   * SystemError (EPERM without CAP_NET_RAW, ENODEV without the interface).
+   */
+  constructor(options, onReadable) {
+    this.family = options.family;
+    this.#advert = new AdvertReader(options.family, this.#receiver);
+    const fd = openReceiver(options);
+    try {
+      this.#emptyAtUs = monotonicUs();
+      this.#poll = poll(fd, () => {
+        if (!this.#closed) onReadable();
+      });
+    } catch (error) {
+      close(fd);
+      throw error;
     }
-    /**
-     * Gives every waiting packet to `handler`, in order, which must not keep the object, its arrays
-     * or call drain(). Returns their number: DRAIN_PACKETS_MAX when more may wait, for which
-     * `onReadable` is called again. `handler` may close the receiver.
-     */
-    drain(handler) {
-        // Real time first: what passes between the two readings makes arrivals later, never earlier,
-        // and a takeover is never early.
-        let nowRealUs = realtimeUs();
-        let nowUs = monotonicUs();
-        const advert = this.#advert;
-        for (let count = 0; count < DRAIN_PACKETS_MAX;) {
-            if (this.#closed)
-                return count;
-            const received = this.#receiver.receive(this.#fd);
-            if (received === -EINTR)
-                continue;
-            if (received < 0) {
-                if (received !== -EAGAIN)
-                    this.failures++;
-                this.#emptyAtUs = monotonicUs();
-                return count;
-            }
-            count++;
-            this.#read(received);
-            if (advert.stampUs !== null && advert.stampUs > nowRealUs) {
-                // It came while this loop ran, or the real-time clock was set back: look again.
-                nowRealUs = realtimeUs();
-                nowUs = monotonicUs();
-            }
-            const ageUs = advert.stampUs === null ? 0 : nowRealUs - advert.stampUs;
-            advert.receivedAtUs = arrivalUs({ nowUs, ageUs, emptyAtUs: this.#emptyAtUs });
-            handler(advert);
-        }
-        return DRAIN_PACKETS_MAX;
+    this.#fd = fd;
+  }
+  /**
+   * Gives every waiting packet to `handler`, in order, which must not keep the object, its arrays
+   * or call drain(). Returns their number: DRAIN_PACKETS_MAX when more may wait, for which
+   * `onReadable` is called again. `handler` may close the receiver.
+   */
+  drain(handler) {
+    // Real time first: what passes between the two readings makes arrivals later, never earlier,
+    // and a takeover is never early.
+    let nowRealUs = realtimeUs();
+    let nowUs = monotonicUs();
+    const advert = this.#advert;
+    for (let count = 0; count < DRAIN_PACKETS_MAX; ) {
+      if (this.#closed) return count;
+      const received = this.#receiver.receive(this.#fd);
+      if (received === -EINTR) continue;
+      if (received < 0) {
+        if (received !== -EAGAIN) this.failures++;
+        this.#emptyAtUs = monotonicUs();
+        return count;
+      }
+      count++;
+      this.#read(received);
+      if (advert.stampUs !== null && advert.stampUs > nowRealUs) {
+        // It came while this loop ran, or the real-time clock was set back: look again.
+        nowRealUs = realtimeUs();
+        nowUs = monotonicUs();
+      }
+      const ageUs = advert.stampUs === null ? 0 : nowRealUs - advert.stampUs;
+      advert.receivedAtUs = arrivalUs({ nowUs, ageUs, emptyAtUs: this.#emptyAtUs });
+      handler(advert);
     }
-    #read(datagramBytes) {
-        const sizes = this.#sizes;
-        sizes.datagramBytes = datagramBytes;
-        sizes.addressBytes = this.#receiver.addressLength;
-        sizes.controlBytes = this.#receiver.controlLength;
-        sizes.flags = this.#receiver.flags;
-        this.#advert.read(sizes);
-    }
-    /** Leaves the group and closes. May be called from a handler, and again. */
-    close() {
-        if (this.#closed)
-            return;
-        this.#closed = true;
-        this.#poll.close();
-        close(this.#fd);
-    }
+    return DRAIN_PACKETS_MAX;
+  }
+  #read(datagramBytes) {
+    const sizes = this.#sizes;
+    sizes.datagramBytes = datagramBytes;
+    sizes.addressBytes = this.#receiver.addressLength;
+    sizes.controlBytes = this.#receiver.controlLength;
+    sizes.flags = this.#receiver.flags;
+    this.#advert.read(sizes);
+  }
+  /** Leaves the group and closes. May be called from a handler, and again. */
+  close() {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#poll.close();
+    close(this.#fd);
+  }
 }
 /**
  * When a packet arrived, on the monotonic clock: `ageUs` (by the real-time clock) before `nowUs`,
@@ -111,151 +150,141 @@ export class VrrpReceiver {
  * real-time clock moves it by no more than the time since then.
  */
 export function arrivalUs(times) {
-    const oldestUs = Math.min(times.emptyAtUs, times.nowUs);
-    return Math.min(Math.max(times.nowUs - times.ageUs, oldestUs), times.nowUs);
+  const oldestUs = Math.min(times.emptyAtUs, times.nowUs);
+  return Math.min(Math.max(times.nowUs - times.ageUs, oldestUs), times.nowUs);
 }
 function openReceiver(options) {
-    const { family, interfaceIndex } = options;
-    const ipv4 = family === 'ipv4';
-    const fd = socket(ipv4 ? AF_INET : AF_INET6, SOCK_RAW, VRRP_PROTOCOL);
-    try {
-        bindToDevice(fd, options.interfaceName);
-        discardQueued(fd);
-        growReceiveQueue(fd);
-        // The kernel begins to stamp within milliseconds; until then packets get the time of reading.
-        setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS_OLD, 1);
-        // Bound to the group, the socket does not take unicast packets, nor other groups' ones.
-        if (ipv4) {
-            bind(fd, encodeSockaddrIn(VRRP_GROUP_IPV4, 0));
-            setsockopt(fd, SOL_IP, IP_ADD_MEMBERSHIP, ipMreqn(VRRP_GROUP_IPV4, interfaceIndex));
-        }
-        else {
-            setsockopt(fd, SOL_IPV6, IPV6_RECVPKTINFO, 1);
-            setsockopt(fd, SOL_IPV6, IPV6_RECVHOPLIMIT, 1);
-            bind(fd, encodeSockaddrIn6(VRRP_GROUP_IPV6, 0, interfaceIndex));
-            onlyJoinedGroups(fd);
-            setsockopt(fd, SOL_IPV6, IPV6_JOIN_GROUP, ipv6Mreq(VRRP_GROUP_IPV6, interfaceIndex));
-        }
-        return fd;
+  const { family, interfaceIndex } = options;
+  const ipv4 = family === 'ipv4';
+  const fd = socket(ipv4 ? AF_INET : AF_INET6, SOCK_RAW, VRRP_PROTOCOL);
+  try {
+    bindToDevice(fd, options.interfaceName);
+    discardQueued(fd);
+    growReceiveQueue(fd);
+    // The kernel begins to stamp within milliseconds; until then packets get the time of reading.
+    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS_OLD, 1);
+    // Bound to the group, the socket does not take unicast packets, nor other groups' ones.
+    if (ipv4) {
+      bind(fd, encodeSockaddrIn(VRRP_GROUP_IPV4, 0));
+      setsockopt(fd, SOL_IP, IP_ADD_MEMBERSHIP, ipMreqn(VRRP_GROUP_IPV4, interfaceIndex));
+    } else {
+      setsockopt(fd, SOL_IPV6, IPV6_RECVPKTINFO, 1);
+      setsockopt(fd, SOL_IPV6, IPV6_RECVHOPLIMIT, 1);
+      bind(fd, encodeSockaddrIn6(VRRP_GROUP_IPV6, 0, interfaceIndex));
+      onlyJoinedGroups(fd);
+      setsockopt(fd, SOL_IPV6, IPV6_JOIN_GROUP, ipv6Mreq(VRRP_GROUP_IPV6, interfaceIndex));
     }
-    catch (error) {
-        close(fd);
-        throw error;
-    }
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
 }
 /** Drops what other interfaces brought between the making of the socket and its binding. */
 function discardQueued(fd) {
-    const nothing = new Uint8Array(1);
-    for (let count = 0; count < DRAIN_PACKETS_MAX; count++) {
-        if (recv(fd, nothing) < 0)
-            return;
-    }
+  const nothing = new Uint8Array(1);
+  for (let count = 0; count < DRAIN_PACKETS_MAX; count++) {
+    if (recv(fd, nothing) < 0) return;
+  }
 }
 function growReceiveQueue(fd) {
-    try {
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_QUEUE_BYTES);
-    }
-    catch (error) {
-        if (!(error instanceof SystemError) || error.errno !== EPERM)
-            throw error;
-        // Without CAP_NET_ADMIN the kernel cuts it to net.core.rmem_max.
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_QUEUE_BYTES);
-    }
+  try {
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_QUEUE_BYTES);
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.errno !== EPERM) throw error;
+    // Without CAP_NET_ADMIN the kernel cuts it to net.core.rmem_max.
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_QUEUE_BYTES);
+  }
 }
 /** A raw IPv6 socket hears every group that any program of the host has joined, unless told. */
 function onlyJoinedGroups(fd) {
-    try {
-        setsockopt(fd, SOL_IPV6, IPV6_MULTICAST_ALL, 0);
-    }
-    catch (error) {
-        // Linux 4.20 brought it. Before, such packets come too, and end as refused advertisements.
-        if (!(error instanceof SystemError) || error.errno !== ENOPROTOOPT)
-            throw error;
-    }
+  try {
+    setsockopt(fd, SOL_IPV6, IPV6_MULTICAST_ALL, 0);
+  } catch (error) {
+    // Linux 4.20 brought it. Before, such packets come too, and end as refused advertisements.
+    if (!(error instanceof SystemError) || error.errno !== ENOPROTOOPT) throw error;
+  }
 }
 export class VrrpSender {
-    #fd;
-    #destination;
-    #closed = false;
-    /** Throws SystemError (EADDRNOTAVAIL when the address is not there, or still tentative). */
-    constructor(options) {
-        const { interfaceIndex } = options;
-        this.#fd = openSender(options);
-        this.#destination =
-            options.family === 'ipv4'
-                ? encodeSockaddrIn(VRRP_GROUP_IPV4, 0)
-                : encodeSockaddrIn6(VRRP_GROUP_IPV6, 0, interfaceIndex);
-    }
-    /**
-     * Sends the first `lengthBytes` of `message`, checksum included, to the VRRP group. Returns
-     * the bytes sent or -errno (ENETDOWN, ENOBUFS ...). Never throws, allocates nothing.
-     */
-    send(message, lengthBytes) {
-        return sendto(this.#fd, message, lengthBytes, this.#destination);
-    }
-    /** May be called again. */
-    close() {
-        if (this.#closed)
-            return;
-        this.#closed = true;
-        close(this.#fd);
-    }
+  #fd;
+  #destination;
+  #closed = false;
+  /** Throws SystemError (EADDRNOTAVAIL when the address is not there, or still tentative). */
+  constructor(options) {
+    const { interfaceIndex } = options;
+    this.#fd = openSender(options);
+    this.#destination =
+      options.family === 'ipv4'
+        ? encodeSockaddrIn(VRRP_GROUP_IPV4, 0)
+        : encodeSockaddrIn6(VRRP_GROUP_IPV6, 0, interfaceIndex);
+  }
+  /**
+   * Sends the first `lengthBytes` of `message`, checksum included, to the VRRP group. Returns
+   * the bytes sent or -errno (ENETDOWN, ENOBUFS ...). Never throws, allocates nothing.
+   */
+  send(message, lengthBytes) {
+    return sendto(this.#fd, message, lengthBytes, this.#destination);
+  }
+  /** May be called again. */
+  close() {
+    if (this.#closed) return;
+    this.#closed = true;
+    close(this.#fd);
+  }
 }
 function openSender(options) {
-    const { family, interfaceIndex, sourceAddress } = options;
-    const ipv4 = family === 'ipv4';
-    const fd = socket(ipv4 ? AF_INET : AF_INET6, SOCK_RAW, VRRP_PROTOCOL);
-    try {
-        attachFilter(fd, DROP_EVERYTHING);
-        // A packet that came before the filter would wait, and be charged, for ever.
-        discardQueued(fd);
-        bindToDevice(fd, options.interfaceName);
-        if (ipv4) {
-            bind(fd, encodeSockaddrIn(sourceAddress, 0));
-            setsockopt(fd, SOL_IP, IP_MULTICAST_IF, ipMreqn(new Uint8Array(4), interfaceIndex));
-            setsockopt(fd, SOL_IP, IP_MULTICAST_LOOP, 0);
-            setsockopt(fd, SOL_IP, IP_MULTICAST_TTL, VRRP_TTL);
-            setsockopt(fd, SOL_IP, IP_TTL, VRRP_TTL);
-            setsockopt(fd, SOL_IP, IP_TOS, TRAFFIC_CLASS);
-        }
-        else {
-            bind(fd, encodeSockaddrIn6(sourceAddress, 0, interfaceIndex));
-            setsockopt(fd, SOL_IPV6, IPV6_MULTICAST_IF, interfaceIndex);
-            setsockopt(fd, SOL_IPV6, IPV6_MULTICAST_LOOP, 0);
-            setsockopt(fd, SOL_IPV6, IPV6_MULTICAST_HOPS, VRRP_TTL);
-            setsockopt(fd, SOL_IPV6, IPV6_UNICAST_HOPS, VRRP_TTL);
-            setsockopt(fd, SOL_IPV6, IPV6_TCLASS, TRAFFIC_CLASS);
-        }
-        // After IP_TOS, which sets a priority of its own.
-        setsockopt(fd, SOL_SOCKET, SO_PRIORITY, QUEUE_PRIORITY);
-        return fd;
+  const { family, interfaceIndex, sourceAddress } = options;
+  const ipv4 = family === 'ipv4';
+  const fd = socket(ipv4 ? AF_INET : AF_INET6, SOCK_RAW, VRRP_PROTOCOL);
+  try {
+    attachFilter(fd, DROP_EVERYTHING);
+    // A packet that came before the filter would wait, and be charged, for ever.
+    discardQueued(fd);
+    bindToDevice(fd, options.interfaceName);
+    if (ipv4) {
+      bind(fd, encodeSockaddrIn(sourceAddress, 0));
+      setsockopt(fd, SOL_IP, IP_MULTICAST_IF, ipMreqn(new Uint8Array(4), interfaceIndex));
+      setsockopt(fd, SOL_IP, IP_MULTICAST_LOOP, 0);
+      setsockopt(fd, SOL_IP, IP_MULTICAST_TTL, VRRP_TTL);
+      setsockopt(fd, SOL_IP, IP_TTL, VRRP_TTL);
+      setsockopt(fd, SOL_IP, IP_TOS, TRAFFIC_CLASS);
+    } else {
+      bind(fd, encodeSockaddrIn6(sourceAddress, 0, interfaceIndex));
+      setsockopt(fd, SOL_IPV6, IPV6_MULTICAST_IF, interfaceIndex);
+      setsockopt(fd, SOL_IPV6, IPV6_MULTICAST_LOOP, 0);
+      setsockopt(fd, SOL_IPV6, IPV6_MULTICAST_HOPS, VRRP_TTL);
+      setsockopt(fd, SOL_IPV6, IPV6_UNICAST_HOPS, VRRP_TTL);
+      setsockopt(fd, SOL_IPV6, IPV6_TCLASS, TRAFFIC_CLASS);
     }
-    catch (error) {
-        close(fd);
-        throw error;
-    }
+    // After IP_TOS, which sets a priority of its own.
+    setsockopt(fd, SOL_SOCKET, SO_PRIORITY, QUEUE_PRIORITY);
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
 }
 /** struct sock_filter { BPF_RET | BPF_K, 0, 0, 0 }: accept 0 bytes of every packet. */
 const DROP_EVERYTHING = (() => {
-    const program = new Uint8Array(8);
-    new DataView(program.buffer).setUint16(0, BPF_RET | BPF_K, HOST_LITTLE_ENDIAN);
-    return program;
+  const program = new Uint8Array(8);
+  new DataView(program.buffer).setUint16(0, BPF_RET | BPF_K, HOST_LITTLE_ENDIAN);
+  return program;
 })();
 function bindToDevice(fd, interfaceName) {
-    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, new TextEncoder().encode(`${interfaceName}\0`));
+  setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, new TextEncoder().encode(`${interfaceName}\0`));
 }
 /** struct ip_mreqn (linux/in.h): group, local address (unset), interface index. */
 function ipMreqn(group, interfaceIndex) {
-    const bytes = new Uint8Array(12);
-    bytes.set(group, 0);
-    new DataView(bytes.buffer).setInt32(8, interfaceIndex, HOST_LITTLE_ENDIAN);
-    return bytes;
+  const bytes = new Uint8Array(12);
+  bytes.set(group, 0);
+  new DataView(bytes.buffer).setInt32(8, interfaceIndex, HOST_LITTLE_ENDIAN);
+  return bytes;
 }
 /** struct ipv6_mreq (linux/in6.h): group, interface index. */
 function ipv6Mreq(group, interfaceIndex) {
-    const bytes = new Uint8Array(20);
-    bytes.set(group, 0);
-    new DataView(bytes.buffer).setInt32(16, interfaceIndex, HOST_LITTLE_ENDIAN);
-    return bytes;
+  const bytes = new Uint8Array(20);
+  bytes.set(group, 0);
+  new DataView(bytes.buffer).setInt32(16, interfaceIndex, HOST_LITTLE_ENDIAN);
+  return bytes;
 }
 //# sourceMappingURL=vrrp-socket.js.map

@@ -4,6 +4,7 @@
  * A regular expression is decided on the whole body, since any later byte may change its verdict.
  */
 import { Buffer } from 'node:buffer';
+import { Script } from 'node:vm';
 
 /** Most bytes of a body that are read: health pages are small, and checks run by the hundred. */
 export const BODY_LENGTH_MAX_BYTES = 1024 * 1024;
@@ -17,7 +18,34 @@ export interface BodyExpectation {
   readonly matches: RegExp | null;
 }
 
-export type BodyVerdict = 'undecided' | 'success' | 'no-text' | 'no-match' | 'too-large';
+export type BodyVerdict =
+  | 'undecided'
+  | 'success'
+  | 'no-text'
+  | 'no-match'
+  | 'too-large'
+  | 'too-slow';
+
+/**
+ * Longest time that one regular expression may take. It runs on the event loop, and one that
+ * backtracks without end must not hold up every other check.
+ */
+const MATCH_TIMEOUT_MS = 50;
+
+const MATCH = new Script('expression.test(text)');
+
+function matchesInTime(expression: RegExp, text: string): BodyVerdict {
+  try {
+    const found: unknown = MATCH.runInNewContext(
+      { expression, text },
+      { timeout: MATCH_TIMEOUT_MS },
+    );
+    return found === true ? 'success' : 'no-match';
+  } catch {
+    // Node throws ERR_SCRIPT_EXECUTION_TIMEOUT, and nothing else can fail here.
+    return 'too-slow';
+  }
+}
 
 export class BodyMatcher {
   readonly #matches: RegExp | null;
@@ -50,7 +78,7 @@ export class BodyMatcher {
     if (!this.#contained) return 'no-text';
     if (this.#matches === null) return 'success';
     const text = this.#buffer.toString('utf8', 0, this.#lengthBytes);
-    return this.#matches.test(text) ? 'success' : 'no-match';
+    return matchesInTime(this.#matches, text);
   }
 
   #search(chunk: Buffer): void {

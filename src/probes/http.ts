@@ -211,6 +211,11 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
         this.#attempt.settle(probeFailure('too-large', detail), 'now');
         return;
       }
+      case 'too-slow': {
+        const detail = `The regular expression /${this.#check.bodyMatches}/u took too long`;
+        this.#attempt.settle(probeFailure('cannot-run', detail), 'now');
+        return;
+      }
       default:
         assertNever(verdict);
     }

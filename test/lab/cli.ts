@@ -9,7 +9,7 @@ import { type Child, LabError, labProgram, localMachine, type Machine } from './
 import { ensurePackages, NETWORK_PACKAGES } from './packages.ts';
 import { canUseNamespaces, ipvsMachine } from './requirements.ts';
 import { type LabNode, removeDeadLabs, Topology, virtualIp } from './topology.ts';
-import { Vm } from './vm.ts';
+import { removeDeadVmDirectories, Vm } from './vm.ts';
 
 const HELP = `Usage: npm run lab -- COMMAND
 
@@ -24,7 +24,7 @@ const HELP = `Usage: npm run lab -- COMMAND
         "join director1 front", "kill director1". Uses this machine if its kernel has IPVS, else
         the virtual machine; VIPKEEPER_LAB_MACHINE=local or =vm decides.
 
-  down  Removes the namespaces that labs on this machine left when they were killed.
+  down  Removes what labs on this machine left when they were killed: namespaces and files.
 
 Environment: VIPKEEPER_LAB_ACCEL (QEMU's -accel, default tcg), VIPKEEPER_LAB_CACHE (where the
 kernel is kept, default .cache/lab), VIPKEEPER_LAB_MACHINE.
@@ -177,7 +177,7 @@ async function promptLine(topology: Topology, line: string): Promise<void> {
 async function downCommand(): Promise<number> {
   const possible = await canUseNamespaces();
   if (!possible.ok) throw new LabError(possible.cure);
-  const removed = await removeDeadLabs();
+  const removed = [...(await removeDeadLabs()), ...removeDeadVmDirectories()];
   for (const name of removed) process.stdout.write(`removed ${name}\n`);
   if (removed.length === 0) process.stdout.write('nothing left by dead labs\n');
   return 0;

@@ -3,11 +3,15 @@
  * `node dist/test/lab/http-server.js --name real1 [--port 80] [--address ::]`.
  *
  *   GET /                         the name; every answer carries it as X-Real-Server
- *   GET /healthz                  200, or the status of the last PUT /healthz?status=503
+ *   GET /healthz                  200, or as told by PUT /healthz?status=503,503,200: the answers
+ *                                 to the next requests, of which the last one stays
  *   GET /stream?bytes=N&rate=R    N pattern bytes, at R bytes a second (0: as fast as it goes)
+ *
+ * A datagram to the same port is answered with the name.
  *
  * No dependencies, because it also runs on emulated processors. Prints "listening" when it is.
  */
+import { createSocket } from 'node:dgram';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { parseArgs } from 'node:util';
 import { patternAt } from './pattern.ts';
@@ -25,7 +29,8 @@ const { values } = parseArgs({
   },
 });
 
-let healthStatus = 200;
+/** Never empty. */
+let healthStatuses: readonly number[] = [200];
 
 /** A whole number from 0 to `max` of the query, or the fallback; null when it is neither. */
 function numberOf(url: URL, name: string, fallback: number, max: number): number | null {
@@ -42,11 +47,15 @@ function answer(response: ServerResponse, status: number, text: string): void {
 
 function health(url: URL, request: IncomingMessage, response: ServerResponse): void {
   if (request.method === 'PUT') {
-    const status = numberOf(url, 'status', 200, 599);
-    if (status === null || status < 200) return answer(response, 400, 'status: 200 to 599');
-    healthStatus = status;
+    const told = (url.searchParams.get('status') ?? '200').split(',').map(Number);
+    const valid = told.every((status) => Number.isInteger(status) && status >= 200 && status < 600);
+    if (!valid) return answer(response, 400, 'status: 200 to 599, or several with commas');
+    healthStatuses = told;
+    return answer(response, told[0] as number, 'told');
   }
-  answer(response, healthStatus, healthStatus < 300 ? 'ok' : 'not well');
+  const [status, ...next] = healthStatuses as readonly [number, ...number[]];
+  if (next.length > 0) healthStatuses = next;
+  answer(response, status, status < 300 ? 'ok' : 'not well');
 }
 
 function stream(url: URL, response: ServerResponse): void {
@@ -85,6 +94,13 @@ const server = createServer((request, response) => {
   else answer(response, 404, 'There is /, /healthz and /stream');
 });
 
+const datagrams = createSocket(values.address.includes(':') ? 'udp6' : 'udp4');
+datagrams.on('message', (_message, { port, address }) => {
+  datagrams.send(values.name, port, address);
+});
+
 server.listen(Number(values.port), values.address, () => {
-  process.stdout.write(`listening on ${values.address} port ${values.port}\n`);
+  datagrams.bind(Number(values.port), values.address, () => {
+    process.stdout.write(`listening on ${values.address} port ${values.port}\n`);
+  });
 });

@@ -7,7 +7,7 @@
  *   <release>/initramfs-<hash>.cpio   busybox, the modules of the boot path and /init
  *
  * Invariant: what has its final name is complete, because it was built beside and renamed; a
- * lock directory holds off a second builder.
+ * lock holds off a second builder.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -17,14 +17,13 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
-import { onProcessEnd } from './cleanup.ts';
-import { check, LabError, localMachine, REPOSITORY } from './host.ts';
+import { basename, join } from 'node:path';
+import { cacheDirectory, withLock } from './cache.ts';
+import { check, LabError, localMachine } from './host.ts';
 import { APT_ENV, type Progress, updatePackageLists } from './packages.ts';
 
 export interface KernelImage {
@@ -38,8 +37,6 @@ export interface KernelImage {
 /** 110 MB from a mirror, then unpacking and decompressing on a slow machine. */
 const DOWNLOAD_TIMEOUT_MS = 10 * 60_000;
 const UNPACK_TIMEOUT_MS = 5 * 60_000;
-/** Longer than one whole build: after that the other builder hangs. */
-const LOCK_TIMEOUT_MS = 20 * 60_000;
 
 /** Needed before the host's root file system is mounted; dependencies are looked up. */
 const BOOT_MODULES = ['9p', '9pnet_virtio', 'virtio_pci', 'virtio_console', 'overlay'];
@@ -76,12 +73,6 @@ echo "lab: the boot script did not take over"
 poweroff -f
 `;
 
-/** Where kernels are kept: VIPKEEPER_LAB_CACHE, or .cache/lab in the repository. */
-export function cacheDirectory(): string {
-  const own = process.env.VIPKEEPER_LAB_CACHE;
-  return own === undefined || own === '' ? join(REPOSITORY, '.cache', 'lab') : resolve(own);
-}
-
 /**
  * The newest cached kernel, or else one fetched now. Throws LabError saying what is in the way.
  * The packages VM_PACKAGES must be installed.
@@ -90,19 +81,23 @@ export async function ensureKernelImage(onProgress: Progress = () => {}): Promis
   const cache = cacheDirectory();
   const ready = findImage(cache);
   if (ready !== null) return ready;
-  mkdirSync(cache, { recursive: true });
-  const unlock = await lock(cache, onProgress);
-  try {
+  await withLock('kernel', onProgress, async () => {
+    removeUnfinished(cache);
     if (releases(cache).length === 0) await fetchKernel(cache, onProgress);
     const release = releases(cache)[0];
     if (release === undefined) throw new LabError(`No kernel in ${cache} after fetching one`);
     if (findImage(cache) === null) await buildInitramfs(cache, release, onProgress);
-  } finally {
-    unlock();
-  }
+  });
   const image = findImage(cache);
   if (image === null) throw new LabError(`No complete kernel in ${cache} after building one`);
   return image;
+}
+
+/** What interrupted builders left; nobody else builds while the lock is ours. */
+function removeUnfinished(cache: string): void {
+  for (const name of readdirSync(cache)) {
+    if (/^(fetch|initramfs)-/.test(name)) rmSync(join(cache, name), { recursive: true });
+  }
 }
 
 function findImage(cache: string): KernelImage | null {
@@ -129,38 +124,6 @@ function releases(cache: string): string[] {
 function initramfsName(): string {
   const recipe = JSON.stringify([INIT, BOOT_MODULES]);
   return `initramfs-${createHash('sha256').update(recipe).digest('hex').slice(0, 12)}.cpio`;
-}
-
-async function lock(cache: string, onProgress: Progress): Promise<() => void> {
-  const path = join(cache, 'lock');
-  const deadline = performance.now() + LOCK_TIMEOUT_MS;
-  let told = false;
-  while (!takeLock(path)) {
-    if (performance.now() > deadline) throw new LabError(`${path} is held by another lab`);
-    if (!told) onProgress('Waiting for another lab that builds the kernel image');
-    told = true;
-    await new Promise((resume) => setTimeout(resume, 200));
-  }
-  const release = () => rmSync(path, { force: true });
-  const forget = onProcessEnd(release);
-  return () => {
-    forget();
-    release();
-  };
-}
-
-function takeLock(path: string): boolean {
-  try {
-    writeFileSync(path, String(process.pid), { flag: 'wx' });
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
-  // An owner that was killed leaves its lock: the lock counts only while the owner lives. An
-  // empty one is being written, or was left by a crash in between, which a process 0 is not.
-  const owner = existsSync(path) ? Number(readFileSync(path, 'utf8')) : 0;
-  if (owner > 0 && !existsSync(`/proc/${owner}`)) rmSync(path, { force: true });
-  return false;
 }
 
 async function fetchKernel(cache: string, onProgress: Progress): Promise<void> {

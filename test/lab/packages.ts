@@ -5,11 +5,18 @@
  * Everything is bounded in time, and an error says what to install by hand.
  */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { withLock } from './cache.ts';
 import { onProcessEnd } from './cleanup.ts';
 import { LabError, localMachine, type RunResult } from './host.ts';
 
 /** For booting the lab's virtual machine. */
-export const VM_PACKAGES = ['qemu-system-x86', 'busybox-static', 'cpio', 'kmod'] as const;
+export const VM_PACKAGES = [
+  'qemu-system-x86',
+  'busybox-static',
+  'cpio',
+  'kmod',
+  'xz-utils',
+] as const;
 /** For working with namespaces and IPVS, on this machine and inside the virtual one. */
 export const NETWORK_PACKAGES = ['iproute2', 'iputils-ping', 'ipvsadm', 'procps'] as const;
 /** Peers and dissectors of the interoperability tests. */
@@ -82,11 +89,20 @@ export async function ensurePackages(
   if (process.getuid?.() !== 0) {
     throw new LabError(`Missing: ${missing.join(', ')}. Run as root: ${byHand}`);
   }
+  await withLock('packages', onProgress, async () => {
+    // Whoever held the lock before may have installed the same.
+    const wanted = await missingPackages(names);
+    if (wanted.length > 0) await install(wanted, onProgress);
+  });
+}
+
+async function install(names: readonly string[], onProgress: Progress): Promise<void> {
   await updatePackageLists(onProgress);
-  onProgress(`Installing ${missing.join(', ')}`);
-  const result = await withoutServices(() => aptInstall(missing, onProgress));
+  onProgress(`Installing ${names.join(', ')}`);
+  const result = await withoutServices(() => aptInstall(names, onProgress));
   if (result.code !== 0) {
-    throw new LabError(`"${byHand}" ended with ${result.code}: ${lastLines(result.stderr)}`);
+    const words = lastLines(result.stderr);
+    throw new LabError(`Installing ${names.join(', ')} ended with ${result.code}: ${words}`);
   }
   const still = await missingPackages(names);
   if (still.length > 0) throw new LabError(`Installed, yet still missing: ${still.join(', ')}`);

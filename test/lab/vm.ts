@@ -11,7 +11,7 @@
  * (parent-death signal) and when the agent loses its host; every error has the console's tail.
  */
 import { type ChildProcess, spawn as spawnProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -59,6 +59,9 @@ const GUEST_MODULES = [
   ...['nf_conntrack', 'nf_tables', 'iptable_filter'],
 ];
 
+/** Of the directory with a guest's socket and boot script, then the pid of its maker. */
+const DIRECTORY_PREFIX = 'vipkeeper-lab-';
+
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 type Answer =
@@ -103,7 +106,7 @@ export class Vm implements Machine {
     const onProgress = options.onProgress ?? (() => {});
     await ensurePackages(VM_PACKAGES, { onProgress });
     const image = await ensureKernelImage(onProgress);
-    const directory = mkdtempSync(join(tmpdir(), 'vipkeeper-lab-'));
+    const directory = mkdtempSync(join(tmpdir(), `${DIRECTORY_PREFIX}${process.pid}-`));
     if (/[\s,]/.test(directory)) throw new LabError(`TMPDIR must be plain, not "${directory}"`);
     const shares = [REPOSITORY, ...(options.shares ?? [])];
     writeFileSync(join(directory, 'boot.sh'), bootScript(image, shares));
@@ -239,6 +242,17 @@ export class Vm implements Machine {
     for (const running of this.#running.values()) running.failed(this.#end.error());
     this.#running.clear();
   }
+}
+
+/** Removes the directories of guests whose process got SIGKILL; returns their paths. */
+export function removeDeadVmDirectories(): string[] {
+  const dead = readdirSync(tmpdir()).filter((name) => {
+    const owner = name.startsWith(DIRECTORY_PREFIX) && /-(\d+)-\w+$/.exec(name)?.[1];
+    return owner && !existsSync(`/proc/${owner}`);
+  });
+  const paths = dead.map((name) => join(tmpdir(), name));
+  for (const path of paths) rmSync(path, { recursive: true, force: true });
+  return paths;
 }
 
 /** The guest's end, awaited from several places, with the words for it. */

@@ -9,18 +9,16 @@
  * added to `initial` (any non-negative integer, such as an earlier sum). Returns 0 to 0xffff.
  */
 export function onesComplementSum(bytes, start, end, initial) {
-    let sum = initial;
-    const lastWord = end - 1;
-    let index = start;
-    for (; index < lastWord; index += 2) {
-        sum += (bytes[index] << 8) | bytes[index + 1];
-    }
-    if (index < end)
-        sum += bytes[index] << 8;
-    // Not by shifts: the unfolded sum of a long range may need more than 32 bits.
-    while (sum > 0xffff)
-        sum = (sum % 0x10000) + Math.floor(sum / 0x10000);
-    return sum;
+  let sum = initial;
+  const lastWord = end - 1;
+  let index = start;
+  for (; index < lastWord; index += 2) {
+    sum += (bytes[index] << 8) | bytes[index + 1];
+  }
+  if (index < end) sum += bytes[index] << 8;
+  // Not by shifts: the unfolded sum of a long range may need more than 32 bits.
+  while (sum > 0xffff) sum = (sum % 0x10000) + Math.floor(sum / 0x10000);
+  return sum;
 }
 /**
  * Sum of the pseudo-header of an upper-layer packet of `lengthBytes` between two addresses of one
@@ -29,14 +27,14 @@ export function onesComplementSum(bytes, start, end, initial) {
  * 8.1). Zeros add nothing and the length's two words fold into one, so one sum serves both.
  */
 export function pseudoHeaderSum(source, destination, protocol, lengthBytes) {
-    const sourceSum = onesComplementSum(source, 0, source.length, protocol + lengthBytes);
-    return onesComplementSum(destination, 0, destination.length, sourceSum);
+  const sourceSum = onesComplementSum(source, 0, source.length, protocol + lengthBytes);
+  return onesComplementSum(destination, 0, destination.length, sourceSum);
 }
 /**
  * The checksum field's value for a sum taken with that field as zero. Over received bytes, field
  * included, it is 0 exactly when the checksum is right (RFC 1071 section 1).
  */
 export function finishChecksum(sum) {
-    return ~sum & 0xffff;
+  return ~sum & 0xffff;
 }
 //# sourceMappingURL=checksum.js.map

@@ -21,7 +21,9 @@ export const VRRP_TTL = 255;
 /** 224.0.0.18 */
 export const VRRP_GROUP_IPV4 = Uint8Array.of(224, 0, 0, 18);
 /** ff02::12 */
-export const VRRP_GROUP_IPV6 = Uint8Array.of(...[0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12]);
+export const VRRP_GROUP_IPV6 = Uint8Array.of(
+  ...[0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12],
+);
 export const AUTHENTICATION_NONE = 0;
 /** Simple text password, RFC 2338 section 5.3.6. */
 export const AUTHENTICATION_TEXT = 1;
@@ -42,68 +44,72 @@ export const MAX_ADVERTISEMENT_BYTES = HEADER_BYTES + MAX_ADDRESSES * 16;
  * returns its length in bytes. No allocation. Values out of range are defects of the caller.
  */
 export function encodeAdvertisement(target, advert) {
-    const { version, family, addresses } = advert;
-    const count = addresses.length;
-    assert(version === 3 || family === 'ipv4', 'VRRP version 2 exists over IPv4 only');
-    assert(version === 2 || advert.password === null, 'VRRP version 3 has no authentication');
-    assert(count >= 1 && count <= MAX_ADDRESSES, 'an advertisement lists 1 to 255 addresses');
-    assert(advert.vrid >= 1 && advert.vrid <= 255, 'a VRID is 1 to 255');
-    assert(advert.priority >= 0 && advert.priority <= 255, 'a priority is 0 to 255');
-    const lengthBytes = messageBytes(version, family, count);
-    assert(target.length >= lengthBytes, 'the buffer is too small for the advertisement');
-    target[0] = (version << 4) | TYPE_ADVERTISEMENT;
-    target[1] = advert.vrid;
-    target[2] = advert.priority;
-    target[3] = count;
-    writeU16(target, 4, version === 2 ? timingV2(advert) : timingV3(advert));
-    writeU16(target, CHECKSUM_OFFSET, 0);
-    let offset = HEADER_BYTES;
-    const addressBytes = bytesPerAddress(family);
-    for (let index = 0; index < count; index++) {
-        const address = addresses[index];
-        assert(address.length === addressBytes, 'an advertised address is of the other family');
-        target.set(address, offset);
-        offset += addressBytes;
-    }
-    if (version === 2) {
-        // RFC 3768 section 5.3.10: zeros when there is no authentication.
-        if (advert.password === null)
-            target.fill(0, offset, lengthBytes);
-        else
-            target.set(advert.password, offset);
-    }
-    const withPseudoHeader = family === 'ipv6' || (version === 3 && advert.checksum === 'pseudo-header');
-    const initial = withPseudoHeader
-        ? pseudoHeaderSum(advert.source, advert.destination, VRRP_PROTOCOL, lengthBytes)
-        : 0;
-    const sum = onesComplementSum(target, 0, lengthBytes, initial);
-    writeU16(target, CHECKSUM_OFFSET, finishChecksum(sum));
-    return lengthBytes;
+  const { version, family, addresses } = advert;
+  const count = addresses.length;
+  assert(version === 3 || family === 'ipv4', 'VRRP version 2 exists over IPv4 only');
+  assert(version === 2 || advert.password === null, 'VRRP version 3 has no authentication');
+  assert(count >= 1 && count <= MAX_ADDRESSES, 'an advertisement lists 1 to 255 addresses');
+  assert(advert.vrid >= 1 && advert.vrid <= 255, 'a VRID is 1 to 255');
+  assert(advert.priority >= 0 && advert.priority <= 255, 'a priority is 0 to 255');
+  const lengthBytes = messageBytes(version, family, count);
+  assert(target.length >= lengthBytes, 'the buffer is too small for the advertisement');
+  target[0] = (version << 4) | TYPE_ADVERTISEMENT;
+  target[1] = advert.vrid;
+  target[2] = advert.priority;
+  target[3] = count;
+  writeU16(target, 4, version === 2 ? timingV2(advert) : timingV3(advert));
+  writeU16(target, CHECKSUM_OFFSET, 0);
+  let offset = HEADER_BYTES;
+  const addressBytes = bytesPerAddress(family);
+  for (let index = 0; index < count; index++) {
+    const address = addresses[index];
+    assert(address.length === addressBytes, 'an advertised address is of the other family');
+    target.set(address, offset);
+    offset += addressBytes;
+  }
+  if (version === 2) {
+    // RFC 3768 section 5.3.10: zeros when there is no authentication.
+    if (advert.password === null) target.fill(0, offset, lengthBytes);
+    else target.set(advert.password, offset);
+  }
+  const withPseudoHeader =
+    family === 'ipv6' || (version === 3 && advert.checksum === 'pseudo-header');
+  const initial = withPseudoHeader
+    ? pseudoHeaderSum(advert.source, advert.destination, VRRP_PROTOCOL, lengthBytes)
+    : 0;
+  const sum = onesComplementSum(target, 0, lengthBytes, initial);
+  writeU16(target, CHECKSUM_OFFSET, finishChecksum(sum));
+  return lengthBytes;
 }
 /** Authentication type and whole seconds: RFC 3768 sections 5.3.6 and 5.3.7. */
 function timingV2(advert) {
-    const { advertIntervalUs, password } = advert;
-    const seconds = advertIntervalUs / US_PER_SECOND;
-    assert(Number.isInteger(seconds) && seconds >= 1 && seconds <= MAX_INTERVAL_SECONDS, 'an interval of VRRP version 2 is 1 to 255 whole seconds');
-    if (password === null)
-        return (AUTHENTICATION_NONE << 8) | seconds;
-    assert(password.length === AUTHENTICATION_BYTES, 'the password is not padded to 8 bytes');
-    return (AUTHENTICATION_TEXT << 8) | seconds;
+  const { advertIntervalUs, password } = advert;
+  const seconds = advertIntervalUs / US_PER_SECOND;
+  assert(
+    Number.isInteger(seconds) && seconds >= 1 && seconds <= MAX_INTERVAL_SECONDS,
+    'an interval of VRRP version 2 is 1 to 255 whole seconds',
+  );
+  if (password === null) return (AUTHENTICATION_NONE << 8) | seconds;
+  assert(password.length === AUTHENTICATION_BYTES, 'the password is not padded to 8 bytes');
+  return (AUTHENTICATION_TEXT << 8) | seconds;
 }
 /** Four reserved zero bits and 12 bits of centiseconds: RFC 9568 sections 5.2.6 and 5.2.7. */
 function timingV3(advert) {
-    const centiseconds = advert.advertIntervalUs / US_PER_CENTISECOND;
-    assert(Number.isInteger(centiseconds) &&
-        centiseconds >= 1 &&
-        centiseconds <= MAX_INTERVAL_CENTISECONDS, 'an interval of VRRP version 3 is 1 to 4095 whole centiseconds');
-    return centiseconds;
+  const centiseconds = advert.advertIntervalUs / US_PER_CENTISECOND;
+  assert(
+    Number.isInteger(centiseconds) &&
+      centiseconds >= 1 &&
+      centiseconds <= MAX_INTERVAL_CENTISECONDS,
+    'an interval of VRRP version 3 is 1 to 4095 whole centiseconds',
+  );
+  return centiseconds;
 }
 function bytesPerAddress(family) {
-    return family === 'ipv4' ? 4 : 16;
+  return family === 'ipv4' ? 4 : 16;
 }
 function messageBytes(version, family, count) {
-    const trailerBytes = version === 2 ? AUTHENTICATION_BYTES : 0;
-    return HEADER_BYTES + count * bytesPerAddress(family) + trailerBytes;
+  const trailerBytes = version === 2 ? AUTHENTICATION_BYTES : 0;
+  return HEADER_BYTES + count * bytesPerAddress(family) + trailerBytes;
 }
 /**
  * A valid advertisement. It owns a copy of its variable part, so it outlives the buffer; text and
@@ -111,56 +117,59 @@ function messageBytes(version, family, count) {
  * Its getters are not own properties: a spread copy loses them.
  */
 export class DecodedAdvertisement {
-    version;
-    family;
-    vrid;
-    priority;
-    advertIntervalUs;
-    checksum;
-    addressCount;
-    /** Version 2: the field's value, whatever it is. Version 3: AUTHENTICATION_NONE. */
-    authenticationType;
-    #body;
-    /** `bytes` holds a message of `lengthBytes` that decodeAdvertisement has found valid. */
-    constructor(bytes, lengthBytes, family, checksum) {
-        const version = bytes[0] >> 4 === 2 ? 2 : 3;
-        this.version = version;
-        this.family = family;
-        this.vrid = bytes[1];
-        this.priority = bytes[2];
-        this.advertIntervalUs = readIntervalUs(bytes, version);
-        this.checksum = checksum;
-        this.addressCount = bytes[3];
-        this.authenticationType = version === 2 ? bytes[4] : AUTHENTICATION_NONE;
-        this.#body = bytes.slice(HEADER_BYTES, lengthBytes);
-    }
-    /** Canonical text of the advertised addresses, in the order of the packet. */
-    get addresses() {
-        const step = bytesPerAddress(this.family);
-        return Array.from({ length: this.addressCount }, (_, index) => formatIp(this.#body, this.family, index * step));
-    }
-    /** The advertised addresses in network order. */
-    get addressBytes() {
-        const step = bytesPerAddress(this.family);
-        return Array.from({ length: this.addressCount }, (_, index) => this.#body.subarray(index * step, (index + 1) * step));
-    }
-    /** The 8 bytes of authentication data of version 2; empty in version 3. */
-    get authenticationData() {
-        return this.#body.subarray(this.addressCount * bytesPerAddress(this.family));
-    }
+  version;
+  family;
+  vrid;
+  priority;
+  advertIntervalUs;
+  checksum;
+  addressCount;
+  /** Version 2: the field's value, whatever it is. Version 3: AUTHENTICATION_NONE. */
+  authenticationType;
+  #body;
+  /** `bytes` holds a message of `lengthBytes` that decodeAdvertisement has found valid. */
+  constructor(bytes, lengthBytes, family, checksum) {
+    const version = bytes[0] >> 4 === 2 ? 2 : 3;
+    this.version = version;
+    this.family = family;
+    this.vrid = bytes[1];
+    this.priority = bytes[2];
+    this.advertIntervalUs = readIntervalUs(bytes, version);
+    this.checksum = checksum;
+    this.addressCount = bytes[3];
+    this.authenticationType = version === 2 ? bytes[4] : AUTHENTICATION_NONE;
+    this.#body = bytes.slice(HEADER_BYTES, lengthBytes);
+  }
+  /** Canonical text of the advertised addresses, in the order of the packet. */
+  get addresses() {
+    const step = bytesPerAddress(this.family);
+    return Array.from({ length: this.addressCount }, (_, index) =>
+      formatIp(this.#body, this.family, index * step),
+    );
+  }
+  /** The advertised addresses in network order. */
+  get addressBytes() {
+    const step = bytesPerAddress(this.family);
+    return Array.from({ length: this.addressCount }, (_, index) =>
+      this.#body.subarray(index * step, (index + 1) * step),
+    );
+  }
+  /** The 8 bytes of authentication data of version 2; empty in version 3. */
+  get authenticationData() {
+    return this.#body.subarray(this.addressCount * bytesPerAddress(this.family));
+  }
 }
 function readIntervalUs(bytes, version) {
-    if (version === 2)
-        return bytes[5] * US_PER_SECOND;
-    // RFC 9568 section 5.2.6: the reserved bits are ignored on reception.
-    return (readU16(bytes, 4) & 0x0fff) * US_PER_CENTISECOND;
+  if (version === 2) return bytes[5] * US_PER_SECOND;
+  // RFC 9568 section 5.2.6: the reserved bits are ignored on reception.
+  return (readU16(bytes, 4) & 0x0fff) * US_PER_CENTISECOND;
 }
 /**
  * VRID of a datagram before anything of it is verified, or null when it is too short to have one.
  * Good for finding who would be interested; never for a decision about the election.
  */
 export function peekVrid(bytes, lengthBytes) {
-    return Math.min(bytes.length, lengthBytes) < 2 ? null : bytes[1];
+  return Math.min(bytes.length, lengthBytes) < 2 ? null : bytes[1];
 }
 /**
  * The advertisement in a datagram, or the first reason of REFUSAL_REASONS that applies to the
@@ -172,57 +181,56 @@ export function peekVrid(bytes, lengthBytes) {
  * attribute to a checksum, so they are refused rather than ignored.
  */
 export function decodeAdvertisement(input) {
-    const { bytes, family } = input;
-    const storedBytes = Math.min(bytes.length, input.lengthBytes);
-    if (input.ttl !== VRRP_TTL) {
-        // RFC 9568 sections 5.1.1.3 and 5.1.2.3: it has crossed a router, so it is not of this LAN.
-        return refuse('ttl', `TTL or hop limit ${input.ttl}; expected ${VRRP_TTL}`);
-    }
-    if (storedBytes === 0)
-        return refuse('truncated', 'Empty datagram; expected 8 bytes or more');
-    const first = bytes[0];
-    const version = first >> 4;
-    if (version !== 3 && (version !== 2 || family === 'ipv6')) {
-        const expected = family === 'ipv4' ? '2 or 3' : '3 over IPv6';
-        return refuse('version', `VRRP version ${version}; expected ${expected}`);
-    }
-    const type = first & 0x0f;
-    if (type !== TYPE_ADVERTISEMENT) {
-        // RFC 9568 section 5.2.2: a packet with unknown type is discarded.
-        return refuse('type', `VRRP packet type ${type}; expected 1 (advertisement)`);
-    }
-    if (storedBytes < HEADER_BYTES) {
-        return refuse('truncated', `${storedBytes} bytes; expected ${HEADER_BYTES} or more`);
-    }
-    const count = bytes[3];
-    const lengthBytes = messageBytes(version, family, count);
-    const longer = input.truncated || input.lengthBytes > lengthBytes;
-    if (storedBytes < lengthBytes || longer) {
-        const reason = storedBytes < lengthBytes ? 'truncated' : 'oversized';
-        return refuse(reason, lengthDetail(input, storedBytes, lengthBytes, count));
-    }
-    const checksum = findChecksumForm(input, version, lengthBytes);
-    if (checksum === null)
-        return refuse('checksum', checksumDetail(input, version, lengthBytes));
-    if (count === 0) {
-        // RFC 9568 section 5.2.5 with erratum 8299: an advertisement of nothing is ignored.
-        return refuse('no-addresses', 'No addresses; expected 1 or more');
-    }
-    const advert = new DecodedAdvertisement(bytes, lengthBytes, family, checksum);
-    if (advert.advertIntervalUs === 0) {
-        // RFC 9568 section 5.2.7 with erratum 8301: 1 to 4095; the fields cannot hold too much.
-        const expected = version === 2 ? '1 to 255 seconds' : '1 to 4095 centiseconds';
-        return refuse('interval', `Advertisement interval 0; expected ${expected}`);
-    }
-    return ok(advert);
+  const { bytes, family } = input;
+  const storedBytes = Math.min(bytes.length, input.lengthBytes);
+  if (input.ttl !== VRRP_TTL) {
+    // RFC 9568 sections 5.1.1.3 and 5.1.2.3: it has crossed a router, so it is not of this LAN.
+    return refuse('ttl', `TTL or hop limit ${input.ttl}; expected ${VRRP_TTL}`);
+  }
+  if (storedBytes === 0) return refuse('truncated', 'Empty datagram; expected 8 bytes or more');
+  const first = bytes[0];
+  const version = first >> 4;
+  if (version !== 3 && (version !== 2 || family === 'ipv6')) {
+    const expected = family === 'ipv4' ? '2 or 3' : '3 over IPv6';
+    return refuse('version', `VRRP version ${version}; expected ${expected}`);
+  }
+  const type = first & 0x0f;
+  if (type !== TYPE_ADVERTISEMENT) {
+    // RFC 9568 section 5.2.2: a packet with unknown type is discarded.
+    return refuse('type', `VRRP packet type ${type}; expected 1 (advertisement)`);
+  }
+  if (storedBytes < HEADER_BYTES) {
+    return refuse('truncated', `${storedBytes} bytes; expected ${HEADER_BYTES} or more`);
+  }
+  const count = bytes[3];
+  const lengthBytes = messageBytes(version, family, count);
+  const longer = input.truncated || input.lengthBytes > lengthBytes;
+  if (storedBytes < lengthBytes || longer) {
+    const reason = storedBytes < lengthBytes ? 'truncated' : 'oversized';
+    return refuse(reason, lengthDetail(input, storedBytes, lengthBytes, count));
+  }
+  const checksum = findChecksumForm(input, version, lengthBytes);
+  if (checksum === null) return refuse('checksum', checksumDetail(input, version, lengthBytes));
+  if (count === 0) {
+    // RFC 9568 section 5.2.5 with erratum 8299: an advertisement of nothing is ignored.
+    return refuse('no-addresses', 'No addresses; expected 1 or more');
+  }
+  const advert = new DecodedAdvertisement(bytes, lengthBytes, family, checksum);
+  if (advert.advertIntervalUs === 0) {
+    // RFC 9568 section 5.2.7 with erratum 8301: 1 to 4095; the fields cannot hold too much.
+    const expected = version === 2 ? '1 to 255 seconds' : '1 to 4095 centiseconds';
+    return refuse('interval', `Advertisement interval 0; expected ${expected}`);
+  }
+  return ok(advert);
 }
 function refuse(reason, detail) {
-    return { ok: false, error: { reason, detail } };
+  return { ok: false, error: { reason, detail } };
 }
 function lengthDetail(input, storedBytes, expectedBytes, count) {
-    const found = storedBytes < expectedBytes ? storedBytes : Math.max(input.lengthBytes, expectedBytes + 1);
-    const orMore = input.truncated ? ' or more' : '';
-    return `${found}${orMore} bytes; expected ${expectedBytes} with address count ${count}`;
+  const found =
+    storedBytes < expectedBytes ? storedBytes : Math.max(input.lengthBytes, expectedBytes + 1);
+  const orMore = input.truncated ? ' or more' : '';
+  return `${found}${orMore} bytes; expected ${expectedBytes} with address count ${count}`;
 }
 /**
  * Which form of checksum is right, or null for none. Version 3 over IPv4 is found in two forms:
@@ -230,29 +238,25 @@ function lengthDetail(input, storedBytes, expectedBytes, count) {
  * as most deployed routers send it.
  */
 function findChecksumForm(input, version, lengthBytes) {
-    const sum = onesComplementSum(input.bytes, 0, lengthBytes, 0);
-    if (input.family === 'ipv4' && finishChecksum(sum) === 0)
-        return 'message';
-    if (version === 2)
-        return null;
-    const pseudo = pseudoHeaderSum(input.source, input.destination, VRRP_PROTOCOL, lengthBytes);
-    // The folding of an empty range adds the two sums.
-    const total = onesComplementSum(input.bytes, 0, 0, sum + pseudo);
-    return finishChecksum(total) === 0 ? 'pseudo-header' : null;
+  const sum = onesComplementSum(input.bytes, 0, lengthBytes, 0);
+  if (input.family === 'ipv4' && finishChecksum(sum) === 0) return 'message';
+  if (version === 2) return null;
+  const pseudo = pseudoHeaderSum(input.source, input.destination, VRRP_PROTOCOL, lengthBytes);
+  // The folding of an empty range adds the two sums.
+  const total = onesComplementSum(input.bytes, 0, 0, sum + pseudo);
+  return finishChecksum(total) === 0 ? 'pseudo-header' : null;
 }
 /** "0x1234; expected 0x…": what the checksum field holds and should have held. */
 function checksumDetail(input, version, lengthBytes) {
-    const { bytes, source, destination } = input;
-    const before = onesComplementSum(bytes, 0, CHECKSUM_OFFSET, 0);
-    const message = onesComplementSum(bytes, HEADER_BYTES, lengthBytes, before);
-    const pseudo = pseudoHeaderSum(source, destination, VRRP_PROTOCOL, lengthBytes);
-    const withPseudo = formatU16(finishChecksum(onesComplementSum(bytes, 0, 0, message + pseudo)));
-    const alone = formatU16(finishChecksum(message));
-    const found = `Checksum ${formatU16(readU16(bytes, CHECKSUM_OFFSET))}; expected`;
-    if (input.family === 'ipv6')
-        return `${found} ${withPseudo}`;
-    if (version === 2)
-        return `${found} ${alone}`;
-    return `${found} ${alone}, or ${withPseudo} with a pseudo-header`;
+  const { bytes, source, destination } = input;
+  const before = onesComplementSum(bytes, 0, CHECKSUM_OFFSET, 0);
+  const message = onesComplementSum(bytes, HEADER_BYTES, lengthBytes, before);
+  const pseudo = pseudoHeaderSum(source, destination, VRRP_PROTOCOL, lengthBytes);
+  const withPseudo = formatU16(finishChecksum(onesComplementSum(bytes, 0, 0, message + pseudo)));
+  const alone = formatU16(finishChecksum(message));
+  const found = `Checksum ${formatU16(readU16(bytes, CHECKSUM_OFFSET))}; expected`;
+  if (input.family === 'ipv6') return `${found} ${withPseudo}`;
+  if (version === 2) return `${found} ${alone}`;
+  return `${found} ${alone}, or ${withPseudo} with a pseudo-header`;
 }
 //# sourceMappingURL=vrrp.js.map

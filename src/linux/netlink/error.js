@@ -10,8 +10,8 @@ export const { EAGAIN, EBADMSG, EBUSY, EINTR, EMSGSIZE, ENOBUFS, ETIMEDOUT } = c
 const meanings = getSystemErrorMap();
 /** @param message the kernel's text, or null to say what the errno means. */
 export function netlinkError(errno, message, call) {
-    const code = errnoName(errno);
-    const meaning = meanings.get(-errno)?.[1] ?? code;
-    return { errno, code, message: message ?? meaning, call };
+  const code = errnoName(errno);
+  const meaning = meanings.get(-errno)?.[1] ?? code;
+  return { errno, code, message: message ?? meaning, call };
 }
 //# sourceMappingURL=error.js.map

@@ -32,23 +32,23 @@ const NLMSGERR_ATTR_MSG = 1;
 const NLMSGERR_ATTR_OFFS = 2;
 /** Bytes that a message with this payload takes in a datagram, padding included. */
 export function messageSpace(payloadBytes) {
-    return NLMSG_HDRLEN + align4(payloadBytes);
+  return NLMSG_HDRLEN + align4(payloadBytes);
 }
 /**
  * Writes one message at `offset` and answers where the next one goes. The caller has made room of
  * messageSpace(payload.length).
  */
 export function putMessage(target, offset, header, payload) {
-    const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
-    view.setUint32(offset, NLMSG_HDRLEN + payload.length, HOST_LITTLE_ENDIAN);
-    view.setUint16(offset + 4, header.type, HOST_LITTLE_ENDIAN);
-    view.setUint16(offset + 6, header.flags, HOST_LITTLE_ENDIAN);
-    view.setUint32(offset + 8, header.sequence, HOST_LITTLE_ENDIAN);
-    view.setUint32(offset + 12, header.portId, HOST_LITTLE_ENDIAN);
-    target.set(payload, offset + NLMSG_HDRLEN);
-    const end = offset + messageSpace(payload.length);
-    target.fill(0, offset + NLMSG_HDRLEN + payload.length, end);
-    return end;
+  const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
+  view.setUint32(offset, NLMSG_HDRLEN + payload.length, HOST_LITTLE_ENDIAN);
+  view.setUint16(offset + 4, header.type, HOST_LITTLE_ENDIAN);
+  view.setUint16(offset + 6, header.flags, HOST_LITTLE_ENDIAN);
+  view.setUint32(offset + 8, header.sequence, HOST_LITTLE_ENDIAN);
+  view.setUint32(offset + 12, header.portId, HOST_LITTLE_ENDIAN);
+  target.set(payload, offset + NLMSG_HDRLEN);
+  const end = offset + messageSpace(payload.length);
+  target.fill(0, offset + NLMSG_HDRLEN + payload.length, end);
+  return end;
 }
 export const SUCCESS = { errno: 0, message: null, offset: null };
 /**
@@ -56,93 +56,84 @@ export const SUCCESS = { errno: 0, message: null, offset: null };
  * fields describe the current message, and `reader` reads its payload.
  */
 export class MessageCursor {
-    bytes;
-    reader;
-    type = 0;
-    flags = 0;
-    sequence = 0;
-    portId = 0;
-    payloadStart = 0;
-    payloadEnd = 0;
-    error = null;
-    #view;
-    #next = 0;
-    #end = 0;
-    constructor(bytes) {
-        this.bytes = bytes;
-        this.reader = new AttributeReader(bytes);
-        this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  bytes;
+  reader;
+  type = 0;
+  flags = 0;
+  sequence = 0;
+  portId = 0;
+  payloadStart = 0;
+  payloadEnd = 0;
+  error = null;
+  #view;
+  #next = 0;
+  #end = 0;
+  constructor(bytes) {
+    this.bytes = bytes;
+    this.reader = new AttributeReader(bytes);
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+  /** Begins a datagram of `lengthBytes` (at most the buffer's length) at the buffer's start. */
+  start(lengthBytes) {
+    this.#next = 0;
+    this.#end = Math.min(lengthBytes, this.bytes.length);
+    this.error = null;
+  }
+  /** Steps to the next message; false at the end of the datagram or on `error`. */
+  next() {
+    const start = this.#next;
+    if (start >= this.#end || this.error !== null) return false;
+    if (this.#end - start < NLMSG_HDRLEN) {
+      this.error = 'message-header-truncated';
+      return false;
     }
-    /** Begins a datagram of `lengthBytes` (at most the buffer's length) at the buffer's start. */
-    start(lengthBytes) {
-        this.#next = 0;
-        this.#end = Math.min(lengthBytes, this.bytes.length);
-        this.error = null;
+    const length = this.#view.getUint32(start, HOST_LITTLE_ENDIAN);
+    if (length < NLMSG_HDRLEN || length > this.#end - start) {
+      this.error = 'message-length-invalid';
+      return false;
     }
-    /** Steps to the next message; false at the end of the datagram or on `error`. */
-    next() {
-        const start = this.#next;
-        if (start >= this.#end || this.error !== null)
-            return false;
-        if (this.#end - start < NLMSG_HDRLEN) {
-            this.error = 'message-header-truncated';
-            return false;
-        }
-        const length = this.#view.getUint32(start, HOST_LITTLE_ENDIAN);
-        if (length < NLMSG_HDRLEN || length > this.#end - start) {
-            this.error = 'message-length-invalid';
-            return false;
-        }
-        this.type = this.#view.getUint16(start + 4, HOST_LITTLE_ENDIAN);
-        this.flags = this.#view.getUint16(start + 6, HOST_LITTLE_ENDIAN);
-        this.sequence = this.#view.getUint32(start + 8, HOST_LITTLE_ENDIAN);
-        this.portId = this.#view.getUint32(start + 12, HOST_LITTLE_ENDIAN);
-        this.payloadStart = start + NLMSG_HDRLEN;
-        this.payloadEnd = start + length;
-        this.reader.clearError();
-        this.#next = start + align4(length);
-        return true;
+    this.type = this.#view.getUint16(start + 4, HOST_LITTLE_ENDIAN);
+    this.flags = this.#view.getUint16(start + 6, HOST_LITTLE_ENDIAN);
+    this.sequence = this.#view.getUint32(start + 8, HOST_LITTLE_ENDIAN);
+    this.portId = this.#view.getUint32(start + 12, HOST_LITTLE_ENDIAN);
+    this.payloadStart = start + NLMSG_HDRLEN;
+    this.payloadEnd = start + length;
+    this.reader.clearError();
+    this.#next = start + align4(length);
+    return true;
+  }
+  /**
+   * Reads the current message as NLMSG_ERROR or NLMSG_DONE; null when it is too short to be one.
+   * A damaged extension only loses the text, because the errno in front of it stands.
+   */
+  outcome() {
+    const { payloadStart, payloadEnd } = this;
+    if (payloadEnd - payloadStart < 4) return null;
+    const errno = Math.max(0, -this.reader.i32(payloadStart, payloadEnd));
+    const extension = this.#extensionStart();
+    if (extension === null || extension >= payloadEnd) {
+      return errno === 0 ? SUCCESS : { errno, message: null, offset: null };
     }
-    /**
-     * Reads the current message as NLMSG_ERROR or NLMSG_DONE; null when it is too short to be one.
-     * A damaged extension only loses the text, because the errno in front of it stands.
-     */
-    outcome() {
-        const { payloadStart, payloadEnd } = this;
-        if (payloadEnd - payloadStart < 4)
-            return null;
-        const errno = Math.max(0, -this.reader.i32(payloadStart, payloadEnd));
-        const extension = this.#extensionStart();
-        if (extension === null || extension >= payloadEnd) {
-            return errno === 0 ? SUCCESS : { errno, message: null, offset: null };
-        }
-        let message = null;
-        let offset = null;
-        this.reader.forEach(extension, payloadEnd, (type, start, end) => {
-            if (type === NLMSGERR_ATTR_MSG)
-                message = this.reader.string0(start, end);
-            if (type === NLMSGERR_ATTR_OFFS)
-                offset = this.reader.u32(start, end);
-        });
-        this.reader.clearError();
-        return { errno, message, offset };
-    }
-    /** Where the extended acknowledgement begins, or null when there is none. */
-    #extensionStart() {
-        if ((this.flags & NLM_F_ACK_TLVS) === 0)
-            return null;
-        const afterErrno = this.payloadStart + 4;
-        if (this.type === NLMSG_DONE)
-            return afterErrno;
-        if (this.payloadEnd - afterErrno < NLMSG_HDRLEN)
-            return null;
-        if ((this.flags & NLM_F_CAPPED) !== 0)
-            return afterErrno + NLMSG_HDRLEN;
-        // Without NLM_F_CAPPED the whole request is repeated in front of the extension.
-        const requestBytes = this.#view.getUint32(afterErrno, HOST_LITTLE_ENDIAN);
-        if (requestBytes > this.payloadEnd - afterErrno)
-            return null;
-        return afterErrno + align4(requestBytes);
-    }
+    let message = null;
+    let offset = null;
+    this.reader.forEach(extension, payloadEnd, (type, start, end) => {
+      if (type === NLMSGERR_ATTR_MSG) message = this.reader.string0(start, end);
+      if (type === NLMSGERR_ATTR_OFFS) offset = this.reader.u32(start, end);
+    });
+    this.reader.clearError();
+    return { errno, message, offset };
+  }
+  /** Where the extended acknowledgement begins, or null when there is none. */
+  #extensionStart() {
+    if ((this.flags & NLM_F_ACK_TLVS) === 0) return null;
+    const afterErrno = this.payloadStart + 4;
+    if (this.type === NLMSG_DONE) return afterErrno;
+    if (this.payloadEnd - afterErrno < NLMSG_HDRLEN) return null;
+    if ((this.flags & NLM_F_CAPPED) !== 0) return afterErrno + NLMSG_HDRLEN;
+    // Without NLM_F_CAPPED the whole request is repeated in front of the extension.
+    const requestBytes = this.#view.getUint32(afterErrno, HOST_LITTLE_ENDIAN);
+    if (requestBytes > this.payloadEnd - afterErrno) return null;
+    return afterErrno + align4(requestBytes);
+  }
 }
 //# sourceMappingURL=message.js.map

@@ -9,11 +9,38 @@
 import { setImmediate } from 'node:timers/promises';
 import { assert } from '../../core/assert.js';
 import { err, ok } from '../../core/result.js';
-import { AF_NETLINK, SO_RCVBUF, SO_RCVBUFFORCE, SOCK_RAW, SOL_NETLINK, SOL_SOCKET, } from '../constants.js';
+import {
+  AF_NETLINK,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SOCK_RAW,
+  SOL_NETLINK,
+  SOL_SOCKET,
+} from '../constants.js';
 import * as libc from '../libc.js';
 import { encodeSockaddrNl, HOST_LITTLE_ENDIAN } from '../sockaddr.js';
-import { EAGAIN, EBADMSG, EBUSY, EINTR, EMSGSIZE, ENOBUFS, ETIMEDOUT, netlinkError, } from './error.js';
-import { MessageCursor, messageSpace, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, putMessage, } from './message.js';
+import {
+  EAGAIN,
+  EBADMSG,
+  EBUSY,
+  EINTR,
+  EMSGSIZE,
+  ENOBUFS,
+  ETIMEDOUT,
+  netlinkError,
+} from './error.js';
+import {
+  MessageCursor,
+  messageSpace,
+  NLM_F_ACK,
+  NLM_F_DUMP,
+  NLM_F_DUMP_INTR,
+  NLM_F_REQUEST,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+  putMessage,
+} from './message.js';
+
 /** include/uapi/linux/netlink.h */
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
@@ -37,339 +64,303 @@ export const DUMP_RECORDS_MAX = 1_000_000;
 const QUEUE_MAX = 1_024;
 /** A bound, non-blocking netlink socket with short acknowledgements and extended error text. */
 export function openNetlink(protocol, options = {}) {
-    let fd = -1;
-    try {
-        fd = libc.socket(AF_NETLINK, SOCK_RAW, protocol);
-        libc.setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
-        libc.setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
-        setReceiveBuffer(fd, options.receiveBufferBytes ?? RECEIVE_BUFFER_BYTES_DEFAULT);
-        libc.bind(fd, encodeSockaddrNl(0, options.groups ?? 0));
-        const bound = libc.getsockname(fd);
-        const boundView = new DataView(bound.buffer, bound.byteOffset, bound.byteLength);
-        const portId = boundView.getUint32(4, HOST_LITTLE_ENDIAN);
-        const receiveBufferBytes = libc.getsockoptInt(fd, SOL_SOCKET, SO_RCVBUF);
-        return ok({ fd, portId, receiveBufferBytes });
-    }
-    catch (error) {
-        if (fd !== -1)
-            libc.close(fd);
-        if (!(error instanceof libc.SystemError))
-            throw error;
-        return err(netlinkError(error.errno, null, error.call));
-    }
+  let fd = -1;
+  try {
+    fd = libc.socket(AF_NETLINK, SOCK_RAW, protocol);
+    libc.setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
+    libc.setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+    setReceiveBuffer(fd, options.receiveBufferBytes ?? RECEIVE_BUFFER_BYTES_DEFAULT);
+    libc.bind(fd, encodeSockaddrNl(0, options.groups ?? 0));
+    const bound = libc.getsockname(fd);
+    const boundView = new DataView(bound.buffer, bound.byteOffset, bound.byteLength);
+    const portId = boundView.getUint32(4, HOST_LITTLE_ENDIAN);
+    const receiveBufferBytes = libc.getsockoptInt(fd, SOL_SOCKET, SO_RCVBUF);
+    return ok({ fd, portId, receiveBufferBytes });
+  } catch (error) {
+    if (fd !== -1) libc.close(fd);
+    if (!(error instanceof libc.SystemError)) throw error;
+    return err(netlinkError(error.errno, null, error.call));
+  }
 }
 /** Above net.core.rmem_max where CAP_NET_ADMIN allows it, else up to it. */
 function setReceiveBuffer(fd, bytes) {
-    try {
-        libc.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes);
-    }
-    catch (error) {
-        if (!(error instanceof libc.SystemError))
-            throw error;
-        libc.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, bytes);
-    }
+  try {
+    libc.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes);
+  } catch (error) {
+    if (!(error instanceof libc.SystemError)) throw error;
+    libc.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, bytes);
+  }
 }
 export class NetlinkSocket {
-    portId;
-    /** Since open; for metrics. */
-    statistics = { overruns: 0, staleMessages: 0, truncated: 0, dumpRetries: 0 };
-    #batchMax;
-    #sendBuffer = new Uint8Array(SEND_BYTES_MAX);
-    #cursor = new MessageCursor(new Uint8Array(RECEIVE_BYTES));
-    #fd;
-    #sequence = 0;
-    #sendLength = 0;
-    #answersLost = false;
-    #busy = false;
-    #queued = 0;
-    #tail = Promise.resolve();
-    constructor(opened) {
-        this.#fd = opened.fd;
-        this.portId = opened.portId;
-        this.#batchMax = Math.max(1, Math.floor(opened.receiveBufferBytes / ACK_CHARGE_BYTES));
-    }
-    static open(protocol, options = {}) {
-        const opened = openNetlink(protocol, options);
-        return opened.ok ? ok(new NetlinkSocket(opened.value)) : opened;
-    }
-    /** Idempotent; operations after it, and the ones under way, end with EBADF. */
-    close() {
-        if (this.#fd === -1)
-            return;
-        libc.close(this.#fd);
-        this.#fd = -1;
-    }
-    /**
-     * Sends all requests, many to a send, and reads all acknowledgements back, now. The kernel does
-     * each request on its own: one that fails does not stop the next.
-     * @returns an outcome for each request, in order. ENOBUFS and ETIMEDOUT mean "not known":
-     *   resynchronise by a dump. EBUSY: an asynchronous operation is in the middle of its work.
-     */
-    transactSync(requests) {
-        if (this.#busy)
-            return requests.map(() => failure(EBUSY));
-        return runAll(this.#transact(requests));
-    }
-    /** transactSync in the order of calls, letting the event loop run between two sends. */
-    transact(requests) {
-        const refused = () => requests.map(() => failure(EBUSY));
-        return this.#enqueue(() => this.#transact(requests), refused);
-    }
-    /**
-     * One request that is answered by messages and an acknowledgement.
-     * @param onReply sees each message; false when it is damaged, which makes the outcome EBADMSG.
-     */
-    querySync(request, onReply) {
-        if (this.#busy)
-            return failure(EBUSY);
-        const sendErrno = this.#sendOne(request, NLM_F_REQUEST | NLM_F_ACK);
-        if (sendErrno !== 0)
-            return failure(sendErrno);
-        const cursor = this.#cursor;
-        let damaged = false;
-        for (;;) {
-            const errno = this.#receive();
-            if (errno !== 0)
-                return failure(errno);
-            while (this.#nextOf(this.#sequence, 1)) {
-                if (cursor.type === NLMSG_ERROR) {
-                    const outcome = cursor.outcome() ?? failure(EBADMSG);
-                    const lost = damaged || this.#answersLost;
-                    return lost && outcome.errno === 0 ? failure(EBADMSG) : outcome;
-                }
-                damaged = !onReply(cursor) || damaged;
-            }
+  portId;
+  /** Since open; for metrics. */
+  statistics = { overruns: 0, staleMessages: 0, truncated: 0, dumpRetries: 0 };
+  #batchMax;
+  #sendBuffer = new Uint8Array(SEND_BYTES_MAX);
+  #cursor = new MessageCursor(new Uint8Array(RECEIVE_BYTES));
+  #fd;
+  #sequence = 0;
+  #sendLength = 0;
+  #answersLost = false;
+  #busy = false;
+  #queued = 0;
+  #tail = Promise.resolve();
+  constructor(opened) {
+    this.#fd = opened.fd;
+    this.portId = opened.portId;
+    this.#batchMax = Math.max(1, Math.floor(opened.receiveBufferBytes / ACK_CHARGE_BYTES));
+  }
+  static open(protocol, options = {}) {
+    const opened = openNetlink(protocol, options);
+    return opened.ok ? ok(new NetlinkSocket(opened.value)) : opened;
+  }
+  /** Idempotent; operations after it, and the ones under way, end with EBADF. */
+  close() {
+    if (this.#fd === -1) return;
+    libc.close(this.#fd);
+    this.#fd = -1;
+  }
+  /**
+   * Sends all requests, many to a send, and reads all acknowledgements back, now. The kernel does
+   * each request on its own: one that fails does not stop the next.
+   * @returns an outcome for each request, in order. ENOBUFS and ETIMEDOUT mean "not known":
+   *   resynchronise by a dump. EBUSY: an asynchronous operation is in the middle of its work.
+   */
+  transactSync(requests) {
+    if (this.#busy) return requests.map(() => failure(EBUSY));
+    return runAll(this.#transact(requests));
+  }
+  /** transactSync in the order of calls, letting the event loop run between two sends. */
+  transact(requests) {
+    const refused = () => requests.map(() => failure(EBUSY));
+    return this.#enqueue(() => this.#transact(requests), refused);
+  }
+  /**
+   * One request that is answered by messages and an acknowledgement.
+   * @param onReply sees each message; false when it is damaged, which makes the outcome EBADMSG.
+   */
+  querySync(request, onReply) {
+    if (this.#busy) return failure(EBUSY);
+    const sendErrno = this.#sendOne(request, NLM_F_REQUEST | NLM_F_ACK);
+    if (sendErrno !== 0) return failure(sendErrno);
+    const cursor = this.#cursor;
+    let damaged = false;
+    for (;;) {
+      const errno = this.#receive();
+      if (errno !== 0) return failure(errno);
+      while (this.#nextOf(this.#sequence, 1)) {
+        if (cursor.type === NLMSG_ERROR) {
+          const outcome = cursor.outcome() ?? failure(EBADMSG);
+          const lost = damaged || this.#answersLost;
+          return lost && outcome.errno === 0 ? failure(EBADMSG) : outcome;
         }
+        damaged = !onReply(cursor) || damaged;
+      }
     }
-    /**
-     * Every record of a table, now: for small tables. A dump that the kernel marks as inconsistent,
-     * or of which an answer was lost, is begun anew.
-     * @returns EINTR when the table did not hold still, ENOBUFS when answers kept getting lost,
-     *   EBADMSG on a damaged record, EMSGSIZE beyond DUMP_RECORDS_MAX, else the kernel's errno.
-     */
-    dumpSync(request, decode) {
-        if (this.#busy)
-            return err(netlinkError(EBUSY, null, request.call));
-        return runAll(this.#dump(request, decode));
+  }
+  /**
+   * Every record of a table, now: for small tables. A dump that the kernel marks as inconsistent,
+   * or of which an answer was lost, is begun anew.
+   * @returns EINTR when the table did not hold still, ENOBUFS when answers kept getting lost,
+   *   EBADMSG on a damaged record, EMSGSIZE beyond DUMP_RECORDS_MAX, else the kernel's errno.
+   */
+  dumpSync(request, decode) {
+    if (this.#busy) return err(netlinkError(EBUSY, null, request.call));
+    return runAll(this.#dump(request, decode));
+  }
+  /** dumpSync in the order of calls, letting the event loop run after each 32 KiB. */
+  dump(request, decode) {
+    const refused = () => err(netlinkError(EBUSY, null, request.call));
+    return this.#enqueue(() => this.#dump(request, decode), refused);
+  }
+  async #enqueue(steps, refused) {
+    if (this.#queued >= QUEUE_MAX) return refused();
+    this.#queued++;
+    const before = this.#tail;
+    const { promise, resolve } = promiseWithResolvers();
+    this.#tail = promise;
+    await before;
+    this.#busy = true;
+    try {
+      const running = steps();
+      for (;;) {
+        const step = running.next();
+        if (step.done === true) return step.value;
+        await setImmediate();
+      }
+    } finally {
+      this.#busy = false;
+      this.#queued--;
+      resolve();
     }
-    /** dumpSync in the order of calls, letting the event loop run after each 32 KiB. */
-    dump(request, decode) {
-        const refused = () => err(netlinkError(EBUSY, null, request.call));
-        return this.#enqueue(() => this.#dump(request, decode), refused);
+  }
+  *#transact(requests) {
+    const outcomes = [];
+    while (outcomes.length < requests.length) {
+      if (outcomes.length > 0) yield;
+      const first = outcomes.length;
+      const { firstSequence, count } = this.#pack(requests, first);
+      const sendErrno = this.#send();
+      const acknowledged = new Array(count);
+      const errno = sendErrno !== 0 ? sendErrno : this.#acknowledge(acknowledged, firstSequence);
+      for (const outcome of acknowledged) outcomes.push(outcome ?? failure(errno));
     }
-    async #enqueue(steps, refused) {
-        if (this.#queued >= QUEUE_MAX)
-            return refused();
-        this.#queued++;
-        const before = this.#tail;
-        const { promise, resolve } = promiseWithResolvers();
-        this.#tail = promise;
-        await before;
-        this.#busy = true;
-        try {
-            const running = steps();
-            for (;;) {
-                const step = running.next();
-                if (step.done === true)
-                    return step.value;
-                await setImmediate();
-            }
+    return outcomes;
+  }
+  /** Fills the send buffer from request `first` on, as far as bytes and acknowledgements allow. */
+  #pack(requests, first) {
+    const firstSequence = this.#reserveSequences(this.#batchMax);
+    let length = 0;
+    let count = 0;
+    while (first + count < requests.length && count < this.#batchMax) {
+      const { type, flags, payload } = requests[first + count];
+      const fits = length + messageSpace(payload.length) <= SEND_BYTES_MAX;
+      assert(fits || count > 0, 'a netlink request is longer than one send');
+      if (!fits) break;
+      const header = {
+        type,
+        flags: flags | NLM_F_REQUEST | NLM_F_ACK,
+        sequence: firstSequence + count,
+        portId: this.portId,
+      };
+      length = putMessage(this.#sendBuffer, length, header, payload);
+      count++;
+    }
+    this.#sendLength = length;
+    return { firstSequence, count };
+  }
+  /** Reads until `acknowledged` is full; else the errno that stands for what is missing. */
+  #acknowledge(acknowledged, firstSequence) {
+    let missing = acknowledged.length;
+    while (missing > 0) {
+      const errno = this.#receive();
+      if (errno !== 0) return errno;
+      while (this.#nextOf(firstSequence, acknowledged.length)) {
+        const index = this.#cursor.sequence - firstSequence;
+        if (this.#cursor.type !== NLMSG_ERROR || acknowledged[index] !== undefined) continue;
+        acknowledged[index] = this.#cursor.outcome() ?? failure(EBADMSG);
+        missing--;
+      }
+    }
+    return 0;
+  }
+  *#dump(request, decode) {
+    for (let attempt = 1; ; attempt++) {
+      const records = [];
+      const outcome = yield* this.#dumpOnce(request, decode, records);
+      const { errno } = outcome;
+      if (errno === 0) return ok(records);
+      const again = errno === EINTR || errno === ENOBUFS || errno === EBUSY;
+      if (!again || attempt === DUMP_ATTEMPTS_MAX) {
+        return err(netlinkError(errno, outcome.message, request.call));
+      }
+      this.statistics.dumpRetries++;
+    }
+  }
+  /** Reads to the end of the dump even when it is spoilt: the next one can only begin then. */
+  *#dumpOnce(request, decode, records) {
+    const sendErrno = this.#sendOne(request, NLM_F_REQUEST | NLM_F_DUMP);
+    if (sendErrno !== 0) return failure(sendErrno);
+    const sequence = this.#sequence;
+    const cursor = this.#cursor;
+    let spoilt = 0;
+    for (;;) {
+      const errno = this.#receive();
+      if (errno !== 0) return failure(errno);
+      while (this.#nextOf(sequence, 1)) {
+        if ((cursor.flags & NLM_F_DUMP_INTR) !== 0) spoilt ||= EINTR;
+        if (cursor.type === NLMSG_ERROR || cursor.type === NLMSG_DONE) {
+          const outcome = cursor.outcome() ?? failure(EBADMSG);
+          if (outcome.errno !== 0) return outcome;
+          return failure(this.#answersLost ? ENOBUFS : spoilt);
         }
-        finally {
-            this.#busy = false;
-            this.#queued--;
-            resolve();
-        }
+        if (spoilt !== 0) continue;
+        if (records.length >= DUMP_RECORDS_MAX) spoilt = EMSGSIZE;
+        else if (!decode(cursor, records)) spoilt = EBADMSG;
+      }
+      if (cursor.error !== null) spoilt ||= EBADMSG;
+      yield;
     }
-    *#transact(requests) {
-        const outcomes = [];
-        while (outcomes.length < requests.length) {
-            if (outcomes.length > 0)
-                yield;
-            const first = outcomes.length;
-            const { firstSequence, count } = this.#pack(requests, first);
-            const sendErrno = this.#send();
-            const acknowledged = new Array(count);
-            const errno = sendErrno !== 0 ? sendErrno : this.#acknowledge(acknowledged, firstSequence);
-            for (const outcome of acknowledged)
-                outcomes.push(outcome ?? failure(errno));
-        }
-        return outcomes;
-    }
-    /** Fills the send buffer from request `first` on, as far as bytes and acknowledgements allow. */
-    #pack(requests, first) {
-        const firstSequence = this.#reserveSequences(this.#batchMax);
-        let length = 0;
-        let count = 0;
-        while (first + count < requests.length && count < this.#batchMax) {
-            const { type, flags, payload } = requests[first + count];
-            const fits = length + messageSpace(payload.length) <= SEND_BYTES_MAX;
-            assert(fits || count > 0, 'a netlink request is longer than one send');
-            if (!fits)
-                break;
-            const header = {
-                type,
-                flags: flags | NLM_F_REQUEST | NLM_F_ACK,
-                sequence: firstSequence + count,
-                portId: this.portId,
-            };
-            length = putMessage(this.#sendBuffer, length, header, payload);
-            count++;
-        }
-        this.#sendLength = length;
-        return { firstSequence, count };
-    }
-    /** Reads until `acknowledged` is full; else the errno that stands for what is missing. */
-    #acknowledge(acknowledged, firstSequence) {
-        let missing = acknowledged.length;
-        while (missing > 0) {
-            const errno = this.#receive();
-            if (errno !== 0)
-                return errno;
-            while (this.#nextOf(firstSequence, acknowledged.length)) {
-                const index = this.#cursor.sequence - firstSequence;
-                if (this.#cursor.type !== NLMSG_ERROR || acknowledged[index] !== undefined)
-                    continue;
-                acknowledged[index] = this.#cursor.outcome() ?? failure(EBADMSG);
-                missing--;
-            }
+  }
+  #sendOne(request, flags) {
+    const sequence = this.#reserveSequences(1);
+    const header = {
+      type: request.type,
+      flags: request.flags | flags,
+      sequence,
+      portId: this.portId,
+    };
+    const { payload } = request;
+    assert(messageSpace(payload.length) <= SEND_BYTES_MAX, 'a netlink request is too long');
+    this.#sendLength = putMessage(this.#sendBuffer, 0, header, payload);
+    return this.#send();
+  }
+  /** Answers the first of `count` consecutive sequence numbers, none of them 0. */
+  #reserveSequences(count) {
+    // Notifications have sequence 0, and one batch does not wrap around.
+    if (this.#sequence + count > 0xffff_ffff) this.#sequence = 0;
+    const first = this.#sequence + 1;
+    this.#sequence += count;
+    return first;
+  }
+  /** Sends the send buffer; 0 or the errno, upon which the kernel has done nothing of it. */
+  #send() {
+    this.#answersLost = false;
+    const sent = libc.sendto(this.#fd, this.#sendBuffer, this.#sendLength, null);
+    return sent < 0 ? -sent : 0;
+  }
+  /** Starts the cursor on the next datagram; 0 or the errno. */
+  #receive() {
+    let waits = 0;
+    for (;;) {
+      const received = libc.recv(this.#fd, this.#cursor.bytes);
+      if (received >= 0) {
+        this.#cursor.start(received);
+        if (received > RECEIVE_BYTES) {
+          this.statistics.truncated++;
+          this.#answersLost = true;
         }
         return 0;
+      }
+      if (received === -ENOBUFS) {
+        // What was not dropped is still readable.
+        this.statistics.overruns++;
+        this.#answersLost = true;
+      } else if (received === -EAGAIN) {
+        if (this.#answersLost) return ENOBUFS;
+        if (waits++ === REPLY_WAITS_MAX) return ETIMEDOUT;
+        if (!libc.pollReadable(this.#fd, REPLY_TIMEOUT_MS)) return ETIMEDOUT;
+      } else if (received !== -EINTR) {
+        return -received;
+      }
     }
-    *#dump(request, decode) {
-        for (let attempt = 1;; attempt++) {
-            const records = [];
-            const outcome = yield* this.#dumpOnce(request, decode, records);
-            const { errno } = outcome;
-            if (errno === 0)
-                return ok(records);
-            const again = errno === EINTR || errno === ENOBUFS || errno === EBUSY;
-            if (!again || attempt === DUMP_ATTEMPTS_MAX) {
-                return err(netlinkError(errno, outcome.message, request.call));
-            }
-            this.statistics.dumpRetries++;
-        }
+  }
+  /** Steps to the next message with one of our sequence numbers; drops and counts the others. */
+  #nextOf(firstSequence, count) {
+    const cursor = this.#cursor;
+    while (cursor.next()) {
+      const index = cursor.sequence - firstSequence;
+      if (index >= 0 && index < count && cursor.portId === this.portId) return true;
+      this.statistics.staleMessages++;
     }
-    /** Reads to the end of the dump even when it is spoilt: the next one can only begin then. */
-    *#dumpOnce(request, decode, records) {
-        const sendErrno = this.#sendOne(request, NLM_F_REQUEST | NLM_F_DUMP);
-        if (sendErrno !== 0)
-            return failure(sendErrno);
-        const sequence = this.#sequence;
-        const cursor = this.#cursor;
-        let spoilt = 0;
-        for (;;) {
-            const errno = this.#receive();
-            if (errno !== 0)
-                return failure(errno);
-            while (this.#nextOf(sequence, 1)) {
-                if ((cursor.flags & NLM_F_DUMP_INTR) !== 0)
-                    spoilt ||= EINTR;
-                if (cursor.type === NLMSG_ERROR || cursor.type === NLMSG_DONE) {
-                    const outcome = cursor.outcome() ?? failure(EBADMSG);
-                    if (outcome.errno !== 0)
-                        return outcome;
-                    return failure(this.#answersLost ? ENOBUFS : spoilt);
-                }
-                if (spoilt !== 0)
-                    continue;
-                if (records.length >= DUMP_RECORDS_MAX)
-                    spoilt = EMSGSIZE;
-                else if (!decode(cursor, records))
-                    spoilt = EBADMSG;
-            }
-            if (cursor.error !== null)
-                spoilt ||= EBADMSG;
-            yield;
-        }
-    }
-    #sendOne(request, flags) {
-        const sequence = this.#reserveSequences(1);
-        const header = {
-            type: request.type,
-            flags: request.flags | flags,
-            sequence,
-            portId: this.portId,
-        };
-        const { payload } = request;
-        assert(messageSpace(payload.length) <= SEND_BYTES_MAX, 'a netlink request is too long');
-        this.#sendLength = putMessage(this.#sendBuffer, 0, header, payload);
-        return this.#send();
-    }
-    /** Answers the first of `count` consecutive sequence numbers, none of them 0. */
-    #reserveSequences(count) {
-        // Notifications have sequence 0, and one batch does not wrap around.
-        if (this.#sequence + count > 0xffff_ffff)
-            this.#sequence = 0;
-        const first = this.#sequence + 1;
-        this.#sequence += count;
-        return first;
-    }
-    /** Sends the send buffer; 0 or the errno, upon which the kernel has done nothing of it. */
-    #send() {
-        this.#answersLost = false;
-        const sent = libc.sendto(this.#fd, this.#sendBuffer, this.#sendLength, null);
-        return sent < 0 ? -sent : 0;
-    }
-    /** Starts the cursor on the next datagram; 0 or the errno. */
-    #receive() {
-        let waits = 0;
-        for (;;) {
-            const received = libc.recv(this.#fd, this.#cursor.bytes);
-            if (received >= 0) {
-                this.#cursor.start(received);
-                if (received > RECEIVE_BYTES) {
-                    this.statistics.truncated++;
-                    this.#answersLost = true;
-                }
-                return 0;
-            }
-            if (received === -ENOBUFS) {
-                // What was not dropped is still readable.
-                this.statistics.overruns++;
-                this.#answersLost = true;
-            }
-            else if (received === -EAGAIN) {
-                if (this.#answersLost)
-                    return ENOBUFS;
-                if (waits++ === REPLY_WAITS_MAX)
-                    return ETIMEDOUT;
-                if (!libc.pollReadable(this.#fd, REPLY_TIMEOUT_MS))
-                    return ETIMEDOUT;
-            }
-            else if (received !== -EINTR) {
-                return -received;
-            }
-        }
-    }
-    /** Steps to the next message with one of our sequence numbers; drops and counts the others. */
-    #nextOf(firstSequence, count) {
-        const cursor = this.#cursor;
-        while (cursor.next()) {
-            const index = cursor.sequence - firstSequence;
-            if (index >= 0 && index < count && cursor.portId === this.portId)
-                return true;
-            this.statistics.staleMessages++;
-        }
-        return false;
-    }
+    return false;
+  }
 }
 function failure(errno) {
-    return { errno, message: null, offset: null };
+  return { errno, message: null, offset: null };
 }
 function runAll(steps) {
-    for (;;) {
-        const step = steps.next();
-        if (step.done === true)
-            return step.value;
-    }
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
 }
 /** Promise.withResolvers, which Node.js has from version 22 on. */
 function promiseWithResolvers() {
-    let resolve = () => { };
-    const promise = new Promise((settle) => {
-        resolve = settle;
-    });
-    return { promise, resolve };
+  let resolve = () => {};
+  const promise = new Promise((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
 }
 //# sourceMappingURL=socket.js.map

@@ -237,6 +237,13 @@ describe('HTTP probe: servers that misbehave', () => {
     expect(verdict(await run(server.target, settings))).toBe('ok');
   });
 
+  test('a regular expression that backtracks without end fails, and soon', async () => {
+    const server = await httpServer((_request, response) => response.end(`${'a'.repeat(64)}!`));
+    const result = await run(server.target, { bodyMatches: '^(a+)+$', timeoutUs: 10_000_000 });
+    expect(verdict(result)).toBe('cannot-run: The regular expression /^(a+)+$/u took too long');
+    expect(result?.durationUs).toBeLessThan(5_000_000);
+  });
+
   test.each(['bodyContains', 'bodyMatches'])(
     'an endless body is too large for %s',
     async (name) => {

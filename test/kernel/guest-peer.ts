@@ -1,0 +1,143 @@
+/**
+ * Runs inside the lab VM, in a client's namespace: makes requests, datagrams and a long download,
+ * and asks directors over their control sockets. Calls come as JSON lines on standard input, each
+ * is answered with one JSON line; starting Node for each of them would cost a second.
+ */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { createInterface } from 'node:readline';
+import { mismatchAt } from '../lab/pattern.ts';
+
+export type PeerCall =
+  | { readonly method: 'ask'; readonly socketPath: string; readonly path: string }
+  | { readonly method: 'http'; readonly url: string; readonly verb: 'GET' | 'PUT' }
+  /** Each datagram from a port of its own. */
+  | {
+      readonly method: 'udp';
+      readonly host: string;
+      readonly port: number;
+      readonly count: number;
+    }
+  | { readonly method: 'startDownload'; readonly url: string }
+  | { readonly method: 'download' };
+
+export interface HttpAnswer {
+  /** Null when there was no answer; `error` then says why. */
+  readonly status: number | null;
+  readonly server: string | null;
+  readonly localPort: number | null;
+  readonly body: string;
+  readonly error: string | null;
+}
+
+/** Of the download that was started last. */
+export interface Download {
+  readonly server: string | null;
+  readonly localPort: number | null;
+  readonly receivedBytes: number;
+  /** A wrong byte, or the end, which comes too early here. */
+  readonly error: string | null;
+}
+
+const ANSWER_TIMEOUT_MS = 10_000;
+
+let download: { -readonly [K in keyof Download]: Download[K] } = newDownload();
+
+function newDownload(): Download {
+  return { server: null, localPort: null, receivedBytes: 0, error: null };
+}
+
+async function answer(call: PeerCall): Promise<unknown> {
+  switch (call.method) {
+    case 'ask':
+      return http({ socketPath: call.socketPath, path: call.path });
+    case 'http': {
+      const { hostname, port, pathname, search } = new URL(call.url);
+      const host = hostname.replace(/^\[|\]$/g, '');
+      return http({ host, port, path: pathname + search, method: call.verb });
+    }
+    case 'udp':
+      return Promise.all(
+        Array.from({ length: call.count }, () => askByDatagram(call.host, call.port)),
+      );
+    case 'startDownload':
+      return startDownload(call.url);
+    case 'download':
+      return download;
+  }
+}
+
+function http(options: object): Promise<HttpAnswer> {
+  return new Promise((resolve) => {
+    let localPort: number | null = null;
+    const failed = (error: NodeJS.ErrnoException): void => {
+      const message = error.code ?? error.message;
+      resolve({ status: null, server: null, localPort, body: '', error: message });
+    };
+    const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+    const asked = request({ ...options, agent: false, signal }, (response) => {
+      localPort = response.socket.localPort ?? null;
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', failed);
+      response.on('end', () => {
+        const body = Buffer.concat(chunks).toString('utf8');
+        const status = response.statusCode ?? null;
+        resolve({ status, server: serverOf(response), localPort, body, error: null });
+      });
+    });
+    asked.on('error', failed);
+    asked.end();
+  });
+}
+
+function serverOf(response: IncomingMessage): string | null {
+  return String(response.headers['x-real-server'] ?? '') || null;
+}
+
+/** What came back, or null. */
+async function askByDatagram(host: string, port: number): Promise<string | null> {
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+  const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+  try {
+    socket.send('?', port, host);
+    const [message] = (await once(socket, 'message', { signal })) as [Buffer];
+    return message.toString();
+  } catch {
+    return null;
+  } finally {
+    socket.close();
+  }
+}
+
+/** Resolves with the first bytes. */
+function startDownload(url: string): Promise<Download> {
+  const mine = newDownload() as typeof download;
+  download = mine;
+  return new Promise((resolve) => {
+    const end = (error: string): void => {
+      mine.error ??= error;
+      resolve(mine);
+    };
+    const asked = request(url, { agent: false }, (response) => {
+      mine.server = serverOf(response);
+      mine.localPort = response.socket.localPort ?? null;
+      response.on('data', (chunk: Buffer) => {
+        const wrong = mismatchAt(mine.receivedBytes, chunk);
+        if (wrong >= 0) asked.destroy(new Error(`wrong byte at offset ${wrong}`));
+        mine.receivedBytes += chunk.length;
+        resolve(mine);
+      });
+      response.on('error', (error) => end(error.message));
+      response.on('end', () => end('ended'));
+    });
+    asked.on('error', (error) => end(error.message));
+    asked.end();
+  });
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  process.stdout.write(`${JSON.stringify(await answer(JSON.parse(line) as PeerCall))}\n`);
+}
+process.exit(0);

@@ -1,0 +1,272 @@
+/**
+ * Whole directors in the lab VM, as tests on the host see them: their configuration, log, status
+ * and end, the IPVS table as ipvsadm prints it, and a client that makes traffic.
+ *
+ * Invariants: every wait is bounded and its failure shows the director's log; nothing is stubbed,
+ * what runs is the command line that users run.
+ */
+import { join } from 'node:path';
+import type { DirectorStatus } from '../../src/core/status.ts';
+import {
+  type Child,
+  check,
+  exitWithin,
+  LabError,
+  labProgram,
+  REPOSITORY,
+  waitFor,
+  writeFile,
+} from '../lab/host.ts';
+import type { LabNode } from '../lab/topology.ts';
+import type { Vm } from '../lab/vm.ts';
+import type { Download, HttpAnswer, PeerCall } from './guest-peer.ts';
+
+/** For conditions that the product meets in a second or two: emulated, on a busy machine. */
+export const WAIT_MS = 30_000;
+/** A command in the VM takes 0.1 s to 0.3 s; polling faster would only slow the product down. */
+const POLL_MS = 100;
+const ENTRY_POINT = join(REPOSITORY, 'dist', 'src', 'main.js');
+const PEER = join(REPOSITORY, 'dist', 'test', 'kernel', 'guest-peer.js');
+
+/** A log line of a director: fields differ by `event`. */
+export interface LogLine {
+  readonly msg: string;
+  readonly event?: string;
+  readonly [field: string]: unknown;
+}
+
+/** waitFor() with the pace and patience of the VM. */
+export function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs = WAIT_MS,
+): Promise<void> {
+  return waitFor(what, condition, timeoutMs, POLL_MS);
+}
+
+/** The peer in a client's namespace; calls are answered in their order. */
+export class Peer {
+  readonly #child: Child;
+  readonly #waiting: ((line: string) => void)[] = [];
+  #partial = '';
+
+  private constructor(child: Child) {
+    this.#child = child;
+  }
+
+  static async start(node: LabNode): Promise<Peer> {
+    let receive: (text: string) => void = () => {};
+    let errors = '';
+    const child = await node.spawn([process.execPath, PEER], {
+      onStdout: (chunk) => receive(chunk.toString('utf8')),
+      onStderr: (chunk) => {
+        errors += chunk.toString('utf8');
+      },
+    });
+    const peer = new Peer(child);
+    receive = (text) => peer.#receive(text);
+    const ended = (): void => {
+      for (const resolve of peer.#waiting.splice(0)) resolve(JSON.stringify({ error: errors }));
+    };
+    child.exited.then(ended, ended);
+    return peer;
+  }
+
+  get(url: string): Promise<HttpAnswer> {
+    return this.#call({ method: 'http', url, verb: 'GET' });
+  }
+
+  put(url: string): Promise<HttpAnswer> {
+    return this.#call({ method: 'http', url, verb: 'PUT' });
+  }
+
+  ask(socketPath: string, path: string): Promise<HttpAnswer> {
+    return this.#call({ method: 'ask', socketPath, path });
+  }
+
+  /** Names of the servers that answered, null where none did. */
+  datagrams(host: string, port: number, count: number): Promise<(string | null)[]> {
+    return this.#call({ method: 'udp', host, port, count });
+  }
+
+  startDownload(url: string): Promise<Download> {
+    return this.#call({ method: 'startDownload', url });
+  }
+
+  download(): Promise<Download> {
+    return this.#call({ method: 'download' });
+  }
+
+  async #call<T>(call: PeerCall): Promise<T> {
+    const line = await new Promise<string>((resolve) => {
+      this.#waiting.push(resolve);
+      this.#child.write(`${JSON.stringify(call)}\n`);
+    });
+    return JSON.parse(line) as T;
+  }
+
+  #receive(text: string): void {
+    const lines = (this.#partial + text).split('\n');
+    this.#partial = lines.pop() ?? '';
+    for (const line of lines) this.#waiting.shift()?.(line);
+  }
+}
+
+export class GuestDirector {
+  readonly node: LabNode;
+  readonly runtimeDirectory: string;
+  /** Everything logged so far, in order, over restarts of the controller too. */
+  readonly log: LogLine[] = [];
+  readonly #vm: Vm;
+  readonly #peer: Peer;
+  readonly #configPath: string;
+  #stderr = '';
+  #partial = '';
+  #child: Child | null = null;
+
+  constructor(vm: Vm, node: LabNode, peer: Peer) {
+    this.#vm = vm;
+    this.#peer = peer;
+    this.node = node;
+    this.runtimeDirectory = `/tmp/${node.name}/run`;
+    this.#configPath = `/tmp/${node.name}/vipkeeper.yaml`;
+  }
+
+  /** Writes the configuration file, as JSON, which is YAML; nobody is told. */
+  async configure(config: Readonly<Record<string, unknown>>): Promise<void> {
+    const whole = { runtime_directory: this.runtimeDirectory, http: 'off', ...config };
+    await writeFile(this.#vm, this.#configPath, JSON.stringify(whole));
+  }
+
+  /** Starts the processes, and does not wait for them. */
+  async start(): Promise<void> {
+    const argv = ['run', '--config', this.#configPath, '--director', this.node.name];
+    this.#child = await this.node.spawn([process.execPath, ENTRY_POINT, ...argv], {
+      onStdout: (chunk) => this.#collect(chunk.toString('utf8')),
+      onStderr: (chunk) => {
+        this.#stderr += chunk.toString('utf8');
+      },
+    });
+    this.#child.end();
+  }
+
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  lines(event: string, fields: Readonly<Record<string, unknown>> = {}): LogLine[] {
+    return this.log.filter(
+      (line) =>
+        line.event === event && Object.entries(fields).every(([key, value]) => line[key] === value),
+    );
+  }
+
+  /** until() whose failure shows the log. */
+  async until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+    try {
+      await until(`${what} on ${this.node.name}`, condition);
+    } catch (error) {
+      const log = this.log.slice(-30).map((line) => JSON.stringify(line));
+      throw new LabError([(error as Error).message, ...log, this.#stderr].join('\n'));
+    }
+  }
+
+  /** Null while no controller answers. */
+  async tryStatus(): Promise<DirectorStatus | null> {
+    const { status, body } = await this.#ask('/v1/status');
+    return status === 200 ? (JSON.parse(body) as DirectorStatus) : null;
+  }
+
+  async status(): Promise<DirectorStatus> {
+    const status = await this.tryStatus();
+    if (status === null) throw new LabError(`${this.node.name} does not answer: ${this.#stderr}`);
+    return status;
+  }
+
+  /** Values of a metric by its labels: '{class="missing"}' or ''. */
+  async metric(name: string): Promise<ReadonlyMap<string, number>> {
+    const values = new Map<string, number>();
+    for (const line of (await this.#ask('/metrics')).body.split('\n')) {
+      const match = /^(\w+)(\{.*\})? (\S+)$/.exec(line);
+      if (match?.[1] === name) values.set(match[2] ?? '', Number(match[3]));
+    }
+    return values;
+  }
+
+  /** Waits until the table was compared, from now on, `times` times more. */
+  async reconciled(times: number): Promise<DirectorStatus> {
+    const before = (await this.status()).ipvs.reconciles;
+    let status: DirectorStatus | null = null;
+    await this.until(`${times} reconciles`, async () => {
+      status = await this.tryStatus();
+      return (status?.ipvs.reconciles ?? 0) >= before + times;
+    });
+    return status ?? this.status();
+  }
+
+  /** Output lines of ipvsadm, blanks made one. */
+  async ipvsadm(...argv: string[]): Promise<string[]> {
+    const { stdout } = await check(this.node, ['ipvsadm', ...argv]);
+    const lines = stdout.split('\n').map((line) => line.trim().replace(/ +/g, ' '));
+    return lines.filter((line) => line !== '');
+  }
+
+  /** `ipvsadm -Sn`, sorted, because the kernel's order is that of its hash tables. */
+  async saved(): Promise<string[]> {
+    return (await this.ipvsadm('-Sn')).sort();
+  }
+
+  /** Has the configuration file read again, and waits until that is done. */
+  async reload(): Promise<void> {
+    const before = this.lines('reloaded').length;
+    await this.signal('HUP', 'keeper');
+    await this.until('the reload', () => this.lines('reloaded').length > before);
+  }
+
+  /** Sends a signal to one of the two processes; returns its process id. */
+  async signal(signal: string, who: 'keeper' | 'controller'): Promise<number> {
+    const { keeper, controller } = await this.status();
+    const { pid } = { keeper, controller }[who];
+    if (pid === null) throw new LabError(`${this.node.name} has no ${who}`);
+    await check(this.#vm, ['kill', '-s', signal, String(pid)]);
+    return pid;
+  }
+
+  /** Ends it as the service manager does; returns the exit code. */
+  async stop(): Promise<number> {
+    await this.signal('TERM', 'keeper');
+    return this.ended();
+  }
+
+  /** Waits for the end of both processes; their output ends with them. */
+  async ended(): Promise<number> {
+    if (this.#child === null) throw new LabError(`${this.node.name} was not started`);
+    const code = await exitWithin(this.#child, WAIT_MS);
+    if (code === null) throw new LabError(`${this.node.name} did not end: ${this.#stderr}`);
+    return code;
+  }
+
+  #ask(path: string): Promise<HttpAnswer> {
+    return this.#peer.ask(join(this.runtimeDirectory, 'control.sock'), path);
+  }
+
+  #collect(text: string): void {
+    const lines = (this.#partial + text).split('\n');
+    this.#partial = lines.pop() ?? '';
+    for (const line of lines) {
+      // A controller that was killed in the middle of a line leaves a piece of one.
+      if (line.startsWith('{') && line.endsWith('}')) this.log.push(JSON.parse(line) as LogLine);
+    }
+  }
+}
+
+/** Starts the lab's HTTP server on a real server, and waits until it listens. */
+export async function startRealServer(node: LabNode): Promise<void> {
+  let listening = false;
+  await node.spawn([process.execPath, labProgram('http-server'), '--name', node.name], {
+    onStdout: () => {
+      listening = true;
+    },
+  });
+  await until(`${node.name} to listen`, () => listening);
+}

@@ -21,8 +21,11 @@ import type { LabNode } from '../lab/topology.ts';
 import type { Vm } from '../lab/vm.ts';
 import type { Download, HttpAnswer, PeerCall } from './guest-peer.ts';
 
-/** For conditions that the product meets in a second or two: emulated, on a busy machine. */
-export const WAIT_MS = 30_000;
+/**
+ * For conditions that the product meets in a second or two, the start of a director in ten:
+ * emulated, on a busy machine.
+ */
+export const WAIT_MS = 90_000;
 /** A command in the VM takes 0.1 s to 0.3 s; polling faster would only slow the product down. */
 const POLL_MS = 100;
 const ENTRY_POINT = join(REPOSITORY, 'dist', 'src', 'main.js');
@@ -124,12 +127,13 @@ export class GuestDirector {
   #partial = '';
   #child: Child | null = null;
 
-  constructor(vm: Vm, node: LabNode, peer: Peer) {
+  /** Its files are in /tmp/`name` of the VM. */
+  constructor(vm: Vm, node: LabNode, peer: Peer, name = node.name) {
     this.#vm = vm;
     this.#peer = peer;
     this.node = node;
-    this.runtimeDirectory = `/tmp/${node.name}/run`;
-    this.#configPath = `/tmp/${node.name}/vipkeeper.yaml`;
+    this.runtimeDirectory = `/tmp/${name}/run`;
+    this.#configPath = `/tmp/${name}/vipkeeper.yaml`;
   }
 
   /** Writes the configuration file, as JSON, which is YAML; nobody is told. */

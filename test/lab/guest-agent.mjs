@@ -4,9 +4,10 @@
  *
  * JSON lines over a virtio serial port; `data` is base64. Requests: {op: 'spawn', id, argv, cwd,
  * env}, {op: 'stdin', id, data}, {op: 'end', id}, {op: 'kill', id, signal}. Answers: {op: 'ready',
- * release, complaints}, {op: 'started', id, pid}, {op: 'stdout' | 'stderr', id, data}, {op: 'exit', id, code},
- * {op: 'error', id, message}. Invariants: what a command prints arrives before its exit; output
- * waits in pipes, not in memory, while the host does not read; the guest ends with its host.
+ * release, complaints}, {op: 'started', id, pid}, {op: 'stdout' | 'stderr', id, data},
+ * {op: 'exit', id, code}, {op: 'error', id, message}. Invariants: what a command prints arrives
+ * before its exit; output waits in pipes, not in memory, while the host does not read; the guest
+ * ends with its host.
  */
 import { spawn } from 'node:child_process';
 import { open } from 'node:fs/promises';

@@ -360,7 +360,8 @@ function bootScript(image: KernelImage, shares: readonly string[]): string {
   const agent = [process.execPath, join(REPOSITORY, 'test', 'lab', 'guest-agent.mjs')];
   const modules = `modprobe -a ${GUEST_MODULES.join(' ')} 2>&1 || echo "modprobe failed"`;
   // The modules load while Node starts; the agent is ready when its standard input ends.
-  const first = `ulimit -n 65536; cd /; (${modules}) | ${agent.map(quote).join(' ')} "$1"; poweroff -f`;
+  const serve = `(${modules}) | ${agent.map(quote).join(' ')} "$1"`;
+  const first = `ulimit -n 65536; cd /; ${serve}; poweroff -f`;
   return `
 mount -t tmpfs tmpfs /upper
 mkdir /upper/files /upper/work
@@ -368,7 +369,9 @@ mount -t overlay -o lowerdir=/host,upperdir=/upper/files,workdir=/upper/work ove
 modules=/newroot/lib/modules/${image.release}
 mkdir -p "$modules"
 mount --bind /host${quote(image.modulesPath)} "$modules"
-for directory in tmp run var/tmp var/log; do mount -t tmpfs -o mode=1777 tmpfs /newroot/$directory; done
+for directory in tmp run var/tmp var/log; do
+  mount -t tmpfs -o mode=1777 tmpfs /newroot/$directory
+done
 mkdir -p /newroot/run/lock
 ${shares.map(mountShare).join('\n')}
 for directory in proc sys dev; do mount --move /$directory /newroot/$directory; done

@@ -133,10 +133,9 @@ vrrp:
   });
 
   it('with its port in use: names the port and how to find who has it', async () => {
-    await using holder = await Director.start(node, {
-      config: { vrrp: { other: { ...WEB, vrid: 9 } }, http: { listen: '127.0.0.1:9112' } },
-    });
     const http = { listen: '127.0.0.1:9112' };
+    const other = { ...WEB, vrid: 9, addresses: [`${virtualIp(2).ipv4}/24`] };
+    await using holder = await Director.start(node, { config: { vrrp: { other }, http } });
     const result = await refused({ vrrp: { web: WEB }, http });
     expectProblem(result, 'VK-PORT-IN-USE', /127\.0\.0\.1:9112\. Find it with `ss -ltnp/);
     expect((await holder.instance('other')).state).not.toBe('fault');
@@ -157,8 +156,10 @@ vrrp:
   });
 
   it('with a runtime directory that cannot be made', async () => {
-    const result = await refused({ vrrp: { web: WEB }, runtime_directory: '/proc/vipkeeper' });
-    expectProblem(result, 'VK-RUNTIME-DIRECTORY', /\/proc\/vipkeeper/);
+    const file = join(directory, 'file');
+    writeFileSync(file, '');
+    const result = await refused({ vrrp: { web: WEB }, runtime_directory: join(file, 'run') });
+    expectProblem(result, 'VK-RUNTIME-DIRECTORY', /file\/run\/control\.sock cannot be made/);
   });
 
   it.each([

@@ -37,6 +37,8 @@ export type VrrpState =
       >;
       /** When preemption is allowed; null while no lower-priority active is heard. */
       readonly preemptAtUs: number | null;
+      /** The Active_Down_Timer ran out, and the sync group's other members have yet to follow. */
+      readonly wantsActive: boolean;
     }
   | {
       readonly kind: 'active';
@@ -112,6 +114,8 @@ function stepInitialize(options: InstanceOptions, state: VrrpState, event: VrrpE
     case 'advert-received':
     case 'deadline-reached':
     case 'fault-cleared':
+    case 'group-activated':
+    case 'group-yielded':
     case 'reconfigured':
     case 'stopped':
       return { state, effects: NOTHING };
@@ -127,6 +131,9 @@ function stepBackup(options: InstanceOptions, state: Backup, event: VrrpEvent): 
     case 'deadline-reached':
       // RFC 9568 section 6.4.2: if the Active_Down_Timer fires.
       if (event.atUs < state.activeDownAtUs) return { state, effects: NOTHING };
+      if (isGrouped(options)) return { state: wait(options, state, event.atUs), effects: NOTHING };
+      return becomeActive(options, state, event.atUs, state.takeoverReason);
+    case 'group-activated':
       return becomeActive(options, state, event.atUs, state.takeoverReason);
     case 'fault-raised':
       return raiseFault(state, event.reason, NOTHING);
@@ -137,6 +144,7 @@ function stepBackup(options: InstanceOptions, state: Backup, event: VrrpEvent): 
     case 'started':
     case 'adopted':
     case 'fault-cleared':
+    case 'group-yielded':
       return { state, effects: NOTHING };
     default:
       return assertNever(event);
@@ -159,9 +167,15 @@ function stepActive(options: InstanceOptions, state: Active, event: VrrpEvent): 
     case 'stopped':
       // RFC 9568 section 6.4.3: on shutdown, send an advertisement with priority 0.
       return stop(state, [RESIGN, REMOVE_ADDRESSES]);
+    case 'group-yielded': {
+      const next = backupFrom(options, event.atUs, options.advertIntervalUs);
+      const effects = [RESIGN, REMOVE_ADDRESSES, transition(state, 'backup', 'group-yielded')];
+      return { state: next, effects };
+    }
     case 'started':
     case 'adopted':
     case 'fault-cleared':
+    case 'group-activated':
       return { state, effects: NOTHING };
     default:
       return assertNever(event);
@@ -184,6 +198,8 @@ function stepFault(
     case 'adopted':
     case 'advert-received':
     case 'deadline-reached':
+    case 'group-activated':
+    case 'group-yielded':
     case 'reconfigured':
       return { state, effects: NOTHING };
     default:
@@ -199,14 +215,30 @@ function enter(
   reason: TransitionReason,
 ): Step {
   if (options.priority === 255) return becomeActive(options, from, nowUs, 'address-owner');
-  const next: Backup = {
+  const next = backupFrom(options, nowUs, options.advertIntervalUs);
+  return { state: next, effects: [transition(from, 'backup', reason)] };
+}
+
+/** Backup from now on, with the whole active-down interval to wait. */
+function backupFrom(options: InstanceOptions, nowUs: number, intervalUs: number): Backup {
+  return {
     kind: 'backup',
-    activeDownAtUs: nowUs + activeDownIntervalUs(options, options.advertIntervalUs),
-    activeAdvertIntervalUs: options.advertIntervalUs,
+    activeDownAtUs: nowUs + activeDownIntervalUs(options, intervalUs),
+    activeAdvertIntervalUs: intervalUs,
     takeoverReason: 'peers-silent',
     preemptAtUs: null,
+    wantsActive: false,
   };
-  return { state: next, effects: [transition(from, 'backup', reason)] };
+}
+
+function isGrouped(options: InstanceOptions): boolean {
+  return options.group !== undefined && options.group !== null;
+}
+
+/** The timer ran out, but the group decides: willing until an active director is heard again. */
+function wait(options: InstanceOptions, state: Backup, nowUs: number): Backup {
+  const waitUs = activeDownIntervalUs(options, state.activeAdvertIntervalUs);
+  return { ...state, activeDownAtUs: nowUs + waitUs, wantsActive: true };
 }
 
 function becomeActive(
@@ -257,14 +289,7 @@ function hearAsBackup(options: InstanceOptions, state: Backup, event: AdvertRece
   }
   // RFC 9568 section 6.4.2: adopt the advertised interval (version 3 only).
   const intervalUs = options.version === 3 ? event.advertIntervalUs : options.advertIntervalUs;
-  const next: Backup = {
-    kind: 'backup',
-    activeDownAtUs: atUs + activeDownIntervalUs(options, intervalUs),
-    activeAdvertIntervalUs: intervalUs,
-    takeoverReason: 'peers-silent',
-    preemptAtUs,
-  };
-  return { state: next, effects: NOTHING };
+  return { state: { ...backupFrom(options, atUs, intervalUs), preemptAtUs }, effects: NOTHING };
 }
 
 function hearAsActive(options: InstanceOptions, state: Active, event: AdvertReceived): Step {
@@ -276,13 +301,7 @@ function hearAsActive(options: InstanceOptions, state: Active, event: AdvertRece
   const yieldReason = reasonToYield(options, state, event);
   if (yieldReason !== null) {
     const intervalUs = options.version === 3 ? event.advertIntervalUs : options.advertIntervalUs;
-    const next: Backup = {
-      kind: 'backup',
-      activeDownAtUs: atUs + activeDownIntervalUs(options, intervalUs),
-      activeAdvertIntervalUs: intervalUs,
-      takeoverReason: 'peers-silent',
-      preemptAtUs: null,
-    };
+    const next = backupFrom(options, atUs, intervalUs);
     return { state: next, effects: [REMOVE_ADDRESSES, transition(state, 'backup', yieldReason)] };
   }
   // The loser announced the VIPs too: hosts and switches must hear from us again.
@@ -343,15 +362,7 @@ function reconfigureBackup(options: InstanceOptions, state: Backup, nowUs: numbe
   if (options.priority === 255) return becomeActive(options, state, nowUs, 'address-owner');
   const intervalUs =
     options.version === 3 ? state.activeAdvertIntervalUs : options.advertIntervalUs;
-  const activeDownAtUs = nowUs + activeDownIntervalUs(options, intervalUs);
-  const next: Backup = {
-    ...state,
-    activeDownAtUs,
-    activeAdvertIntervalUs: intervalUs,
-    takeoverReason: 'peers-silent',
-    preemptAtUs: null,
-  };
-  return { state: next, effects: NOTHING };
+  return { state: backupFrom(options, nowUs, intervalUs), effects: NOTHING };
 }
 
 function raiseFault(from: VrrpState, reason: FaultReason, first: readonly VrrpEffect[]): Step {

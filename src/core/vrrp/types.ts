@@ -63,6 +63,11 @@ export const TRANSITION_REASONS = [
   'interface-down',
   'interface-missing',
   'no-source-address',
+  'group-member-fault',
+  'group-recovered',
+  'group-yielded',
+  'tracker-down',
+  'tracker-up',
   'interface-up',
   'controller-lost',
   'stopped',
@@ -72,7 +77,12 @@ export type TransitionReason = (typeof TRANSITION_REASONS)[number];
 
 export type FaultReason = Extract<
   TransitionReason,
-  'interface-down' | 'interface-missing' | 'no-source-address' | 'controller-lost'
+  | 'interface-down'
+  | 'interface-missing'
+  | 'no-source-address'
+  | 'controller-lost'
+  | 'group-member-fault'
+  | 'tracker-down'
 >;
 
 /** What the machine of one instance is configured with. */
@@ -84,6 +94,8 @@ export interface InstanceOptions {
   readonly preempt: boolean;
   readonly preemptDelayUs: number;
   readonly announce: AnnounceConfig;
+  /** Sync group: its members become active together, when the group says so; null for none. */
+  readonly group?: string | null;
 }
 
 /** What happened to an instance. `atUs` is when it happened, not when it is told. */
@@ -104,8 +116,15 @@ export type VrrpEvent =
   | {
       readonly kind: 'fault-cleared';
       readonly atUs: number;
-      readonly reason: Extract<TransitionReason, 'interface-up' | 'reconfigured' | 'started'>;
+      readonly reason: Extract<
+        TransitionReason,
+        'interface-up' | 'group-recovered' | 'tracker-up' | 'reconfigured' | 'started'
+      >;
     }
+  /** Every member of the sync group wants to be active. */
+  | { readonly kind: 'group-activated'; readonly atUs: number }
+  /** Another member of the sync group gave way. */
+  | { readonly kind: 'group-yielded'; readonly atUs: number }
   /** The options given to this and later steps differ from the earlier ones. */
   | { readonly kind: 'reconfigured'; readonly atUs: number }
   | { readonly kind: 'stopped'; readonly atUs: number };

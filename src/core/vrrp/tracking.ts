@@ -1,0 +1,86 @@
+/**
+ * Tracking: what an instance's effective priority is made of, and whether a tracked thing forbids
+ * it to take part. As keepalived has it: a positive weight is added while the tracker is up, a
+ * negative one while it is down, a tracker without weight is a fault while it is down; `reverse`
+ * swaps up and down; a tracker with a value (a file) adds value times weight.
+ */
+
+/** What is known of a tracked thing. */
+export interface TrackerState {
+  readonly up: boolean;
+  /** A file's number; null for trackers that are only up or down. */
+  readonly value: number | null;
+  /** In words: "exit code 1", "3 of 2 processes", "carrier lost". */
+  readonly detail: string;
+}
+
+/** How one instance uses a tracker. */
+export interface Track {
+  readonly tracker: string;
+  /** -253 to 253; 0 for a fault while the tracker is down. */
+  readonly weight: number;
+  readonly reverse: boolean;
+}
+
+/** One term of the effective priority. */
+export interface PriorityPart {
+  readonly tracker: string;
+  readonly delta: number;
+  readonly detail: string;
+}
+
+export interface Evaluation {
+  /** 1 to 254, or the base priority itself for an address owner. */
+  readonly priority: number;
+  readonly parts: readonly PriorityPart[];
+  /** The first tracker that forbids to take part; null for none. */
+  readonly faultyTracker: string | null;
+}
+
+/** keepalived's bound of a weight, below which a file's value means fault. */
+const WEIGHT_MAX = 253;
+const PRIORITY_OWNER = 255;
+
+/** A tracker that has not spoken yet counts as up, so that a start is not a fault. */
+const NOT_YET_KNOWN: TrackerState = { up: true, value: null, detail: 'not known yet' };
+
+/** The effective priority and its parts. Priorities of owners do not change, faults still count. */
+export function evaluateTracks(
+  basePriority: number,
+  tracks: readonly Track[],
+  stateOf: (tracker: string) => TrackerState | undefined,
+): Evaluation {
+  const parts: PriorityPart[] = [];
+  let faultyTracker: string | null = null;
+  let sum = basePriority;
+  for (const track of tracks) {
+    const state = stateOf(track.tracker) ?? NOT_YET_KNOWN;
+    const delta = contribution(track, state);
+    if (delta === 'fault') faultyTracker ??= track.tracker;
+    else {
+      sum += delta;
+      parts.push({ tracker: track.tracker, delta, detail: state.detail });
+    }
+  }
+  const bounded = Math.max(1, Math.min(sum, PRIORITY_OWNER - 1));
+  return {
+    priority: basePriority === PRIORITY_OWNER ? PRIORITY_OWNER : bounded,
+    parts,
+    faultyTracker,
+  };
+}
+
+function contribution(track: Track, state: TrackerState): number | 'fault' {
+  if (state.value !== null) return valueContribution(track, state.value);
+  const up = state.up !== track.reverse;
+  if (track.weight === 0) return up ? 0 : 'fault';
+  if (track.weight > 0) return up ? track.weight : 0;
+  return up ? 0 : track.weight;
+}
+
+function valueContribution(track: Track, value: number): number | 'fault' {
+  const signed = track.reverse ? -value : value;
+  if (track.weight === 0) return value === 0 ? 0 : 'fault';
+  const delta = Math.min(signed * track.weight, WEIGHT_MAX);
+  return delta < -WEIGHT_MAX ? 'fault' : delta;
+}

@@ -1,0 +1,59 @@
+/** Tracking: effective priority as the sum of its parts, and faults. */
+import { describe, expect, test } from 'vitest';
+import {
+  evaluateTracks,
+  type Track,
+  type TrackerState,
+} from '../../../../src/core/vrrp/tracking.ts';
+
+const up: TrackerState = { up: true, value: null, detail: 'up' };
+const down: TrackerState = { up: false, value: null, detail: 'down' };
+const track = (weight: number, reverse = false): Track => ({ tracker: 't', weight, reverse });
+const evaluate = (base: number, one: Track, state: TrackerState | undefined) =>
+  evaluateTracks(base, [one], () => state);
+
+describe('evaluateTracks', () => {
+  test.each([
+    ['a positive weight is added while up', track(20), up, 120],
+    ['a positive weight is not added while down', track(20), down, 100],
+    ['a negative weight is subtracted while down', track(-20), down, 80],
+    ['a negative weight is not subtracted while up', track(-20), up, 100],
+    ['reverse swaps up and down', track(20, true), down, 120],
+    ['a value counts times its weight', track(2), { ...up, value: -15 }, 70],
+    ['a value is turned round by reverse', track(2, true), { ...up, value: -15 }, 130],
+    ['an unknown tracker counts as up', track(-20), undefined, 100],
+    ['the sum stays below the owner', track(253), up, 254],
+    ['the sum stays above 0', track(-253), down, 1],
+  ])('%s', (_name, one, state, priority) => {
+    const result = evaluate(100, one, state);
+    expect(result).toMatchObject({ priority, faultyTracker: null });
+  });
+
+  test('without weight, down is a fault, and up with reverse', () => {
+    expect(evaluate(100, track(0), down).faultyTracker).toBe('t');
+    expect(evaluate(100, track(0), up).faultyTracker).toBeNull();
+    expect(evaluate(100, track(0, true), up).faultyTracker).toBe('t');
+  });
+
+  test('a value other than 0 is a fault without weight, and far below 0 with one', () => {
+    expect(evaluate(100, track(0), { ...up, value: 1 }).faultyTracker).toBe('t');
+    expect(evaluate(100, track(1), { ...up, value: -254 }).faultyTracker).toBe('t');
+    expect(evaluate(100, track(1), { ...up, value: -253 }).faultyTracker).toBeNull();
+  });
+
+  test('an owner keeps its priority, and has faults all the same', () => {
+    expect(evaluate(255, track(-20), down).priority).toBe(255);
+    expect(evaluate(255, track(0), down).faultyTracker).toBe('t');
+  });
+
+  test('the parts add up to the priority', () => {
+    const tracks = [
+      { tracker: 'a', weight: 10, reverse: false },
+      { tracker: 'b', weight: -5, reverse: false },
+    ];
+    const result = evaluateTracks(100, tracks, (name) => (name === 'a' ? up : down));
+    const sum = result.parts.reduce((total, part) => total + part.delta, 100);
+    expect(result.priority).toBe(sum);
+    expect(result.parts.map((part) => part.delta)).toEqual([10, -5]);
+  });
+});

@@ -13,7 +13,7 @@ import { openLog } from './controller/log.ts';
 import { preflight } from './controller/preflight.ts';
 import type { Config } from './core/config/config.ts';
 import { formatProblem, type Problem } from './core/problem.ts';
-import { KEEPER_NODE_FLAGS } from './core/processes.ts';
+import { KEEPER_ENVIRONMENT, KEEPER_NODE_FLAGS } from './core/processes.ts';
 import { serveControl, serveHttp } from './http/server.ts';
 
 const KEEPER = fileURLToPath(new URL('./keeper-main.js', import.meta.url));
@@ -67,7 +67,12 @@ async function main(): Promise<void> {
   }
   const controller = new Controller({
     config,
-    keeper: { nodeFlags: KEEPER_NODE_FLAGS, script: KEEPER, args: process.argv.slice(2) },
+    keeper: {
+      nodeFlags: KEEPER_NODE_FLAGS,
+      script: KEEPER,
+      args: process.argv.slice(2),
+      env: KEEPER_ENVIRONMENT,
+    },
     log,
     version,
     reload: async () => {

@@ -4,6 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { formatProblem, type Problem } from './core/problem.ts';
+import { CONTROLLER_ENVIRONMENT, CONTROLLER_NODE_FLAGS } from './core/processes.ts';
 import { Keeper } from './keeper/keeper.ts';
 import { requireCapabilities } from './linux/capabilities.ts';
 import { SystemError } from './linux/libc.ts';
@@ -19,7 +20,12 @@ const missing = requireCapabilities(['CAP_NET_ADMIN', 'CAP_NET_RAW']);
 if (missing !== null) fail(missing);
 
 try {
-  new Keeper({ nodeFlags: [], script: CONTROLLER, args: process.argv.slice(2) }).start();
+  new Keeper({
+    nodeFlags: CONTROLLER_NODE_FLAGS,
+    script: CONTROLLER,
+    args: process.argv.slice(2),
+    env: CONTROLLER_ENVIRONMENT,
+  }).start();
 } catch (error) {
   if (!(error instanceof SystemError)) throw error;
   fail({

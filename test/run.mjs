@@ -14,6 +14,7 @@ import { build, ensureModules, fail, root, step } from './steps.mjs';
 /** Layers in the order of their cost; vitest runs the files of one layer. */
 const LAYERS = [
   { name: 'unit', folders: ['test/unit', 'test/property', 'test/rfc'], parallel: true },
+  { name: 'sim', folders: ['test/sim'], parallel: true },
   { name: 'netns', folders: ['test/netns'], parallel: false },
   { name: 'interop', folders: ['test/interop'], parallel: false },
   { name: 'kernel', folders: ['test/kernel'], parallel: false },

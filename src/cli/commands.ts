@@ -24,8 +24,8 @@ export interface CommandSpec {
   readonly argument?: {
     readonly name: string;
     readonly description: string;
-    /** The values it may have, or null for a file. */
-    readonly choices: readonly string[] | null;
+    /** The values it may have; null for a file, 'any' for a word that cannot be completed. */
+    readonly choices: readonly string[] | null | 'any';
     /** With one it may be left out. */
     readonly default?: string;
   };
@@ -145,8 +145,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'Show what the director does and why',
     description: [
       'Asks the running director over its control socket and shows its VRRP instances with ' +
-        'their virtual IPs, its virtual services with their real servers, and how the last ' +
-        'comparison with the kernel went.',
+        'their virtual IPs, its BFD sessions, its virtual services with their real servers, and ' +
+        'how the last comparison with the kernel went.',
       'Colour is used on a terminal unless NO_COLOR is set.',
     ],
     options: [
@@ -175,8 +175,44 @@ export const COMMANDS: readonly CommandSpec[] = [
     page: true,
   },
   {
+    name: 'explain',
+    summary: 'Explain a VRRP instance: why it is what it is',
+    description: [
+      'Explains VRRP instances in sentences: state, since when and why; the effective priority ' +
+        'as a sum of its parts; every director heard of, with its version, priority, interval, ' +
+        'checksum form and addresses, and why its advertisements are refused if they are; ' +
+        'duplicate active directors and who wins; and what would happen if the active one died now.',
+      'Lines that begin with ! are findings, each with its cure.',
+    ],
+    argument: {
+      name: 'instance',
+      description: 'Name of a VRRP instance',
+      choices: 'any',
+      default: 'all',
+    },
+    options: [JSON_OUTPUT, RUNTIME_DIRECTORY],
+    examples: [
+      { command: 'vipkeeper explain', does: 'Explain every instance of this director' },
+      { command: 'vipkeeper explain web --json', does: 'Explain one instance, for scripts' },
+    ],
+    exits: [
+      { status: EXIT.ok, means: 'Nothing was found that an operator should look at' },
+      {
+        status: EXIT.failed,
+        means: 'There are findings, or the control socket answered with an error',
+      },
+      {
+        status: EXIT.usage,
+        means: 'The command line is not understood, or there is no such instance',
+      },
+      { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
+    ],
+    files: [CONTROL_FILE],
+    page: true,
+  },
+  {
     name: 'cleanup',
-    summary: 'Remove virtual IPs that a dead director left behind',
+    summary: 'Remove virtual IPs that a dead director left',
     description: [
       'Removes the virtual IPs that a keeper recorded in its runtime directory and left on the ' +
         'interfaces when it died. Addresses of other programs are never touched. It refuses ' +
@@ -258,6 +294,7 @@ export function synopsis(command: CommandSpec): string {
 
 function argumentSynopsis({ argument }: CommandSpec): string {
   if (argument === undefined) return '';
-  const shown = argument.choices?.join('|') ?? argument.name.toUpperCase();
+  const words = Array.isArray(argument.choices) ? argument.choices : null;
+  const shown = words?.join('|') ?? argument.name.toUpperCase();
   return argument.default === undefined ? ` ${shown}` : ` [${shown}]`;
 }

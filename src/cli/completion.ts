@@ -32,7 +32,7 @@ function commandNames(): string {
 
 /** What an argument completes to: words, 'files' or nothing. */
 function argumentWords({ argument }: CommandSpec): readonly string[] | 'files' {
-  if (argument === undefined) return [];
+  if (argument === undefined || argument.choices === 'any') return [];
   return argument.choices ?? 'files';
 }
 

@@ -7,6 +7,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
+import type { DirectorStatus } from '../core/status.ts';
 import { CONTROL_SOCKET } from './commands.ts';
 
 /** Longer than the director gives itself for an answer, so that its own reason is told. */
@@ -41,6 +42,23 @@ export function askDirector(
     asked.on('error', fail);
     asked.end();
   });
+}
+
+/** The director's own account of itself. */
+export async function askStatus(
+  runtimeDirectory: string,
+): Promise<Result<DirectorStatus, Problem>> {
+  const answer = await askDirector(runtimeDirectory, '/v1/status');
+  if (!answer.ok) return answer;
+  try {
+    return ok(JSON.parse(answer.value) as DirectorStatus);
+  } catch {
+    return err({
+      code: 'VK-SYSTEM',
+      message: `What answers in ${runtimeDirectory} does not speak JSON`,
+      cure: 'Check that --runtime-directory names the one of a running vipkeeper',
+    });
+  }
 }
 
 /** Whether anybody listens on the control socket. */

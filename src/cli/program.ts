@@ -50,6 +50,10 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     const stopped = watch ? ports.interruption() : NEVER;
     return status({ runtimeDirectory, json, watch }, ports.terminal, stopped);
   },
+  explain: async (instance, { runtimeDirectory, json = false }, { terminal }) => {
+    const { explain } = await import('./explain.ts');
+    return explain({ instance, runtimeDirectory, json }, terminal);
+  },
   cleanup: async (_, { runtimeDirectory, dryRun = false, json = false }, ports) => {
     const { cleanup } = await import('./cleanup.ts');
     return cleanup({ runtimeDirectory, dryRun, json }, ports.terminal, ports.cleanUp);
@@ -135,7 +139,7 @@ function addCommand(
 function argumentOf(spec: CommandSpec['argument'] & object): Argument {
   const { name, description, choices, default: preset } = spec;
   const argument = new Argument(preset === undefined ? `<${name}>` : `[${name}]`, description);
-  if (choices !== null) argument.choices(choices);
+  if (choices !== null && choices !== 'any') argument.choices(choices);
   return preset === undefined ? argument : argument.default(preset, preset);
 }
 

@@ -4,7 +4,9 @@
  * kernel went. Everything that is not as it should be carries its reason. Pure: status in, text
  * out.
  */
+import type { BfdDiagnostic, BfdStateName } from '../core/bfd/types.ts';
 import type {
+  BfdReport,
   DirectorStatus,
   InstanceReport,
   ServerReport,
@@ -42,6 +44,7 @@ const REASONS: Readonly<Record<TransitionReason, string>> = {
   'no-source-address': 'the interface has no address to send from',
   'interface-up': 'the interface came up',
   'controller-lost': 'the controller died and could not be started again',
+  'controller-back': 'a controller could be started again',
   stopped: 'stopped',
   reconfigured: 'configured anew',
 };
@@ -51,6 +54,25 @@ const STATE_STYLES: Readonly<Record<VrrpStateName, Style>> = {
   backup: 'warn',
   active: 'good',
   fault: 'bad',
+};
+
+const BFD_STYLES: Readonly<Record<BfdStateName, Style>> = {
+  'admin-down': 'dim',
+  down: 'bad',
+  init: 'warn',
+  up: 'good',
+};
+
+const BFD_REASONS: Readonly<Record<BfdDiagnostic, string>> = {
+  none: '',
+  'detection-time-expired': 'the neighbor fell silent',
+  'echo-failed': 'the echo failed',
+  'neighbor-signaled-down': 'the neighbor said that the session is down',
+  'forwarding-plane-reset': 'the forwarding plane was reset',
+  'path-down': 'the path is down',
+  'concatenated-path-down': 'a path behind it is down',
+  'administratively-down': 'stopped',
+  'reverse-concatenated-path-down': 'a path behind the neighbor is down',
 };
 
 const HEALTH_STYLES: Readonly<Record<ServerReport['health'], Style>> = {
@@ -65,6 +87,7 @@ export function drawStatus(status: DirectorStatus, nowMs: number, rendering: Ren
   const sections = [
     [directorLine(status, nowMs)],
     instanceLines(status.instances, nowMs),
+    bfdLines(status.bfd, nowMs),
     serviceLines(status.services, nowMs),
     [...ipvsLines(status.ipvs, nowMs), ...syncLines(status.sync)],
   ];
@@ -114,7 +137,7 @@ function instanceLines(instances: readonly InstanceReport[], nowMs: number): Lin
       span(`${instance.vrid}`),
       span(instance.interface),
       span(age(instance.lastTransitionAt, nowMs)),
-      span(REASONS[instance.reason] ?? instance.reason),
+      span(reasonText(instance.reason)),
     ],
   );
   const [heading, ...lines] = table([headings(INSTANCE_HEADINGS), ...rows], INSTANCE_ALIGN);
@@ -150,6 +173,35 @@ function peerLines({ peer }: InstanceReport): Line[] {
   // Of an active peer the tenths tell, of a silent one the hours.
   const heard = `last heard ${ago < 10 ? `${ago.toFixed(1)}s` : durationText(ago)} ago`;
   return [[span('  peer ', 'dim'), span(`${peer.address}, priority ${peer.priority}, ${heard}`)]];
+}
+
+const BFD_HEADINGS = ['BFD', 'STATE', 'NEIGHBOR', 'DETECTION', 'SINCE', 'REASON'];
+const BFD_ALIGN: readonly Align[] = ['left', 'left', 'left', 'right', 'right', 'left'];
+
+function bfdLines(sessions: readonly BfdReport[], nowMs: number): Line[] {
+  if (sessions.length === 0) return [];
+  const rows = sessions.map((session): Line => {
+    const { state, detectionTimeSeconds, sendError } = session;
+    const detection = detectionTimeSeconds === null ? '-' : milliseconds(detectionTimeSeconds);
+    return [
+      span(session.name, 'strong'),
+      span(state, BFD_STYLES[state]),
+      span(
+        session.interface === null
+          ? session.neighbor
+          : `${session.neighbor} on ${session.interface}`,
+      ),
+      span(detection),
+      span(age(session.lastTransitionAt, nowMs)),
+      sendError === null ? span(bfdReason(session)) : span(`cannot send: ${sendError}`, 'bad'),
+    ];
+  });
+  return table([headings(BFD_HEADINGS), ...rows], BFD_ALIGN);
+}
+
+function bfdReason({ state, diagnostic, remoteDiscriminator }: BfdReport): string {
+  if (diagnostic !== 'none') return BFD_REASONS[diagnostic];
+  return state === 'down' && remoteDiscriminator === 0 ? 'the neighbor was not heard yet' : '';
 }
 
 // What matters most comes first: a narrow terminal cuts the end off.
@@ -271,6 +323,11 @@ function counted(count: number, noun: string): string {
 
 function times(count: number): string {
   return count === 1 ? 'once' : `${count} times`;
+}
+
+/** Why an instance is in its state, in words. */
+export function reasonText(reason: TransitionReason): string {
+  return REASONS[reason];
 }
 
 /** Age of a moment told as ISO 8601: see durationText(). */

@@ -6,10 +6,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatProblem, type Problem } from '../core/problem.ts';
 import type { Result } from '../core/result.ts';
-import { err, ok } from '../core/result.ts';
 import type { DirectorStatus } from '../core/status.ts';
 import { EXIT } from './commands.ts';
-import { askDirector } from './control-client.ts';
+import { askStatus } from './control-client.ts';
 import { drawStatus } from './status-view.ts';
 import { printable, type Terminal } from './terminal.ts';
 
@@ -32,7 +31,7 @@ export async function status(
   stopped: AbortSignal,
 ): Promise<number> {
   if (options.watch) return watch(options, terminal, stopped);
-  const found = await ask(options);
+  const found = await askStatus(options.runtimeDirectory);
   if (!found.ok) return failed(found.error, terminal);
   if (options.json) terminal.out(`${JSON.stringify(found.value, null, 2)}\n`);
   else terminal.out(draw(found.value, terminal, null));
@@ -45,7 +44,7 @@ async function watch(
   stopped: AbortSignal,
 ): Promise<number> {
   while (!stopped.aborted) {
-    const found = await ask(options);
+    const found = await askStatus(options.runtimeDirectory);
     if (stopped.aborted) break;
     if (options.json) {
       if (found.ok) terminal.out(`${JSON.stringify(found.value)}\n`);
@@ -77,18 +76,4 @@ function draw(found: DirectorStatus, terminal: Terminal, rows: number | null): s
 function failed(problem: Problem, terminal: Terminal): number {
   terminal.err(`${printable(formatProblem(problem))}\n`);
   return problem.code === 'VK-NOT-RUNNING' ? EXIT.notRunning : EXIT.failed;
-}
-
-async function ask(options: StatusOptions): Promise<Result<DirectorStatus, Problem>> {
-  const answer = await askDirector(options.runtimeDirectory, '/v1/status');
-  if (!answer.ok) return answer;
-  try {
-    return ok(JSON.parse(answer.value) as DirectorStatus);
-  } catch {
-    return err({
-      code: 'VK-SYSTEM',
-      message: `What answers in ${options.runtimeDirectory} does not speak JSON`,
-      cure: 'Check that --runtime-directory names the one of a running vipkeeper',
-    });
-  }
 }

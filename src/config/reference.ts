@@ -62,7 +62,7 @@ function describe(type: z.ZodType): string {
     return short.endsWith('a mapping') ? short : `${short}, or a mapping`;
   }
   if (inner instanceof z.ZodArray) return `a list, each ${describe(inner.element as z.ZodType)}`;
-  if (inner instanceof z.ZodRecord) return 'a mapping from names';
+  if (inner instanceof z.ZodRecord) return inner.description ?? 'a mapping from names';
   return 'a mapping';
 }
 
@@ -91,20 +91,44 @@ const SECTIONS: readonly (readonly [title: string, path: string])[] = [
   ['Real servers', 'services.NAME.servers[]'],
   ['Health checks', 'services.NAME.check'],
   ['Connection sync', 'sync'],
+  ['Notification', 'notify'],
+  ['Mail', 'mail'],
   ['IPVS', 'ipvs'],
   ['HTTP', 'http'],
   ['Keeper', 'keeper'],
   ['Logging', 'log'],
 ];
 
+const NOTES: Readonly<Record<string, string>> = {
+  'services.NAME.check': 'The same keys stand under `check` of a service and of a real server.\n\n',
+  notify: `What is said of an instance stands under its own \`notify\`. A command is one line, or a list of
+words: a program by its absolute path, and its arguments. It is not given to a shell: \`'\` and \`"\`
+group words, nothing else has a meaning. It runs in \`/\` with an environment of its own: \`PATH\`,
+\`VIPKEEPER_DIRECTOR\`, \`VIPKEEPER_INSTANCE\`, \`VIPKEEPER_STATE\` and \`VIPKEEPER_PREVIOUS_STATE\`
+(\`initialize\`, \`backup\`, \`active\`, \`fault\`), \`VIPKEEPER_REASON\`, \`VIPKEEPER_PRIORITY\` and
+\`VIPKEEPER_PEER\`.
+
+The scripts of one instance run one at a time, in the order of what happened: at each change the
+state's own, then \`any\`. If more than 16 changes wait for a slow script, the oldest are left out,
+never the last state; this is logged and counted. A script that does not end in \`timeout\` gets
+SIGTERM, two seconds later SIGKILL. At a stop each has three seconds, and all together seven.
+After a restart of the controller only what has changed meanwhile is said.
+
+A line of the FIFO is \`INSTANCE "NAME" MASTER 100\`, with \`BACKUP\`, \`FAULT\`, \`STOP\`, \`DELETED\`,
+\`MASTER_RX_LOWER_PRI\`, \`MASTER_PRIORITY\` or \`BACKUP_PRIORITY\`; a sync group’s is
+\`GROUP "NAME" MASTER 0\`. The FIFO is made if it is missing, readable by its owner only. Lines that
+no reader takes wait in the pipe, then in vipkeeper (4096 of them). Its reader should end when it
+reads the end: then vipkeeper was closed.
+
+`,
+};
+
 /** The reference as Markdown, with a final line end. */
 export function generateConfigurationReference(): string {
   const rows = configOptions();
   const parts = SECTIONS.map(([title, path]) => {
     const own = rows.filter((row) => sectionOf(row.path) === path);
-    const note = path.endsWith('.check')
-      ? 'The same keys stand under `check` of a service and of a real server.\n\n'
-      : '';
+    const note = NOTES[path] ?? '';
     return `## ${title}\n\n${note}${table(own, path)}`;
   });
   return `${[INTRODUCTION, ...parts].join('\n')}`;

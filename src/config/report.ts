@@ -13,6 +13,15 @@ export interface ReportOptions {
   readonly director: string;
 }
 
+/** What stands beside the keys of `hmac` and may be shown. */
+const HMAC_SHOWN = ['active_key', 'mode', 'replay', 'window'] as const;
+
+/** Passwords and keys, also where a key was put in the place of the whole section. */
+function isSecret(path: Path): boolean {
+  if (path.includes('password')) return true;
+  return path.includes('hmac') && !HMAC_SHOWN.some((key) => path.includes(key));
+}
+
 /** 'found': show the text at the path; 'bare': the message says it all. */
 type Show = 'found' | 'bare';
 
@@ -65,7 +74,7 @@ export class Report {
   #locate(path: Path, message: string, how: { show: Show; atKey: boolean }): ConfigError {
     const { document, file, director } = this.#options;
     const place = document.locate(path, { director, atKey: how.atKey });
-    const secret = path.includes('password') && place.found !== 'nothing';
+    const secret = isSecret(path) && place.found !== 'nothing';
     const found = secret ? 'a text that is not shown' : place.found;
     return {
       code: 'VK-CONFIG-INVALID',

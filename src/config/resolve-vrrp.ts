@@ -3,12 +3,13 @@
  * values checked (RFC 9568 sections 5 and 6, RFC 3768 section 5), duplicates between instances
  * found. A value is returned even when errors were reported, so that others can be checked.
  */
-import type { AddressFamily, VipConfig, VrrpConfig } from '../core/config/config.ts';
+import type { AddressFamily, HmacConfig, VipConfig, VrrpConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { ipFamily } from '../core/ip.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
 import type { VrrpInput } from './schema.ts';
+import { joinWords } from './suggest.ts';
 
 /** Version 3 sends the interval as 12 bits of centiseconds: RFC 9568 section 5.2.7. */
 const V3_UNIT_US = 10_000;
@@ -22,6 +23,9 @@ const V2_INTERVAL_MAX_US = 255 * V2_UNIT_US;
  * frame of 1500 bytes (40 of them IPv6's header, 8 VRRP's, 16 for each address).
  */
 const ADVERTISED_MAX: Readonly<Record<AddressFamily, number>> = { ipv4: 255, ipv6: 90 };
+
+/** keepalived's bound. */
+const HMAC_WINDOW_MAX_SECONDS = 300;
 
 export interface NamedVrrp {
   readonly name: string;
@@ -62,6 +66,7 @@ function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpCo
     preemptDelayUs: input.preempt_delay ?? vrrp.preemptDelayUs,
     checksum: input.checksum ?? vrrp.checksum,
     password: input.password ?? null,
+    hmac: resolveHmac(input, path, report),
     sourceAddress: input.source ?? null,
     announce: {
       repeat: input.announce?.repeat ?? vrrp.announce.repeat,
@@ -71,15 +76,48 @@ function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpCo
         input.announce?.lower_priority_delay ?? vrrp.announce.lowerPriorityDelayUs,
     },
     addresses,
+    group: null,
+    track: (input.track ?? []).map(({ tracker, weight, reverse }) => ({
+      tracker,
+      weight: weight ?? 0,
+      reverse: reverse ?? false,
+    })),
   };
   reportVersion(instance, path, report);
   reportFamily(instance, path, report);
   return instance;
 }
 
+/** keepalived's default: three intervals, in whole seconds, and not less than 5. */
+function defaultWindowSeconds(intervalUs: number): number {
+  return Math.min(Math.max(Math.ceil((3 * intervalUs) / 1_000_000), 5), HMAC_WINDOW_MAX_SECONDS);
+}
+
+function resolveHmac(input: VrrpInput, path: Path, report: Report): HmacConfig | null {
+  const { hmac } = input;
+  if (hmac === undefined) return null;
+  const { vrrp } = DEFAULTS;
+  const keys = Object.entries(hmac.keys).map(([id, secretHex]) => ({ id: Number(id), secretHex }));
+  if (!keys.some(({ id }) => id === hmac.active_key)) {
+    const ids = joinWords(Object.keys(hmac.keys), 'or');
+    report.error([...path, 'hmac', 'active_key'], `expected the number of one of the keys: ${ids}`);
+  }
+  return {
+    keys,
+    activeKey: hmac.active_key,
+    mode: hmac.mode ?? vrrp.hmac.mode,
+    replay: hmac.replay ?? vrrp.hmac.replay,
+    windowSeconds: hmac.window ?? defaultWindowSeconds(input.interval ?? vrrp.advertIntervalUs),
+  };
+}
+
 function reportVersion(instance: VrrpConfig, path: Path, report: Report): void {
   const { version, family, advertIntervalUs: intervalUs } = instance;
   if (version === 2) {
+    if (instance.hmac !== null) {
+      const message = 'version 2 has no HMAC authentication, expected version 3';
+      report.error([...path, 'hmac'], message, 'bare');
+    }
     if (family === 'ipv6') {
       report.error([...path, 'version'], 'version 2 has no IPv6, expected 3');
     }
@@ -108,8 +146,10 @@ function reportFamily(instance: VrrpConfig, path: Path, report: Report): void {
     const message = `expected at least one ${family} address, as advertisements are`;
     report.error([...path, 'addresses'], message, 'bare');
   }
-  if (advertised > ADVERTISED_MAX[family]) {
-    const message = `expected at most ${ADVERTISED_MAX[family]} ${family} addresses`;
+  // The 28 bytes of the trailer take the room of two IPv6 addresses, one of which was to spare.
+  const most = ADVERTISED_MAX[family] - (instance.hmac !== null && family === 'ipv6' ? 1 : 0);
+  if (advertised > most) {
+    const message = `expected at most ${most} ${family} addresses`;
     report.error([...path, 'addresses'], message, 'bare');
   }
 }

@@ -24,6 +24,8 @@ import {
   whole,
   word,
 } from './forms.ts';
+import { readHmacKey } from './hmac-key.ts';
+import { instanceNotifySchema, notifySections } from './schema-notify.ts';
 import {
   DURATION_PATTERN,
   type Endpoint,
@@ -59,7 +61,7 @@ const TUNNEL_CHECKSUM = ['none', 'on', 'remote'] as const satisfies readonly Tun
 /** Integer microseconds of a duration text within bounds. */
 function duration(minUs: number, maxUs: number) {
   const range = `from ${formatDuration(minUs)} to ${formatDuration(maxUs)}`;
-  const expects = `a duration ${range} with its unit (ms, s, m, h or d)`;
+  const expects = `a duration ${range} with its unit (us, ms, s, m, h or d)`;
   return scalar(expects, z.string().regex(DURATION_PATTERN), (text) => {
     const durationUs = parseDuration(text);
     if (durationUs === null || durationUs < minUs || durationUs > maxUs) return undefined;
@@ -135,6 +137,8 @@ function makeSchema(director: string) {
   const server = serverSchema(per, checkForm);
   const service = serviceSchema(per, checkForm, server);
   const sections = sectionSchemas(per);
+  const tracker = trackerSchema(per);
+  const bfd = bfdSchema(per);
   const named = <T extends z.ZodType>(type: T) =>
     z.record(z.string().regex(NAME_PATTERN), type, {
       error: (issue) =>
@@ -153,6 +157,19 @@ function makeSchema(director: string) {
       about: 'VRRP instances by name: the virtual IPs and how directors elect who has them.',
       without: 'no VRRP instance',
     }),
+    groups: option(named(groupSchema(per)), {
+      about: 'Sync groups by name: instances that are active together or not at all.',
+      without: 'no group',
+    }),
+    trackers: option(named(tracker), {
+      about:
+        'What instances track, by name: an interface, script, file, process, service or BFD session.',
+      without: 'no tracker',
+    }),
+    bfd: option(named(bfd), {
+      about: 'BFD sessions by name: whether a neighbor answers, known within milliseconds.',
+      without: 'no BFD session',
+    }),
     services: option(named(service), {
       about: 'Virtual services by name, with their real servers.',
       without: 'no virtual service',
@@ -161,13 +178,28 @@ function makeSchema(director: string) {
   });
   const servers = per(list(z.unknown()));
   const serviceHead = serviceSchema(per, checkForm, z.unknown());
-  return { root, vrrp, service: serviceHead, servers, server, ...sections };
+  return {
+    root,
+    vrrp,
+    tracker,
+    group: groupSchema(per),
+    bfd,
+    service: serviceHead,
+    servers,
+    server,
+    ...sections,
+  };
 }
 
 export type Schema = ReturnType<typeof makeSchema>;
 export type VrrpInput = z.output<Schema['vrrp']>;
+export type BfdInput = z.output<Schema['bfd']>;
+export type TrackerInput = z.output<Schema['tracker']>;
+export type GroupInput = z.output<Schema['group']>;
 export type ServiceInput = z.output<Schema['service']>;
 export type ServerInput = z.output<Schema['server']>;
+export type NotifyInput = NonNullable<z.output<Schema['notify']>>;
+export type MailInput = NonNullable<z.output<Schema['mail']>>;
 export type CheckInput = NonNullable<ServiceInput['check']>;
 
 type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
@@ -222,6 +254,11 @@ function vrrpSchema(per: Per) {
       about: 'Simple text password, version 2 only: it protects from mistakes, not from attacks.',
       without: 'none',
     }),
+    hmac: option(hmacSchema(per), {
+      about:
+        'Authentication by HMAC-SHA256, version 3 only, as keepalived 2.4.2 and later have it.',
+      without: 'no authentication',
+    }),
     source: option(per(sourceAddress()), {
       about: 'Source address of advertisements.',
       without: 'the interface’s primary (IPv6: link-local) address',
@@ -230,9 +267,209 @@ function vrrpSchema(per: Per) {
       per(list(shortOrLong(shortAddress, longAddress), 1)),
       'Virtual IPs: `192.0.2.10/24`, or a mapping to choose another interface.',
     ),
+    track: option(per(list(trackSchema(per))), {
+      about:
+        'Trackers that change its priority or forbid it to take part: a name, or a mapping with ' +
+        'the weight.',
+      without: 'none',
+    }),
+    notify: option(instanceNotifySchema(per), {
+      about: 'Who is told when it changes its state.',
+      without: 'nobody, but for the FIFO',
+    }),
     announce: option(announceSchema(per), {
       about: 'Gratuitous ARP and unsolicited neighbour advertisements.',
       without: 'its defaults',
+    }),
+  });
+}
+
+function trackSchema(per: Per) {
+  const long = section({
+    tracker: required(per(name()), 'Name of the tracker.'),
+    weight: option(per(whole(-253, 253)), {
+      about:
+        'Above 0: added to the priority while up. Below 0: subtracted while down. ' +
+        '0: the instance is in fault while down. A file’s number is multiplied by it.',
+      default: 0,
+    }),
+    reverse: option(per(truth()), { about: 'Swap up and down.', default: false }),
+  });
+  type Long = z.output<typeof long>;
+  const expects = 'the name of a tracker, or a mapping';
+  const short = scalar(expects, z.string().regex(NAME_PATTERN), (tracker): Long => ({ tracker }));
+  return shortOrLong(short, long);
+}
+
+function groupSchema(per: Per) {
+  return section({
+    instances: required(per(list(name(), 1)), 'Names of the VRRP instances in it.'),
+  });
+}
+
+/** A tracker: exactly one of interface, script, file, process, service and bfd. */
+function trackerSchema(per: Per) {
+  const { tracker } = DEFAULTS;
+  return section({
+    interface: option(per(interfaceName()), {
+      about: 'Up while this interface has carrier.',
+      without: 'another kind must be given',
+    }),
+    script: option(
+      per(
+        list(
+          text('a program or an argument', () => true),
+          1,
+        ),
+      ),
+      {
+        about: 'Program and arguments, as a list; up while it ends with 0.',
+        without: 'another kind must be given',
+      },
+    ),
+    file: option(per(path('an absolute path')), {
+      about: 'File with a number; without it, or empty, 0.',
+      without: 'another kind must be given',
+    }),
+    process: option(per(text('the name of a program', (value) => !value.includes('/'))), {
+      about: 'Up while enough processes of this name run.',
+      without: 'another kind must be given',
+    }),
+    service: option(per(name()), {
+      about: 'Up while the healthy servers of this virtual service reach the quorum by weight.',
+      without: 'another kind must be given',
+    }),
+    bfd: option(per(name()), {
+      about: 'Up while this BFD session is up.',
+      without: 'another kind must be given',
+    }),
+    quorum: option(per(whole(1, INT_MAX)), {
+      about: 'With `process`: least number. With `service`: least sum of weights.',
+      default: tracker.service.quorum,
+    }),
+    interval: option(per(duration(100 * MS_US, HOUR_US)), {
+      about: 'With `script`, `file` and `process`: how often it is looked at.',
+      default: formatDuration(tracker.script.intervalUs),
+    }),
+    timeout: option(per(duration(100 * MS_US, HOUR_US)), {
+      about: 'With `script`: longest run; one that takes longer is ended, and has failed.',
+      default: formatDuration(tracker.script.timeoutUs),
+    }),
+    rise: option(per(whole(1, 100)), {
+      about: 'With `script`: successes in a row that mean up.',
+      default: tracker.script.rise,
+    }),
+    fall: option(per(whole(1, 100)), {
+      about: 'With `script`: failures in a row that mean down.',
+      default: tracker.script.fall,
+    }),
+    down_delay: option(per(duration(0, HOUR_US)), {
+      about: 'With `interface`: how long it must be down before that counts.',
+      default: formatDuration(tracker.interface.downDelayUs),
+    }),
+    up_delay: option(per(duration(0, HOUR_US)), {
+      about: 'With `interface`: how long it must be up again before that counts.',
+      default: formatDuration(tracker.interface.upDelayUs),
+    }),
+  });
+}
+
+/** Key ids are a byte, and 0 is none. */
+const KEY_ID_PATTERN = /^(?:[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])$/;
+/** keepalived's bounds of the window. */
+const WINDOW_MAX_US = 300 * SECOND_US;
+
+function hmacSchema(per: Per) {
+  const { hmac } = DEFAULTS.vrrp;
+  const keyId = 'expected a key number from 1 to 255';
+  const error = (issue: { code?: string }) =>
+    issue.code === 'invalid_key' ? keyId : 'expected a mapping from key numbers';
+  const keys = z
+    .record(z.string().regex(KEY_ID_PATTERN), per(hmacKey()), { error })
+    .describe('a mapping from key numbers');
+  return section({
+    keys: required(
+      keys,
+      'Keys by number, 1 to 255; all are accepted: `hex:` and digits, `file:` and the path of a ' +
+        'file with the key, or the key itself.',
+    ),
+    active_key: required(per(whole(1, 255)), 'Number of the key that signs.'),
+    mode: option(per(word(['enforce', 'permissive', 'receive-only'])), {
+      about:
+        '`enforce` refuses unsigned advertisements; `permissive` takes them too; ' +
+        '`receive-only` does, and does not sign.',
+      default: hmac.mode,
+    }),
+    replay: option(per(word(['time', 'monotonic', 'off'])), {
+      about:
+        'Protection from repeated advertisements: by the clocks and the order of each sender ' +
+        '(`time`), by the order alone (`monotonic`), or none.',
+      default: hmac.replay,
+    }),
+    window: option(per(wholeSeconds(WINDOW_MAX_US)), {
+      about: 'With replay `time`: most that the clocks of two directors may differ.',
+      without: 'three intervals, at least 5s',
+    }),
+  });
+}
+
+/** The key in hexadecimal digits. */
+function hmacKey() {
+  const expects = 'a key of 32 to 64 bytes: hex:DIGITS, file:/PATH or text';
+  return scalar(expects, z.string().min(1).max(TEXT_LENGTH_MAX), (value) => {
+    const key = readHmacKey(value);
+    return key.ok ? key.value : new Refusal(key.error);
+  });
+}
+
+/** Bounds of the intervals while a session is up: a turn of the event loop, and patience. */
+const BFD_INTERVAL_MIN_US = MS_US;
+const BFD_INTERVAL_MAX_US = 60 * SECOND_US;
+
+function bfdSchema(per: Per) {
+  const { bfd } = DEFAULTS;
+  const interval = () => per(duration(BFD_INTERVAL_MIN_US, BFD_INTERVAL_MAX_US));
+  return section({
+    neighbor: required(per(sourceAddress()), 'Address of the remote system.'),
+    source: option(per(sourceAddress()), {
+      about: 'Own address: packets are sent from it, and taken only if sent to it.',
+      without: 'the address that the route to the neighbor prefers',
+    }),
+    interface: option(per(interfaceName()), {
+      about: 'Interface that packets are sent through, and that they must come from.',
+      without: 'any',
+    }),
+    min_rx: option(interval(), {
+      about: 'Least interval at which the neighbor may send.',
+      default: formatDuration(bfd.minRxUs),
+    }),
+    min_tx: option(interval(), {
+      about: 'Least interval at which we send. The greater of it and the neighbor’s min_rx counts.',
+      default: formatDuration(bfd.minTxUs),
+    }),
+    idle_tx: option(per(duration(SECOND_US, BFD_INTERVAL_MAX_US)), {
+      about: 'The same while the session is not up.',
+      default: formatDuration(bfd.idleTxUs),
+    }),
+    multiplier: option(per(whole(1, 255)), {
+      about: 'Packets in a row that the neighbor may miss before it takes us for dead.',
+      default: bfd.multiplier,
+    }),
+    passive: option(per(truth()), {
+      about: 'Do not send before the neighbor was heard.',
+      default: bfd.passive,
+    }),
+    multihop: option(per(truth()), {
+      about: 'The neighbor is behind routers: RFC 5883 (port 4784), not RFC 5881 (port 3784).',
+      default: bfd.multihop,
+    }),
+    ttl: option(per(whole(1, 255)), {
+      about: 'TTL or hop limit of what is sent.',
+      default: bfd.ttl,
+    }),
+    max_hops: option(per(whole(0, 255)), {
+      about: 'How much lower than `ttl` it may be in what is received; 255 for any.',
+      without: `${bfd.maxHops}, ${bfd.maxHopsMultihop} with multihop`,
     }),
   });
 }
@@ -547,6 +784,7 @@ function sectionSchemas(per: Per) {
       about: 'The kernel’s connection sync: the active director sends, the others receive.',
       without: 'no connection sync',
     }),
+    ...notifySections(per, duration),
     ipvs: option(
       section({
         reconcile_interval: option(per(duration(100 * MS_US, HOUR_US)), {

@@ -9,6 +9,7 @@ const KEY_LENGTH_MAX = 64;
 /** keepalived's words whose counterpart has another name, by keepalived's word. */
 const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   advert_int: 'interval',
+  auth_hmac: 'hmac',
   auth_pass: 'password',
   connect_timeout: 'timeout',
   delay_loop: 'interval',
@@ -19,9 +20,19 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   lvs_sched: 'scheduler',
   mcast_src_ip: 'source',
   nopreempt: 'preempt',
+  notification_email: 'mail',
+  notify_backup: 'notify',
+  notify_fault: 'notify',
+  notify_fifo: 'notify',
+  notify_master: 'notify',
+  notify_master_rx_lower_pri: 'notify',
+  notify_stop: 'notify',
   persistence_timeout: 'persistence',
   real_server: 'servers',
   router_id: 'director',
+  script_user: 'notify',
+  smtp_alert: 'notify',
+  smtp_server: 'mail',
   uthreshold: 'upper_threshold',
   virtual_ipaddress: 'addresses',
   virtual_router_id: 'vrid',
@@ -30,8 +41,22 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   vrrp_version: 'version',
 };
 
+/** keepalived's words for what is deliberately not here, with the reason and the way out. */
+const NO_AH =
+  'AH (authentication header) is not supported: RFC 3768 removed it from VRRP, and it rests on ' +
+  'MD5 and exists for version 2 over IPv4 only; use hmac, with version 3';
+const REFUSED_WORDS: Readonly<Record<string, string>> = {
+  ah: NO_AH,
+  auth_type: `expected password (version 2) or hmac (version 3) instead; ${NO_AH}`,
+  authentication: `expected password (version 2) or hmac (version 3) instead; ${NO_AH}`,
+};
+
 /** What to say of an unknown key where `valid` are the known ones. */
 export function unknownKeyMessage(key: string, valid: readonly string[]): string {
+  // Where the way out is at hand: elsewhere these are typing errors like any other.
+  const plain = key.toLowerCase();
+  const refused = Object.hasOwn(REFUSED_WORDS, plain) ? REFUSED_WORDS[plain] : undefined;
+  if (refused !== undefined && valid.includes('hmac')) return refused;
   const nearest = nearestKey(key, valid);
   if (nearest !== null) return `unknown key, did you mean ${nearest}?`;
   return `unknown key, expected ${joinWords(valid, 'or')}`;

@@ -8,6 +8,7 @@ import { canonicalIp, ipFamily } from '../core/ip.ts';
 
 /** Microseconds of each unit, longest last. */
 const UNITS_US = {
+  us: 1,
   ms: 1_000,
   s: 1_000_000,
   m: 60_000_000,
@@ -16,9 +17,9 @@ const UNITS_US = {
 } as const;
 type Unit = keyof typeof UNITS_US;
 
-export const DURATION_PATTERN = /^(\d{1,15})(?:\.(\d{1,6}))?(ms|s|m|h|d)$/;
+export const DURATION_PATTERN = /^(\d{1,15})(?:\.(\d{1,6}))?(us|ms|s|m|h|d)$/;
 
-/** Whole microseconds of text such as '10ms', '1.5s', '5m', '1h' or '7d'; null for other text. */
+/** Whole microseconds of text such as '500us', '10ms', '1.5s', '5m', '1h' or '7d'; null for other text. */
 export function parseDuration(text: string): number | null {
   const match = DURATION_PATTERN.exec(text);
   if (match === null) return null;
@@ -30,14 +31,12 @@ export function parseDuration(text: string): number | null {
   return Number.isSafeInteger(durationUs) ? durationUs : null;
 }
 
-/** Text of a duration in the longest unit that needs no fraction, but '0s' for none. */
+/** Text of whole microseconds in the longest unit that needs no fraction, but '0s' for none. */
 export function formatDuration(durationUs: number): string {
   if (durationUs === 0) return '0s';
   const units = Object.entries(UNITS_US).reverse();
-  for (const [unit, unitUs] of units) {
-    if (durationUs % unitUs === 0) return `${durationUs / unitUs}${unit}`;
-  }
-  return `${durationUs / UNITS_US.ms}ms`;
+  const [unit, unitUs] = units.find(([, each]) => durationUs % each === 0) ?? ['us', 1];
+  return `${durationUs / unitUs}${unit}`;
 }
 
 export interface Endpoint {

@@ -13,7 +13,10 @@ import { err, ok, type Result } from '../core/result.ts';
 import { ConfigDocument, TEXT_LENGTH_MAX, type YamlFault } from './document.ts';
 import { arrangeErrors, type ConfigError } from './errors.ts';
 import { Report } from './report.ts';
+import { resolveBfd } from './resolve-bfd.ts';
+import { resolveNotify } from './resolve-notify.ts';
 import { type NamedService, resolveServices } from './resolve-services.ts';
+import { resolveGroups, resolveTrackers } from './resolve-tracking.ts';
 import { type NamedVrrp, resolveVrrp } from './resolve-vrrp.ts';
 import { type Schema, schemaFor } from './schema.ts';
 import { joinWords } from './suggest.ts';
@@ -121,10 +124,41 @@ function readValue(value: unknown, director: string, report: Report): Config {
   if (whole.success && root.vrrp === undefined && root.services === undefined) {
     report.error([], 'expected at least one of the sections vrrp and services', 'bare');
   }
-  const vrrp = resolveVrrp(readVrrp(schema, root.vrrp), report);
+  const alone = resolveVrrp(readVrrp(schema, root.vrrp), report);
   const services = resolveServices(readServices(schema, root.services), report);
+  const names = (section: string): string[] => Object.keys(mapping(root[section]));
+  const trackers = resolveTrackers(
+    readNamed(schema.tracker, root.trackers),
+    { services: names('services'), bfd: names('bfd') },
+    report,
+  );
+  const { groups, instances: vrrp } = resolveGroups(readNamed(schema.group, root.groups), alone, {
+    instanceNames: names('vrrp'),
+    trackerNames: names('trackers'),
+    services,
+    report,
+  });
   const sync = readSync(schema, root, { vrrp, report });
-  const config = { director, vrrp, services, sync, ...readSections(schema, root) };
+  const notification = resolveNotify(
+    {
+      notify: parsed(schema.notify, root.notify) ?? null,
+      mail: parsed(schema.mail, root.mail) ?? null,
+      hasMail: root.mail !== undefined,
+      instances: readVrrp(schema, root.vrrp),
+    },
+    report,
+  );
+  const config = {
+    director,
+    vrrp,
+    groups,
+    trackers,
+    bfd: resolveBfd(readNamed(schema.bfd, root.bfd), report),
+    services,
+    sync,
+    ...notification,
+    ...readSections(schema, root),
+  };
   reportSyncFamilies(config, report);
   warnOfHomelessServices(config, report);
   return config;
@@ -133,6 +167,13 @@ function readValue(value: unknown, director: string, report: Report): Config {
 function readVrrp(schema: Schema, value: unknown): NamedVrrp[] {
   return Object.entries(mapping(value)).flatMap(([name, raw]) => {
     const input = parsed(schema.vrrp, raw);
+    return input === null ? [] : [{ name, input }];
+  });
+}
+
+function readNamed<T>(parser: Parser<T>, value: unknown): { name: string; input: T }[] {
+  return Object.entries(mapping(value)).flatMap(([name, raw]) => {
+    const input = parsed(parser, raw);
     return input === null ? [] : [{ name, input }];
   });
 }

@@ -1,14 +1,13 @@
 /**
- * Reads the configuration in a thread of its own, which ends afterwards: the parsers and the
- * schema are needed for a moment, and would otherwise double the controller's memory for years.
+ * A process that reads the configuration for its parent and ends: see config-source.ts. Its one
+ * argument is the ConfigRequest as JSON.
  */
 import { hostname } from 'node:os';
-import { parentPort, workerData } from 'node:worker_threads';
 import type { ConfigError } from '../config/errors.ts';
 import { readConfigFile } from '../config/yaml.ts';
 import type { ConfigAnswer, ConfigRequest } from './config-source.ts';
 
-const { path, director } = workerData as ConfigRequest;
+const { path, director } = JSON.parse(process.argv[2] ?? '') as ConfigRequest;
 const warnings: ConfigError[] = [];
 const result = await readConfigFile(path, {
   director,
@@ -16,4 +15,4 @@ const result = await readConfigFile(path, {
   onWarning: (warning) => warnings.push(warning),
 });
 const answer: ConfigAnswer = { result, warnings };
-parentPort?.postMessage(answer);
+process.send?.(answer, () => process.disconnect());

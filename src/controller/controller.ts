@@ -17,19 +17,23 @@ import type { IpvsOperation } from '../core/ipvs/model.ts';
 import { serverKey, serviceKey } from '../core/ipvs/model.ts';
 import type { Problem } from '../core/problem.ts';
 import type { DirectorStatus, StatusSource } from '../core/status.ts';
+import type { WeighedServer } from '../core/vrrp/quorum.ts';
 import type { VrrpStateName } from '../core/vrrp/types.ts';
-import { cleanUp } from '../keeper/cleanup.ts';
+import { cleanUp, type LeftBehind } from '../keeper/cleanup.ts';
 import type { KeeperPlan, KeeperToController } from '../keeper/messages.ts';
 import type { TwinCommand } from '../keeper/twin.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import { IpvsClient } from '../linux/ipvs/client.ts';
 import { CheckTally } from './check-tally.ts';
 import { type CheckChangeReport, CheckRunner } from './checks.ts';
+import { FINDINGS_INTERVAL_MS, Findings } from './findings.ts';
 import { KeeperGuard } from './guard.ts';
 import { type Log, logProblem } from './log.ts';
-import { buildStatus } from './report.ts';
+import { Notifier } from './notify/notifier.ts';
+import { buildStatus, instanceReport } from './report.ts';
 import { SyncDaemonFollower } from './sync.ts';
 import { type ServerHealth, Table } from './table.ts';
+import { Trackers } from './trackers.ts';
 
 /** The kernel answers in microseconds; what takes longer is not worth delaying a stop for. */
 const STOP_TIMEOUT_MS = 8_000;
@@ -51,19 +55,25 @@ export class Controller implements StatusSource {
   readonly #startedAtMs = Date.now();
   readonly #checks: CheckRunner;
   readonly #tally = new CheckTally();
+  readonly #findings = new Findings();
+  #findingsTimer: NodeJS.Timeout | null = null;
+  readonly #trackers: Trackers;
   /** Names of the services that use a check, by the check's key. */
   readonly #servicesOfCheck = new Map<string, Set<string>>();
   readonly #states = new Map<string, VrrpStateName>();
   readonly #cleanups: (() => Promise<void>)[] = [];
+  readonly #notifier: Notifier;
   #client: IpvsClient | null = null;
   #table: Table | null = null;
   #sync: SyncDaemonFollower | null = null;
   #stopping = false;
+  #stopWanted = false;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
     this.#config = options.config;
     this.#log = options.log;
+    this.#notifier = new Notifier(options.config, options.log);
     this.#checks = new CheckRunner(
       {},
       {
@@ -74,14 +84,25 @@ export class Controller implements StatusSource {
           this.#log.error({ event: 'defect', err: error }, 'A check failed to run'),
       },
     );
+    this.#trackers = new Trackers({
+      onStates: (states) => this.#guard.send({ kind: 'trackers', states }),
+      onChange: (tracker, { up, value, detail }) =>
+        this.#log[up ? 'info' : 'warn'](
+          { event: 'tracker', tracker, up, value, detail },
+          `Tracker ${tracker} is ${up ? 'up' : 'down'}: ${detail}`,
+        ),
+      servers: (name) => this.#weighedServers(name),
+    });
     this.#guard = new KeeperGuard(options.keeper, {
       onMessage: (message) => this.#handle(message),
-      onKeeperDied: (pid) =>
-        this.#log.error({ event: 'keeper-died', pid }, 'The keeper died; starting the next one'),
+      onKeeperDied: (pid) => {
+        if (this.#stopWanted) return this.#stopAlone();
+        this.#log.error({ event: 'keeper-died', pid }, 'The keeper died; starting the next one');
+      },
       onGiveUp: () => this.#giveUp(),
     });
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => this.#guard.send({ kind: 'stop' }));
+      process.on(signal, () => this.#stopRequested());
     }
     process.on('SIGHUP', () => void this.reload());
   }
@@ -118,7 +139,9 @@ export class Controller implements StatusSource {
       },
       `Director ${this.#config.director} starts`,
     );
+    await this.#notifier.start();
     this.#guard.configure(keeperPlan(this.#config));
+    this.#findingsTimer = setInterval(() => void this.#lookForFindings(), FINDINGS_INTERVAL_MS);
     this.#follow();
     await this.#configureServices();
   }
@@ -138,6 +161,7 @@ export class Controller implements StatusSource {
         'runtime_directory changed: it takes effect at the next start',
       );
     }
+    this.#notifier.configure(config);
     const problem = this.#client === null ? this.open() : null;
     if (problem !== null) logProblem(this.#log, problem);
     this.#guard.configure(keeperPlan({ ...config, runtimeDirectory: before.runtimeDirectory }));
@@ -158,6 +182,7 @@ export class Controller implements StatusSource {
       checks: this.#checks.snapshot(),
       tally: this.#tally,
       table: this.#table?.report() ?? null,
+      notify: this.#notifier.report(),
       sync: this.#sync === null ? null : this.#sync.report(),
       health: (server) => this.#health(server),
     });
@@ -169,6 +194,7 @@ export class Controller implements StatusSource {
       case 'status':
         return;
       case 'configured':
+        this.#trackers.send();
         return void this.#learnStates();
       case 'transition':
         return this.#transition(message);
@@ -177,6 +203,10 @@ export class Controller implements StatusSource {
           { event: 'advert-refused', ...withoutKind(message) },
           refusalText(message),
         );
+      case 'lower-priority':
+        return this.#notifier.lowerPriority(message);
+      case 'priority-changed':
+        return this.#notifier.priorityChanged(message.instance, message.priority);
       case 'faulted':
         return;
       case 'address-restored':
@@ -184,6 +214,8 @@ export class Controller implements StatusSource {
           { event: 'address-restored', ...withoutKind(message) },
           `VIP ${message.address} of ${message.instance} was removed by ${removerText(message.byPid)} and put back`,
         );
+      case 'bfd-state':
+        return this.#bfdStateChanged(message);
       case 'problem':
         return logProblem(this.#log, message.problem, { instance: message.instance });
       case 'reload-requested':
@@ -211,7 +243,17 @@ export class Controller implements StatusSource {
       },
       `Instance ${instance}: ${from} -> ${to} (${reason})`,
     );
+    this.#notifier.transition(message);
     if (this.#config.sync?.follow === instance && !this.#stopping) this.#sync?.follow(to);
+  }
+
+  #bfdStateChanged(message: Extract<KeeperToController, { kind: 'bfd-state' }>): void {
+    const { session, from, to, diagnostic, neighbor, atMs } = message;
+    const level = to === 'up' ? 'info' : from === 'up' ? 'warn' : 'debug';
+    this.#log[level](
+      { event: 'bfd', session, from, to, diagnostic, neighbor, at: new Date(atMs).toISOString() },
+      `BFD session ${session}: ${from} -> ${to} (${diagnostic})`,
+    );
   }
 
   /** After a start the states are asked for: transitions of an adopted keeper are history. */
@@ -219,6 +261,7 @@ export class Controller implements StatusSource {
     const status = await this.#guard.status();
     for (const instance of status?.instances ?? []) {
       this.#states.set(instance.name, instance.state);
+      this.#notifier.learn(instance);
       if (this.#config.sync?.follow === instance.name) this.#sync?.follow(instance.state);
     }
   }
@@ -233,6 +276,26 @@ export class Controller implements StatusSource {
       `Real server ${server} is ${to}: ${detail}`,
     );
     this.#table?.changed(services);
+    this.#trackers.servicesChanged();
+  }
+
+  /** Says what is found wrong with the instances, when it begins and when it ends. */
+  async #lookForFindings(): Promise<void> {
+    const keeper = await this.#guard.status();
+    if (keeper === null) return;
+    const reports = keeper.instances.map((status) => instanceReport(status, keeper.nowUs));
+    for (const { instance, finding, began } of this.#findings.look(reports)) {
+      const { kind, text, cure } = finding;
+      const fields = { event: 'finding', instance, kind, began };
+      if (began) this.#log.warn({ ...fields, cure }, `Instance ${instance}: ${text}`);
+      else this.#log.info(fields, `Instance ${instance}: no ${kind} any more`);
+    }
+  }
+
+  #weighedServers(name: string): readonly WeighedServer[] {
+    const service = this.#config.services.find((candidate) => candidate.name === name);
+    const servers = service?.servers ?? [];
+    return servers.map((server) => ({ weight: server.weight, health: this.#health(server) }));
   }
 
   #follow(): void {
@@ -267,6 +330,7 @@ export class Controller implements StatusSource {
     const definitions = checksOf(this.#config.services);
     this.#tally.keep(definitions);
     this.#checks.configure(definitions);
+    this.#trackers.configure(this.#config.trackers);
     if (this.#client === null) return;
     const options = {
       services: this.#config.services,
@@ -298,15 +362,36 @@ export class Controller implements StatusSource {
 
   /** No keeper can be kept alive: nobody advertises, so the VIPs must not stay here. */
   #giveUp(): void {
+    const removed = this.#removeVips();
+    this.#notifier.keeperLost();
+    this.#log.error(
+      { event: 'gave-up', removed: removed.map(({ address }) => address) },
+      'No keeper came up in time: its VIPs were removed so that no other director shares them',
+    );
+  }
+
+  /** Only while there is no keeper. */
+  #removeVips(): readonly LeftBehind[] {
     const { removed, problems } = cleanUp({
       runtimeDirectory: this.#config.runtimeDirectory,
       dryRun: false,
     });
     for (const problem of problems) logProblem(this.#log, problem);
-    this.#log.error(
-      { event: 'gave-up', removed: removed.map(({ address }) => address) },
-      'No keeper came up in time: its VIPs were removed so that no other director shares them',
-    );
+    return removed;
+  }
+
+  /** The keeper leads a stop, if there is one and it lives long enough. */
+  #stopRequested(): void {
+    this.#stopWanted = true;
+    if (this.#guard.pid === null) this.#stopAlone();
+    else this.#guard.send({ kind: 'stop' });
+  }
+
+  /** Without a keeper nobody is active, but its VIPs may be left. */
+  #stopAlone(): void {
+    this.#guard.end();
+    this.#removeVips();
+    void this.stop();
   }
 
   /** The keeper has resigned: takes out what is ours, closes, and ends the process. */
@@ -327,6 +412,12 @@ export class Controller implements StatusSource {
   }
 
   async #close(): Promise<void> {
+    await Promise.all([this.#notifier.stop(), this.#closeOthers()]);
+  }
+
+  async #closeOthers(): Promise<void> {
+    if (this.#findingsTimer !== null) clearInterval(this.#findingsTimer);
+    this.#trackers.close();
     await this.#checks.stop();
     await this.#table?.close();
     this.#sync?.close();
@@ -339,6 +430,8 @@ function keeperPlan(config: Config): KeeperPlan {
   return {
     director: config.director,
     instances: config.vrrp,
+    bfd: config.bfd,
+    trackers: config.trackers,
     runtimeDirectory: config.runtimeDirectory,
     tuning: config.keeper,
   };

@@ -3,14 +3,17 @@ import type { Config, RealServerConfig, ServiceConfig } from '../core/config/con
 import { checkDefinition } from '../core/health/check-key.ts';
 import { type ObservedRealServer, serverKey, serviceKey } from '../core/ipvs/model.ts';
 import type {
+  BfdReport,
   CheckReport,
   DirectorStatus,
   InstanceReport,
+  NotifyReport,
+  PeerReport,
   ServerReport,
   ServiceReport,
 } from '../core/status.ts';
-import { newRefusalCounts } from '../keeper/counters.ts';
-import type { InstanceStatus, KeeperStatus } from '../keeper/messages.ts';
+import { newBfdRefusalCounts, newRefusalCounts } from '../keeper/counters.ts';
+import type { BfdStatus, InstanceStatus, KeeperStatus, PeerRecord } from '../keeper/messages.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { CheckTally, Tally } from './check-tally.ts';
 import type { CheckSnapshot } from './checks.ts';
@@ -34,6 +37,7 @@ export interface StatusParts {
     readonly role: 'master' | 'backup' | null;
     readonly error: string | null;
   } | null;
+  readonly notify: NotifyReport;
   readonly health: (server: RealServerConfig) => ServerHealth;
 }
 
@@ -52,6 +56,8 @@ export function buildStatus(parts: StatusParts): DirectorStatus {
     controller: { pid: process.pid },
     instances: keeper?.instances.map((status) => instanceReport(status, keeper.nowUs)) ?? [],
     refusedUnassigned: keeper?.refusedUnassigned ?? newRefusalCounts(),
+    bfd: keeper?.bfd.map(bfdReport) ?? [],
+    bfdRefusedUnassigned: keeper?.bfdRefusedUnassigned ?? newBfdRefusalCounts(),
     services: config.services.map((service) => serviceReport(service, parts, checks)),
     checks: parts.checks.map((check) => checkReport(check, parts.tally.of(check.key))),
     ipvs: {
@@ -69,19 +75,24 @@ export function buildStatus(parts: StatusParts): DirectorStatus {
       foreignServices: table?.foreignServices ?? 0,
       foreignServers: table?.foreignServers ?? 0,
     },
+    notify: parts.notify,
     sync: config.sync === null ? null : { ...config.sync, ...(parts.sync ?? NO_DAEMON) },
   };
 }
 
 const NO_DAEMON = { role: null, error: null };
 
-function instanceReport(status: InstanceStatus, nowUs: number): InstanceReport {
-  const { advertIntervalUs, activeDownIntervalUs, lastTransitionAtMs, peer, ...same } = status;
+/** What the status says of one instance; `nowUs` is the moment of the keeper's status. */
+export function instanceReport(status: InstanceStatus, nowUs: number): InstanceReport {
+  const { advertIntervalUs, activeDownIntervalUs, lastTransitionAtMs, peer, peers, ...same } =
+    status;
   return {
     ...same,
     advertIntervalSeconds: advertIntervalUs / US_PER_SECOND,
     activeDownIntervalSeconds: activeDownIntervalUs / US_PER_SECOND,
     lastTransitionAt: isoTime(lastTransitionAtMs),
+    stateForSeconds: Math.max(0, Date.now() - lastTransitionAtMs) / 1000,
+    peers: peers.map((record) => peerReport(record, nowUs)),
     peer:
       peer === null
         ? null
@@ -90,6 +101,47 @@ function instanceReport(status: InstanceStatus, nowUs: number): InstanceReport {
             priority: peer.priority,
             advertIntervalSeconds: peer.advertIntervalUs / US_PER_SECOND,
             lastHeardSecondsAgo: Math.max(0, nowUs - peer.lastHeardUs) / US_PER_SECOND,
+          },
+  };
+}
+
+function bfdReport(status: BfdStatus): BfdReport {
+  const { transmitIntervalUs, detectionTimeUs, lastTransitionAtMs, ...same } = status;
+  return {
+    ...same,
+    transmitIntervalSeconds: transmitIntervalUs / US_PER_SECOND,
+    detectionTimeSeconds: detectionTimeUs === null ? null : detectionTimeUs / US_PER_SECOND,
+    lastTransitionAt: isoTime(lastTransitionAtMs),
+  };
+}
+
+function peerReport(record: PeerRecord, nowUs: number): PeerReport {
+  const secondsAgo = (atUs: number): number => Math.max(0, nowUs - atUs) / US_PER_SECOND;
+  const { address, lastHeardUs, accepted, refused } = record;
+  return {
+    address,
+    lastHeardSecondsAgo: secondsAgo(lastHeardUs),
+    accepted:
+      accepted === null
+        ? null
+        : {
+            count: accepted.count,
+            secondsAgo: secondsAgo(accepted.atUs),
+            activeSecondsAgo: accepted.activeAtUs === null ? null : secondsAgo(accepted.activeAtUs),
+            version: accepted.version,
+            priority: accepted.priority,
+            advertIntervalSeconds: accepted.advertIntervalUs / US_PER_SECOND,
+            checksum: accepted.checksum,
+            addresses: accepted.addresses,
+          },
+    refused:
+      refused === null
+        ? null
+        : {
+            counts: refused.counts,
+            secondsAgo: secondsAgo(refused.atUs),
+            reason: refused.reason,
+            detail: refused.detail,
           },
   };
 }

@@ -27,10 +27,10 @@ import {
   pruneOwned,
   updateOwned,
 } from '../core/ipvs/owned.ts';
-import { type Plan, plan, planService } from '../core/ipvs/plan.ts';
+import { type DriftItem, type Plan, plan, planService, serverPath } from '../core/ipvs/plan.ts';
 import type { Problem } from '../core/problem.ts';
 import { monotonicUs } from '../linux/clock.ts';
-import type { IpvsClient } from '../linux/ipvs/client.ts';
+import type { IpvsClient, OperationResult } from '../linux/ipvs/client.ts';
 
 /** Health of a configured server as the table needs it. */
 export type ServerHealth = 'up' | 'down' | 'unknown' | 'unchecked';
@@ -80,6 +80,10 @@ export class Table {
   #lastReconcileUs: number | null = null;
   #lastError: string | null = null;
   #operationErrors = 0;
+  /** Messages of present problems: each is told once, however often it is met. */
+  #told = new Set<string>();
+  /** Keys, as in drift items, of entries that the kernel refused: their lack is not drift. */
+  #refused = new Set<string>();
   #foreign = { services: 0, servers: 0 };
   readonly #operations: Record<string, number> = {};
   readonly #drift: Record<string, number> = { missing: 0, altered: 0, leftover: 0 };
@@ -128,7 +132,8 @@ export class Table {
     if (!observed.ok) return this.#ports.onProblem(observed.error);
     // Never 'exclusive' here: on the way out, foreign entries are not ours to clear away.
     const input = { desired: [], observed: observed.value, owned: this.#owned };
-    await this.#apply(plan({ ...input, ownership: 'shared' }), 'plan');
+    const found = plan({ ...input, ownership: 'shared' });
+    await this.#apply(found, { cause: 'plan', whole: true });
   }
 
   report(): TableReport {
@@ -198,13 +203,10 @@ export class Table {
     const { ownership } = this.#options.ipvs;
     const found = plan({ desired, observed: observed.value, owned: this.#owned, ownership });
     this.#foreign = { ...found.foreign };
-    if (!ownWish) {
-      for (const item of found.drift) {
-        if (item.class !== 'foreign') this.#drift[item.class] = (this.#drift[item.class] ?? 0) + 1;
-      }
-    }
+    const drifted = ownWish ? [] : found.drift.filter((item) => this.#isDrift(item));
+    for (const item of drifted) this.#drift[item.class] = (this.#drift[item.class] ?? 0) + 1;
     this.#own(claim(pruneOwned(this.#owned, desired, observed.value), desired));
-    await this.#apply(found, ownWish ? 'plan' : 'drift');
+    await this.#apply(found, { cause: drifted.length > 0 ? 'drift' : 'plan', whole: true });
     if (found.operations.length > 0) await this.refresh();
     this.#settled = true;
     this.#reconciles++;
@@ -224,7 +226,7 @@ export class Table {
     const found = planService({ desired, observed: observed.value, owned, ownership });
     const claimed = claimServers(owned, desired.servers);
     if (claimed.size !== owned?.size) this.#own(new Map(this.#owned).set(key, claimed));
-    await this.#apply(found, 'plan');
+    await this.#apply(found, { cause: 'plan', whole: false });
     const after = await this.#ports.client.dumpService(service.identity);
     if (after.ok && after.value !== null) this.#observed.set(key, after.value);
   }
@@ -249,32 +251,56 @@ export class Table {
     return desiredService(service, (_name, key) => states.get(key) ?? { healthy: true });
   }
 
-  async #apply(found: Plan, cause: 'plan' | 'drift'): Promise<void> {
-    if (found.operations.length === 0) {
+  #isDrift(item: DriftItem): boolean {
+    return item.class !== 'foreign' && !this.#refused.has(item.key);
+  }
+
+  /** `whole`: the plan is that of the whole table, so that no other problem is present. */
+  async #apply(
+    found: Plan,
+    { cause, whole }: { readonly cause: 'plan' | 'drift'; readonly whole: boolean },
+  ): Promise<void> {
+    const results =
+      found.operations.length === 0 ? [] : await this.#ports.client.apply(found.operations);
+    const told = this.#told;
+    if (whole) {
+      this.#told = new Set();
+      this.#refused = new Set();
       this.#lastError = null;
-      return;
     }
-    const results = await this.#ports.client.apply(found.operations);
     const done: IpvsOperation[] = [];
-    let error: string | null = null;
-    for (const { operation, problem } of results) {
+    for (const result of results) {
+      const { operation, problem } = result;
       if (problem === null) {
         done.push(operation);
         this.#operations[operation.kind] = (this.#operations[operation.kind] ?? 0) + 1;
-      } else {
-        this.#operationErrors++;
-        error ??= problem.message;
-        this.#ports.onProblem(problem);
-      }
+      } else this.#refuse(result, problem, told);
     }
-    this.#lastError = error;
     this.#own(updateOwned(this.#owned, done));
     if (done.length > 0) this.#ports.onChanges(done, cause);
   }
 
+  #refuse({ operation }: OperationResult, problem: Problem, told: ReadonlySet<string>): void {
+    const key = serviceKey(
+      'identity' in operation ? operation.identity : operation.service.identity,
+    );
+    // Servers of a service that was refused are refused with it: no problem of their own.
+    const consequence = operation.kind === 'add-server' && this.#refused.has(key);
+    this.#refused.add(driftKey(operation, key));
+    if (consequence) return;
+    this.#operationErrors++;
+    this.#tell(problem, told);
+  }
+
   #failed(problem: Problem): void {
-    this.#lastError = problem.message;
-    this.#ports.onProblem(problem);
+    this.#lastError = null;
+    this.#tell(problem, this.#told);
+  }
+
+  #tell(problem: Problem, told: ReadonlySet<string>): void {
+    this.#lastError ??= problem.message;
+    if (!told.has(problem.message)) this.#ports.onProblem(problem);
+    this.#told.add(problem.message);
   }
 
   #remember(services: readonly ObservedService[]): void {
@@ -298,6 +324,12 @@ export class Table {
       });
     }
   }
+}
+
+/** Key of an operation's entry as in drift items; `key` is that of its service. */
+function driftKey(operation: IpvsOperation, key: string): string {
+  if (operation.kind === 'delete-server') return serverPath(key, serverKey(operation));
+  return 'server' in operation ? serverPath(key, serverKey(operation.server)) : key;
 }
 
 function readOwned(path: string): OwnedSet {

@@ -21,6 +21,9 @@ export const PROBLEM_CODES = {
   'VK-ADDRESS': 'The kernel refused a change of a virtual IP',
   'VK-IPVS': 'The kernel refused a change of the IPVS table',
   'VK-SYNC': 'The kernel refused a change of the connection sync daemon',
+  'VK-SCRIPT': 'A script cannot be run',
+  'VK-FIFO': 'The notification FIFO cannot be used',
+  'VK-MAIL': 'A mail was not sent',
   'VK-SYSTEM': 'A system call failed',
   'VK-INTERNAL': 'A defect of vipkeeper',
 } as const;

@@ -3,10 +3,36 @@
 /**
  * Flags of the keeper's Node. Garbage collection on the one thread, because V8's helper threads
  * keep the normal scheduling class and a real-time thread would wait for a starved helper; a
- * small young generation, so that each collection is short; a bound on what it may ever use.
+ * small young generation, so that each collection is short; a bound on what it may ever use; and
+ * code that is not called for long stays compiled, because a takeover is such code.
  */
 export const KEEPER_NODE_FLAGS: readonly string[] = [
   '--single-threaded-gc',
   '--max-semi-space-size=1',
   '--max-old-space-size=64',
+  '--no-flush-bytecode',
+  // Code between interpreted and optimized: compiling it would only cost time and memory.
+  '--no-sparkplug',
 ];
+
+/**
+ * Not for the keeper, which starts with the controller's environment after a crash: its real-time
+ * thread would wait for a lock that a helper thread holds.
+ */
+export const KEEPER_ENVIRONMENT: Readonly<Record<string, undefined>> = {
+  MALLOC_ARENA_MAX: undefined,
+};
+
+/**
+ * Flags of the controller's Node, for its size: it is idle most of the time, and what several
+ * collector threads and a large young generation would hold is held for years.
+ */
+export const CONTROLLER_NODE_FLAGS: readonly string[] = [
+  '--single-threaded-gc',
+  '--max-semi-space-size=1',
+  // Code between interpreted and optimized: little to gain for a process that mostly waits.
+  '--no-sparkplug',
+];
+
+/** One arena of the C library's allocator: each of V8's threads would have one of its own. */
+export const CONTROLLER_ENVIRONMENT: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '1' };

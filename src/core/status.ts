@@ -3,6 +3,7 @@
  * serves it as JSON, `vipkeeper status` draws it, the metrics are made from it. Additive changes
  * only: scripts read it.
  */
+import type { BfdDiagnostic, BfdRefusalReason, BfdStateName } from './bfd/types.ts';
 import type { AddressFamily, Forwarding } from './config/config.ts';
 import type { RefusalReason, TransitionReason, VrrpStateName } from './vrrp/types.ts';
 
@@ -11,7 +12,18 @@ export interface InstanceReport {
   readonly state: VrrpStateName;
   /** Why it is in this state. */
   readonly reason: TransitionReason;
+  /** Effective: the configured one and what the trackers add. */
   readonly priority: number;
+  readonly configuredPriority: number;
+  readonly priorityParts: readonly {
+    readonly tracker: string;
+    readonly delta: number;
+    readonly detail: string;
+  }[];
+  /** Tracker that forbids it to take part, or null. */
+  readonly faultyTracker: string | null;
+  /** Sync group, or null. */
+  readonly group: string | null;
   readonly interface: string;
   readonly family: AddressFamily;
   readonly version: 2 | 3;
@@ -21,6 +33,8 @@ export interface InstanceReport {
   readonly activeDownIntervalSeconds: number;
   /** ISO 8601, UTC. */
   readonly lastTransitionAt: string;
+  /** How long it has been in this state. */
+  readonly stateForSeconds: number;
   readonly addresses: readonly {
     readonly address: string;
     readonly prefixLength: number;
@@ -34,9 +48,15 @@ export interface InstanceReport {
     readonly advertIntervalSeconds: number;
     readonly lastHeardSecondsAgo: number;
   } | null;
+  /** Those of the addresses that advertisements list. */
+  readonly advertisedAddresses: readonly string[];
+  /** Every sender heard of, the last heard first. */
+  readonly peers: readonly PeerReport[];
   readonly counters: {
     readonly advertsSent: number;
     readonly advertsReceived: number;
+    /** Those among them without an HMAC trailer, where one is configured and not demanded. */
+    readonly advertsUnsigned: number;
     readonly priorityZeroSent: number;
     readonly priorityZeroReceived: number;
     readonly refused: Readonly<Record<RefusalReason, number>>;
@@ -45,6 +65,62 @@ export interface InstanceReport {
     readonly addressesRestored: number;
     readonly sendErrors: number;
   };
+}
+
+/** One BFD session. */
+export interface BfdReport {
+  readonly name: string;
+  readonly state: BfdStateName;
+  /** Why it last changed its state. */
+  readonly diagnostic: BfdDiagnostic;
+  readonly neighbor: string;
+  readonly interface: string | null;
+  readonly multihop: boolean;
+  /** What the neighbor last said of itself. */
+  readonly remoteState: BfdStateName;
+  readonly remoteDiagnostic: string;
+  readonly localDiscriminator: number;
+  /** 0 while the neighbor is not heard. */
+  readonly remoteDiscriminator: number;
+  readonly transmitIntervalSeconds: number;
+  /** Null while the neighbor is not heard. */
+  readonly detectionTimeSeconds: number | null;
+  /** ISO 8601, UTC. */
+  readonly lastTransitionAt: string;
+  /** Why the last packet could not be sent; null when it was. */
+  readonly sendError: string | null;
+  readonly counters: {
+    readonly packetsSent: number;
+    readonly packetsReceived: number;
+    readonly refused: Readonly<Record<BfdRefusalReason, number>>;
+    readonly transitions: Readonly<Record<BfdStateName, number>>;
+    readonly sendErrors: number;
+  };
+}
+
+/** A sender of advertisements for an instance's VRID, and what it said last. */
+export interface PeerReport {
+  readonly address: string;
+  readonly lastHeardSecondsAgo: number;
+  /** The last advertisement of it that was accepted; null for none. */
+  readonly accepted: {
+    readonly count: number;
+    readonly secondsAgo: number;
+    /** Since it last advertised with a priority above 0; null for never. */
+    readonly activeSecondsAgo: number | null;
+    readonly version: 2 | 3;
+    readonly priority: number;
+    readonly advertIntervalSeconds: number;
+    readonly checksum: 'message' | 'pseudo-header';
+    readonly addresses: readonly string[];
+  } | null;
+  /** The last one that was refused; null for none. */
+  readonly refused: {
+    readonly counts: Readonly<Partial<Record<RefusalReason, number>>>;
+    readonly secondsAgo: number;
+    readonly reason: RefusalReason;
+    readonly detail: string;
+  } | null;
 }
 
 export interface ServerReport {
@@ -97,6 +173,22 @@ export interface CheckReport {
   readonly durationSecondsSum: number;
 }
 
+/** Notifications through one channel since the controller's start. */
+export interface NotifyChannelReport {
+  /** Scripts that ended with 0, lines written, mails accepted by the server. */
+  readonly delivered: number;
+  readonly failed: number;
+  /** Left out because too many waited, or too little time was left at a stop. */
+  readonly dropped: number;
+  readonly waiting: number;
+}
+
+export interface NotifyReport {
+  readonly script: NotifyChannelReport;
+  readonly fifo: NotifyChannelReport;
+  readonly mail: NotifyChannelReport;
+}
+
 export interface DirectorStatus {
   readonly director: string;
   readonly version: string;
@@ -111,6 +203,9 @@ export interface DirectorStatus {
   readonly instances: readonly InstanceReport[];
   /** Packets that belong to no instance, by reason. */
   readonly refusedUnassigned: Readonly<Record<RefusalReason, number>>;
+  readonly bfd: readonly BfdReport[];
+  /** BFD packets that belong to no session, by reason. */
+  readonly bfdRefusedUnassigned: Readonly<Record<BfdRefusalReason, number>>;
   readonly services: readonly ServiceReport[];
   readonly checks: readonly CheckReport[];
   readonly ipvs: {
@@ -137,6 +232,7 @@ export interface DirectorStatus {
     readonly role: 'master' | 'backup' | null;
     readonly error: string | null;
   } | null;
+  readonly notify: NotifyReport;
 }
 
 /** Where the HTTP server and the control socket get the status from. */

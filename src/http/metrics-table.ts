@@ -4,7 +4,9 @@
  * are never reused with another meaning. Label values come from the configuration and from
  * closed sets, never from packets or servers, so that the number of series is bounded.
  */
-import type { DirectorStatus, InstanceReport, ServiceReport } from '../core/status.ts';
+import { BFD_REFUSAL_REASONS, BFD_STATES } from '../core/bfd/types.ts';
+import type { BfdReport, DirectorStatus, InstanceReport, ServiceReport } from '../core/status.ts';
+import { explainInstance, FINDING_KINDS } from '../core/vrrp/explain.ts';
 import { REFUSAL_REASONS, type VrrpStateName } from '../core/vrrp/types.ts';
 
 /** What the controller's process has used. */
@@ -54,6 +56,8 @@ const OPERATION_KINDS = [
   'set-server',
   'delete-server',
 ];
+const NOTIFY_CHANNELS = ['script', 'fifo', 'mail'] as const;
+const NOTIFY_RESULTS = ['delivered', 'failed', 'dropped'] as const;
 const DRIFT_CLASSES = ['missing', 'altered', 'leftover'];
 
 function flag(value: boolean): number {
@@ -84,6 +88,11 @@ function eachInstance(value: (instance: InstanceReport) => number) {
     status.instances.map((instance): Sample => [[instance.name], value(instance)]);
 }
 
+function eachSession(value: (session: BfdReport) => number) {
+  return ({ status }: Snapshot): readonly Sample[] =>
+    status.bfd.map((session): Sample => [[session.name], value(session)]);
+}
+
 function eachService(value: (service: ServiceReport) => number) {
   return ({ status }: Snapshot): readonly Sample[] =>
     status.services.map((service): Sample => [[service.name], value(service)]);
@@ -110,6 +119,7 @@ function eachServer(value: (server: ServiceReport['servers'][number]) => number 
 }
 
 const INSTANCE = ['instance'];
+const SESSION = ['session'];
 const SERVICE = ['service'];
 const SERVER = ['service', 'server'];
 const CHECK = ['kind', 'target'];
@@ -172,6 +182,17 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     samples: eachInstance((instance) => instance.priority),
   },
   {
+    name: 'vipkeeper_vrrp_finding',
+    type: 'gauge',
+    help: '1 while something of this kind is found wrong: see vipkeeper explain and the runbooks',
+    labels: ['instance', 'kind'],
+    samples: ({ status }) =>
+      status.instances.flatMap((instance) => {
+        const found = new Set(explainInstance(instance).findings.map(({ kind }) => kind));
+        return FINDING_KINDS.map((kind): Sample => [[instance.name, kind], flag(found.has(kind))]);
+      }),
+  },
+  {
     name: 'vipkeeper_vrrp_transitions_total',
     type: 'counter',
     help: 'Transitions of the VRRP instance by the state that it went to',
@@ -213,6 +234,13 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     help: 'Valid advertisements received',
     labels: INSTANCE,
     samples: eachInstance(({ counters }) => counters.advertsReceived),
+  },
+  {
+    name: 'vipkeeper_vrrp_adverts_unsigned_total',
+    type: 'counter',
+    help: 'Advertisements received and taken without an HMAC trailer, where one is configured',
+    labels: INSTANCE,
+    samples: eachInstance(({ counters }) => counters.advertsUnsigned),
   },
   {
     name: 'vipkeeper_vrrp_priority_zero_sent_total',
@@ -270,6 +298,83 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
       status.instances.flatMap((instance) =>
         instance.addresses.map((vip): Sample => [[instance.name, vip.address], flag(vip.present)]),
       ),
+  },
+];
+
+const BFD_METRICS: readonly MetricDefinition[] = [
+  {
+    name: 'vipkeeper_bfd_up',
+    type: 'gauge',
+    help: '1 while the BFD session is up',
+    labels: SESSION,
+    samples: eachSession((session) => flag(session.state === 'up')),
+  },
+  {
+    name: 'vipkeeper_bfd_transitions_total',
+    type: 'counter',
+    help: 'Transitions of the BFD session by the state that it went to',
+    labels: ['session', 'to'],
+    samples: ({ status }) =>
+      status.bfd.flatMap(({ name, counters }) => byKey(counters.transitions, BFD_STATES, [name])),
+  },
+  {
+    name: 'vipkeeper_bfd_last_transition_timestamp_seconds',
+    type: 'gauge',
+    help: 'When the BFD session last changed its state, in seconds since 1970',
+    labels: SESSION,
+    samples: eachSession((session) => epochSeconds(session.lastTransitionAt)),
+  },
+  {
+    name: 'vipkeeper_bfd_transmit_interval_seconds',
+    type: 'gauge',
+    help: 'Agreed interval of the packets that are sent, before jitter',
+    labels: SESSION,
+    samples: eachSession((session) => session.transmitIntervalSeconds),
+  },
+  {
+    name: 'vipkeeper_bfd_detection_time_seconds',
+    type: 'gauge',
+    help: 'Silence after which the neighbor is dead, absent while it is not heard',
+    labels: SESSION,
+    samples: ({ status }) =>
+      status.bfd.flatMap((session): readonly Sample[] =>
+        session.detectionTimeSeconds === null
+          ? []
+          : [[[session.name], session.detectionTimeSeconds]],
+      ),
+  },
+  {
+    name: 'vipkeeper_bfd_packets_sent_total',
+    type: 'counter',
+    help: 'Control packets sent',
+    labels: SESSION,
+    samples: eachSession(({ counters }) => counters.packetsSent),
+  },
+  {
+    name: 'vipkeeper_bfd_packets_received_total',
+    type: 'counter',
+    help: 'Valid control packets received',
+    labels: SESSION,
+    samples: eachSession(({ counters }) => counters.packetsReceived),
+  },
+  {
+    name: 'vipkeeper_bfd_packets_refused_total',
+    type: 'counter',
+    help: 'Packets refused as control packets by reason; those of no session have an empty one',
+    labels: ['session', 'reason'],
+    samples: ({ status }) => [
+      ...status.bfd.flatMap(({ name, counters }) =>
+        byKey(counters.refused, BFD_REFUSAL_REASONS, [name]),
+      ),
+      ...byKey(status.bfdRefusedUnassigned, BFD_REFUSAL_REASONS, ['']),
+    ],
+  },
+  {
+    name: 'vipkeeper_bfd_send_errors_total',
+    type: 'counter',
+    help: 'Control packets that could not be sent',
+    labels: SESSION,
+    samples: eachSession(({ counters }) => counters.sendErrors),
   },
 ];
 
@@ -499,6 +604,27 @@ const IPVS_METRICS: readonly MetricDefinition[] = [
   },
 ];
 
+const NOTIFY_METRICS: readonly MetricDefinition[] = [
+  {
+    name: 'vipkeeper_notifications_total',
+    type: 'counter',
+    help: 'Notifications by channel (script, fifo or mail) and result: delivered, failed, dropped',
+    labels: ['channel', 'result'],
+    samples: ({ status: { notify } }) =>
+      NOTIFY_CHANNELS.flatMap((channel) =>
+        NOTIFY_RESULTS.map((result): Sample => [[channel, result], notify[channel][result]]),
+      ),
+  },
+  {
+    name: 'vipkeeper_notifications_waiting',
+    type: 'gauge',
+    help: 'Notifications that wait for an earlier script, for a reader or for a mail server',
+    labels: ['channel'],
+    samples: ({ status: { notify } }) =>
+      NOTIFY_CHANNELS.map((channel): Sample => [[channel], notify[channel].waiting]),
+  },
+];
+
 const CONTROLLER_METRICS: readonly MetricDefinition[] = [
   {
     name: 'vipkeeper_controller_cpu_seconds_total',
@@ -544,8 +670,10 @@ export const METRIC_GROUPS: readonly {
 }[] = [
   { title: 'Director', metrics: DIRECTOR_METRICS },
   { title: 'VRRP', metrics: VRRP_METRICS },
+  { title: 'BFD', metrics: BFD_METRICS },
   { title: 'Health checks', metrics: CHECK_METRICS },
   { title: 'Virtual services and real servers', metrics: SERVICE_METRICS },
   { title: 'Reconciliation and connection sync', metrics: IPVS_METRICS },
+  { title: 'Notification', metrics: NOTIFY_METRICS },
   { title: 'The controller process', metrics: CONTROLLER_METRICS },
 ];

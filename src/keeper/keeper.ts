@@ -9,16 +9,21 @@
  * wait in the sockets are handled first, with their kernel receive times, and deadlines after.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { assertNever } from '../core/assert.ts';
+import { assert, assertNever } from '../core/assert.ts';
 import type { VrrpConfig } from '../core/config/config.ts';
 import type { Problem } from '../core/problem.ts';
+import { coordinate, type Member } from '../core/vrrp/group.ts';
+import type { TrackerState } from '../core/vrrp/tracking.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import { SystemError } from '../linux/libc.ts';
 import { enterRealtime, leaveRealtime } from '../linux/scheduling.ts';
 import { notifyServiceManager } from '../linux/service-manager.ts';
 import { DeadlineTimer } from '../linux/timer.ts';
+import { VrrpSender } from '../linux/vrrp-socket.ts';
 import { Announcer } from './announcer.ts';
+import { BfdRunner } from './bfd.ts';
 import { type Channel, channelToStarter, startedByTwin } from './channel.ts';
+import { InterfaceTrackers } from './interface-trackers.ts';
 import {
   type ControllerToKeeper,
   type KeeperPlan,
@@ -29,6 +34,7 @@ import {
 import { Network } from './network.ts';
 import { Receivers } from './receivers.ts';
 import { KEEPER_TITLE, type RecordedInstance, RecordWriter, readRecord } from './record.ts';
+import { rehearseTakeover } from './rehearsal.ts';
 import { InstanceRunner } from './runner.ts';
 import { type TwinCommand, TwinSupervisor } from './twin.ts';
 import { removeVips } from './vips.ts';
@@ -37,8 +43,16 @@ import { removeVips } from './vips.ts';
 const REALTIME_PRIORITY = 1;
 /** How long a stopping keeper waits for the controller to take its entries out. */
 const STOP_TIMEOUT_MS = 10_000;
+/**
+ * BFD sessions send once a second until they are up and need three packets for it: a restart must
+ * not take what they track for dead meanwhile.
+ */
+const SESSION_START_MS = 5_000;
 /** Reports kept for a controller that is being started again; the oldest are dropped. */
 const BACKLOG_MAX = 256;
+
+/** Turns in which sync groups come to rest; each group needs three at most. */
+const COORDINATION_TURNS_MAX = 1_000;
 
 type ToController = Channel<KeeperToController, ControllerToKeeper>;
 
@@ -46,7 +60,9 @@ export class Keeper {
   readonly #twin: TwinSupervisor<KeeperToController, ControllerToKeeper>;
   readonly #network: Network;
   readonly #announcer: Announcer;
+  readonly #interfaces: InterfaceTrackers;
   readonly #receivers: Receivers;
+  readonly #bfd: BfdRunner;
   readonly #timer: DeadlineTimer;
   readonly #runners = new Map<string, InstanceRunner>();
   readonly #backlog: KeeperToController[] = [];
@@ -57,6 +73,12 @@ export class Keeper {
   #scheduling: 'realtime' | 'normal' = 'normal';
   #holdTimer: NodeJS.Timeout | null = null;
   #stopping = false;
+  #controllerTrackers: Readonly<Record<string, TrackerState>> = {};
+  /** Sync groups whose members took a step; looked at when the step is done. */
+  readonly #steppedGroups = new Set<string>();
+  #coordinating = false;
+  readonly #sessionsSeenUp = new Set<string>();
+  #sessionsStarting = true;
 
   /** `controller` says how to start one; throws SystemError without the needed capabilities. */
   constructor(controller: TwinCommand) {
@@ -74,11 +96,20 @@ export class Keeper {
     });
     if (!network.ok) throw new SystemError(network.error.call, network.error.errno);
     this.#network = network.value;
+    this.#interfaces = new InterfaceTrackers(this.#network, () => this.#trackersChanged());
     this.#announcer = new Announcer(this.#network);
     this.#receivers = new Receivers(
       (message) => this.#report(message),
       () => this.#arm(),
     );
+    this.#bfd = new BfdRunner({
+      report: (message) => this.#report(message),
+      onStateChanged: (name, up) => {
+        if (up) this.#sessionsSeenUp.add(name);
+        this.#trackersChanged();
+      },
+      onHandled: () => this.#arm(),
+    });
     this.#timer = new DeadlineTimer(() => this.#deadline());
   }
 
@@ -92,8 +123,10 @@ export class Keeper {
     process.on('SIGHUP', () => this.#send({ kind: 'reload-requested' }));
     if (!startedByTwin()) {
       this.#twin.start();
+      this.#rehearse();
       return;
     }
+    this.#rehearse();
     this.#linked = true;
     this.#starter = channelToStarter({
       onMessage: (message) => this.#handle(message),
@@ -104,6 +137,12 @@ export class Keeper {
       },
     });
     this.#hello();
+  }
+
+  /** What must be fast when it is needed is compiled now, while nothing depends on this process. */
+  #rehearse(): void {
+    rehearseTakeover(this.#network);
+    this.#timer.arm(1);
   }
 
   #hello(): void {
@@ -134,6 +173,9 @@ export class Keeper {
         return this.#greet(message.protocol);
       case 'configure':
         return this.#configure(message.plan);
+      case 'trackers':
+        this.#controllerTrackers = message.states;
+        return this.#trackersChanged();
       case 'status-request':
         return this.#send({ kind: 'status', id: message.id, status: this.#status() });
       case 'startup-failed':
@@ -167,8 +209,17 @@ export class Keeper {
     this.#controllerBack();
     const recorded = first ? readRecord(plan.runtimeDirectory) : [];
     this.#record ??= new RecordWriter(plan.runtimeDirectory);
-    if (first) problems.push(...this.#tune(plan));
+    if (first) {
+      problems.push(...this.#tune(plan));
+      setTimeout(() => {
+        this.#sessionsStarting = false;
+        this.#trackersChanged();
+      }, SESSION_START_MS);
+    }
     this.#network.resynchronise();
+    this.#interfaces.configure(plan.trackers);
+    // Members of a group start before the group is looked at.
+    this.#coordinating = true;
     const fresh = this.#replaceRunners(plan.instances);
     try {
       const adverts = plan.instances.map(
@@ -192,7 +243,10 @@ export class Keeper {
       );
       runner.start(left ?? null);
     }
+    this.#coordinating = false;
+    this.#coordinate();
     this.#removeStrangers(recorded);
+    problems.push(...this.#bfd.configure(plan.bfd));
     this.#arm();
     for (const problem of problems) this.#report({ kind: 'problem', instance: null, problem });
     this.#send({ kind: 'configured' });
@@ -221,7 +275,11 @@ export class Keeper {
       const runner = new InstanceRunner(config, slot, {
         network: this.#network,
         announcer: this.#announcer,
+        openSender: (options) => new VrrpSender(options),
         report: (message) => this.#report(message),
+        tracker: (name) => this.#tracker(name),
+        groupStepped: (group) => this.#groupStepped(group),
+        groupFaulty: (runner) => this.#groupFaulty(runner),
         noteAdvert: (atSlot, atUs) => this.#record?.noteAdvert(atSlot, atUs),
       });
       this.#runners.set(config.name, runner);
@@ -270,8 +328,66 @@ export class Keeper {
     removeVips(this.#network, strangers);
   }
 
+  #tracker(name: string): TrackerState | undefined {
+    const config = this.#plan?.trackers.find((tracker) => tracker.name === name);
+    if (config?.kind === 'interface') return this.#interfaces.state(name);
+    if (config?.kind === 'bfd') return this.#session(config.session);
+    return this.#controllerTrackers[name];
+  }
+
+  /** A BFD session as a tracker; not known until it was up, or had the time to come up. */
+  #session(session: string): TrackerState | undefined {
+    const up = this.#bfd.isUp(session);
+    if (!up && !this.#sessionsSeenUp.has(session) && this.#sessionsStarting) return undefined;
+    return { up, value: null, detail: `BFD session ${session} is ${up ? 'up' : 'down'}` };
+  }
+
+  #trackersChanged(): void {
+    if (this.#stopping) return;
+    for (const runner of this.#runners.values()) runner.trackersChanged();
+    this.#arm();
+  }
+
+  #groupStepped(group: string): void {
+    this.#steppedGroups.add(group);
+    this.#coordinate();
+  }
+
+  /** Brings the members of groups to one mind; steps that this causes are looked at in turn. */
+  #coordinate(): void {
+    if (this.#coordinating || this.#stopping) return;
+    this.#coordinating = true;
+    let turns = 0;
+    for (const group of this.#steppedGroups) {
+      this.#steppedGroups.delete(group);
+      assert(turns++ < COORDINATION_TURNS_MAX, `sync group ${group} does not come to rest`);
+      for (const { member, event } of coordinate(this.#membersOf(group))) {
+        this.#runners.get(member)?.follow(event);
+      }
+    }
+    this.#coordinating = false;
+  }
+
+  #membersOf(group: string): readonly Member[] {
+    return [...this.#runners.values()]
+      .filter((runner) => runner.config.group === group)
+      .map((runner) => ({ name: runner.config.name, state: runner.state }));
+  }
+
+  #groupFaulty(runner: InstanceRunner): boolean {
+    const { group, name } = runner.config;
+    if (group === null) return false;
+    return this.#membersOf(group).some(
+      (member) =>
+        member.name !== name &&
+        member.state.kind === 'fault' &&
+        member.state.reason !== 'group-member-fault',
+    );
+  }
+
   #networkChanged(): void {
     if (this.#plan === null || this.#stopping) return;
+    this.#interfaces.linksChanged();
     const problems: Problem[] = [];
     this.#assignReceivers(problems);
     for (const runner of this.#runners.values()) runner.networkChanged();
@@ -282,16 +398,18 @@ export class Keeper {
   #deadline(): void {
     // A peer's advertisement that waits in a socket came before the deadline that it moves.
     this.#receivers.drainAll();
+    this.#bfd.drainAll();
     const nowUs = monotonicUs();
     for (const runner of this.#runners.values()) {
       const deadlineUs = runner.deadlineUs;
       if (deadlineUs !== null && deadlineUs <= nowUs) runner.fireDeadline(nowUs);
     }
+    this.#bfd.fireDeadlines(nowUs);
     this.#arm();
   }
 
   #arm(): void {
-    let nextUs: number | null = null;
+    let nextUs: number | null = this.#bfd.deadlineUs;
     for (const runner of this.#runners.values()) {
       const deadlineUs = runner.deadlineUs;
       if (deadlineUs !== null && (nextUs === null || deadlineUs < nextUs)) nextUs = deadlineUs;
@@ -306,6 +424,8 @@ export class Keeper {
       scheduling: this.#scheduling,
       instances: [...this.#runners.values()].map((runner) => runner.status()),
       refusedUnassigned: { ...this.#receivers.refusedUnassigned },
+      bfd: this.#bfd.status(),
+      bfdRefusedUnassigned: { ...this.#bfd.refusedUnassigned },
     };
   }
 
@@ -333,6 +453,7 @@ export class Keeper {
     this.#timer.close();
     for (const runner of this.#runners.values()) runner.stop();
     this.#receivers.close();
+    this.#bfd.stop();
     this.#send({ kind: 'stopping' });
     if (this.#channel() === null) return this.#end();
     setTimeout(() => {

@@ -3,8 +3,10 @@
  * message is a closed union member with `kind`. The controller tells the keeper what is wanted,
  * the keeper tells the controller what happened. Neither ever waits for the other.
  */
-import type { KeeperTuning, VrrpConfig } from '../core/config/config.ts';
+import type { BfdDiagnostic, BfdRefusalReason, BfdStateName } from '../core/bfd/types.ts';
+import type { BfdConfig, KeeperTuning, TrackerConfig, VrrpConfig } from '../core/config/config.ts';
 import type { Problem } from '../core/problem.ts';
+import type { PriorityPart, TrackerState } from '../core/vrrp/tracking.ts';
 import type {
   FaultReason,
   RefusalReason,
@@ -19,6 +21,9 @@ export const PROTOCOL_VERSION = 1;
 export interface KeeperPlan {
   readonly director: string;
   readonly instances: readonly VrrpConfig[];
+  readonly bfd: readonly BfdConfig[];
+  /** All of them: interfaces are watched by the keeper, the others by the controller. */
+  readonly trackers: readonly TrackerConfig[];
   readonly runtimeDirectory: string;
   readonly tuning: KeeperTuning;
 }
@@ -27,6 +32,8 @@ export interface KeeperPlan {
 export interface InstanceCounters {
   readonly advertsSent: number;
   readonly advertsReceived: number;
+  /** Those among them that had no HMAC trailer, where one is configured and not demanded. */
+  readonly advertsUnsigned: number;
   /** Resigning advertisements (priority 0) among them. */
   readonly priorityZeroSent: number;
   readonly priorityZeroReceived: number;
@@ -47,11 +54,40 @@ export interface PeerStatus {
   readonly lastHeardUs: number;
 }
 
+/** A sender of advertisements for an instance's VRID, and what it said last. */
+export interface PeerRecord {
+  readonly address: string;
+  readonly lastHeardUs: number;
+  readonly accepted: {
+    readonly count: number;
+    readonly atUs: number;
+    /** When it last advertised with a priority above 0; null for never. */
+    readonly activeAtUs: number | null;
+    readonly version: 2 | 3;
+    readonly priority: number;
+    readonly advertIntervalUs: number;
+    readonly checksum: 'message' | 'pseudo-header';
+    readonly addresses: readonly string[];
+  } | null;
+  readonly refused: {
+    readonly counts: Readonly<Partial<Record<RefusalReason, number>>>;
+    readonly atUs: number;
+    readonly reason: RefusalReason;
+    readonly detail: string;
+  } | null;
+}
+
 export interface InstanceStatus {
   readonly name: string;
   readonly state: VrrpStateName;
   readonly reason: TransitionReason;
+  /** Effective: the configured one and what the trackers add. */
   readonly priority: number;
+  readonly configuredPriority: number;
+  readonly priorityParts: readonly PriorityPart[];
+  /** Tracker that forbids it to take part, or null. */
+  readonly faultyTracker: string | null;
+  readonly group: string | null;
   readonly interface: string;
   readonly family: 'ipv4' | 'ipv6';
   readonly version: 2 | 3;
@@ -68,8 +104,45 @@ export interface InstanceStatus {
     readonly interface: string;
     readonly present: boolean;
   }[];
+  readonly advertisedAddresses: readonly string[];
   readonly peer: PeerStatus | null;
+  /** Every sender heard of, the last heard first. */
+  readonly peers: readonly PeerRecord[];
   readonly counters: InstanceCounters;
+}
+
+/** Counters of one BFD session since its start. */
+export interface BfdCounters {
+  readonly packetsSent: number;
+  readonly packetsReceived: number;
+  readonly refused: Readonly<Record<BfdRefusalReason, number>>;
+  readonly transitions: Readonly<Record<BfdStateName, number>>;
+  readonly sendErrors: number;
+}
+
+export interface BfdStatus {
+  readonly name: string;
+  readonly state: BfdStateName;
+  /** Why it last changed its state. */
+  readonly diagnostic: BfdDiagnostic;
+  readonly neighbor: string;
+  readonly interface: string | null;
+  readonly multihop: boolean;
+  readonly remoteState: BfdStateName;
+  /** The remote system's reason, as a diagnostic's name or number. */
+  readonly remoteDiagnostic: string;
+  readonly localDiscriminator: number;
+  /** 0 while the remote system is not heard. */
+  readonly remoteDiscriminator: number;
+  /** Agreed interval of our packets, before jitter. */
+  readonly transmitIntervalUs: number;
+  /** Null while the remote system is not heard. */
+  readonly detectionTimeUs: number | null;
+  /** Wall clock of the last transition, ms since 1970. */
+  readonly lastTransitionAtMs: number;
+  /** Why the last packet could not be sent; null when it was. */
+  readonly sendError: string | null;
+  readonly counters: BfdCounters;
 }
 
 export interface KeeperStatus {
@@ -80,6 +153,9 @@ export interface KeeperStatus {
   readonly instances: readonly InstanceStatus[];
   /** Adverts for VRIDs that no instance has, and others that belong to none, by reason. */
   readonly refusedUnassigned: Readonly<Record<RefusalReason, number>>;
+  readonly bfd: readonly BfdStatus[];
+  /** BFD packets that belong to no session, by reason. */
+  readonly bfdRefusedUnassigned: Readonly<Record<BfdRefusalReason, number>>;
 }
 
 export type KeeperToController =
@@ -105,12 +181,31 @@ export type KeeperToController =
       readonly reason: RefusalReason;
       readonly detail: string;
     }
+  | {
+      /** An active instance heard a peer of lower priority; `priority` is its own. */
+      readonly kind: 'lower-priority';
+      readonly instance: string;
+      readonly peer: string;
+      readonly priority: number;
+      readonly atMs: number;
+    }
+  /** The effective priority changed. */
+  | { readonly kind: 'priority-changed'; readonly instance: string; readonly priority: number }
   | { readonly kind: 'faulted'; readonly instance: string; readonly reason: FaultReason }
   | {
       readonly kind: 'address-restored';
       readonly instance: string;
       readonly address: string;
       readonly byPid: number | null;
+    }
+  | {
+      readonly kind: 'bfd-state';
+      readonly session: string;
+      readonly from: BfdStateName;
+      readonly to: BfdStateName;
+      readonly diagnostic: BfdDiagnostic;
+      readonly neighbor: string;
+      readonly atMs: number;
     }
   | { readonly kind: 'problem'; readonly instance: string | null; readonly problem: Problem }
   | { readonly kind: 'configured' }
@@ -120,6 +215,8 @@ export type KeeperToController =
 export type ControllerToKeeper =
   | { readonly kind: 'hello'; readonly protocol: number; readonly pid: number }
   | { readonly kind: 'configure'; readonly plan: KeeperPlan }
+  /** States of the trackers that the controller watches, all of them. */
+  | { readonly kind: 'trackers'; readonly states: Readonly<Record<string, TrackerState>> }
   | { readonly kind: 'status-request'; readonly id: number }
   /** The controller cannot start (its reason is already shown): end with this exit code. */
   | { readonly kind: 'startup-failed'; readonly exitCode: number }

@@ -8,7 +8,8 @@ import type { AddressFamily } from '../core/config/config.ts';
 import { formatIp } from '../core/ip.ts';
 import type { Refusal, RefusalReason } from '../core/vrrp/types.ts';
 import { decodeAdvertisement, peekVrid } from '../core/wire/vrrp.ts';
-import { type ReceivedAdvert, VrrpReceiver } from '../linux/vrrp-socket.ts';
+import { HMAC_TRAILER_BYTES } from '../core/wire/vrrp-hmac.ts';
+import { DRAIN_PACKETS_MAX, type ReceivedAdvert, VrrpReceiver } from '../linux/vrrp-socket.ts';
 import { newRefusalCounts } from './counters.ts';
 import type { KeeperToController } from './messages.ts';
 import type { InstanceRunner } from './runner.ts';
@@ -69,9 +70,13 @@ export class Receivers {
     }
   }
 
-  /** Handles every packet that waits in any socket. */
-  drainAll(): void {
-    for (const listener of this.#listeners.values()) this.#drain(listener);
+  /** Handles the packets that wait in the sockets; true when more may wait than it handled. */
+  drainAll(): boolean {
+    let more = false;
+    for (const listener of this.#listeners.values()) {
+      if (this.#drain(listener) >= DRAIN_PACKETS_MAX) more = true;
+    }
+    return more;
   }
 
   close(): void {
@@ -97,22 +102,27 @@ export class Receivers {
     return listener;
   }
 
-  #drain(listener: Listener): void {
-    listener.receiver.drain((packet) => this.#handle(listener, packet));
+  #drain(listener: Listener): number {
+    return listener.receiver.drain((packet) => this.#handle(listener, packet));
   }
 
   #handle(listener: Listener, packet: ReceivedAdvert): void {
     const vrid = peekVrid(packet.payload, packet.lengthBytes);
     const runner = vrid === null ? undefined : listener.runners.get(vrid);
-    const decoded = decodeAdvertisement({
-      bytes: packet.payload,
-      lengthBytes: packet.lengthBytes,
-      truncated: packet.truncated,
-      ttl: packet.ttl,
-      source: packet.source,
-      destination: packet.destination,
-      family: listener.family,
-    });
+    // Other virtual routers may sign theirs: what has our trailer's length is not malformed.
+    const trailerBytes = runner?.trailerBytes ?? HMAC_TRAILER_BYTES;
+    const decoded = decodeAdvertisement(
+      {
+        bytes: packet.payload,
+        lengthBytes: packet.lengthBytes,
+        truncated: packet.truncated,
+        ttl: packet.ttl,
+        source: packet.source,
+        destination: packet.destination,
+        family: listener.family,
+      },
+      trailerBytes,
+    );
     if (!decoded.ok) return this.#refuse(listener, runner, packet, decoded.error);
     if (runner === undefined) {
       // Other virtual routers on the segment are normal: counted, never reported.
@@ -130,7 +140,7 @@ export class Receivers {
     refusal: Refusal,
   ): void {
     if (runner === undefined) this.refusedUnassigned[refusal.reason]++;
-    else runner.countRefusal(refusal);
+    else runner.noteRefusal(refusal, packet.source, packet.receivedAtUs);
     const source = formatIp(packet.source, listener.family);
     const instance = runner?.config.name ?? null;
     const key = `${listener.interfaceName} ${instance} ${source} ${refusal.reason}`;

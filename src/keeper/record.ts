@@ -34,6 +34,8 @@ export interface RecordedInstance {
     readonly prefixLength: number;
     readonly interface: string;
   }[];
+  /** Interval that peers learnt from its advertisements. */
+  readonly advertIntervalUs: number;
   /** 0 when the instance was not active. */
   readonly lastAdvertAtUs: number;
 }
@@ -120,6 +122,7 @@ export class RecordWriter {
         interface: instance.interface,
         vrid: instance.vrid,
         family: instance.family,
+        advertIntervalUs: instance.advertIntervalUs,
         addresses: instance.addresses.map(({ address, prefixLength, interface: device }) => ({
           address,
           prefixLength,

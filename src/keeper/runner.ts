@@ -7,9 +7,11 @@ import { assertNever } from '../core/assert.ts';
 import type { VrrpConfig } from '../core/config/config.ts';
 import { compareIp, formatIp, parseIp } from '../core/ip.ts';
 import type { Problem } from '../core/problem.ts';
+import type { GroupCommand } from '../core/vrrp/group.ts';
 import { INITIAL_STATE, nextDeadlineUs, step, type VrrpState } from '../core/vrrp/instance.ts';
 import { acceptAdvertisement } from '../core/vrrp/receive.ts';
-import { activeDownIntervalUs } from '../core/vrrp/timing.ts';
+import { activeDownIntervalUs, safeSilenceUs } from '../core/vrrp/timing.ts';
+import { type Evaluation, evaluateTracks, type TrackerState } from '../core/vrrp/tracking.ts';
 import type {
   FaultReason,
   Refusal,
@@ -25,13 +27,16 @@ import {
   VRRP_GROUP_IPV4,
   VRRP_GROUP_IPV6,
 } from '../core/wire/vrrp.ts';
+import { HMAC_TRAILER_BYTES } from '../core/wire/vrrp-hmac.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import { SystemError } from '../linux/libc.ts';
-import { VrrpSender } from '../linux/vrrp-socket.ts';
+import type { VrrpSender, VrrpSenderOptions } from '../linux/vrrp-socket.ts';
 import type { Announcer } from './announcer.ts';
 import { newCounters } from './counters.ts';
+import { HmacSession } from './hmac-session.ts';
 import type { InstanceStatus, KeeperToController, PeerStatus } from './messages.ts';
 import type { Network } from './network.ts';
+import { Peers } from './peers.ts';
 import type { RecordedInstance } from './record.ts';
 import { addVips, removeVips } from './vips.ts';
 
@@ -40,10 +45,35 @@ const GROUP: Readonly<Record<'ipv4' | 'ipv6', Uint8Array>> = {
   ipv6: VRRP_GROUP_IPV6,
 };
 
+/** Two active directors are told of once a second, however fast the other one advertises. */
+const LOWER_PRIORITY_REPORT_US = 1_000_000;
+
+/** What the end of a fault of an instance's own is called. */
+const CLEARED: Readonly<
+  Record<
+    Exclude<FaultReason, 'group-member-fault'>,
+    Extract<VrrpEvent, { kind: 'fault-cleared' }>['reason']
+  >
+> = {
+  'interface-down': 'interface-up',
+  'interface-missing': 'interface-up',
+  'no-source-address': 'interface-up',
+  'controller-lost': 'controller-back',
+  'tracker-down': 'tracker-up',
+};
+
 export interface RunnerPorts {
   readonly network: Network;
   readonly announcer: Announcer;
+  /** Throws SystemError, as VrrpSender does. */
+  readonly openSender: (options: VrrpSenderOptions) => Pick<VrrpSender, 'send' | 'close'>;
   readonly report: (message: KeeperToController) => void;
+  /** State of a tracker by name; undefined before it is known. */
+  readonly tracker: (name: string) => TrackerState | undefined;
+  /** A member of this sync group took a step. */
+  readonly groupStepped: (group: string) => void;
+  /** Whether another member of the runner's sync group has a fault of its own. */
+  readonly groupFaulty: (runner: InstanceRunner) => boolean;
   /** Notes in the record when the instance of this slot advertised; 0: it is not active. */
   readonly noteAdvert: (slot: number, atUs: number) => void;
 }
@@ -51,7 +81,7 @@ export interface RunnerPorts {
 export class InstanceRunner {
   #config: VrrpConfig;
   readonly #ports: RunnerPorts;
-  readonly #message = new Uint8Array(MAX_ADVERTISEMENT_BYTES);
+  readonly #message = new Uint8Array(MAX_ADVERTISEMENT_BYTES + HMAC_TRAILER_BYTES);
   readonly #counters = newCounters();
   #state: VrrpState = INITIAL_STATE;
   #reason: TransitionReason = 'started';
@@ -59,13 +89,19 @@ export class InstanceRunner {
   #vipBytes: readonly Uint8Array[] = [];
   #vipTexts: ReadonlySet<string> = new Set();
   #password: Uint8Array | null = null;
-  #sender: VrrpSender | null = null;
+  #hmac: HmacSession | null = null;
+  #sender: Pick<VrrpSender, 'send' | 'close'> | null = null;
   #source: Uint8Array | null = null;
   #sourceText: string | null = null;
   #interfaceIndex = 0;
   #controllerLost = false;
+  /** The configuration with the effective priority. */
+  #options: VrrpConfig;
+  #evaluation: Evaluation;
   readonly #peerAddress = new Uint8Array(16);
+  #lowerPriorityToldAtUs = Number.NEGATIVE_INFINITY;
   #peer: Omit<PeerStatus, 'address'> | null = null;
+  readonly #peers: Peers;
   #peerChecksum: 'message' | 'pseudo-header' = 'pseudo-header';
 
   /** Its place in the runtime record; changes with the plan. */
@@ -75,11 +111,18 @@ export class InstanceRunner {
     this.#config = config;
     this.slot = slot;
     this.#ports = ports;
+    this.#peers = new Peers(config.family);
+    this.#evaluation = this.#evaluate();
+    this.#options = { ...config, priority: this.#evaluation.priority };
     this.#prepare();
   }
 
   get config(): VrrpConfig {
     return this.#config;
+  }
+
+  get state(): VrrpState {
+    return this.#state;
   }
 
   get isActive(): boolean {
@@ -110,9 +153,13 @@ export class InstanceRunner {
       this.#dispatch({ kind: 'fault-raised', atUs: nowUs, reason: fault });
       return;
     }
-    const lastAdvertAtUs = recorded?.lastAdvertAtUs ?? 0;
-    if (lastAdvertAtUs > 0) this.#dispatch({ kind: 'adopted', atUs: nowUs, lastAdvertAtUs });
-    else {
+    if (recorded !== null && recorded.lastAdvertAtUs > 0) {
+      // Peers wait as long as the interval that they heard demands, not a changed one.
+      const changeUs =
+        safeSilenceUs(recorded.advertIntervalUs) - safeSilenceUs(this.#config.advertIntervalUs);
+      const lastAdvertAtUs = recorded.lastAdvertAtUs + changeUs;
+      this.#dispatch({ kind: 'adopted', atUs: nowUs, lastAdvertAtUs });
+    } else {
       this.#removeLeftOver();
       this.#dispatch({ kind: 'started', atUs: nowUs });
     }
@@ -124,7 +171,10 @@ export class InstanceRunner {
    */
   reconfigure(config: VrrpConfig): void {
     const before = this.#config;
+    const priorityBefore = this.#evaluation.priority;
     this.#config = config;
+    this.#evaluation = this.#evaluate();
+    this.#options = { ...config, priority: this.#evaluation.priority };
     this.#prepare();
     if (this.isActive) {
       const kept = new Set(config.addresses.map((vip) => `${vip.interface} ${vip.address}`));
@@ -137,6 +187,13 @@ export class InstanceRunner {
       if (added.added.length > 0) this.#announce();
     }
     this.#dispatch({ kind: 'reconfigured', atUs: monotonicUs() });
+    this.#reportPriority(priorityBefore);
+  }
+
+  #reportPriority(before: number): void {
+    const { priority } = this.#evaluation;
+    if (priority === before) return;
+    this.#ports.report({ kind: 'priority-changed', instance: this.#config.name, priority });
   }
 
   /** A decoded packet for this VRID; refuses or hands it to the machine. Null when taken. */
@@ -156,8 +213,14 @@ export class InstanceRunner {
       source,
     );
     if (!accepted.ok) return accepted.error;
+    if (this.#hmac !== null) {
+      const authentic = this.#hmac.check(decoded, source, receivedAtUs);
+      if (!authentic.ok) return authentic.error;
+      if (authentic.value === 'unsigned') this.#counters.advertsUnsigned++;
+    }
     this.#counters.advertsReceived++;
     if (decoded.priority === 0) this.#counters.priorityZeroReceived++;
+    this.#peers.accept(source, decoded, receivedAtUs);
     this.#peerAddress.set(source);
     this.#peer = {
       priority: decoded.priority,
@@ -165,6 +228,7 @@ export class InstanceRunner {
       lastHeardUs: receivedAtUs,
     };
     this.#peerChecksum = decoded.checksum;
+    const wasActive = this.isActive;
     this.#dispatch({
       kind: 'advert-received',
       atUs: receivedAtUs,
@@ -172,11 +236,32 @@ export class InstanceRunner {
       advertIntervalUs: decoded.advertIntervalUs,
       fromHigherAddress: compareIp(source, own) > 0,
     });
+    if (wasActive && this.isActive && decoded.priority > 0) this.#reportLowerPriority(receivedAtUs);
     return null;
   }
 
-  countRefusal(refusal: Refusal): void {
+  /** A peer is active too, and loses: told at most once in LOWER_PRIORITY_REPORT_US. */
+  #reportLowerPriority(nowUs: number): void {
+    if (nowUs - this.#lowerPriorityToldAtUs < LOWER_PRIORITY_REPORT_US) return;
+    this.#lowerPriorityToldAtUs = nowUs;
+    this.#ports.report({
+      kind: 'lower-priority',
+      instance: this.#config.name,
+      peer: this.#peerText(),
+      priority: this.#evaluation.priority,
+      atMs: Date.now(),
+    });
+  }
+
+  /** Length of the trailer that received advertisements may have: for decodeAdvertisement. */
+  get trailerBytes(): number {
+    return this.#hmac === null ? 0 : HMAC_TRAILER_BYTES;
+  }
+
+  /** A packet for this VRID was refused, by the decoder or by receive(). */
+  noteRefusal(refusal: Refusal, source: Uint8Array, receivedAtUs: number): void {
     this.#counters.refused[refusal.reason]++;
+    this.#peers.refuse(source, refusal, receivedAtUs);
   }
 
   fireDeadline(nowUs: number): void {
@@ -187,12 +272,46 @@ export class InstanceRunner {
   networkChanged(): void {
     const fault = this.#findFault();
     const state = this.#state;
+    const atUs = monotonicUs();
     if (fault !== null) {
       if (state.kind === 'fault' && state.reason === fault) return;
-      this.#dispatch({ kind: 'fault-raised', atUs: monotonicUs(), reason: fault });
+      this.#dispatch({ kind: 'fault-raised', atUs, reason: fault });
       this.#ports.report({ kind: 'faulted', instance: this.#config.name, reason: fault });
-    } else if (state.kind === 'fault') {
-      this.#dispatch({ kind: 'fault-cleared', atUs: monotonicUs(), reason: 'interface-up' });
+    } else if (state.kind === 'fault' && state.reason !== 'group-member-fault') {
+      if (this.#ports.groupFaulty(this)) {
+        this.#dispatch({ kind: 'fault-raised', atUs, reason: 'group-member-fault' });
+      } else {
+        const reason = CLEARED[state.reason];
+        this.#dispatch({ kind: 'fault-cleared', atUs, reason });
+      }
+    }
+  }
+
+  /** A tracker changed: the effective priority, or the right to take part, may follow. */
+  trackersChanged(): void {
+    const before = this.#evaluation;
+    this.#evaluation = this.#evaluate();
+    if (this.#evaluation.priority !== before.priority) {
+      this.#options = { ...this.#config, priority: this.#evaluation.priority };
+      this.#dispatch({ kind: 'reconfigured', atUs: monotonicUs() });
+      this.#reportPriority(before.priority);
+    }
+    this.networkChanged();
+  }
+
+  /** What its sync group tells it. */
+  follow(command: GroupCommand['event']): void {
+    const atUs = monotonicUs();
+    switch (command) {
+      case 'group-activated':
+      case 'group-yielded':
+        return this.#dispatch({ kind: command, atUs });
+      case 'group-faulted':
+        return this.#dispatch({ kind: 'fault-raised', atUs, reason: 'group-member-fault' });
+      case 'group-cleared':
+        return this.#dispatch({ kind: 'fault-cleared', atUs, reason: 'group-recovered' });
+      default:
+        return assertNever(command);
     }
   }
 
@@ -236,14 +355,18 @@ export class InstanceRunner {
       name: config.name,
       state: state.kind,
       reason: this.#reason,
-      priority: config.priority,
+      priority: this.#evaluation.priority,
+      configuredPriority: config.priority,
+      priorityParts: this.#evaluation.parts,
+      faultyTracker: this.#evaluation.faultyTracker,
+      group: config.group,
       interface: config.interface,
       family: config.family,
       version: config.version,
       vrid: config.vrid,
       sourceAddress: this.#sourceText,
       advertIntervalUs: config.advertIntervalUs,
-      activeDownIntervalUs: activeDownIntervalUs(config, heardUs),
+      activeDownIntervalUs: activeDownIntervalUs(this.#options, heardUs),
       lastTransitionAtMs: this.#lastTransitionAtMs,
       addresses: config.addresses.map((vip) => ({
         address: vip.address,
@@ -252,6 +375,10 @@ export class InstanceRunner {
         present: this.#ports.network.hasAddress(vip.interface, vip.address),
       })),
       peer: peer === null ? null : { ...peer, address: this.#peerText() },
+      advertisedAddresses: config.addresses
+        .filter((vip) => vip.advertised)
+        .map((vip) => vip.address),
+      peers: this.#peers.report(),
       counters: {
         ...this.#counters,
         refused: { ...this.#counters.refused },
@@ -266,17 +393,26 @@ export class InstanceRunner {
     this.#vipBytes = advertised.map((vip) => parseIp(vip.address) as Uint8Array);
     this.#vipTexts = new Set(addresses.map((vip) => vip.address));
     this.#password = null;
+    this.#prepareHmac();
     if (password === null) return;
     this.#password = new Uint8Array(AUTHENTICATION_BYTES);
     new TextEncoder().encodeInto(password, this.#password);
   }
 
+  #prepareHmac(): void {
+    const { hmac } = this.#config;
+    if (hmac === null) this.#hmac = null;
+    else if (this.#hmac === null) this.#hmac = new HmacSession(hmac);
+    else this.#hmac.reconfigure(hmac);
+  }
+
   #dispatch(event: VrrpEvent): void {
     const before = this.#state;
-    const { state, effects } = step(this.#config, before, event);
+    const { state, effects } = step(this.#options, before, event);
     this.#state = state;
     for (const effect of effects) this.#perform(effect);
     if (before.kind === 'active' && state.kind !== 'active') this.#ports.noteAdvert(this.slot, 0);
+    if (this.#config.group !== null) this.#ports.groupStepped(this.#config.group);
   }
 
   #perform(effect: VrrpEffect): void {
@@ -301,19 +437,23 @@ export class InstanceRunner {
   #sendAdvert(resign: boolean): void {
     const source = this.#source;
     if (source === null || this.#sender === null) return;
-    const { version, vrid, priority, advertIntervalUs, family, checksum } = this.#config;
-    const length = encodeAdvertisement(this.#message, {
-      version,
-      vrid,
-      priority: resign ? 0 : priority,
-      advertIntervalUs,
-      addresses: this.#vipBytes,
-      family,
-      checksum: checksum === 'auto' ? this.#peerChecksum : checksum,
-      password: this.#password,
-      source,
-      destination: GROUP[family],
-    });
+    const { version, vrid, priority, advertIntervalUs, family, checksum } = this.#options;
+    const length = encodeAdvertisement(
+      this.#message,
+      {
+        version,
+        vrid,
+        priority: resign ? 0 : priority,
+        advertIntervalUs,
+        addresses: this.#vipBytes,
+        family,
+        checksum: checksum === 'auto' ? this.#peerChecksum : checksum,
+        password: this.#password,
+        source,
+        destination: GROUP[family],
+      },
+      this.#hmac?.trailer({ family, source }) ?? null,
+    );
     if (this.#sender.send(this.#message, length) < 0) this.#counters.sendErrors++;
     else {
       this.#counters.advertsSent++;
@@ -342,7 +482,7 @@ export class InstanceRunner {
       to,
       reason,
       peer: this.#peer === null ? null : this.#peerText(),
-      priority: this.#config.priority,
+      priority: this.#evaluation.priority,
       atMs: this.#lastTransitionAtMs,
     });
   }
@@ -366,7 +506,12 @@ export class InstanceRunner {
     if (found !== this.#sourceText || link.index !== this.#interfaceIndex) {
       if (!this.#openSender(found, link.index)) return 'no-source-address';
     }
-    return null;
+    return this.#evaluation.faultyTracker === null ? null : 'tracker-down';
+  }
+
+  #evaluate(): Evaluation {
+    const { priority, track } = this.#config;
+    return evaluateTracks(priority, track, this.#ports.tracker);
   }
 
   #openSender(sourceText: string, interfaceIndex: number): boolean {
@@ -377,7 +522,12 @@ export class InstanceRunner {
     this.#sourceText = null;
     this.#source = null;
     try {
-      this.#sender = new VrrpSender({ interfaceName, interfaceIndex, family, sourceAddress });
+      this.#sender = this.#ports.openSender({
+        interfaceName,
+        interfaceIndex,
+        family,
+        sourceAddress,
+      });
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       this.#reportProblems([

@@ -12,6 +12,8 @@ export interface TwinCommand {
   readonly nodeFlags: readonly string[];
   readonly script: string;
   readonly args: readonly string[];
+  /** Added to this process's environment; undefined takes a variable out. */
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 export interface TwinHandlers<Incoming> {
@@ -49,7 +51,7 @@ export class TwinSupervisor<Outgoing, Incoming> {
   /** Starts the twin now. */
   start(): void {
     const { nodeFlags, script, args } = this.#command;
-    const env = { ...process.env };
+    const env = { ...process.env, ...this.#command.env };
     for (const name of DROPPED_ENVIRONMENT) delete env[name];
     this.#startedAtUs = monotonicUs();
     const child = spawn(process.execPath, [...nodeFlags, script, ...args], {

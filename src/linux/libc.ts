@@ -92,6 +92,7 @@ const c = {
     type: 'int',
     value: number,
   ) => number,
+  mkfifo: foreign<[string, number]>('int mkfifo(const char *path, uint32_t mode)'),
   execve: foreign<[string, (string | null)[], (string | null)[]]>(
     'int execve(const char *path, const char **argv, const char **envp)',
   ),
@@ -478,6 +479,11 @@ function setScheduling(policy: number, priority: number): void {
   param[0] = priority;
   const errno = c.pthreadSetschedparam(c.pthreadSelf(), policy, param);
   if (errno !== 0) throw new SystemError('sched_setscheduler', errno);
+}
+
+/** mkfifo(3): makes a FIFO; the umask takes bits from `mode`. Throws SystemError (EEXIST...). */
+export function mkfifo(path: string, mode: number): void {
+  check(c.mkfifo(path, mode), 'mkfifo', path);
 }
 
 /** fcntl(2) F_SETFD: whether `fd` stays open in a program that execve() starts. */

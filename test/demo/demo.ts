@@ -199,12 +199,7 @@ class Demo {
     await waitFor('requests to be answered', () => answered >= 5, 30_000);
     await first.kill();
     this.#screen.line(`${first.name}: both processes killed (SIGKILL), all cables pulled`);
-    await waitFor(
-      'the other director',
-      () => holdsVip(second),
-      30_000,
-      200,
-    );
+    await waitFor('the other director', () => holdsVip(second), 30_000, 200);
     const summary = await probes;
     const transfer = await download;
     const gapMs = summary.longestGapMs ?? Number.POSITIVE_INFINITY;

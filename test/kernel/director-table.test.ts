@@ -3,28 +3,32 @@
  * done to it by hand, following the health of real servers, and left alone by a controller that
  * dies. The director runs from the first test to the last; each test leaves it as it found it.
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { check } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
 import { GuestDirector, Peer, startRealServer, until } from './guest.ts';
-import { TABLE_CASES, type TableCase, TWOS } from './table-cases.ts';
+import { LIMITED, TABLE_CASES, type TableCase, TWOS } from './table-cases.ts';
 
 /** A boot, five namespaces and four starts of Node, emulated on a busy machine. */
-const SETUP_MS = 240_000;
+const SETUP_MS = 300_000;
 const TEST_MS = 180_000;
 
 const VIP = '192.0.2.201';
 const VIP6 = '2001:db8:1::201';
 const REAL1 = '198.51.100.101';
 const REAL2 = '198.51.100.102';
+/** The reconcile interval of a second, and a margin for an emulated, busy machine. */
+const REPAIR_MS = 1_000 + 15_000;
+/** Longer than a new controller's first comparison takes, shorter than a check waits. */
+const VERDICT_DELAY_MS = 6_000;
 const FALL = 3;
 const RISE = 2;
 
 const CHECK = {
   http: { path: '/healthz' },
   interval: '500ms',
-  timeout: '5s',
+  timeout: '20s',
   fall: FALL,
   rise: RISE,
 };
@@ -55,7 +59,6 @@ const LIVE: Readonly<Record<string, TableCase['config']>> = {
     address: `${VIP}:83`,
     protocol: 'udp',
     scheduler: 'rr',
-    one_packet: true,
     servers: [`${REAL1}:80`, `${REAL2}:80`],
   },
   marked: {
@@ -82,7 +85,7 @@ const LIVE_SAVED: readonly string[] = [
   `-A -t ${VIP}:82 -s rr -p 600 -M 255.255.255.0`,
   `-a -t ${VIP}:82 -r ${REAL1}:80 -m -w 1`,
   `-a -t ${VIP}:82 -r ${REAL2}:80 -m -w 1`,
-  `-A -u ${VIP}:83 -s rr -o`,
+  `-A -u ${VIP}:83 -s rr`,
   `-a -u ${VIP}:83 -r ${REAL1}:80 -m -w 1`,
   `-a -u ${VIP}:83 -r ${REAL2}:80 -m -w 1`,
   '-A -f 7 -s rr',
@@ -100,6 +103,7 @@ const WITH_TWOS = [...SAVED, ...TWOS.saved].sort();
 interface IpvsSettings {
   readonly ownership?: 'shared' | 'exclusive';
   readonly on_stop?: 'keep' | 'remove';
+  readonly reconcile_interval?: string;
 }
 
 function configuration(settings: IpvsSettings = {}): Readonly<Record<string, unknown>> {
@@ -139,24 +143,24 @@ beforeAll(async () => {
   const client = topology.clients[0] as LabNode;
   // The client may speak to the real servers themselves, by way of the director.
   await check(client, ['ip', 'route', 'add', '198.51.100.0/24', 'via', '192.0.2.11']);
-  // The sync interface has no address at first, and the kernel finds no module by itself.
-  await check(node, ['ip', '-4', 'address', 'flush', 'dev', 'eth2']);
+  // As in a container the kernel loads no module by itself.
   await check(vm, [
     'sh',
     '-c',
     'modprobe -r ip_vs_twos && echo /bin/false >/proc/sys/kernel/modprobe',
   ]);
-  await Promise.all(topology.realServers.map(startRealServer));
   peer = await Peer.start(client);
   director = new GuestDirector(vm, node, peer);
   await director.configure(configuration());
   refused = new GuestDirector(vm, node, peer, 'refused');
   await refused.configure({ ...configuration(), sync: { interface: 'eth7', id: 51 } });
   // At once, because each start of Node takes its seconds.
-  await Promise.all([director.start(), refused.start()]);
-  await director.until('the first comparison', async () => {
-    return ((await director.tryStatus())?.ipvs.reconciles ?? 0) > 0;
-  });
+  await Promise.all([
+    director.start(),
+    refused.start(),
+    ...topology.realServers.map(startRealServer),
+  ]);
+  await director.started();
 }, SETUP_MS);
 
 afterAll(() => vm?.stop());
@@ -169,7 +173,7 @@ describe('a director without what it needs of the kernel', { timeout: TEST_MS },
   });
 
   it('programs everything but the service whose scheduler is missing, and says the cure', async () => {
-    await director.until('all but one service', async () => same(await director.saved(), SAVED));
+    await director.untilSaved(SAVED);
     await director.reconciled(2);
     const problems = director.log.filter(({ code }) => code === 'VK-NO-SCHEDULER');
     // Told once, not at every comparison.
@@ -189,26 +193,11 @@ describe('a director without what it needs of the kernel', { timeout: TEST_MS },
 
   it('adds that service by itself when the cure was done', async () => {
     await check(vm, ['modprobe', '-a', 'ip_vs_twos']);
-    await director.until('the whole table', async () => same(await director.saved(), WITH_TWOS));
+    await director.untilSaved(WITH_TWOS);
     await director.until('no error', async () => {
       return (await director.status()).ipvs.lastError === null;
     });
     expect((await director.status()).ipvs.drift).toEqual({ missing: 0, altered: 0, leftover: 0 });
-  });
-
-  it('starts the sync daemon by itself when its interface has an address', async () => {
-    await director.until('the reason', async () => {
-      return (await director.status()).sync?.error?.includes('eth2') === true;
-    });
-    expect((await director.status()).sync?.role).toBe(null);
-    expect(director.log.filter(({ code }) => code === 'VK-NO-INTERFACE').length).toBe(1);
-    await check(node, ['ip', 'address', 'add', '203.0.113.11/24', 'dev', 'eth2']);
-    await director.until('the daemon', async () => {
-      const lines = await director.ipvsadm('-L', '--daemon');
-      return lines.some((line) => line.startsWith('master sync daemon (mcast=eth2, syncid=51'));
-    });
-    const { sync } = await director.status();
-    expect(sync).toMatchObject({ role: 'master', error: null });
   });
 });
 
@@ -231,9 +220,284 @@ describe("a director's table", { timeout: TEST_MS }, () => {
   it('reads back as configured: ipvsadm -Ln --thresholds', async () => {
     const lines = await director.ipvsadm('-Ln', '--thresholds');
     const limited = lines.filter((line) => /^-> .*:\d+ (?!0 0 )\d+ \d+ \d+ \d+$/.test(line));
-    expect(limited.sort()).toEqual(['-> 198.51.100.150:80 1000 500 0 0', '-> 198.51.100.151:80 40 0 0 0']);
+    expect(limited.sort()).toEqual(LIMITED);
   });
 });
+
+describe("a director's services", { timeout: TEST_MS }, () => {
+  it('balance by weight, and ipvsadm and the status count the same', async () => {
+    const names = await requests(`http://${VIP}/`, 6);
+    expect(names.toSorted()).toEqual(['real1', 'real1', ...Array(4).fill('real2')]);
+    const last = await peer.get(`http://${VIP}/`);
+    const server = last.server === 'real1' ? REAL1 : REAL2;
+    const path = `192.0.2.101:${last.localPort} ${VIP}:80 ${server}:80`;
+    const connections = await director.ipvsadm('-Lcn');
+    expect(connections.filter((line) => line.endsWith(path))).toEqual([
+      expect.stringMatching(/^TCP \d\d:\d\d [A-Z_]+ /),
+    ]);
+    const ours = async () => {
+      const lines = await director.ipvsadm('-Ln', '--stats', '--exact');
+      const at = lines.findIndex((line) => line.startsWith(`TCP ${VIP}:80 `));
+      return lines.slice(at, at + 3).map((line) => line.replace(/^(TCP|->) /, '').split(' '));
+    };
+    const extra = last.server === 'real1' ? [1, 0] : [0, 1];
+    const counts = [7, 2 + (extra[0] as number), 4 + (extra[1] as number)].map(String);
+    // The kernel adds its per-processor counters up every two seconds.
+    await director.until('the counters', async () => {
+      return same(
+        (await ours()).map(([, connected]) => connected as string),
+        counts,
+      );
+    });
+    const report = (await director.status()).services.find(({ name }) => name === 'web');
+    const [total, ...servers] = await ours();
+    const { connections: connected, packetsIn, packetsOut, bytesIn, bytesOut } = report ?? {};
+    const numbers = [connected, packetsIn, packetsOut, bytesIn, bytesOut].map(String);
+    expect(total).toEqual([`${VIP}:80`, ...numbers]);
+    expect(report?.servers.map((entry) => [entry.server, String(entry.connections)])).toEqual(
+      servers.map(([name, connections]) => [name, connections]).toSorted(),
+    );
+  });
+
+  it('keep a client on its server, by a template that ipvsadm shows', async () => {
+    const names = new Set(await requests(`http://${VIP}:82/`, 4));
+    expect(names.size).toBe(1);
+    const server = names.has('real1') ? REAL1 : REAL2;
+    expect(await director.ipvsadm('-Lcn')).toContainEqual(
+      expect.stringMatching(
+        new RegExp(`^TCP \\d\\d:\\d\\d ASSURED 192\\.0\\.2\\.0:0 ${VIP}:82 ${server}:80$`),
+      ),
+    );
+    const lines = await director.ipvsadm('-Ln', '--persistent-conn');
+    const at = lines.findIndex((line) => line.startsWith(`TCP ${VIP}:82 `));
+    const used = lines
+      .slice(at + 1, at + 3)
+      .filter((line) => line.startsWith(`-> ${server}:80 1 `));
+    expect(used).toEqual([expect.stringMatching(/ 1 1 \d+ \d+$/)]);
+    const { services } = await director.status();
+    const sticky = services.find(({ name }) => name === 'sticky');
+    const templates = sticky?.servers.map((entry) => [entry.server, entry.persistentConnections]);
+    expect(templates).toContainEqual([`${server}:80`, 1]);
+  });
+
+  it('forward UDP, IPv6, and what a firewall marks', async () => {
+    const both = ['real1', 'real2'];
+    expect((await peer.datagrams(VIP, 83, 2)).toSorted()).toEqual(both);
+    expect((await requests(`http://[${VIP6}]/`, 2)).toSorted()).toEqual(both);
+    expect((await peer.get(`http://${VIP}:9000/`)).error).toBe('ECONNREFUSED');
+    const rules = `table ip lab { chain marks { type filter hook prerouting priority 0;
+      tcp dport 9000 meta mark set 7; }; }`;
+    await check(node, ['nft', rules]);
+    expect((await requests(`http://${VIP}:9000/`, 2)).toSorted()).toEqual(both);
+  });
+});
+
+describe('reconciliation', { timeout: TEST_MS }, () => {
+  it.each([
+    ['a deleted server', ['-d', '-t', `${VIP}:80`, '-r', `${REAL1}:80`], { missing: 1 }],
+    ['a deleted service', ['-D', '-t', `${VIP}:1402`], { missing: 8 }],
+    [
+      'a changed weight',
+      ['-e', '-t', `${VIP}:80`, '-r', `${REAL2}:80`, '-m', '-w', '7'],
+      { altered: 1 },
+    ],
+    [
+      'changed tunnel settings',
+      ['-e', '-t', `${VIP}:1402`, '-r', '198.51.100.152', '-i', '--tun-type', 'gre'],
+      { altered: 1 },
+    ],
+    ['a changed scheduler', ['-E', '-t', `${VIP}:80`, '-s', 'lc'], { altered: 1 }],
+    ['a changed persistence', ['-E', '-t', `${VIP}:1301`, '-s', 'wlc', '-p', '9'], { altered: 1 }],
+    ['a cleared table', ['-C'], { missing: WITH_TWOS.length }],
+  ])('repairs %s and counts it', async (_what, argv, expected) => {
+    const before = (await director.status()).ipvs.drift;
+    const repairs = director.lines('ipvs', { reason: 'drift' }).length;
+    await check(node, ['ipvsadm', ...argv]);
+    await director.untilSaved(WITH_TWOS, REPAIR_MS);
+    const wanted: Record<string, number> = { ...before };
+    for (const [name, count] of Object.entries(expected))
+      wanted[name] = (before[name] ?? 0) + count;
+    // The comparison that repaired it ends a moment after the repair.
+    const { ipvs } = await director.reconciled(1);
+    expect(ipvs.drift).toEqual(wanted);
+    expect(await director.metric('vipkeeper_ipvs_drift_total')).toEqual(
+      new Map(Object.entries(wanted).map(([name, count]) => [`{class="${name}"}`, count])),
+    );
+    const count = Object.values(expected).reduce((sum, one) => sum + one, 0);
+    const lines = director.lines('ipvs', { reason: 'drift' }).slice(repairs);
+    expect(lines.length).toBe(count);
+    expect(lines[0]?.msg).toMatch(/^Repaired drift: /);
+  });
+});
+
+describe('health', { timeout: TEST_MS }, () => {
+  afterEach(async () => {
+    await Promise.all(['real1', 'real2'].map((name) => tellHealth(name, '200')));
+    await director.untilSaved(WITH_TWOS);
+  }, TEST_MS);
+
+  async function counts(server: string): Promise<{ succeeded: number; failed: number }> {
+    const { checks } = await director.status();
+    const found = checks.filter(({ kind, target }) => kind === 'http' && target === server);
+    expect(found.length).toBe(1);
+    const [{ succeeded, failed }] = found as [(typeof found)[0]];
+    return { succeeded, failed: Object.values(failed).reduce((sum, count) => sum + count, 0) };
+  }
+
+  async function untilMore(server: string, what: 'succeeded' | 'failed', more: number) {
+    const before = (await counts(server))[what];
+    await director.until(`${more} more ${what}`, async () => {
+      return (await counts(server))[what] >= before + more;
+    });
+  }
+
+  it('keeps a server that fails fewer times than fall', async () => {
+    const server = `${REAL1}:80`;
+    const { failed } = await counts(server);
+    const changes = director.lines('health').length;
+    await tellHealth('real1', `${'503,'.repeat(FALL - 1)}200`);
+    await director.until('the failures', async () => {
+      return (await counts(server)).failed === failed + FALL - 1;
+    });
+    await untilMore(server, 'succeeded', RISE);
+    expect((await counts(server)).failed).toBe(failed + FALL - 1);
+    expect(director.lines('health').length).toBe(changes);
+    expect(await director.saved()).toEqual(WITH_TWOS);
+  });
+
+  it('quiesces or removes a server that fails, and takes it back after rise', async () => {
+    const download = await peer.startDownload(`http://${VIP}/stream?bytes=1000000000&rate=100000`);
+    const name = download.server as 'real1' | 'real2';
+    const ip = name === 'real1' ? REAL1 : REAL2;
+    const other = name === 'real1' ? 'real2' : 'real1';
+    const goesOn = async () => {
+      const { receivedBytes } = await peer.download();
+      await director.until('more of the download', async () => {
+        return (await peer.download()).receivedBytes > receivedBytes + 100_000;
+      });
+      expect((await peer.download()).error).toBe(null);
+    };
+
+    await tellHealth(name, '503');
+    const line = `-a -t ${VIP}:80 -r ${ip}:80 -m -w `;
+    await director.untilSaved([
+      ...WITH_TWOS.filter((saved) => {
+        return !saved.startsWith(line) && !saved.startsWith(`-a -t ${VIP}:81 -r ${ip}:80`);
+      }),
+      `${line}0`,
+    ]);
+    const [down] = director.lines('health', { server: `${ip}:80`, to: 'down' }).slice(-1);
+    expect(down?.msg).toContain(`${FALL} checks in a row failed`);
+    expect(new Set(await requests(`http://${VIP}/`, 3))).toEqual(new Set([other]));
+    expect(new Set(await requests(`http://${VIP}:81/`, 3))).toEqual(new Set([other]));
+    await goesOn();
+
+    // Fewer successes than rise change nothing.
+    const { succeeded } = await counts(`${ip}:80`);
+    const changes = director.lines('health').length;
+    await tellHealth(name, `${'200,'.repeat(RISE - 1)}503`);
+    await director.until('the successes', async () => {
+      return (await counts(`${ip}:80`)).succeeded === succeeded + RISE - 1;
+    });
+    await untilMore(`${ip}:80`, 'failed', 1);
+    expect(director.lines('health').length).toBe(changes);
+
+    await tellHealth(name, '200');
+    await director.untilSaved(WITH_TWOS);
+    const [up] = director.lines('health', { server: `${ip}:80`, to: 'up' }).slice(-1);
+    expect(up?.msg).toContain(`${RISE} checks in a row succeeded`);
+    await goesOn();
+  });
+});
+
+describe('a controller that dies', { timeout: TEST_MS }, () => {
+  it('is started again, and the table is the same at every moment', async () => {
+    let output = '';
+    const watch = await node.spawn(
+      ['sh', '-c', 'while ipvsadm -Sn; do echo END; sleep 0.1; done'],
+      {
+        onStdout: (chunk) => {
+          output += chunk.toString('utf8');
+        },
+      },
+    );
+    const snapshots = () => output.split('END\n').slice(0, -1);
+    await until('snapshots', () => snapshots().length >= 3);
+    // Verdicts come late: what is compared before them must not count as down.
+    for (const name of ['real1', 'real2']) await tellHealth(name, '200', VERDICT_DELAY_MS);
+    const killed = await director.signal('KILL', 'controller');
+    await director.until('the next controller, compared and without verdicts', async () => {
+      const status = await director.tryStatus();
+      if (status === null || status.controller.pid === killed) return false;
+      const health = status.checks.map((check) => check.status);
+      return status.ipvs.reconciles >= 1 && health.every((one) => one === 'unknown');
+    });
+    for (const name of ['real1', 'real2']) await tellHealth(name, '200');
+    await director.until('its verdicts', async () => {
+      return (await director.status()).checks.every((check) => check.status === 'up');
+    });
+    const { ipvs } = await director.reconciled(1);
+    watch.kill('SIGKILL');
+    expect(ipvs.operations).toEqual({});
+    expect(ipvs.drift).toEqual({ missing: 0, altered: 0, leftover: 0 });
+    const seen = snapshots().map((text) => text.trim().replace(/ +\n/g, '\n').split('\n').sort());
+    expect(seen.length).toBeGreaterThan(10);
+    const whole = WITH_TWOS.join('\n');
+    expect(seen.map((lines) => lines.join('\n')).filter((lines) => lines !== whole)).toEqual([]);
+  });
+});
+
+describe('ownership', { timeout: TEST_MS }, () => {
+  const FOREIGN = [
+    '-A -t 203.0.113.9:25 -s rr',
+    '-a -t 203.0.113.9:25 -r 198.51.100.160:25 -m -w 1',
+    `-a -t ${VIP}:80 -r 198.51.100.161:80 -m -w 0`,
+  ];
+
+  it('leaves foreign entries alone and counts them', async () => {
+    const before = (await director.status()).ipvs.drift;
+    await check(node, ['ipvsadm', '-R'], { stdin: `${FOREIGN.join('\n')}\n` });
+    const { ipvs } = await director.reconciled(2);
+    expect(await director.saved()).toEqual([...WITH_TWOS, ...FOREIGN].sort());
+    expect(ipvs).toMatchObject({ foreignServices: 1, foreignServers: 2, drift: before });
+    expect(await director.metric('vipkeeper_ipvs_foreign_services')).toEqual(new Map([['', 1]]));
+    expect(await director.metric('vipkeeper_ipvs_foreign_servers')).toEqual(new Map([['', 2]]));
+  });
+
+  it('removes them once it is exclusive', async () => {
+    const settings = { ownership: 'exclusive', on_stop: 'remove' } as const;
+    // One comparison, that of the reload: what the next test adds is there at the stop.
+    await director.configure(configuration({ ...settings, reconcile_interval: '1h' }));
+    await director.reload();
+    expect(await director.saved()).toEqual(WITH_TWOS);
+    const { ipvs } = await director.status();
+    expect(ipvs.operations['delete-service']).toBe(1);
+    expect(ipvs.operations['delete-server']).toBe(1);
+  });
+
+  it('with on_stop: remove takes out what is ours, and nothing else', async () => {
+    await check(node, ['ipvsadm', '-R'], { stdin: `${FOREIGN.join('\n')}\n` });
+    expect(await director.stop()).toBe(0);
+    expect(await director.saved()).toEqual([`-A -t ${VIP}:80 -s wrr`, ...FOREIGN].sort());
+  });
+});
+
+/** Tells a real server how to answer its checks: status codes in turn, each after a delay. */
+async function tellHealth(name: string, status: string, delayMs = 0): Promise<void> {
+  const address = name === 'real1' ? REAL1 : REAL2;
+  await peer.put(`http://${address}/healthz?status=${status}&delay=${delayMs}`);
+}
+
+/** Names of the servers that answered so many requests, one after another. */
+async function requests(url: string, count: number): Promise<string[]> {
+  const names: string[] = [];
+  for (let index = 0; index < count; index++) {
+    const { status, server, error } = await peer.get(url);
+    expect({ url, status, error }).toEqual({ url, status: 200, error: null });
+    names.push(server as string);
+  }
+  return names;
+}
 
 /** Servers' lines by their service's line. */
 function blocks(lines: readonly string[]): Map<string, string[]> {

@@ -21,11 +21,10 @@ import type { LabNode } from '../lab/topology.ts';
 import type { Vm } from '../lab/vm.ts';
 import type { Download, HttpAnswer, PeerCall } from './guest-peer.ts';
 
-/**
- * For conditions that the product meets in a second or two, the start of a director in ten:
- * emulated, on a busy machine.
- */
+/** For conditions that the product meets in a second or two: emulated, on a busy machine. */
 export const WAIT_MS = 90_000;
+/** For the start of a director: four starts of Node, a second each if the machine has time. */
+const START_MS = 200_000;
 /** A command in the VM takes 0.1 s to 0.3 s; polling faster would only slow the product down. */
 const POLL_MS = 100;
 const ENTRY_POINT = join(REPOSITORY, 'dist', 'src', 'main.js');
@@ -154,6 +153,12 @@ export class GuestDirector {
     this.#child.end();
   }
 
+  /** Waits until it has programmed the table for the first time. */
+  async started(): Promise<void> {
+    const compared = async () => ((await this.tryStatus())?.ipvs.reconciles ?? 0) > 0;
+    await this.until('the first comparison', compared, START_MS);
+  }
+
   get stderr(): string {
     return this.#stderr;
   }
@@ -166,9 +171,13 @@ export class GuestDirector {
   }
 
   /** until() whose failure shows the log. */
-  async until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  async until(
+    what: string,
+    condition: () => boolean | Promise<boolean>,
+    timeoutMs = WAIT_MS,
+  ): Promise<void> {
     try {
-      await until(`${what} on ${this.node.name}`, condition);
+      await until(`${what} on ${this.node.name}`, condition, timeoutMs);
     } catch (error) {
       const log = this.log.slice(-30).map((line) => JSON.stringify(line));
       throw new LabError([(error as Error).message, ...log, this.#stderr].join('\n'));
@@ -218,6 +227,24 @@ export class GuestDirector {
   /** `ipvsadm -Sn`, sorted, because the kernel's order is that of its hash tables. */
   async saved(): Promise<string[]> {
     return (await this.ipvsadm('-Sn')).sort();
+  }
+
+  /** Waits until `saved()` is `lines`; the failure shows what it is instead. */
+  async untilSaved(lines: readonly string[], timeoutMs = WAIT_MS): Promise<void> {
+    const wanted = lines.toSorted().join('\n');
+    let saved = '';
+    try {
+      await this.until(
+        'the table',
+        async () => {
+          saved = (await this.saved()).join('\n');
+          return saved === wanted;
+        },
+        timeoutMs,
+      );
+    } catch (error) {
+      throw new LabError(`${(error as Error).message}\nwanted:\n${wanted}\nfound:\n${saved}`);
+    }
   }
 
   /** Has the configuration file read again, and waits until that is done. */

@@ -30,10 +30,7 @@ function withScheduler(scheduler: string, port: number): TableCase {
       check: 'none',
       servers: [`${RIP}:80`],
     },
-    saved: [
-      `-A -t ${VIP}:${port} -s ${scheduler}`,
-      `-a -t ${VIP}:${port} -r ${RIP}:80 -m -w 1`,
-    ],
+    saved: [`-A -t ${VIP}:${port} -s ${scheduler}`, `-a -t ${VIP}:${port} -r ${RIP}:80 -m -w 1`],
     listed: [`TCP ${VIP}:${port} ${scheduler}`, `-> ${RIP}:80 Masq 1 0 0`],
   };
 }
@@ -105,14 +102,14 @@ const SETTING_CASES: Readonly<Record<string, TableCase>> = {
   },
   'all-ports': {
     config: {
-      address: `${VIP}:0`,
+      address: '192.0.2.202:0',
       scheduler: 'rr',
       persistence: '2m',
       check: 'none',
       servers: [RIP],
     },
-    saved: [`-A -t ${VIP}:0 -s rr -p 120`, `-a -t ${VIP}:0 -r ${RIP}:0 -m -w 1`],
-    listed: [`TCP ${VIP}:0 rr persistent 120`, `-> ${RIP}:0 Masq 1 0 0`],
+    saved: [`-A -t 192.0.2.202:0 -s rr -p 120`, `-a -t 192.0.2.202:0 -r ${RIP}:0 -m -w 1`],
+    listed: [`TCP 192.0.2.202:0 rr persistent 120`, `-> ${RIP}:0 Masq 1 0 0`],
   },
   'sip-engine': {
     config: {
@@ -170,14 +167,14 @@ const ADDRESS_CASES: Readonly<Record<string, TableCase>> = {
   },
   'mark-ipv6': {
     config: {
-      fwmark: 4294967295,
+      fwmark: 65536,
       family: 'ipv6',
       scheduler: 'rr',
       forwarding: 'dr',
       servers: [RIP6],
     },
-    saved: ['-A -f 4294967295 -6 -s rr', `-a -f 4294967295 -6 -r [${RIP6}]:0 -g -w 1`],
-    listed: ['FWM 4294967295 IPv6 rr', `-> [${RIP6}]:0 Route 1 0 0`],
+    saved: ['-A -f 65536 -6 -s rr', `-a -f 65536 -6 -r [${RIP6}]:0 -g -w 1`],
+    listed: ['FWM 65536 IPv6 rr', `-> [${RIP6}]:0 Route 1 0 0`],
   },
 };
 
@@ -267,8 +264,8 @@ const SERVER_CASES: Readonly<Record<string, TableCase>> = {
     },
     saved: [
       `-A -t ${VIP}:1403 -s wlc`,
-      `-a -t ${VIP}:1403 -r 198.51.100.150:80 -m -w 1 -x 1000 -y 500`,
-      `-a -t ${VIP}:1403 -r 198.51.100.151:80 -m -w 1 -x 40`,
+      `-a -t ${VIP}:1403 -r 198.51.100.150:80 -m -w 1`,
+      `-a -t ${VIP}:1403 -r 198.51.100.151:80 -m -w 1`,
     ],
     listed: [
       `TCP ${VIP}:1403 wlc`,
@@ -277,6 +274,12 @@ const SERVER_CASES: Readonly<Record<string, TableCase>> = {
     ],
   },
 };
+
+/** Lines of `ipvsadm -Ln --thresholds` that have any: upper, lower, active, inactive. */
+export const LIMITED: readonly string[] = [
+  '-> 198.51.100.150:80 1000 500 0 0',
+  '-> 198.51.100.151:80 40 0 0 0',
+];
 
 /** By the name of the service; `twos` is not among them. */
 export const TABLE_CASES: Readonly<Record<string, TableCase>> = {

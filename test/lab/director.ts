@@ -10,6 +10,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { DirectorStatus, InstanceReport } from '../../src/core/status.ts';
 import type { VrrpStateName } from '../../src/core/vrrp/types.ts';
 import { type Child, exitWithin, LabError, REPOSITORY, type RunResult, waitFor } from './host.ts';
@@ -128,13 +129,11 @@ export class Director {
 
   /** Lines with this event and these fields, from `since` on. */
   lines(event: string, fields: Readonly<Record<string, unknown>> = {}, since = 0): LogLine[] {
+    const wanted = Object.entries(fields);
     return this.log
       .slice(since)
-      .filter(
-        (line) =>
-          line.event === event &&
-          Object.entries(fields).every(([key, value]) => line[key] === value),
-      );
+      .filter((line) => line.event === event)
+      .filter((line) => wanted.every(([key, value]) => isDeepStrictEqual(line[key], value)));
   }
 
   /** Waits for a line with this event and these fields, and returns it. */

@@ -4,7 +4,8 @@
  *
  *   GET /                         the name; every answer carries it as X-Real-Server
  *   GET /healthz                  200, or as told by PUT /healthz?status=503,503,200: the answers
- *                                 to the next requests, of which the last one stays
+ *                                 to the next requests, of which the last one stays, each
+ *                                 after the milliseconds of &delay=1000
  *   GET /stream?bytes=N&rate=R    N pattern bytes, at R bytes a second (0: as fast as it goes)
  *
  * A datagram to the same port is answered with the name.
@@ -20,6 +21,8 @@ import { patternAt } from './pattern.ts';
 const TICK_MS = 20;
 /** 1 GiB: a slip of a digit must not run for hours. */
 const STREAM_BYTES_MAX = 1024 * 1024 * 1024;
+/** Longer than any check waits. */
+const DELAY_MS_MAX = 60_000;
 
 const { values } = parseArgs({
   options: {
@@ -31,6 +34,7 @@ const { values } = parseArgs({
 
 /** Never empty. */
 let healthStatuses: readonly number[] = [200];
+let healthDelayMs = 0;
 
 /** A whole number from 0 to `max` of the query, or the fallback; null when it is neither. */
 function numberOf(url: URL, name: string, fallback: number, max: number): number | null {
@@ -49,13 +53,17 @@ function health(url: URL, request: IncomingMessage, response: ServerResponse): v
   if (request.method === 'PUT') {
     const told = (url.searchParams.get('status') ?? '200').split(',').map(Number);
     const valid = told.every((status) => Number.isInteger(status) && status >= 200 && status < 600);
-    if (!valid) return answer(response, 400, 'status: 200 to 599, or several with commas');
+    const delayMs = numberOf(url, 'delay', 0, DELAY_MS_MAX);
+    if (!valid || delayMs === null) {
+      return answer(response, 400, 'status: 200 to 599, or several with commas; delay: a number');
+    }
     healthStatuses = told;
+    healthDelayMs = delayMs;
     return answer(response, told[0] as number, 'told');
   }
   const [status, ...next] = healthStatuses as readonly [number, ...number[]];
   if (next.length > 0) healthStatuses = next;
-  answer(response, status, status < 300 ? 'ok' : 'not well');
+  setTimeout(() => answer(response, status, status < 300 ? 'ok' : 'not well'), healthDelayMs);
 }
 
 function stream(url: URL, response: ServerResponse): void {

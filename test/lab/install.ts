@@ -3,13 +3,27 @@
  * `node dist/test/lab/install.js tests|demo|bench`. Run from a built tree.
  */
 import { LabError } from './host.ts';
-import { ensurePackages, NETWORK_PACKAGES, PEER_PACKAGES, VM_PACKAGES } from './packages.ts';
+import {
+  BFD_PEER_PACKAGES,
+  ensurePackages,
+  NETWORK_PACKAGES,
+  PEER_PACKAGES,
+  VM_PACKAGES,
+} from './packages.ts';
 import { canUseNamespaces, hasNativeIpvs, isRoot } from './requirements.ts';
 
 const PURPOSES: Readonly<Record<string, readonly string[]>> = {
   demo: NETWORK_PACKAGES,
   bench: [...NETWORK_PACKAGES, ...PEER_PACKAGES, ...VM_PACKAGES],
-  tests: [...NETWORK_PACKAGES, ...PEER_PACKAGES, ...VM_PACKAGES, 'prometheus', 'man-db', 'groff'],
+  tests: [
+    ...NETWORK_PACKAGES,
+    ...PEER_PACKAGES,
+    ...BFD_PEER_PACKAGES,
+    ...VM_PACKAGES,
+    'prometheus',
+    'man-db',
+    'groff',
+  ],
 };
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);

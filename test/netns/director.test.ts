@@ -7,6 +7,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { DirectorStatus } from '../../src/core/status.ts';
 import { activeDownIntervalUs, skewTimeUs } from '../../src/core/vrrp/timing.ts';
+import type { VrrpStateName } from '../../src/core/vrrp/types.ts';
 import { monotonicUs } from '../../src/linux/clock.ts';
 import { Director, schedulingPolicy } from '../lab/director.ts';
 import { check, LabError, localMachine, waitFor } from '../lab/host.ts';
@@ -78,6 +79,7 @@ beforeAll(buildTopology, SETUP_TIMEOUT_MS);
 
 afterEach(async () => {
   for (const director of running.splice(0)) await director.dispose();
+  adverts.adverts.length = 0;
   // What killed directors leave, and what a test gave to an owner.
   for (const node of [nodeA, nodeB]) {
     const watch = watchOf(node);
@@ -111,6 +113,8 @@ async function startPair(pair: Pair = {}): Promise<{ a: Director; b: Director }>
   const a = await start(nodeA, pair);
   await a.waitForState('web', 'active');
   const b = await start(nodeB, pair);
+  // Until it has heard the active once, its down interval counts from its own start.
+  await b.waitFor('the backup to hear', async () => (await b.instance('web')).peer !== null);
   expect((await b.instance('web')).state).toBe('backup');
   return { a, b };
 }
@@ -300,6 +304,38 @@ describe('failover', { timeout: TEST_TIMEOUT_MS }, () => {
     expect(addressesA.removals(VIP, sinceUs)).toEqual([]);
   });
 
+  it('a keeper that was dead for too long is followed by a backup', async () => {
+    // No keeper starts within three intervals of 10 ms.
+    const { a, b } = await startPair({ web: { interval: '10ms', preempt: false } });
+    const sinceUs = monotonicUs();
+    const before = await a.kill('SIGKILL', 'keeper');
+    await b.waitForTransition('web', 'active');
+    const next = await otherKeeper(a, before.keeper, 'backup');
+    expect(next.instances).toMatchObject([{ reason: 'started' }]);
+    expect(addressesA.removals(VIP, sinceUs)).toHaveLength(1);
+    expect(holders()).toBe('b');
+  });
+
+  it('when keepers keep dying the controller gives the VIP up', async () => {
+    const { a, b } = await startPair();
+    const mark = a.mark;
+    await killKeepers(a);
+    await a.waitForLine('gave-up', {}, mark);
+    expect(addressesA.holds(VIP)).toBe(false);
+    await b.waitForTransition('web', 'active');
+    // The next one lives, and wins by its priority.
+    await a.waitForState('web', 'active');
+    await waitForHolder('a');
+  });
+
+  it('a controller without a keeper still stops, and leaves no VIP', async () => {
+    const { a } = await startPair();
+    const { controller } = await killKeepers(a);
+    process.kill(controller, 'SIGTERM');
+    await a.ended();
+    expect(addressesA.holds(VIP)).toBe(false);
+  });
+
   it('a director that was not running for a while yields when it wakes up', async () => {
     const { a, b } = await startPair({ web: { preempt: false } });
     await stallAndWake(a, b, { holder: 'b', sleeperIp: ipA, otherIp: ipB });
@@ -307,12 +343,33 @@ describe('failover', { timeout: TEST_TIMEOUT_MS }, () => {
   });
 });
 
-async function otherKeeper(director: Director, than: number | null): Promise<DirectorStatus> {
+/** Kills three keepers in a row, after which the fourth is started only after a delay. */
+async function killKeepers(director: Director): Promise<{ readonly controller: number }> {
+  const { controller } = await director.pids();
+  let last: number | null = null;
+  for (let count = 0; count < 3; count++) {
+    await director.waitFor('a keeper to kill', async () => {
+      const pid = (await director.tryStatus())?.keeper.pid ?? last;
+      if (pid === last || pid === null) return false;
+      process.kill(pid, 'SIGKILL');
+      last = pid;
+      return true;
+    });
+  }
+  return { controller };
+}
+
+/** Waits for a keeper other than that one, and for its instance to be in a state. */
+async function otherKeeper(
+  director: Director,
+  than: number | null,
+  state: VrrpStateName = 'active',
+): Promise<DirectorStatus> {
   let found: DirectorStatus | null = null;
   await director.waitFor('another keeper', async () => {
     const status = await director.tryStatus();
     const pid = status?.keeper.pid ?? than;
-    found = pid !== than && status?.instances[0]?.state === 'active' ? status : null;
+    found = pid !== than && status?.instances[0]?.state === state ? status : null;
     return found !== null;
   });
   return found as unknown as DirectorStatus;
@@ -511,6 +568,27 @@ describe('configurations', { timeout: TEST_TIMEOUT_MS }, () => {
     const taken = await adverts.waitFrom(ipB, VRID, killedUs);
     const computedUs = activeDownIntervalUs({ version: 3, priority: 100 }, 10_000);
     expectOnTime(taken.atUs - lastAdvertAtUs(ipA), computedUs);
+  });
+
+  it('checksum auto answers in the form that the peer was heard with', async () => {
+    const pair = { web: { checksum: { a: 'message', default: 'auto' } } };
+    const b = await start(nodeB, pair);
+    await b.waitForState('web', 'active');
+    const a = await start(nodeA, pair);
+    await a.waitForState('web', 'active');
+    await waitForHolder('a');
+    const sinceUs = monotonicUs();
+    await a.stop();
+    await b.waitForState('web', 'active');
+    await adverts.waitFrom(ipB, VRID, sinceUs, 2);
+    const formsOf = (source: string, list = adverts.from(source, VRID)) => [
+      ...new Set(list.map(({ checksum }) => checksum)),
+    ];
+    expect(formsOf(ipA)).toEqual(['message']);
+    expect(formsOf(ipB, adverts.from(ipB, VRID).slice(0, 2))).toEqual(['pseudo-header']);
+    expect(formsOf(ipB, adverts.from(ipB, VRID, sinceUs))).toEqual(['message']);
+    const { refused } = (await b.instance('web')).counters;
+    expect(refused.checksum).toBe(0);
   });
 
   it('a reload changes the priority and touches nothing else', async () => {

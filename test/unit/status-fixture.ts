@@ -2,7 +2,13 @@
  * One director's status with something of everything: an active and a faulty instance, servers
  * in every health, drift, foreign entries and a sync daemon.
  */
-import type { DirectorStatus, InstanceReport, ServerReport } from '../../src/core/status.ts';
+import { BFD_REFUSAL_REASONS, type BfdRefusalReason } from '../../src/core/bfd/types.ts';
+import type {
+  BfdReport,
+  DirectorStatus,
+  InstanceReport,
+  ServerReport,
+} from '../../src/core/status.ts';
 import { REFUSAL_REASONS, type RefusalReason } from '../../src/core/vrrp/types.ts';
 
 /** The wall clock at which the fixture is looked at. */
@@ -18,6 +24,12 @@ const INSTANCE: InstanceReport = {
   state: 'active',
   reason: 'peers-silent',
   priority: 150,
+  configuredPriority: 150,
+  priorityParts: [],
+  faultyTracker: null,
+  group: null,
+  peers: [],
+  advertisedAddresses: ['192.0.2.10'],
   interface: 'eth0',
   family: 'ipv4',
   version: 3,
@@ -26,6 +38,7 @@ const INSTANCE: InstanceReport = {
   advertIntervalSeconds: 1,
   activeDownIntervalSeconds: 3.414,
   lastTransitionAt: '2026-03-01T08:47:48.000Z',
+  stateForSeconds: 60,
   addresses: [
     { address: '192.0.2.10', prefixLength: 24, interface: 'eth0', present: true },
     { address: '192.0.2.11', prefixLength: 32, interface: 'eth1', present: false },
@@ -39,12 +52,44 @@ const INSTANCE: InstanceReport = {
   counters: {
     advertsSent: 11_533,
     advertsReceived: 7,
+    advertsUnsigned: 0,
     priorityZeroSent: 0,
     priorityZeroReceived: 1,
     refused: refused({ checksum: 3 }),
     announcementsSent: 20,
     transitions: { initialize: 0, backup: 1, active: 1, fault: 0 },
     addressesRestored: 2,
+    sendErrors: 0,
+  },
+};
+
+function bfdRefused(
+  counts: Partial<Record<BfdRefusalReason, number>>,
+): Record<BfdRefusalReason, number> {
+  const none = Object.fromEntries(BFD_REFUSAL_REASONS.map((reason) => [reason, 0]));
+  return { ...(none as Record<BfdRefusalReason, number>), ...counts };
+}
+
+const SESSION: BfdReport = {
+  name: 'peer',
+  state: 'up',
+  diagnostic: 'none',
+  neighbor: '192.0.2.2',
+  interface: 'eth0',
+  multihop: false,
+  remoteState: 'up',
+  remoteDiagnostic: 'none',
+  localDiscriminator: 1_234_567,
+  remoteDiscriminator: 7_654_321,
+  transmitIntervalSeconds: 0.01,
+  detectionTimeSeconds: 0.05,
+  lastTransitionAt: '2026-03-01T08:47:49.000Z',
+  sendError: null,
+  counters: {
+    packetsSent: 1_320_000,
+    packetsReceived: 1_310_000,
+    refused: bfdRefused({ ttl: 2 }),
+    transitions: { 'admin-down': 0, down: 1, init: 1, up: 1 },
     sendErrors: 0,
   },
 };
@@ -90,6 +135,23 @@ export const STATUS: DirectorStatus = {
     },
   ],
   refusedUnassigned: refused({ 'unknown-vrid': 5 }),
+  bfd: [
+    SESSION,
+    {
+      ...SESSION,
+      name: 'uplink',
+      state: 'down',
+      diagnostic: 'detection-time-expired',
+      neighbor: '2001:db8::1',
+      interface: null,
+      multihop: true,
+      remoteDiscriminator: 0,
+      transmitIntervalSeconds: 1,
+      detectionTimeSeconds: null,
+      lastTransitionAt: '2026-03-01T11:59:00.000Z',
+    },
+  ],
+  bfdRefusedUnassigned: bfdRefused({ 'unknown-session': 4 }),
   services: [
     {
       name: 'web',
@@ -184,4 +246,9 @@ export const STATUS: DirectorStatus = {
     foreignServers: 2,
   },
   sync: { interface: 'eth1', id: 51, follow: 'web', role: 'master', error: null },
+  notify: {
+    script: { delivered: 12, failed: 2, dropped: 1, waiting: 3 },
+    fifo: { delivered: 9, failed: 0, dropped: 0, waiting: 0 },
+    mail: { delivered: 4, failed: 1, dropped: 0, waiting: 1 },
+  },
 };

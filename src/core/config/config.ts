@@ -39,6 +39,88 @@ export interface AnnounceConfig {
   readonly lowerPriorityDelayUs: number;
 }
 
+/** How one instance uses a tracker. */
+export interface TrackConfig {
+  readonly tracker: string;
+  /** -253 to 253; 0 for a fault while the tracker is down. */
+  readonly weight: number;
+  /** Swaps up and down. */
+  readonly reverse: boolean;
+}
+
+/** Something whose state changes the priority of instances, or forbids them to take part. */
+export type TrackerConfig = {
+  readonly name: string;
+} & (
+  | {
+      readonly kind: 'interface';
+      readonly interface: string;
+      /** How long the link must be down, or up again, before it counts. */
+      readonly downDelayUs: number;
+      readonly upDelayUs: number;
+    }
+  | {
+      readonly kind: 'script';
+      /** Program and arguments. */
+      readonly command: readonly string[];
+      readonly intervalUs: number;
+      readonly timeoutUs: number;
+      readonly rise: number;
+      readonly fall: number;
+    }
+  | { readonly kind: 'file'; readonly path: string; readonly intervalUs: number }
+  | {
+      readonly kind: 'process';
+      /** Name of the program (the last part of its path), or of the process. */
+      readonly process: string;
+      /** Least number of them that means up. */
+      readonly quorum: number;
+      readonly intervalUs: number;
+    }
+  | { readonly kind: 'bfd'; readonly session: string }
+  | {
+      readonly kind: 'service';
+      readonly service: string;
+      /** Least sum of the configured weights of healthy servers that means up. */
+      readonly quorum: number;
+    }
+);
+
+/** Instances that are active together or not at all. */
+export interface GroupConfig {
+  readonly name: string;
+  readonly members: readonly string[];
+}
+
+/** What a director demands of received advertisements, and whether it signs its own. */
+export type HmacMode =
+  /** Signs; takes signed ones only. */
+  | 'enforce'
+  /** Signs; takes unsigned ones too. */
+  | 'permissive'
+  /** Does not sign; takes unsigned ones too. */
+  | 'receive-only';
+
+/** How advertisements that were sent before are told from new ones: core/vrrp/replay.ts. */
+export type HmacReplayMode = 'time' | 'monotonic' | 'off';
+
+/** Authentication of version 3 by a trailer, as keepalived 2.4.2 and later do it. */
+export interface HmacConfig {
+  /** One or more, all good for receiving; the ids differ. */
+  readonly keys: readonly {
+    /** 1 to 255. */
+    readonly id: number;
+    /** The key's 32 to 64 bytes in hexadecimal digits. Secret: never shown. */
+    readonly secretHex: string;
+  }[];
+  /** Id of the key that signs. */
+  readonly activeKey: number;
+  readonly mode: HmacMode;
+  readonly replay: HmacReplayMode;
+  /** 1 to 300; with replay 'time', how far a sender's clock may be from ours. */
+  readonly windowSeconds: number;
+}
+
 export interface VrrpConfig {
   readonly name: string;
   readonly interface: string;
@@ -56,10 +138,67 @@ export interface VrrpConfig {
   readonly checksum: ChecksumForm;
   /** Version 2 only: RFC 2338 simple text password, at most 8 bytes; null for none. */
   readonly password: string | null;
+  /** Version 3 only; null for no authentication. */
+  readonly hmac: HmacConfig | null;
   /** Source of advertisements; null for the interface's primary (link-local) address. */
   readonly sourceAddress: IpText | null;
   readonly announce: AnnounceConfig;
   readonly addresses: readonly VipConfig[];
+  /** Sync group that it is a member of; null for none. */
+  readonly group: string | null;
+  readonly track: readonly TrackConfig[];
+}
+
+/** A program by its absolute path and its arguments: one word or more, run without a shell. */
+export type Command = readonly string[];
+
+/** What is done when one instance changes its state; null for nothing. */
+export interface InstanceNotifyConfig {
+  /** Name of the instance. */
+  readonly name: string;
+  readonly active: Command | null;
+  readonly backup: Command | null;
+  readonly fault: Command | null;
+  readonly stop: Command | null;
+  /** When the instance is taken out of the configuration; null: as `fault`. */
+  readonly deleted: Command | null;
+  /** At every state, with keepalived's four arguments. */
+  readonly any: Command | null;
+  /** When an active instance hears a peer of lower priority. */
+  readonly lowerPriority: Command | null;
+  /** Tell `any` and the FIFO of changed priorities too. */
+  readonly priorityChanges: boolean;
+  readonly mail: boolean;
+}
+
+export interface NotifyConfig {
+  /** Path of the FIFO that gets a line for every transition. */
+  readonly fifo: string | null;
+  /** Runs all the time; gets the FIFO's path as its last argument. */
+  readonly fifoScript: Command | null;
+  /** Account of the scripts, names or numbers; null for vipkeeper's own. */
+  readonly user: string | null;
+  readonly group: string | null;
+  /** Longest run of one script. */
+  readonly timeoutUs: number;
+  readonly startup: Command | null;
+  readonly shutdown: Command | null;
+  /** Refuse scripts that run as root and others may change. */
+  readonly scriptSecurity: boolean;
+  /** One for each VRRP instance. Not part of VrrpConfig: the keeper has nothing to do with it. */
+  readonly instances: readonly InstanceNotifyConfig[];
+}
+
+export interface MailConfig {
+  /** Name or address of the SMTP server. */
+  readonly host: string;
+  readonly port: number;
+  readonly from: string;
+  readonly to: readonly string[];
+  /** Name that this director greets with; null for the host's. */
+  readonly helo: string | null;
+  /** Longest wait for the server, at each step. */
+  readonly timeoutUs: number;
 }
 
 export const SCHEDULERS = [
@@ -199,6 +338,30 @@ export interface IpvsConfig {
   readonly onStop: 'keep' | 'remove';
 }
 
+/** One BFD session (RFC 5880) with one remote system. */
+export interface BfdConfig {
+  readonly name: string;
+  readonly neighbor: IpText;
+  /** Our own address; null for the one that the route prefers. Of the neighbor's family. */
+  readonly source: IpText | null;
+  /** Packets are sent and taken on it alone; null for any. Required for link-local neighbors. */
+  readonly interface: string | null;
+  /** 1 ms to 60 s, as the next. */
+  readonly minRxUs: number;
+  readonly minTxUs: number;
+  /** Interval while the session is not up: 1 s to 60 s. */
+  readonly idleTxUs: number;
+  /** 1 to 255. */
+  readonly multiplier: number;
+  readonly passive: boolean;
+  /** RFC 5883 (port 4784) instead of RFC 5881 (port 3784). */
+  readonly multihop: boolean;
+  /** TTL or hop limit of what is sent, 1 to 255. */
+  readonly ttl: number;
+  /** 0 to 255: how much lower than `ttl` it may be in what is received; 255 for not checked. */
+  readonly maxHops: number;
+}
+
 export interface KeeperTuning {
   /** 'realtime': SCHED_RR with reset-on-fork where the system allows it. */
   readonly scheduling: 'realtime' | 'normal';
@@ -210,8 +373,13 @@ export interface Config {
   /** Name of this director: key of per-host values. */
   readonly director: string;
   readonly vrrp: readonly VrrpConfig[];
+  readonly bfd: readonly BfdConfig[];
+  readonly groups: readonly GroupConfig[];
+  readonly trackers: readonly TrackerConfig[];
   readonly services: readonly ServiceConfig[];
   readonly sync: SyncConfig | null;
+  readonly notify: NotifyConfig;
+  readonly mail: MailConfig | null;
   readonly ipvs: IpvsConfig;
   readonly http: { readonly host: string; readonly port: number } | null;
   readonly runtimeDirectory: string;

@@ -29,7 +29,24 @@ export const DEFAULTS = {
     preempt: true,
     preemptDelayUs: 0,
     checksum: 'auto',
+    // keepalived's, so that both ends agree where both leave them out.
+    hmac: { mode: 'enforce', replay: 'time' },
     announce: ANNOUNCE,
+  },
+  // keepalived's, which are those of a local link: a dead neighbor is noticed in 50 ms.
+  bfd: {
+    minRxUs: 10_000,
+    minTxUs: 10_000,
+    // RFC 5880 section 6.8.3: not less than a second.
+    idleTxUs: SECOND_US,
+    multiplier: 5,
+    passive: false,
+    multihop: false,
+    // RFC 5881 section 5: both say that no router was in between.
+    ttl: 255,
+    maxHops: 0,
+    /** RFC 5883 has no such rule: any number of routers may be in between. */
+    maxHopsMultihop: 255,
   },
   service: {
     protocol: 'tcp',
@@ -58,6 +75,15 @@ export const DEFAULTS = {
     // that stay let connections in flight finish, and a restart interrupts nobody.
     onStop: 'keep',
   },
+  tracker: {
+    interface: { downDelayUs: 0, upDelayUs: 0 },
+    script: { intervalUs: SECOND_US, timeoutUs: SECOND_US, rise: 1, fall: 1 },
+    file: { intervalUs: SECOND_US },
+    process: { quorum: 1, intervalUs: SECOND_US },
+    service: { quorum: 1 },
+  },
+  notify: { timeoutUs: 30 * SECOND_US, scriptSecurity: true, priorityChanges: false, mail: false },
+  mail: { host: '127.0.0.1', port: 25, timeoutUs: 30 * SECOND_US },
   listen: { host: '127.0.0.1', port: 9112 },
   runtimeDirectory: '/run/vipkeeper',
   keeper: { scheduling: 'realtime', holdUs: 60 * SECOND_US },

@@ -221,23 +221,16 @@ export class SimDirector {
     this.#startIfPossible();
   }
 
-  stall(): void {
-    if (!this.#running) return;
+  /** Stalls the keeper; what is returned ends that, if this keeper still lives. */
+  stall(): () => void {
+    if (!this.#running) return () => {};
     this.#stalls++;
     this.#ports.watch.disturbed(this, 'stalled');
     const generation = this.#generation;
-    this.#unstall = () => {
-      if (generation !== this.#generation) return;
-      if (--this.#stalls === 0) this.#wake();
+    return () => {
+      if (generation === this.#generation && --this.#stalls === 0) this.#wake();
     };
   }
-
-  /** Ends one stall, if the keeper that was stalled still lives. */
-  unstall(): void {
-    this.#unstall();
-  }
-
-  #unstall: () => void = () => {};
 
   setLink(up: boolean): void {
     this.#linkFaults += up ? -1 : 1;

@@ -60,7 +60,7 @@ export class Random {
   }
 }
 
-/** The finaliser of MurmurHash3 (public domain): every bit of the input moves half of the result. */
+/** The finaliser of MurmurHash3 (public domain): each bit of the input moves half of the result. */
 function mix(value: number): number {
   let h = value;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);

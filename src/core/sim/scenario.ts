@@ -57,14 +57,39 @@ export interface SimCluster {
 /** Directors are given by their place in the cluster. A fault with `forUs` ends by itself. */
 export type SimFault =
   /** The keeper is killed; after `forUs` its twin has started the next, which may adopt the VIP. */
-  | { readonly kind: 'crash'; readonly atUs: number; readonly director: number; readonly forUs: number }
+  | {
+      readonly kind: 'crash';
+      readonly atUs: number;
+      readonly director: number;
+      readonly forUs: number;
+    }
   /** The machine is off and forgets everything, its VIP first. */
-  | { readonly kind: 'power-loss'; readonly atUs: number; readonly director: number; readonly forUs: number }
+  | {
+      readonly kind: 'power-loss';
+      readonly atUs: number;
+      readonly director: number;
+      readonly forUs: number;
+    }
   /** The keeper does not run (SIGSTOP, a starved host), but its kernel does. */
-  | { readonly kind: 'stall'; readonly atUs: number; readonly director: number; readonly forUs: number }
+  | {
+      readonly kind: 'stall';
+      readonly atUs: number;
+      readonly director: number;
+      readonly forUs: number;
+    }
   /** The service is stopped properly and started again. */
-  | { readonly kind: 'stop'; readonly atUs: number; readonly director: number; readonly forUs: number }
-  | { readonly kind: 'link-down'; readonly atUs: number; readonly director: number; readonly forUs: number }
+  | {
+      readonly kind: 'stop';
+      readonly atUs: number;
+      readonly director: number;
+      readonly forUs: number;
+    }
+  | {
+      readonly kind: 'link-down';
+      readonly atUs: number;
+      readonly director: number;
+      readonly forUs: number;
+    }
   /** The keeper gave up waiting for a controller. */
   | {
       readonly kind: 'controller-lost';

@@ -39,11 +39,17 @@ export type VrrpState =
       readonly preemptAtUs: number | null;
       /** The Active_Down_Timer ran out, and the sync group's other members have yet to follow. */
       readonly wantsActive: boolean;
+      /** It slept through its deadline and listens once more. */
+      readonly overslept: boolean;
     }
   | {
       readonly kind: 'active';
       /** Adver_Timer. */
       readonly advertAtUs: number;
+      /**
+       * When it last advertised of its own accord. Answers do not count: what they answer may
+       * have waited in the socket, so when they are sent is not known here.
+       */
       readonly lastAdvertAtUs: number;
       readonly announce: AnnounceSchedule;
     }
@@ -129,10 +135,7 @@ function stepBackup(options: InstanceOptions, state: Backup, event: VrrpEvent): 
     case 'advert-received':
       return hearAsBackup(options, state, event);
     case 'deadline-reached':
-      // RFC 9568 section 6.4.2: if the Active_Down_Timer fires.
-      if (event.atUs < state.activeDownAtUs) return { state, effects: NOTHING };
-      if (isGrouped(options)) return { state: wait(options, state, event.atUs), effects: NOTHING };
-      return becomeActive(options, state, event.atUs, state.takeoverReason);
+      return actOnSilence(options, state, event.atUs);
     case 'group-activated':
       return becomeActive(options, state, event.atUs, state.takeoverReason);
     case 'fault-raised':
@@ -160,6 +163,9 @@ function stepActive(options: InstanceOptions, state: Active, event: VrrpEvent): 
     case 'fault-raised':
       return raiseFault(state, event.reason, [RESIGN, REMOVE_ADDRESSES]);
     case 'reconfigured': {
+      // An advert that is overdue waits for its deadline, which comes after what peers advertised
+      // meanwhile: this director may have been stalled.
+      if (event.atUs > state.advertAtUs) return { state, effects: NOTHING };
       // Peers learn a new priority or interval at once, not an interval later.
       const next = afterAdvert(options, state, event.atUs);
       return { state: next, effects: ONLY_ADVERT };
@@ -228,6 +234,7 @@ function backupFrom(options: InstanceOptions, nowUs: number, intervalUs: number)
     takeoverReason: 'peers-silent',
     preemptAtUs: null,
     wantsActive: false,
+    overslept: false,
   };
 }
 
@@ -272,6 +279,21 @@ function adopt(
   return { state: entered.state, effects: [REMOVE_ADDRESSES, ...entered.effects] };
 }
 
+/** RFC 9568 section 6.4.2: if the Active_Down_Timer fires. */
+function actOnSilence(options: InstanceOptions, state: Backup, nowUs: number): Step {
+  const lateUs = nowUs - state.activeDownAtUs;
+  if (lateUs < 0) return { state, effects: NOTHING };
+  if (lateUs > state.activeAdvertIntervalUs && !state.overslept) {
+    // It was not running, so its socket may have dropped what the active advertised: it listens
+    // once more. Only once, because a director that is always late must still take over.
+    const waitUs = activeDownIntervalUs(options, state.activeAdvertIntervalUs);
+    const next: Backup = { ...state, activeDownAtUs: nowUs + waitUs, overslept: true };
+    return { state: next, effects: NOTHING };
+  }
+  if (isGrouped(options)) return { state: wait(options, state, nowUs), effects: NOTHING };
+  return becomeActive(options, state, nowUs, state.takeoverReason);
+}
+
 function hearAsBackup(options: InstanceOptions, state: Backup, event: AdvertReceived): Step {
   const { atUs, priority } = event;
   if (priority === 0) {
@@ -280,7 +302,9 @@ function hearAsBackup(options: InstanceOptions, state: Backup, event: AdvertRece
     const next: Backup = { ...state, activeDownAtUs, takeoverReason: 'peer-resigned' };
     return { state: next, effects: NOTHING };
   }
-  const lower = options.preempt && priority < options.priority;
+  // RFC 9568 section 6.1: the address owner always preempts.
+  const preempt = options.preempt || options.priority === 255;
+  const lower = preempt && priority < options.priority;
   const preemptAtUs = lower ? (state.preemptAtUs ?? atUs + options.preemptDelayUs) : null;
   if (lower && atUs >= (preemptAtUs as number)) {
     // RFC 9568 section 6.4.2: discard, so that the Active_Down_Timer runs out.
@@ -295,8 +319,9 @@ function hearAsBackup(options: InstanceOptions, state: Backup, event: AdvertRece
 function hearAsActive(options: InstanceOptions, state: Active, event: AdvertReceived): Step {
   const { atUs, priority } = event;
   if (priority === 0) {
-    // RFC 9568 section 6.4.3: another active resigns; advertise at once.
-    return { state: afterAdvert(options, state, atUs), effects: ONLY_ADVERT };
+    // RFC 9568 section 6.4.3: another active resigns; advertise at once, reset the Adver_Timer.
+    const advertAtUs = atUs + options.advertIntervalUs;
+    return { state: { ...state, advertAtUs }, effects: ONLY_ADVERT };
   }
   const yieldReason = reasonToYield(options, state, event);
   if (yieldReason !== null) {
@@ -309,11 +334,9 @@ function hearAsActive(options: InstanceOptions, state: Active, event: AdvertRece
   const schedule = announce
     ? { ...state.announce, quietUntilUs: atUs + options.announce.lowerPriorityDelayUs }
     : state.announce;
+  const next: Active = { ...state, announce: schedule };
   // RFC 9568 section 6.4.3 (version 3): discard and advertise at once. RFC 3768: discard.
-  if (options.version === 2) {
-    return { state: { ...state, announce: schedule }, effects: announce ? ONLY_ANNOUNCE : NOTHING };
-  }
-  const next = { ...afterAdvert(options, state, atUs), announce: schedule };
+  if (options.version === 2) return { state: next, effects: announce ? ONLY_ANNOUNCE : NOTHING };
   return { state: next, effects: announce ? ADVERT_AND_ANNOUNCE : ONLY_ADVERT };
 }
 
@@ -323,9 +346,11 @@ function reasonToYield(
   state: Active,
   event: AdvertReceived,
 ): TransitionReason | null {
-  // We were silent so long (stalled, suspended) that this peer took over rightfully.
+  // We were silent so long (stalled, suspended) that this peer took over rightfully. Answers may
+  // have put off the Adver_Timer; a director whose timer is not overdue was not stalled.
   const silenceUs = event.atUs - state.lastAdvertAtUs;
-  if (silenceUs > safeSilenceUs(options.advertIntervalUs)) return 'stalled';
+  const overdue = event.atUs > state.advertAtUs;
+  if (overdue && silenceUs > safeSilenceUs(options.advertIntervalUs)) return 'stalled';
   if (event.priority > options.priority) return 'higher-priority-peer';
   // RFC 9568 section 6.4.3: equal priorities, and the sender's address is greater.
   if (event.priority === options.priority && event.fromHigherAddress) {
@@ -357,12 +382,20 @@ function afterAdvert(options: InstanceOptions, state: Active, nowUs: number): Ac
   return { ...state, advertAtUs: nowUs + options.advertIntervalUs, lastAdvertAtUs: nowUs };
 }
 
-/** A changed priority or interval changes the waiting time, counted from the last advertisement. */
+/**
+ * A changed priority or interval may shorten the waiting time, never prolong it: a priority that
+ * changes again and again must not keep a backup from taking over.
+ */
 function reconfigureBackup(options: InstanceOptions, state: Backup, nowUs: number): Step {
   if (options.priority === 255) return becomeActive(options, state, nowUs, 'address-owner');
   const intervalUs =
     options.version === 3 ? state.activeAdvertIntervalUs : options.advertIntervalUs;
-  return { state: backupFrom(options, nowUs, intervalUs), effects: NOTHING };
+  const freshUs = nowUs + activeDownIntervalUs(options, intervalUs);
+  const activeDownAtUs = Math.min(state.activeDownAtUs, freshUs);
+  return {
+    state: { ...state, activeDownAtUs, activeAdvertIntervalUs: intervalUs },
+    effects: NOTHING,
+  };
 }
 
 function raiseFault(from: VrrpState, reason: FaultReason, first: readonly VrrpEffect[]): Step {

@@ -5,6 +5,8 @@
  * swaps up and down; a tracker with a value (a file) adds value times weight.
  */
 
+import type { TrackConfig } from '../config/config.ts';
+
 /** What is known of a tracked thing. */
 export interface TrackerState {
   readonly up: boolean;
@@ -12,14 +14,6 @@ export interface TrackerState {
   readonly value: number | null;
   /** In words: "exit code 1", "3 of 2 processes", "carrier lost". */
   readonly detail: string;
-}
-
-/** How one instance uses a tracker. */
-export interface Track {
-  readonly tracker: string;
-  /** -253 to 253; 0 for a fault while the tracker is down. */
-  readonly weight: number;
-  readonly reverse: boolean;
 }
 
 /** One term of the effective priority. */
@@ -47,7 +41,7 @@ const NOT_YET_KNOWN: TrackerState = { up: true, value: null, detail: 'not known 
 /** The effective priority and its parts. Priorities of owners do not change, faults still count. */
 export function evaluateTracks(
   basePriority: number,
-  tracks: readonly Track[],
+  tracks: readonly TrackConfig[],
   stateOf: (tracker: string) => TrackerState | undefined,
 ): Evaluation {
   const parts: PriorityPart[] = [];
@@ -70,7 +64,7 @@ export function evaluateTracks(
   };
 }
 
-function contribution(track: Track, state: TrackerState): number | 'fault' {
+function contribution(track: TrackConfig, state: TrackerState): number | 'fault' {
   if (state.value !== null) return valueContribution(track, state.value);
   const up = state.up !== track.reverse;
   if (track.weight === 0) return up ? 0 : 'fault';
@@ -78,7 +72,7 @@ function contribution(track: Track, state: TrackerState): number | 'fault' {
   return up ? 0 : track.weight;
 }
 
-function valueContribution(track: Track, value: number): number | 'fault' {
+function valueContribution(track: TrackConfig, value: number): number | 'fault' {
   const signed = track.reverse ? -value : value;
   if (track.weight === 0) return value === 0 ? 0 : 'fault';
   const delta = Math.min(signed * track.weight, WEIGHT_MAX);

@@ -23,7 +23,7 @@ export interface Advertisement {
  * Why a received packet was not taken as an advertisement: the metric's label. Checked in this
  * order, the first that applies is the reason. The first eight concern the packet alone
  * (wire/vrrp.ts, in the order of RFC 9568 section 7.1), 'unknown-vrid' the interface, the others
- * the instance (receive.ts).
+ * the instance (receive.ts, and authenticate.ts for those by HMAC).
  */
 export const REFUSAL_REASONS = [
   'ttl',
@@ -39,6 +39,10 @@ export const REFUSAL_REASONS = [
   'own-address',
   'authentication',
   'interval-mismatch',
+  'hmac-missing',
+  'hmac-unknown-key',
+  'hmac-invalid',
+  'hmac-replayed',
 ] as const;
 export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 
@@ -70,6 +74,7 @@ export const TRANSITION_REASONS = [
   'tracker-up',
   'interface-up',
   'controller-lost',
+  'controller-back',
   'stopped',
   'reconfigured',
 ] as const;
@@ -118,7 +123,12 @@ export type VrrpEvent =
       readonly atUs: number;
       readonly reason: Extract<
         TransitionReason,
-        'interface-up' | 'group-recovered' | 'tracker-up' | 'reconfigured' | 'started'
+        | 'interface-up'
+        | 'group-recovered'
+        | 'tracker-up'
+        | 'controller-back'
+        | 'reconfigured'
+        | 'started'
       >;
     }
   /** Every member of the sync group wants to be active. */

@@ -34,8 +34,10 @@ export const AUTHENTICATION_TEXT = 1;
 /** Authentication data of version 2: a password is zero padded to this length. */
 export const AUTHENTICATION_BYTES = 8;
 
+/** Where the checksum stands, in both versions. */
+export const CHECKSUM_OFFSET = 6;
+
 const HEADER_BYTES = 8;
-const CHECKSUM_OFFSET = 6;
 const TYPE_ADVERTISEMENT = 1;
 const MAX_ADDRESSES = 255;
 const US_PER_SECOND = 1_000_000;
@@ -67,11 +69,23 @@ export interface OutgoingAdvertisement {
   readonly destination: Uint8Array;
 }
 
+/** What follows the message in the same datagram: an authentication trailer, vrrp-hmac.ts. */
+export interface TrailerWriter {
+  readonly lengthBytes: number;
+  /** Writes it behind the message, which is complete but for its checksum, still 0. */
+  readonly write: (target: Uint8Array, messageBytes: number) => void;
+}
+
 /**
- * Writes the advertisement at the start of `target` (MAX_ADVERTISEMENT_BYTES always suffice) and
- * returns its length in bytes. No allocation. Values out of range are defects of the caller.
+ * Writes the advertisement at the start of `target`, the trailer behind it, and returns their
+ * length in bytes (MAX_ADVERTISEMENT_BYTES and the trailer's always suffice). Without a trailer
+ * it allocates nothing. Values out of range are defects of the caller.
  */
-export function encodeAdvertisement(target: Uint8Array, advert: OutgoingAdvertisement): number {
+export function encodeAdvertisement(
+  target: Uint8Array,
+  advert: OutgoingAdvertisement,
+  trailer: TrailerWriter | null = null,
+): number {
   const { version, family, addresses } = advert;
   const count = addresses.length;
   assert(version === 3 || family === 'ipv4', 'VRRP version 2 exists over IPv4 only');
@@ -79,8 +93,10 @@ export function encodeAdvertisement(target: Uint8Array, advert: OutgoingAdvertis
   assert(count >= 1 && count <= MAX_ADDRESSES, 'an advertisement lists 1 to 255 addresses');
   assert(advert.vrid >= 1 && advert.vrid <= 255, 'a VRID is 1 to 255');
   assert(advert.priority >= 0 && advert.priority <= 255, 'a priority is 0 to 255');
+  assert(version === 3 || trailer === null, 'VRRP version 2 has no trailer');
   const lengthBytes = messageBytes(version, family, count);
-  assert(target.length >= lengthBytes, 'the buffer is too small for the advertisement');
+  const totalBytes = lengthBytes + (trailer?.lengthBytes ?? 0);
+  assert(target.length >= totalBytes, 'the buffer is too small for the advertisement');
 
   target[0] = (version << 4) | TYPE_ADVERTISEMENT;
   target[1] = advert.vrid;
@@ -101,14 +117,16 @@ export function encodeAdvertisement(target: Uint8Array, advert: OutgoingAdvertis
     if (advert.password === null) target.fill(0, offset, lengthBytes);
     else target.set(advert.password, offset);
   }
+  trailer?.write(target, lengthBytes);
   const withPseudoHeader =
     family === 'ipv6' || (version === 3 && advert.checksum === 'pseudo-header');
+  const coveredBytes = checksumBytes(family, lengthBytes, totalBytes);
   const initial = withPseudoHeader
-    ? pseudoHeaderSum(advert.source, advert.destination, VRRP_PROTOCOL, lengthBytes)
+    ? pseudoHeaderSum(advert.source, advert.destination, VRRP_PROTOCOL, coveredBytes)
     : 0;
-  const sum = onesComplementSum(target, 0, lengthBytes, initial);
+  const sum = onesComplementSum(target, 0, coveredBytes, initial);
   writeU16(target, CHECKSUM_OFFSET, finishChecksum(sum));
-  return lengthBytes;
+  return totalBytes;
 }
 
 /** Authentication type and whole seconds: RFC 3768 sections 5.3.6 and 5.3.7. */
@@ -141,8 +159,16 @@ function bytesPerAddress(family: AddressFamily): number {
 }
 
 function messageBytes(version: number, family: AddressFamily, count: number): number {
-  const trailerBytes = version === 2 ? AUTHENTICATION_BYTES : 0;
-  return HEADER_BYTES + count * bytesPerAddress(family) + trailerBytes;
+  const authenticationBytes = version === 2 ? AUTHENTICATION_BYTES : 0;
+  return HEADER_BYTES + count * bytesPerAddress(family) + authenticationBytes;
+}
+
+/**
+ * How much of a datagram the checksum is over. In IPv6 it is the transport's (RFC 8200 section
+ * 8.1), which the kernel may make, so it covers all; in IPv4 it is the message's own.
+ */
+function checksumBytes(family: AddressFamily, lengthBytes: number, totalBytes: number): number {
+  return family === 'ipv6' ? totalBytes : lengthBytes;
 }
 
 /** One datagram as a socket gave it: the IP payload and what the IP header said. */
@@ -161,7 +187,7 @@ export interface ReceivedDatagram {
 }
 
 /**
- * A valid advertisement. It owns a copy of its variable part, so it outlives the buffer; text and
+ * A valid advertisement. It owns a copy of the packet, so it outlives the buffer; text and
  * views of addresses are made on every call, because the common advertisement needs neither.
  * Its getters are not own properties: a spread copy loses them.
  */
@@ -175,12 +201,18 @@ export class DecodedAdvertisement implements Advertisement {
   readonly addressCount: number;
   /** Version 2: the field's value, whatever it is. Version 3: AUTHENTICATION_NONE. */
   readonly authenticationType: number;
-  readonly #body: Uint8Array;
+  /** Length of what follows the message: 0, or what decodeAdvertisement was told to allow. */
+  readonly trailerBytes: number;
+  /** The whole packet: the message and its trailer. */
+  readonly message: Uint8Array;
 
-  /** `bytes` holds a message of `lengthBytes` that decodeAdvertisement has found valid. */
+  /**
+   * `bytes` holds a message of `lengthBytes` that decodeAdvertisement has found valid, and
+   * `trailerBytes` more.
+   */
   constructor(
     bytes: Uint8Array,
-    lengthBytes: number,
+    { lengthBytes, trailerBytes }: { lengthBytes: number; trailerBytes: number },
     family: AddressFamily,
     checksum: WireChecksumForm,
   ) {
@@ -193,14 +225,15 @@ export class DecodedAdvertisement implements Advertisement {
     this.checksum = checksum;
     this.addressCount = bytes[3] as number;
     this.authenticationType = version === 2 ? (bytes[4] as number) : AUTHENTICATION_NONE;
-    this.#body = bytes.slice(HEADER_BYTES, lengthBytes);
+    this.trailerBytes = trailerBytes;
+    this.message = bytes.slice(0, lengthBytes + trailerBytes);
   }
 
   /** Canonical text of the advertised addresses, in the order of the packet. */
   get addresses(): readonly IpText[] {
     const step = bytesPerAddress(this.family);
     return Array.from({ length: this.addressCount }, (_, index) =>
-      formatIp(this.#body, this.family, index * step),
+      formatIp(this.message, this.family, HEADER_BYTES + index * step),
     );
   }
 
@@ -208,13 +241,14 @@ export class DecodedAdvertisement implements Advertisement {
   get addressBytes(): readonly Uint8Array[] {
     const step = bytesPerAddress(this.family);
     return Array.from({ length: this.addressCount }, (_, index) =>
-      this.#body.subarray(index * step, (index + 1) * step),
+      this.message.subarray(HEADER_BYTES + index * step, HEADER_BYTES + (index + 1) * step),
     );
   }
 
   /** The 8 bytes of authentication data of version 2; empty in version 3. */
   get authenticationData(): Uint8Array {
-    return this.#body.subarray(this.addressCount * bytesPerAddress(this.family));
+    const start = HEADER_BYTES + this.addressCount * bytesPerAddress(this.family);
+    return this.message.subarray(start, this.message.length - this.trailerBytes);
   }
 }
 
@@ -236,13 +270,16 @@ export function peekVrid(bytes: Uint8Array, lengthBytes: number): number | null 
  * The advertisement in a datagram, or the first reason of REFUSAL_REASONS that applies to the
  * packet alone, in the order of RFC 9568 section 7.1.
  *
- * The length must be exactly what the version and the address count say. Padding of short frames
- * never gets here, because the kernel cuts a datagram to the length in its IP header; bytes that
- * do follow the message belong to an extension that this decoder could neither verify nor
- * attribute to a checksum, so they are refused rather than ignored.
+ * The length must be exactly what the version and the address count say, or in version 3 by
+ * exactly `trailerBytes` more where the receiver knows such a trailer (0: it knows none); whether
+ * the trailer is right is another question (vrrp/authenticate.ts). Padding of short frames never
+ * gets here, because the kernel cuts a datagram to the length in its IP header; other bytes that
+ * do follow the message belong to an extension that nobody here could verify, so they are refused
+ * rather than ignored.
  */
 export function decodeAdvertisement(
   input: ReceivedDatagram,
+  trailerBytes = 0,
 ): Result<DecodedAdvertisement, Refusal> {
   const { bytes, family } = input;
   const storedBytes = Math.min(bytes.length, input.lengthBytes);
@@ -267,18 +304,23 @@ export function decodeAdvertisement(
   }
   const count = bytes[3] as number;
   const lengthBytes = messageBytes(version, family, count);
-  const longer = input.truncated || input.lengthBytes > lengthBytes;
-  if (storedBytes < lengthBytes || longer) {
+  const found =
+    version === 3 && input.lengthBytes === lengthBytes + trailerBytes ? trailerBytes : 0;
+  const totalBytes = lengthBytes + found;
+  const longer = input.truncated || input.lengthBytes > totalBytes;
+  if (storedBytes < totalBytes || longer) {
     const reason = storedBytes < lengthBytes ? 'truncated' : 'oversized';
     return refuse(reason, lengthDetail(input, storedBytes, lengthBytes, count));
   }
-  const checksum = findChecksumForm(input, version, lengthBytes);
-  if (checksum === null) return refuse('checksum', checksumDetail(input, version, lengthBytes));
+  const coveredBytes = checksumBytes(family, lengthBytes, totalBytes);
+  const checksum = findChecksumForm(input, version, coveredBytes);
+  if (checksum === null) return refuse('checksum', checksumDetail(input, version, coveredBytes));
   if (count === 0) {
     // RFC 9568 section 5.2.5 with erratum 8299: an advertisement of nothing is ignored.
     return refuse('no-addresses', 'No addresses; expected 1 or more');
   }
-  const advert = new DecodedAdvertisement(bytes, lengthBytes, family, checksum);
+  const lengths = { lengthBytes, trailerBytes: found };
+  const advert = new DecodedAdvertisement(bytes, lengths, family, checksum);
   if (advert.advertIntervalUs === 0) {
     // RFC 9568 section 5.2.7 with erratum 8301: 1 to 4095; the fields cannot hold too much.
     const expected = version === 2 ? '1 to 255 seconds' : '1 to 4095 centiseconds';

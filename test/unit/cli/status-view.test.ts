@@ -18,6 +18,10 @@ web       active       150    51  eth0       3h 12m  the active director fell si
 mail6     fault        100     7  bond0.200     45s  the interface is down
   VIP  2001:db8::25/64  absent
 
+BFD     STATE  NEIGHBOR           DETECTION   SINCE  REASON
+peer    up     192.0.2.2 on eth0    50.0 ms  3h 12m
+uplink  down   2001:db8::1                -      1m  the neighbor fell silent
+
   SERVER               HEALTH        WEIGHT  FORWARD  ACTIVE  INACT  PERSIST  TOTAL      IN    OUT
 web  tcp 192.0.2.10:80  wlc, 3421 connections, 1.2 MB in, 99 MB out
   10.0.0.11:8080       up 3h 12m          1  nat          12     40        3   3412  1.2 MB  99 MB
@@ -60,8 +64,8 @@ describe('drawStatus', () => {
   test('leaves out what the terminal has no rows for, and says how much', () => {
     const drawn = drawStatus(STATUS, NOW_MS, { ...PLAIN, rows: 3 });
     expect(drawn.split('\n').slice(0, 2)).toEqual(DRAWN.split('\n').slice(0, 2));
-    expect(drawn.split('\n').slice(2)).toEqual(['… and 19 more lines', '']);
-    expect(drawStatus(STATUS, NOW_MS, { ...PLAIN, rows: 21 })).toBe(DRAWN);
+    expect(drawn.split('\n').slice(2)).toEqual(['… and 23 more lines', '']);
+    expect(drawStatus(STATUS, NOW_MS, { ...PLAIN, rows: 25 })).toBe(DRAWN);
   });
 
   test('draws a director with nothing but itself', () => {
@@ -71,6 +75,7 @@ describe('drawStatus', () => {
       keeper: { pid: null, scheduling: null, restarts: 2 },
       instances: [],
       refusedUnassigned: none as typeof STATUS.refusedUnassigned,
+      bfd: [],
       services: [],
       checks: [],
       ipvs: { ...STATUS.ipvs, managed: false },

@@ -22,6 +22,11 @@ const MINIMAL = readFileSync(pathOf('conf/minimal.yaml'), 'utf8');
 /** The annotated file with every commented option in place. */
 const UNCOMMENTED = ANNOTATED.replaceAll(/^( *)#(?=[a-z])/gm, '$1');
 
+/** Sections whose keys are names. */
+const NAMED = new Set(
+  configOptions().flatMap(({ path }) => (/^\w+\.NAME/.test(path) ? [path.split('.')[0]] : [])),
+);
+
 /** 'services.NAME.servers[].weight' for each key of a document, with the place of the key. */
 function keysOf(document: Document): { pattern: string; path: (string | number)[] }[] {
   const found: { pattern: string; path: (string | number)[] }[] = [];
@@ -36,7 +41,7 @@ function keysOf(document: Document): { pattern: string; path: (string | number)[
       const pattern = path
         .map((part, index) => {
           if (typeof part === 'number') return '[]';
-          const named = index === 1 && (path[0] === 'vrrp' || path[0] === 'services');
+          const named = index === 1 && NAMED.has(String(path[0]));
           return named ? '.NAME' : `.${part}`;
         })
         .join('')

@@ -20,7 +20,7 @@ function service(...lines: string[]): string {
 }
 
 const ADDRESSES = 'addresses: [192.0.2.1/24]';
-const DURATION = 'with its unit (ms, s, m, h or d)';
+const DURATION = 'with its unit (us, ms, s, m, h or d)';
 
 const YAML_ROWS: readonly Row[] = [
   ['empty file', '', 'f.yaml:1:1: expected a mapping, found nothing'],
@@ -50,7 +50,7 @@ const SCHEMA_ROWS: readonly Row[] = [
   [
     'a key like none',
     `${VRRP}\nzzzzzz: {}`,
-    'f.yaml:2:1: zzzzzz: unknown key, expected director, vrrp, services, sync, ipvs, http,' +
+    'f.yaml:2:1: zzzzzz: unknown key, expected director, vrrp, groups, trackers, bfd, services, sync, notify, mail, ipvs, http,' +
       ' runtime_directory, keeper or log',
   ],
   [

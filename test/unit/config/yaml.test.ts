@@ -83,6 +83,9 @@ test('readConfigText makes of the example exactly this', () => {
   };
   const expected = {
     director: 'dir-b',
+    groups: [],
+    trackers: [],
+    bfd: [],
     vrrp: [
       {
         name: 'web',
@@ -96,6 +99,7 @@ test('readConfigText makes of the example exactly this', () => {
         preemptDelayUs: 0,
         checksum: 'auto',
         password: null,
+        hmac: null,
         sourceAddress: null,
         announce: {
           repeat: 5,
@@ -107,6 +111,8 @@ test('readConfigText makes of the example exactly this', () => {
           { address: '192.0.2.10', prefixLength: 24, interface: 'eth0', advertised: true },
           { address: '2001:db8::10', prefixLength: 64, interface: 'eth0', advertised: false },
         ],
+        group: null,
+        track: [],
       },
     ],
     services: [
@@ -126,6 +132,31 @@ test('readConfigText makes of the example exactly this', () => {
       },
     ],
     sync: { interface: 'eth1', id: 51, follow: 'web' },
+    notify: {
+      fifo: null,
+      fifoScript: null,
+      user: null,
+      group: null,
+      timeoutUs: 30_000_000,
+      startup: null,
+      shutdown: null,
+      scriptSecurity: true,
+      instances: [
+        {
+          name: 'web',
+          active: null,
+          backup: null,
+          fault: null,
+          stop: null,
+          deleted: null,
+          any: null,
+          lowerPriority: null,
+          priorityChanges: false,
+          mail: false,
+        },
+      ],
+    },
+    mail: null,
     ipvs: { reconcileIntervalUs: 5_000_000, ownership: 'shared', onStop: 'keep' },
     http: { host: '127.0.0.1', port: 9112 },
     runtimeDirectory: '/run/vipkeeper',

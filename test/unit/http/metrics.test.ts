@@ -66,6 +66,22 @@ describe('Metrics.render', () => {
     );
   });
 
+  test('shows BFD sessions with their refused packets, those of no session with an empty one', async () => {
+    expect(await lines(STATUS, 'vipkeeper_bfd_up')).toEqual([
+      'vipkeeper_bfd_up{session="peer"} 1',
+      'vipkeeper_bfd_up{session="uplink"} 0',
+    ]);
+    const refused = await lines(STATUS, 'vipkeeper_bfd_packets_refused_total');
+    expect(refused).toContain('vipkeeper_bfd_packets_refused_total{session="peer",reason="ttl"} 2');
+    expect(refused).toContain(
+      'vipkeeper_bfd_packets_refused_total{session="",reason="unknown-session"} 4',
+    );
+    // Absent where it is not known.
+    expect(await lines(STATUS, 'vipkeeper_bfd_detection_time_seconds')).toEqual([
+      'vipkeeper_bfd_detection_time_seconds{session="peer"} 0.05',
+    ]);
+  });
+
   test('shows the results of checks by reason and their durations as a summary', async () => {
     expect(await lines(STATUS, 'vipkeeper_check_results_total{kind="http"')).toEqual([
       'vipkeeper_check_results_total{kind="http",target="http://10.0.0.11:8080/healthz",result="success"} 100',

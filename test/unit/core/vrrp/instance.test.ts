@@ -179,6 +179,28 @@ describe('backup', () => {
     expect(effects[3]).toMatchObject({ reason: 'peers-silent' });
   });
 
+  test('a deadline that it slept through makes it listen once more, and only once', () => {
+    const { state } = run(OPTIONS, [started]);
+    const awakeAtUs = DOWN + SECOND + 1;
+    const once = run(OPTIONS, [{ kind: 'deadline-reached', atUs: awakeAtUs }], state);
+    expect(once.effects).toEqual([]);
+    expect(nextDeadlineUs(once.state)).toBe(awakeAtUs + DOWN);
+    const always: VrrpEvent = { kind: 'deadline-reached', atUs: awakeAtUs + 9 * DOWN };
+    expect(run(OPTIONS, [always], once.state).state.kind).toBe('active');
+    const heard = run(OPTIONS, [advert(awakeAtUs + SECOND, 200)], once.state);
+    expect(heard.state).toMatchObject({ kind: 'backup', overslept: false });
+    const onTheEdge: VrrpEvent = { kind: 'deadline-reached', atUs: DOWN + SECOND };
+    expect(run(OPTIONS, [onTheEdge], state).state.kind).toBe('active');
+  });
+
+  test('the address owner preempts whatever its preempt option says', () => {
+    const owner = { ...OPTIONS, priority: 255, preempt: false };
+    const yielded = run(owner, [advert(4 * SECOND, 100)], activeState(owner)).state;
+    expect(yielded.kind).toBe('backup');
+    const heard = run(owner, [advert(5 * SECOND, 100), advert(6 * SECOND, 100)], yielded);
+    expect(nextDeadlineUs(heard.state)).toBe(4 * SECOND + activeDownIntervalUs(owner, SECOND));
+  });
+
   test('stopping sends nothing', () => {
     const { effects } = run(OPTIONS, [started, { kind: 'stopped', atUs: 1 }]);
     expect(kinds(effects)).toEqual(['report-transition']);
@@ -222,7 +244,8 @@ describe('active', () => {
   test('lower priority is answered with an advert at once in version 3, not in version 2', () => {
     const three = run(OPTIONS, [advert(1, 99)], activeState());
     expect(kinds(three.effects)).toEqual(['send-advert']);
-    expect(three.state).toMatchObject({ advertAtUs: SECOND + 1 });
+    // RFC 9568 section 6.4.3 resets the Adver_Timer for priority 0 only.
+    expect(three.state).toMatchObject({ advertAtUs: SECOND });
     const two = run({ ...OPTIONS, version: 2 }, [advert(1, 99)], activeState());
     expect(two.effects).toEqual([]);
   });
@@ -252,6 +275,32 @@ describe('active', () => {
     expect(state.kind).toBe('backup');
     expect(effects.at(-1)).toMatchObject({ reason: 'stalled' });
     expect(run(OPTIONS, [advert(3 * SECOND, 1)], activeState()).state.kind).toBe('active');
+  });
+
+  test('answers to adverts that waited during a stall do not hide how long it was', () => {
+    // The peer had missed our last advert, so its first one came within our three intervals.
+    const waited = [2.7, 3.7, 4.7].map((seconds) => advert(seconds * SECOND, 50));
+    const { state, effects } = run(OPTIONS, waited.slice(0, 2), activeState());
+    expect(state.kind).toBe('backup');
+    expect(effects.at(-1)).toMatchObject({ reason: 'stalled' });
+    const late: VrrpEvent = { kind: 'deadline-reached', atUs: 4.8 * SECOND };
+    expect(run(OPTIONS, [...waited, late], activeState()).state.kind).toBe('backup');
+  });
+
+  test('resignations that put off its advert do not make it look stalled', () => {
+    const resigned = [0.9, 1.8, 2.7].map((seconds) => advert(seconds * SECOND, 0));
+    const { state } = run(OPTIONS, [...resigned, advert(3.2 * SECOND, 50)], activeState());
+    expect(state.kind).toBe('active');
+  });
+
+  test('a new priority waits for what peers advertised while it was overdue', () => {
+    const changed: VrrpEvent = { kind: 'reconfigured', atUs: 5 * SECOND };
+    const { state, effects } = run(OPTIONS, [changed], activeState());
+    expect(effects).toEqual([]);
+    const heard = run(OPTIONS, [advert(3.7 * SECOND, 50)], state);
+    expect(heard.effects.at(-1)).toMatchObject({ to: 'backup', reason: 'stalled' });
+    const silent = run(OPTIONS, [{ kind: 'deadline-reached', atUs: 5 * SECOND }], state);
+    expect(kinds(silent.effects)).toContain('send-advert');
   });
 
   test('the second burst comes after its delay, and then refreshes if configured', () => {

@@ -121,7 +121,7 @@ describe('acceptAdvertisement refuses', () => {
     const reasons = steps.map((instance) =>
       reasonOf(acceptAdvertisement(v2Password, instance, SOURCE)),
     );
-    expect(reasons).toEqual(REFUSAL_REASONS.slice(9));
+    expect(reasons).toEqual(REFUSAL_REASONS.slice(9, 13));
   });
 });
 

@@ -1,15 +1,12 @@
 /** Tracking: effective priority as the sum of its parts, and faults. */
 import { describe, expect, test } from 'vitest';
-import {
-  evaluateTracks,
-  type Track,
-  type TrackerState,
-} from '../../../../src/core/vrrp/tracking.ts';
+import type { TrackConfig } from '../../../../src/core/config/config.ts';
+import { evaluateTracks, type TrackerState } from '../../../../src/core/vrrp/tracking.ts';
 
 const up: TrackerState = { up: true, value: null, detail: 'up' };
 const down: TrackerState = { up: false, value: null, detail: 'down' };
-const track = (weight: number, reverse = false): Track => ({ tracker: 't', weight, reverse });
-const evaluate = (base: number, one: Track, state: TrackerState | undefined) =>
+const track = (weight: number, reverse = false): TrackConfig => ({ tracker: 't', weight, reverse });
+const evaluate = (base: number, one: TrackConfig, state: TrackerState | undefined) =>
   evaluateTracks(base, [one], () => state);
 
 describe('evaluateTracks', () => {

@@ -1,0 +1,64 @@
+/**
+ * `vipkeeper explain [INSTANCE]`: why an instance is what it is, whom it hears, what is wrong and
+ * what to do about it, and what would happen if the active director died now.
+ */
+import { formatProblem } from '../core/problem.ts';
+import type { InstanceReport } from '../core/status.ts';
+import { explainInstance } from '../core/vrrp/explain.ts';
+import { EXIT } from './commands.ts';
+import { askStatus } from './control-client.ts';
+import { age, reasonText } from './status-view.ts';
+import { printable, type Terminal } from './terminal.ts';
+
+export interface ExplainOptions {
+  /** Name of the instance, or 'all'. */
+  readonly instance: string;
+  readonly runtimeDirectory: string;
+  readonly json: boolean;
+}
+
+/** Exit status: 0 without findings, 1 with some, so that scripts can watch it. */
+export async function explain(options: ExplainOptions, terminal: Terminal): Promise<number> {
+  const found = await askStatus(options.runtimeDirectory);
+  if (!found.ok) {
+    terminal.err(`${printable(formatProblem(found.error))}\n`);
+    return found.error.code === 'VK-NOT-RUNNING' ? EXIT.notRunning : EXIT.failed;
+  }
+  const { instances } = found.value;
+  const chosen = instances.filter(({ name }) => [name, 'all'].includes(options.instance));
+  if (chosen.length === 0) {
+    const names = instances.map(({ name }) => name).join(', ') || 'none';
+    terminal.err(
+      `VK-USAGE: There is no VRRP instance ${options.instance}. Instances here: ${names}.\n`,
+    );
+    return EXIT.usage;
+  }
+  const explanations = chosen.map((report) => ({ report, ...explainInstance(report) }));
+  if (options.json) {
+    const shown = explanations.map(({ report: _report, ...rest }) => rest);
+    terminal.out(`${JSON.stringify(shown, null, 2)}\n`);
+  } else {
+    const texts = chosen.map((report) => draw(report, terminal.nowMs()));
+    terminal.out(printable(texts.join('\n')));
+  }
+  return explanations.some(({ findings }) => findings.length > 0) ? EXIT.failed : EXIT.ok;
+}
+
+function draw(report: InstanceReport, nowMs: number): string {
+  const { priority, peers, whatIf, findings } = explainInstance(report);
+  const since = age(report.lastTransitionAt, nowMs);
+  const group = report.group === null ? '' : `, in sync group ${report.group}`;
+  const lines = [
+    `${report.name}: ${report.state} for ${since}, because ${reasonText(report.reason)}`,
+    `  Virtual router ${report.vrid}, version ${report.version}, on ${report.interface}${group}`,
+    `  Priority ${priority}`,
+    ...report.addresses.map(
+      (vip) => `  VIP ${vip.address} is ${vip.present ? '' : 'not '}on ${vip.interface}`,
+    ),
+    ...(peers.length === 0 ? ['  No other director was heard of'] : []),
+    ...peers.map((peer) => `  Peer ${peer}`),
+    `  ${whatIf}`,
+    ...findings.flatMap(({ text, cure }) => [`  ! ${text}`, `    ${cure}`]),
+  ];
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,165 @@
+/**
+ * Sync groups and trackers from their parsed form, with the rules that tie them to instances and
+ * services: names must exist, an instance is in one group at most, owners group with owners.
+ */
+import type {
+  GroupConfig,
+  ServiceConfig,
+  TrackerConfig,
+  VrrpConfig,
+} from '../core/config/config.ts';
+import { DEFAULTS } from '../core/config/defaults.ts';
+import type { Report } from './report.ts';
+import type { GroupInput, TrackerInput } from './schema.ts';
+import { joinWords } from './suggest.ts';
+
+const KINDS = ['interface', 'script', 'file', 'process', 'service', 'bfd'] as const;
+type Kind = (typeof KINDS)[number];
+
+/** Options that belong to some kinds only. */
+const USERS = {
+  quorum: ['process', 'service'],
+  interval: ['script', 'file', 'process'],
+  timeout: ['script'],
+  rise: ['script'],
+  fall: ['script'],
+  down_delay: ['interface'],
+  up_delay: ['interface'],
+} as const satisfies Readonly<Record<string, readonly Kind[]>>;
+
+export interface Named<T> {
+  readonly name: string;
+  readonly input: T;
+}
+
+/** The trackers with all defaults; one whose kind is not clear is left out and reported. */
+export function resolveTrackers(
+  trackers: readonly Named<TrackerInput>[],
+  names: { readonly services: readonly string[]; readonly bfd: readonly string[] },
+  report: Report,
+): TrackerConfig[] {
+  return trackers.flatMap(({ name, input }) => {
+    const kinds = KINDS.filter((kind) => input[kind] !== undefined);
+    const kind = kinds[0];
+    if (kind === undefined || kinds.length > 1) {
+      const message = `expected exactly one of ${joinWords([...KINDS], 'and')}`;
+      report.error(['trackers', name], message, 'bare');
+      return [];
+    }
+    for (const [option, users] of Object.entries(USERS)) {
+      const given = input[option as keyof typeof USERS] !== undefined;
+      if (given && !(users as readonly Kind[]).includes(kind)) {
+        report.error(['trackers', name, option], `not allowed with ${kind}`, 'bare');
+      }
+    }
+    const tracker = resolveTracker(name, kind, input);
+    if (tracker.kind === 'service' && !names.services.includes(tracker.service)) {
+      const expected = listOf(names.services);
+      report.error(['trackers', name, 'service'], `expected a virtual service: ${expected}`);
+    }
+    if (tracker.kind === 'bfd' && !names.bfd.includes(tracker.session)) {
+      const expected = listOf(names.bfd);
+      report.error(['trackers', name, 'bfd'], `expected a BFD session: ${expected}`);
+    }
+    return [tracker];
+  });
+}
+
+function listOf(names: readonly string[]): string {
+  return names.length === 0 ? 'there is none' : joinWords([...names], 'or');
+}
+
+function resolveTracker(name: string, kind: Kind, input: TrackerInput): TrackerConfig {
+  const { tracker } = DEFAULTS;
+  switch (kind) {
+    case 'interface':
+      return {
+        name,
+        kind,
+        interface: input.interface ?? '',
+        downDelayUs: input.down_delay ?? tracker.interface.downDelayUs,
+        upDelayUs: input.up_delay ?? tracker.interface.upDelayUs,
+      };
+    case 'script':
+      return {
+        name,
+        kind,
+        command: input.script ?? [],
+        intervalUs: input.interval ?? tracker.script.intervalUs,
+        timeoutUs: input.timeout ?? tracker.script.timeoutUs,
+        rise: input.rise ?? tracker.script.rise,
+        fall: input.fall ?? tracker.script.fall,
+      };
+    case 'file': {
+      const intervalUs = input.interval ?? tracker.file.intervalUs;
+      return { name, kind, path: input.file ?? '', intervalUs };
+    }
+    case 'process':
+      return {
+        name,
+        kind,
+        process: input.process ?? '',
+        quorum: input.quorum ?? tracker.process.quorum,
+        intervalUs: input.interval ?? tracker.process.intervalUs,
+      };
+    case 'bfd':
+      return { name, kind, session: input.bfd ?? '' };
+    case 'service':
+      return {
+        name,
+        kind,
+        service: input.service ?? '',
+        quorum: input.quorum ?? tracker.service.quorum,
+      };
+  }
+}
+
+export interface TrackingContext {
+  /** All names in the file, also of parts with errors of their own. */
+  readonly instanceNames: readonly string[];
+  readonly trackerNames: readonly string[];
+  readonly services: readonly ServiceConfig[];
+  readonly report: Report;
+}
+
+/** The groups, and the instances with the groups that they are in. */
+export function resolveGroups(
+  groups: readonly Named<GroupInput>[],
+  instances: readonly VrrpConfig[],
+  context: TrackingContext,
+): { readonly groups: GroupConfig[]; readonly instances: VrrpConfig[] } {
+  const groupOf = new Map<string, string>();
+  for (const { name, input } of groups) {
+    for (const [index, member] of input.instances.entries()) {
+      const path = ['groups', name, 'instances', index];
+      if (!context.instanceNames.includes(member)) {
+        const expected = joinWords([...context.instanceNames], 'or');
+        context.report.error(path, `expected a VRRP instance: ${expected}`);
+      } else if (groupOf.has(member)) {
+        context.report.error(path, `${member} is in group ${groupOf.get(member)} already`, 'bare');
+      } else groupOf.set(member, name);
+    }
+    const members = instances.filter((instance) => input.instances.includes(instance.name));
+    const owners = members.filter((instance) => instance.priority === 255).length;
+    if (owners > 0 && owners < members.length) {
+      const message = 'expected all instances or none to have priority 255';
+      context.report.error(['groups', name, 'instances'], message, 'bare');
+    }
+  }
+  reportUnknownTrackers(instances, context);
+  return {
+    groups: groups.map(({ name, input }) => ({ name, members: input.instances })),
+    instances: instances.map((one) => ({ ...one, group: groupOf.get(one.name) ?? null })),
+  };
+}
+
+function reportUnknownTrackers(instances: readonly VrrpConfig[], context: TrackingContext): void {
+  for (const { name, track } of instances) {
+    for (const [index, { tracker }] of track.entries()) {
+      if (context.trackerNames.includes(tracker)) continue;
+      const expected = listOf(context.trackerNames);
+      const message = `expected a tracker of the section trackers: ${expected}`;
+      context.report.error(['vrrp', name, 'track', index], message);
+    }
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * Watches what `vipkeeper explain` would find, and says in the log when a finding begins, with
+ * its cure, and when it has gone: two active directors or a peer that is not understood should
+ * not wait for somebody to ask.
+ */
+import type { DirectorStatus } from '../core/status.ts';
+import { explainInstance, type Finding } from '../core/vrrp/explain.ts';
+
+/** Findings are looked for this often: a mistake of configuration lasts, a failover does not. */
+export const FINDINGS_INTERVAL_MS = 5_000;
+
+export interface FindingEvent {
+  readonly instance: string;
+  readonly finding: Finding;
+  readonly began: boolean;
+}
+
+export class Findings {
+  #current = new Map<string, { readonly instance: string; readonly finding: Finding }>();
+
+  /** What began and what ended since the last look. */
+  look(instances: DirectorStatus['instances']): readonly FindingEvent[] {
+    const now = new Map<string, { readonly instance: string; readonly finding: Finding }>();
+    for (const report of instances) {
+      for (const finding of explainInstance(report).findings) {
+        now.set(`${report.name} ${finding.kind}`, { instance: report.name, finding });
+      }
+    }
+    const events: FindingEvent[] = [];
+    for (const [key, found] of now) {
+      if (!this.#current.has(key)) events.push({ ...found, began: true });
+    }
+    for (const [key, found] of this.#current) {
+      if (!now.has(key)) events.push({ ...found, began: false });
+    }
+    this.#current = now;
+    return events;
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * What was told last of each instance, in the runtime directory: a controller that is started
+ * again tells only what has changed meanwhile. It is written when the scripts of a transition
+ * have ended, so a transition is told again rather than never. It holds within one boot, and is
+ * removed at a proper stop: its presence also says that the startup script has run.
+ */
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Problem } from '../../core/problem.ts';
+import type { VrrpStateName } from '../../core/vrrp/types.ts';
+import { readBootId } from '../../keeper/record.ts';
+
+const STATES: readonly unknown[] = ['initialize', 'backup', 'active', 'fault'];
+/** Far more than 255 VRIDs on a few hundred interfaces need. */
+const FILE_BYTES_MAX = 16 * 1024 * 1024;
+
+export class NotifyMemory {
+  readonly #directory: string;
+  readonly #onProblem: (problem: Problem) => void;
+  readonly #states: Map<string, VrrpStateName>;
+  readonly #continued: boolean;
+  #told: string | null = null;
+
+  constructor(directory: string, onProblem: (problem: Problem) => void) {
+    this.#directory = directory;
+    this.#onProblem = onProblem;
+    const left = read(this.#path);
+    this.#continued = left !== null;
+    this.#states = left ?? new Map();
+  }
+
+  get #path(): string {
+    return join(this.#directory, 'notified.json');
+  }
+
+  /** True when this controller takes the place of one that died. */
+  get continued(): boolean {
+    return this.#continued;
+  }
+
+  get states(): ReadonlyMap<string, VrrpStateName> {
+    return this.#states;
+  }
+
+  set(instance: string, state: VrrpStateName): void {
+    if (state === 'initialize') this.#states.delete(instance);
+    else this.#states.set(instance, state);
+    this.save();
+  }
+
+  save(): void {
+    const text = JSON.stringify({ bootId: readBootId(), states: [...this.#states] });
+    try {
+      mkdirSync(this.#directory, { recursive: true, mode: 0o755 });
+      writeFileSync(`${this.#path}.new`, text, { mode: 0o600 });
+      renameSync(`${this.#path}.new`, this.#path);
+      this.#told = null;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      if (why === this.#told) return;
+      this.#told = why;
+      this.#onProblem({
+        code: 'VK-RUNTIME-DIRECTORY',
+        message: `What was notified cannot be recorded: ${why}`,
+        cure: 'Make the runtime directory writable; until then a restart notifies states again',
+      });
+    }
+  }
+
+  /** The director has stopped properly: the next start is a new one. */
+  clear(): void {
+    this.#states.clear();
+    rmSync(this.#path, { force: true });
+  }
+}
+
+/** The states in the file, if it is of this boot and ours; else null. */
+function read(path: string): Map<string, VrrpStateName> | null {
+  try {
+    const text = readFileSync(path, 'utf8');
+    if (text.length > FILE_BYTES_MAX) return null;
+    const { bootId, states } = JSON.parse(text) as { bootId: unknown; states: unknown };
+    if (bootId !== readBootId() || !Array.isArray(states)) return null;
+    const valid = states.filter(
+      (entry): entry is [string, VrrpStateName] =>
+        Array.isArray(entry) && typeof entry[0] === 'string' && STATES.includes(entry[1]),
+    );
+    return new Map(valid);
+  } catch {
+    // None was left, or it is not one of ours: everything is news.
+    return null;
+  }
+}

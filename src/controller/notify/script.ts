@@ -1,0 +1,208 @@
+/**
+ * Runs one script: without a shell, in a session of its own, in a clean environment, as the
+ * configured account, for a bounded time. Who does not end in time gets SIGTERM, then SIGKILL,
+ * with everything in its process group. The last bytes of what it prints are kept for the log.
+ * What cannot be run has failed: it is never taken for a success.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { formatDuration } from '../../config/values.ts';
+import type { Command } from '../../core/config/config.ts';
+import type { Problem } from '../../core/problem.ts';
+import type { Account } from './account.ts';
+import { findScriptFault, problem } from './script-file.ts';
+
+/** Time to clean up between SIGTERM and SIGKILL; less when the director stops. */
+const KILL_AFTER_MS = 2_000;
+const KILL_AFTER_STOPPING_MS = 500;
+/** A process that SIGKILL does not end within this time waits in the kernel, maybe for ever. */
+const ABANDON_AFTER_MS = 2_000;
+/** Enough for the last lines of an error, little enough for a line of the log. */
+const OUTPUT_BYTES_MAX = 1024;
+/** For what a script printed just before its end; a process it left behind may print for ever. */
+const OUTPUT_GRACE_MS = 100;
+/** The most that a script gets when the director stops; see Notifier.stop. */
+const STOPPING_TIMEOUT_MS = 3_000;
+
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+export interface ScriptRequest {
+  readonly command: Command;
+  /** Arguments behind the command's own. */
+  readonly args: readonly string[];
+  readonly variables: Readonly<Record<string, string>>;
+  /** null: as vipkeeper itself. */
+  readonly account: Account | null;
+  readonly security: boolean;
+  readonly timeoutMs: number;
+  /** The director stops: what runs has STOPPING_TIMEOUT_MS from then on. */
+  readonly stopping: AbortSignal;
+  /** Nobody waits any more: what runs is killed. */
+  readonly abandoned: AbortSignal;
+}
+
+export type ScriptOutcome = {
+  /** The end of what it printed on standard output and error. */
+  readonly output: string;
+  readonly durationMs: number;
+} & (
+  | { readonly kind: 'succeeded' }
+  /** `detail` completes "the script ...": 'ended with exit status 1'. */
+  | { readonly kind: 'failed'; readonly detail: string }
+  | { readonly kind: 'not-run'; readonly problem: Problem }
+);
+
+/** Runs it to its end. Never rejects. */
+export async function runScript(request: ScriptRequest): Promise<ScriptOutcome> {
+  const [path, ...own] = request.command as [string, ...string[]];
+  const startedAtMs = performance.now();
+  const notRun = (why: Problem): ScriptOutcome => ({
+    kind: 'not-run',
+    problem: why,
+    output: '',
+    durationMs: performance.now() - startedAtMs,
+  });
+  const uid = request.account?.uid ?? process.getuid?.() ?? 0;
+  const fault = await findScriptFault(path, { uid, security: request.security });
+  if (fault !== null) return notRun(fault);
+  let child: ChildProcess;
+  try {
+    child = startScript(path, [...own, ...request.args], request);
+  } catch (error) {
+    return notRun(startProblem(path, error));
+  }
+  const output = collectOutput(child);
+  const ending = await waitForEnd(child, request);
+  if (ending.kind === 'not-started') return notRun(startProblem(path, ending.error));
+  const seen = { output: await output(), durationMs: performance.now() - startedAtMs };
+  if (ending.detail === null) return { kind: 'succeeded', ...seen };
+  return { kind: 'failed', detail: ending.detail, ...seen };
+}
+
+/** Starts a script in a session of its own; throws what spawn throws. */
+export function startScript(
+  path: string,
+  args: readonly string[],
+  { variables, account }: Pick<ScriptRequest, 'variables' | 'account'>,
+): ChildProcess {
+  return spawn(path, args, {
+    cwd: '/',
+    env: { PATH, ...variables },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+    ...(account ?? {}),
+  });
+}
+
+/** Signals a script's whole process group; it may have ended meanwhile. */
+export function signalScript(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch (error) {
+    // EPERM: it changed its user; then it is not ours to end.
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ESRCH' && code !== 'EPERM') throw error;
+  }
+}
+
+/** What keeps a program from being started, of which the file itself gave no sign. */
+export function startProblem(path: string, error: unknown): Problem {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') {
+    const cure = 'Install the interpreter, or correct the line (it must not end with a CR)';
+    return problem(path, 'the interpreter in its first line does not exist', cure);
+  }
+  if (code === 'EACCES') {
+    const cure = 'Give the user of notify.user permission to read and execute it';
+    return problem(path, 'the user it runs as has no permission', cure);
+  }
+  if (code === 'EPERM') {
+    const cure = 'Give vipkeeper CAP_SETUID and CAP_SETGID, or leave out notify.user and group';
+    return problem(path, 'vipkeeper may not change to the user it runs as', cure);
+  }
+  return problem(path, message ?? String(error), 'See the system error');
+}
+
+/** Keeps the end of both outputs; the function returned gives it once the script has ended. */
+export function collectOutput(child: ChildProcess): () => Promise<string> {
+  let kept: Buffer = Buffer.alloc(0);
+  const streams = [child.stdout, child.stderr].filter((stream) => stream !== null);
+  const ended = streams.map(
+    (stream) =>
+      new Promise<void>((resolve) => {
+        stream.on('data', (chunk: Buffer) => {
+          kept = Buffer.concat([kept, chunk]).subarray(-OUTPUT_BYTES_MAX);
+        });
+        stream.once('close', () => resolve());
+        stream.once('error', () => resolve());
+      }),
+  );
+  return async () => {
+    let grace: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      grace = setTimeout(resolve, OUTPUT_GRACE_MS);
+    });
+    await Promise.race([Promise.all(ended), late]);
+    clearTimeout(grace);
+    for (const stream of streams) stream.destroy();
+    return kept.toString('utf8').trim();
+  };
+}
+
+type Ending =
+  | { readonly kind: 'not-started'; readonly error: unknown }
+  /** null for exit status 0. */
+  | { readonly kind: 'ended'; readonly detail: string | null };
+
+function waitForEnd(child: ChildProcess, request: ScriptRequest): Promise<Ending> {
+  const { stopping, abandoned } = request;
+  return new Promise((resolve) => {
+    let timer: NodeJS.Timeout | undefined;
+    let cut: string | null = null;
+    const finish = (ending: Ending): void => {
+      clearTimeout(timer);
+      stopping.removeEventListener('abort', hurry);
+      abandoned.removeEventListener('abort', kill);
+      // What was told to end must not leave anything of its group behind.
+      if (cut !== null) signalScript(child, 'SIGKILL');
+      resolve(ending);
+    };
+    const kill = (): void => {
+      clearTimeout(timer);
+      cut = `${cut ?? 'was cut short'} and was ended by SIGKILL`;
+      signalScript(child, 'SIGKILL');
+      timer = setTimeout(
+        () =>
+          finish({ kind: 'ended', detail: `${cut}, but is still there (process ${child.pid})` }),
+        ABANDON_AFTER_MS,
+      );
+    };
+    const terminate = (limitMs: number): void => {
+      cut = `did not end within ${formatDuration(limitMs * 1000)}`;
+      signalScript(child, 'SIGTERM');
+      timer = setTimeout(kill, stopping.aborted ? KILL_AFTER_STOPPING_MS : KILL_AFTER_MS);
+    };
+    const limit = (timeoutMs: number): void => {
+      clearTimeout(timer);
+      timer = setTimeout(() => terminate(timeoutMs), timeoutMs);
+    };
+    const hurry = (): void => {
+      if (cut === null) limit(Math.min(request.timeoutMs, STOPPING_TIMEOUT_MS));
+    };
+    child.once('error', (error) => finish({ kind: 'not-started', error }));
+    child.once('exit', (code, signal) => {
+      if (cut !== null && !cut.includes('SIGKILL')) cut += ' and was ended by SIGTERM';
+      finish({ kind: 'ended', detail: cut ?? exitDetail(code, signal) });
+    });
+    stopping.addEventListener('abort', hurry);
+    abandoned.addEventListener('abort', kill);
+    if (stopping.aborted) hurry();
+    else limit(request.timeoutMs);
+    if (abandoned.aborted) kill();
+  });
+}
+
+function exitDetail(code: number | null, signal: NodeJS.Signals | null): string | null {
+  if (code === 0) return null;
+  return signal === null ? `ended with exit status ${code}` : `was ended by ${signal}`;
+}

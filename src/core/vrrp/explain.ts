@@ -1,0 +1,214 @@
+/**
+ * Explains one VRRP instance in sentences: what it is, since when and why, how its priority comes
+ * about, whom it hears and what is wrong with them, and what would happen if the active director
+ * died now. Pure: from a DirectorStatus to text and findings, for people and for --json alike.
+ */
+import type { InstanceReport, PeerReport } from '../status.ts';
+
+/** Every kind of finding: label of a metric, name of a runbook section. */
+export const FINDING_KINDS = [
+  /** Another director advertises as active while this one is active. */
+  'duplicate-active',
+  'interval-mismatch',
+  'address-list-mismatch',
+  'adverts-refused',
+  'address-missing',
+  'faulty-tracker',
+] as const;
+export type FindingKind = (typeof FINDING_KINDS)[number];
+
+/** Something that an operator should look at. */
+export interface Finding {
+  readonly kind: FindingKind;
+  readonly text: string;
+  readonly cure: string;
+}
+
+export interface Explanation {
+  readonly instance: string;
+  /** "active for 3 h 2 min: the active director fell silent" is made of these by the caller. */
+  readonly state: InstanceReport['state'];
+  readonly priority: string;
+  readonly peers: readonly string[];
+  readonly whatIf: string;
+  readonly findings: readonly Finding[];
+}
+
+/** A peer is present while its last advertisement is younger than this many of our intervals. */
+const PRESENT_INTERVALS = 4;
+
+/** The explanation of one instance. */
+export function explainInstance(report: InstanceReport): Explanation {
+  return {
+    instance: report.name,
+    state: report.state,
+    priority: priorityText(report),
+    peers: report.peers.map((peer) => peerText(peer)),
+    whatIf: whatIfText(report),
+    findings: findingsOf(report),
+  };
+}
+
+/** "150 = 150 configured", "80 = 100 configured - 20 haproxy (exit code 1)". */
+function priorityText(report: InstanceReport): string {
+  const { priority, configuredPriority, priorityParts } = report;
+  const parts = priorityParts
+    .filter(({ delta }) => delta !== 0)
+    .map(({ tracker, delta, detail }) => {
+      return ` ${delta < 0 ? '-' : '+'} ${Math.abs(delta)} ${tracker} (${detail})`;
+    });
+  const owner =
+    configuredPriority === 255 ? ' (the owner of the addresses: it does not change)' : '';
+  const sum = priorityParts.reduce((total, { delta }) => total + delta, configuredPriority);
+  const bounded = owner === '' && sum !== priority ? ', kept from 1 to 254' : '';
+  return `${priority} = ${configuredPriority} configured${parts.join('')}${bounded}${owner}`;
+}
+
+function peerText(peer: PeerReport): string {
+  const { accepted, refused } = peer;
+  const heard = `${peer.address}, heard ${seconds(peer.lastHeardSecondsAgo)} ago`;
+  const says =
+    accepted === null
+      ? 'nothing of it was accepted'
+      : `version ${accepted.version}, priority ${accepted.priority}, every ` +
+        `${seconds(accepted.advertIntervalSeconds)}, checksum over ${checksumText(accepted.checksum)}, ` +
+        `${accepted.addresses.join(' ') || 'no addresses'}`;
+  const wrong = refused === null ? '' : `; refused ${countText(refused.counts)}`;
+  return `${heard}: ${says}${wrong}`;
+}
+
+function checksumText(form: 'message' | 'pseudo-header'): string {
+  return form === 'message' ? 'the message' : 'message and pseudo-header';
+}
+
+function countText(counts: Readonly<Partial<Record<string, number>>>): string {
+  const all = Object.entries(counts).map(([reason, count]) => `${count} (${reason})`);
+  return all.join(', ');
+}
+
+function whatIfText(report: InstanceReport): string {
+  const wait = seconds(report.activeDownIntervalSeconds);
+  switch (report.state) {
+    case 'active':
+      return (
+        'If this director died now, the best of the others would take over when it has heard ' +
+        `nothing for its active-down interval: three times ${seconds(report.advertIntervalSeconds)} and its skew time`
+      );
+    case 'backup':
+      return (
+        `If the active director died now, this one would take over ${wait} after its last ` +
+        'advertisement, unless a better one does so before'
+      );
+    case 'fault':
+      return 'This director would not take over: it cannot take part while the fault lasts';
+    case 'initialize':
+      return 'This director has not started, or has stopped';
+  }
+}
+
+function findingsOf(report: InstanceReport): readonly Finding[] {
+  return [
+    ...report.peers.flatMap((peer) => peerFindings(report, peer)),
+    ...addressFindings(report),
+    ...faultFindings(report),
+  ];
+}
+
+function peerFindings(report: InstanceReport, peer: PeerReport): readonly Finding[] {
+  const findings: Finding[] = [];
+  const { accepted, refused, address } = peer;
+  const fresh = report.advertIntervalSeconds * PRESENT_INTERVALS;
+  if (refused !== null && refused.secondsAgo < fresh) {
+    findings.push({
+      kind: 'adverts-refused',
+      text: `Advertisements of ${address} are refused (${refused.reason}): ${refused.detail}`,
+      cure: REFUSAL_CURES[refused.reason] ?? 'Compare the configurations of both directors',
+    });
+  }
+  if (accepted === null || accepted.secondsAgo >= fresh) return findings;
+  // What it said before this director took over was rightful.
+  const since = Math.min(fresh, report.stateForSeconds);
+  const active = accepted.activeSecondsAgo !== null && accepted.activeSecondsAgo < since;
+  if (report.state === 'active' && active) {
+    findings.push({
+      kind: 'duplicate-active',
+      text: `${address} advertises as active too, with priority ${accepted.priority}: ${winnerText(report, peer)}`,
+      cure: 'If it lasts, the other director does not hear this one: check multicast, firewalls and switches between them',
+    });
+  }
+  if (accepted.advertIntervalSeconds !== report.advertIntervalSeconds) {
+    findings.push({
+      kind: 'interval-mismatch',
+      text: `${address} advertises every ${seconds(accepted.advertIntervalSeconds)}, this director every ${seconds(report.advertIntervalSeconds)}`,
+      cure: 'Configure the same interval on both, so that failover takes the same time either way',
+    });
+  }
+  const own = new Set(report.advertisedAddresses);
+  const theirs = new Set(accepted.addresses);
+  const missing = [...own].filter((vip) => !theirs.has(vip));
+  const extra = [...theirs].filter((vip) => !own.has(vip));
+  if (missing.length > 0 || extra.length > 0) {
+    const lacks = missing.length > 0 ? ` lacks ${missing.join(' ')}` : '';
+    const has = extra.length > 0 ? ` has ${extra.join(' ')} besides` : '';
+    findings.push({
+      kind: 'address-list-mismatch',
+      text: `${address} carries other addresses:${lacks}${lacks !== '' && has !== '' ? ' and' : ''}${has}`,
+      cure: 'Configure the same addresses on both: what one lacks is unreachable while it is active',
+    });
+  }
+  return findings;
+}
+
+function winnerText(report: InstanceReport, peer: PeerReport): string {
+  const theirs = peer.accepted?.priority ?? 0;
+  if (theirs > report.priority) return 'it wins, this director will give way';
+  if (theirs < report.priority) return 'this director wins, the other should give way';
+  return 'priorities are equal, so the higher address wins';
+}
+
+function addressFindings(report: InstanceReport): readonly Finding[] {
+  if (report.state !== 'active') return [];
+  return report.addresses
+    .filter((vip) => !vip.present)
+    .map((vip) => ({
+      kind: 'address-missing',
+      text: `${vip.address} is not on ${vip.interface} although this director is active`,
+      cure: `Look at the log for the kernel's reason, and at: ip address show dev ${vip.interface}`,
+    }));
+}
+
+function faultFindings(report: InstanceReport): readonly Finding[] {
+  if (report.faultyTracker === null) return [];
+  return [
+    {
+      kind: 'faulty-tracker',
+      text: `Tracker ${report.faultyTracker} is down and forbids this director to take part`,
+      cure: 'Repair what it tracks, or give the tracker a weight if it should only lower the priority',
+    },
+  ];
+}
+
+/** What to do about refused advertisements, by reason. */
+const REFUSAL_CURES: Readonly<Partial<Record<string, string>>> = {
+  ttl: 'It came through a router: VRRP works on one segment only; look for a proxy or a forged sender',
+  version: 'Configure the same version on both',
+  'version-mismatch': 'Configure the same version on both',
+  checksum: 'Something changes packets on the way, or the sender computes another checksum form',
+  authentication: 'Configure the same password on both',
+  'interval-mismatch':
+    'Version 2 demands the same interval on both: configure it, or both stay active',
+  'own-address':
+    'Another device sends from this director’s address: look for a duplicate address or a loop',
+  'no-addresses': 'Configure at least one address of the instance’s family on the sender',
+  'hmac-missing': 'Configure the same keys on both, or migrate with mode permissive',
+  'hmac-unknown-key': 'Add the sender’s key to this director’s keys',
+  'hmac-invalid': 'The keys differ, or somebody forges: compare them on both',
+  'hmac-replayed': 'Compare the clocks of both directors, or look for a replayed packet',
+};
+
+function seconds(value: number): string {
+  if (value < 1) return `${Math.round(value * 1000)} ms`;
+  if (value < 120) return `${Number(value.toFixed(value < 10 ? 2 : 0))} s`;
+  if (value < 7200) return `${Math.round(value / 60)} min`;
+  return `${Math.round(value / 3600)} h`;
+}

@@ -1,0 +1,17 @@
+#!/usr/bin/env node
+/**
+ * `npm run bench -- failover|ipvs|memory [--runs N] [--json]`: measurements side by side with
+ * keepalived, ipvsadm and bare Node processes; without a name, all of them. Installs what is
+ * missing, builds, and runs test/bench/main.ts; see docs/benchmarks.md.
+ */
+import { spawnSync } from 'node:child_process';
+import { build, ensureModules, root, step } from './steps.mjs';
+
+ensureModules();
+build();
+step('Debian packages', process.execPath, ['dist/test/lab/install.js', 'bench']);
+const bench = spawnSync(process.execPath, ['dist/test/bench/main.js', ...process.argv.slice(2)], {
+  cwd: root,
+  stdio: 'inherit',
+});
+process.exit(bench.status ?? 1);

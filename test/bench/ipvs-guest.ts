@@ -1,0 +1,220 @@
+/**
+ * Runs on the machine with IPVS: takes one measurement at a time as a JSON line on standard input
+ * and answers with a JSON line. It has the controller's Node flags, and measures on one clock of
+ * one machine; the host is too far away for that.
+ *
+ * CPU times: of this process by getrusage(2), of a command that ends by the shell's `time`, of
+ * daemons by /proc/PID/stat of every process in their network namespace.
+ */
+import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { readConfigFile } from '../../src/config/yaml.ts';
+import type { ServiceConfig } from '../../src/core/config/config.ts';
+import { desiredTable } from '../../src/core/ipvs/desired.ts';
+import type { ObservedService } from '../../src/core/ipvs/model.ts';
+import { serviceKey } from '../../src/core/ipvs/model.ts';
+import { NOTHING_OWNED } from '../../src/core/ipvs/owned.ts';
+import { plan } from '../../src/core/ipvs/plan.ts';
+import { realtimeUs } from '../../src/linux/clock.ts';
+import { IpvsClient } from '../../src/linux/ipvs/client.ts';
+import { inNetworkNamespace } from '../../src/linux/namespace.ts';
+
+export type GuestCall =
+  /** What to program: the services of this configuration, sorted by their keys. */
+  | { readonly method: 'read'; readonly config: string }
+  /** The daemon's own way, in this process, which is warm after the first call. */
+  | { readonly method: 'program'; readonly namespace: string }
+  /** A command that programs the table and ends. */
+  | { readonly method: 'command'; readonly namespace: string; readonly script: string }
+  /** A daemon, from its start until the table is complete; then it is killed. */
+  | { readonly method: 'daemon'; readonly namespace: string; readonly argv: readonly string[] }
+  | { readonly method: 'count'; readonly namespace: string };
+
+export interface Measurement {
+  readonly wallMs: number;
+  readonly userMs: number;
+  readonly systemMs: number;
+}
+
+export interface Count {
+  readonly services: number;
+  readonly servers: number;
+}
+
+/** Of the clock ticks in /proc/PID/stat (sysconf(_SC_CLK_TCK), 100 on every Linux since 2.6). */
+const TICK_MS = 10;
+const DAEMON_TIMEOUT_MS = 120_000;
+/** Between two looks at the table; each costs one small netlink request. */
+const LOOK_INTERVAL_MS = 4;
+
+let services: readonly ServiceConfig[] = [];
+
+async function read(path: string): Promise<Count> {
+  const config = await readConfigFile(path, { director: 'bench', hostname: 'bench' });
+  if (!config.ok) throw new Error(JSON.stringify(config.error));
+  services = config.value.services;
+  const servers = services.reduce((sum, entry) => sum + entry.servers.length, 0);
+  return { services: services.length, servers };
+}
+
+function open(namespace: string): IpvsClient {
+  const opened = inNetworkNamespace(`/run/netns/${namespace}`, () => IpvsClient.open());
+  if (!opened.ok) throw new Error(opened.error.message);
+  return opened.value;
+}
+
+/** What the controller does at its start: read the table, compare, apply, from wish to kernel. */
+async function program(namespace: string): Promise<Measurement> {
+  const before = process.resourceUsage();
+  const startedMs = performance.now();
+  const client = open(namespace);
+  const observed = await client.dump();
+  if (!observed.ok) throw new Error(observed.error.message);
+  const desired = desiredTable(services, () => ({ healthy: true }));
+  const input = { desired, observed: observed.value, owned: NOTHING_OWNED };
+  const { operations } = plan({ ...input, ownership: 'shared' });
+  const results = await client.apply(operations);
+  const wallMs = performance.now() - startedMs;
+  const after = process.resourceUsage();
+  client.close();
+  const failed = results.find(({ problem }) => problem !== null);
+  if (failed?.problem) throw new Error(failed.problem.message);
+  return {
+    wallMs,
+    userMs: (after.userCPUTime - before.userCPUTime) / 1e3,
+    systemMs: (after.systemCPUTime - before.systemCPUTime) / 1e3,
+  };
+}
+
+/** The shell measures, so that starting the shell itself does not count. */
+async function command(namespace: string, script: string): Promise<Measurement> {
+  const timed = `TIMEFORMAT='%3R %3U %3S'; time { ${script}; }`;
+  const child = spawn('ip', ['netns', 'exec', namespace, 'bash', '-c', timed], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let text = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    text += chunk.toString('utf8');
+  });
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  const times = text.trim().split('\n').at(-1)?.split(' ').map(Number);
+  if (code !== 0 || times === undefined) throw new Error(`${script}: ${code} ${text}`);
+  const [wallMs, userMs, systemMs] = times.map((seconds) => seconds * 1e3) as [
+    number,
+    number,
+    number,
+  ];
+  return { wallMs, userMs, systemMs };
+}
+
+async function daemon(namespace: string, argv: readonly string[]): Promise<Measurement> {
+  const client = open(namespace);
+  // The shell tells the time just before it becomes the daemon.
+  const script = 'echo $EPOCHREALTIME; exec "$@"';
+  const child = spawn('ip', ['netns', 'exec', namespace, 'bash', '-c', script, 'bash', ...argv], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  let first = '';
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    if (!first.includes('\n')) first += chunk.toString('latin1');
+    output = (output + chunk.toString('utf8')).slice(-2_000);
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    output = (output + chunk.toString('utf8')).slice(-2_000);
+  });
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  try {
+    const doneUs = await complete(client);
+    if (doneUs === null) throw new Error(`The table was not complete in time: ${output}`);
+    const startedUs = Number((first.split('\n')[0] as string).replace('.', ''));
+    const { userMs, systemMs } = cpuTimes(namespace);
+    return { wallMs: (doneUs - startedUs) / 1e3, userMs, systemMs };
+  } finally {
+    client.close();
+    process.kill(-(child.pid as number), 'SIGKILL');
+    await ended;
+  }
+}
+
+/**
+ * When the last service has all its servers; each contestant programs in the order of the keys,
+ * and a service's servers after it. Wall clock in microseconds, or null in vain.
+ */
+async function complete(client: IpvsClient): Promise<number | null> {
+  const sorted = [...services].sort((left, right) =>
+    serviceKey(left.identity) < serviceKey(right.identity) ? -1 : 1,
+  );
+  const last = sorted.at(-1);
+  if (last === undefined) return null;
+  const deadlineMs = performance.now() + DAEMON_TIMEOUT_MS;
+  while (performance.now() < deadlineMs) {
+    const seen = await client.dumpService(last.identity);
+    const nowUs = realtimeUs();
+    if (seen.ok && seen.value?.servers.length === last.servers.length) {
+      // The last one proves nothing about the others.
+      const all = await client.dump();
+      return all.ok && isWhole(all.value) ? nowUs : null;
+    }
+    await delay(LOOK_INTERVAL_MS);
+  }
+  return null;
+}
+
+function isWhole(table: readonly ObservedService[]): boolean {
+  const servers = (entries: readonly { readonly servers: readonly unknown[] }[]): number =>
+    entries.reduce((sum, entry) => sum + entry.servers.length, 0);
+  return table.length === services.length && servers(table) === servers(services);
+}
+
+function cpuTimes(namespace: string): { readonly userMs: number; readonly systemMs: number } {
+  const wanted = statSync(`/run/netns/${namespace}`).ino;
+  let userMs = 0;
+  let systemMs = 0;
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    const inode = statSync(`/proc/${pid}/ns/net`, { throwIfNoEntry: false })?.ino;
+    if (inode !== wanted) continue;
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // Fields 14 and 15 of proc(5), counted behind the name, which may hold blanks. Children that
+    // have ended, such as the one that read the configuration, are in fields 16 and 17.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    userMs += (Number(fields[11]) + Number(fields[13])) * TICK_MS;
+    systemMs += (Number(fields[12]) + Number(fields[14])) * TICK_MS;
+  }
+  return { userMs, systemMs };
+}
+
+async function count(namespace: string): Promise<Count> {
+  const client = open(namespace);
+  const table = await client.dump();
+  client.close();
+  if (!table.ok) throw new Error(table.error.message);
+  const servers = table.value.reduce((sum, entry) => sum + entry.servers.length, 0);
+  return { services: table.value.length, servers };
+}
+
+async function answer(call: GuestCall): Promise<Measurement | Count> {
+  switch (call.method) {
+    case 'read':
+      return read(call.config);
+    case 'program':
+      return program(call.namespace);
+    case 'command':
+      return command(call.namespace, call.script);
+    case 'daemon':
+      return daemon(call.namespace, call.argv);
+    case 'count':
+      return count(call.namespace);
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const answered = await answer(JSON.parse(line) as GuestCall).then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error: String(error) }),
+  );
+  process.stdout.write(`${JSON.stringify(answered)}\n`);
+}

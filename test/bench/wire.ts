@@ -1,0 +1,91 @@
+/**
+ * The wire during a failover, as tcpdump writes it down with the kernel's receive times in
+ * nanoseconds. It belongs to neither contestant and stamps both alike. The pcap stream is read
+ * while it grows, so that nobody has to guess when an advertisement has come.
+ * Format: https://www.tcpdump.org/manpages/pcap-savefile.5.html
+ */
+import { type Child, LabError, waitFor } from '../lab/host.ts';
+import type { LabNode } from '../lab/topology.ts';
+
+const PCAP_MAGIC_NANOSECONDS = 0xa1b2_3c4d;
+const FILE_HEADER_BYTES = 24;
+const RECORD_HEADER_BYTES = 16;
+const ETHERNET_HEADER_BYTES = 14;
+const IPV4_SOURCE = ETHERNET_HEADER_BYTES + 12;
+/** Far above any benchmark's rate times its length; a stream that grows beyond it is lost. */
+const ADVERTS_MAX = 1_000_000;
+const START_TIMEOUT_MS = 20_000;
+
+export interface WireAdvert {
+  /** Wall clock, with the fraction that nanosecond stamps give. */
+  readonly atMs: number;
+  readonly source: string;
+}
+
+export class Wire {
+  readonly adverts: WireAdvert[] = [];
+  readonly #child: Child;
+
+  private constructor(child: Child) {
+    this.#child = child;
+  }
+
+  /** Captures advertisements on the node's front LAN. */
+  static async open(node: LabNode): Promise<Wire> {
+    let stream: Uint8Array = new Uint8Array(0);
+    let errors = '';
+    let wire: Wire | null = null;
+    const argv = ['tcpdump', '-i', node.on('front').name, '-n', '-p', '-U', '--immediate-mode'];
+    const format = ['--time-stamp-precision', 'nano', '-w', '-', 'ip proto 112'];
+    const child = await node.spawn([...argv, ...format], {
+      onStdout: (chunk) => {
+        stream = Buffer.concat([stream, chunk]);
+        if (wire !== null) stream = wire.#read(stream);
+      },
+      onStderr: (chunk) => {
+        errors += chunk.toString('utf8');
+      },
+    });
+    await waitFor('tcpdump', () => stream.length >= FILE_HEADER_BYTES, START_TIMEOUT_MS);
+    const magic = Buffer.from(stream).readUInt32LE(0);
+    if (magic !== PCAP_MAGIC_NANOSECONDS) {
+      child.kill('SIGKILL');
+      throw new LabError(`tcpdump does not write nanoseconds in this byte order: ${errors}`);
+    }
+    stream = stream.subarray(FILE_HEADER_BYTES);
+    wire = new Wire(child);
+    return wire;
+  }
+
+  /** Forgets what was seen. */
+  clear(): void {
+    this.adverts.length = 0;
+  }
+
+  from(source: string): WireAdvert[] {
+    return this.adverts.filter((advert) => advert.source === source);
+  }
+
+  close(): void {
+    this.#child.kill('SIGKILL');
+  }
+
+  /** Takes whole records; returns what is left. */
+  #read(stream: Uint8Array): Uint8Array {
+    const bytes = Buffer.from(stream.buffer, stream.byteOffset, stream.byteLength);
+    let offset = 0;
+    while (bytes.length - offset >= RECORD_HEADER_BYTES) {
+      const capturedBytes = bytes.readUInt32LE(offset + 8);
+      const end = offset + RECORD_HEADER_BYTES + capturedBytes;
+      if (end > bytes.length) break;
+      const seconds = bytes.readUInt32LE(offset);
+      const nanoseconds = bytes.readUInt32LE(offset + 4);
+      const frame = bytes.subarray(offset + RECORD_HEADER_BYTES, end);
+      const source = [...frame.subarray(IPV4_SOURCE, IPV4_SOURCE + 4)].join('.');
+      this.adverts.push({ atMs: seconds * 1e3 + nanoseconds / 1e6, source });
+      offset = end;
+    }
+    if (this.adverts.length > ADVERTS_MAX) throw new LabError('Too many advertisements');
+    return stream.subarray(offset);
+  }
+}

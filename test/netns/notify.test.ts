@@ -1,0 +1,159 @@
+/**
+ * Notification by a whole director: what scripts and the reader of the FIFO hear over a start, a
+ * crash of the controller and of the keeper, a fault, a reload and a stop. Needs root and a build.
+ */
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { parseIp } from '../../src/core/ip.ts';
+import {
+  encodeAdvertisement,
+  MAX_ADVERTISEMENT_BYTES,
+  VRRP_GROUP_IPV4,
+} from '../../src/core/wire/vrrp.ts';
+import { ifIndex } from '../../src/linux/libc.ts';
+import { VrrpSender } from '../../src/linux/vrrp-socket.ts';
+import { Director } from '../lab/director.ts';
+import { check, LabError, localMachine } from '../lab/host.ts';
+import { ensurePackages, NETWORK_PACKAGES } from '../lab/packages.ts';
+import { canUseNamespaces } from '../lab/requirements.ts';
+import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
+import { inside } from '../lab/watch.ts';
+
+const SETUP_TIMEOUT_MS = 10 * 60_000;
+const TEST_TIMEOUT_MS = 60_000;
+
+let topology: Topology;
+let node: LabNode;
+let directory: string;
+
+beforeAll(async () => {
+  await ensurePackages(NETWORK_PACKAGES);
+  const possible = await canUseNamespaces();
+  if (!possible.ok) throw new LabError(possible.cure);
+  topology = await Topology.create(localMachine, { directors: 1, realServers: 1 });
+  node = topology.directors[0] as LabNode;
+  directory = mkdtempSync(join(tmpdir(), 'vk-notify-'));
+}, SETUP_TIMEOUT_MS);
+
+afterAll(async () => {
+  await topology?.dispose();
+  if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
+});
+
+function script(name: string, body: string): string {
+  const path = join(directory, name);
+  writeFileSync(path, `#!/bin/sh\n${body}\n`);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+function lines(name: string): string[] {
+  try {
+    return readFileSync(join(directory, name), 'utf8').split('\n').slice(0, -1);
+  } catch {
+    return [];
+  }
+}
+
+function configOf(priority: number): Readonly<Record<string, unknown>> {
+  const out = join(directory, 'scripts');
+  const loser = script('loser.sh', `echo $VIPKEEPER_PEER >> ${join(directory, 'loser')}`);
+  const web = {
+    interface: 'eth0',
+    vrid: 51,
+    priority,
+    // Long enough for the next keeper to adopt the VIP on a busy machine.
+    interval: '1s',
+    addresses: [`${virtualIp(1).ipv4}/24`],
+    notify: {
+      any: [script('any', `echo "$@" >> ${out}`)],
+      priority_changes: true,
+      lower_priority: loser,
+    },
+  };
+  const notify = {
+    fifo: join(directory, 'fifo'),
+    fifo_script: script('reader', `cat "$1" >> ${join(directory, 'lines')}`),
+    startup: script('startup', `echo startup >> ${out}`),
+    shutdown: script('shutdown', `echo shutdown >> ${out}`),
+  };
+  return { vrrp: { web }, notify };
+}
+
+/** One advertisement of another active with priority 90, from the client. */
+function advertiseLower(): void {
+  const client = topology.clients[0] as LabNode;
+  const source = parseIp(client.on('front').ipv4) as Uint8Array;
+  const message = new Uint8Array(MAX_ADVERTISEMENT_BYTES);
+  const lengthBytes = encodeAdvertisement(message, {
+    version: 3,
+    vrid: 51,
+    priority: 90,
+    advertIntervalUs: 1_000_000,
+    addresses: [parseIp(virtualIp(1).ipv4) as Uint8Array],
+    family: 'ipv4',
+    checksum: 'message',
+    password: null,
+    source,
+    destination: VRRP_GROUP_IPV4,
+  });
+  inside(client, () => {
+    const sender = new VrrpSender({
+      interfaceName: 'eth0',
+      interfaceIndex: ifIndex('eth0'),
+      family: 'ipv4',
+      sourceAddress: source,
+    });
+    expect(sender.send(message, lengthBytes)).toBe(lengthBytes);
+    sender.close();
+  });
+}
+
+it(
+  'tells scripts and FIFO every change once, in order, over crashes of either process',
+  async () => {
+    await using director = await Director.start(node, { config: configOf(150) });
+    const heard = (count: number) =>
+      director.waitFor(`${count} runs of scripts`, () => lines('scripts').length === count);
+    await heard(3);
+    advertiseLower();
+    // Told once a second, however many there are.
+    advertiseLower();
+    await director.waitFor('the loser', () => lines('loser').length === 1);
+
+    const { controller } = await director.kill('SIGKILL', 'controller');
+    await director.waitFor('the next controller', async () => {
+      const status = await director.tryStatus();
+      return status !== null && status.controller.pid !== controller && status.instances.length > 0;
+    });
+    await check(node, ['ip', 'link', 'set', 'eth0', 'down']);
+    await heard(4);
+    await check(node, ['ip', 'link', 'set', 'eth0', 'up']);
+    await heard(6);
+
+    const since = director.mark;
+    await director.kill('SIGKILL', 'keeper');
+    await director.waitForTransition('web', 'active', since);
+    director.configure(configOf(160));
+    // The keeper is another process now; the controller hears signals too.
+    await director.kill('SIGHUP', 'controller');
+    await heard(7);
+    await director.kill('SIGTERM', 'keeper');
+    await director.ended();
+
+    const told = ['BACKUP 150', 'MASTER 150', 'FAULT 150', 'BACKUP 150', 'MASTER 150'];
+    const words = [...told, 'MASTER_PRIORITY 160', 'STOP 160'];
+    expect(lines('scripts')).toEqual([
+      'startup',
+      ...words.map((word) => `INSTANCE web ${word}`),
+      'shutdown',
+    ]);
+    const [backup, active, ...later] = words as [string, string, ...string[]];
+    const written = [backup, active, 'MASTER_RX_LOWER_PRI 150', ...later];
+    expect(lines('lines')).toEqual(written.map((word) => `INSTANCE "web" ${word}`));
+    expect(lines('loser')).toEqual([topology.clients[0]?.on('front').ipv4]);
+  },
+  TEST_TIMEOUT_MS,
+);

@@ -1,0 +1,66 @@
+/**
+ * The rehearsal of a takeover at the keeper's start: it goes all the way, and nothing of it is
+ * seen. In a namespace of its own, watched from inside and outside. Needs root.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Network } from '../../src/keeper/network.ts';
+import { rehearseTakeover } from '../../src/keeper/rehearsal.ts';
+import type { AddressChange } from '../../src/linux/netlink/route-messages.ts';
+import { LabError, localMachine } from '../lab/host.ts';
+import { type LabNode, Topology } from '../lab/topology.ts';
+import { AddressWatch, AdvertWatch, inside } from '../lab/watch.ts';
+
+const SETUP_TIMEOUT_MS = 60_000;
+
+let topology: Topology;
+let node: LabNode;
+let network: Network;
+
+beforeAll(async () => {
+  topology = await Topology.create(localMachine, { directors: 1, realServers: 0, clients: 1 });
+  node = topology.directors[0] as LabNode;
+  const handlers = { onChanged: () => {}, onAddressLost: () => {} };
+  const opened = inside(node, () => Network.open(handlers));
+  if (!opened.ok) throw new LabError(opened.error.message);
+  network = opened.value;
+}, SETUP_TIMEOUT_MS);
+
+afterAll(async () => {
+  network?.close();
+  await topology?.dispose();
+}, SETUP_TIMEOUT_MS);
+
+describe('rehearseTakeover', () => {
+  it('asks the kernel for the addresses of both families, and is refused each time', () => {
+    const asked: AddressChange[] = [];
+    const refusals: (string | null)[] = [];
+    const change = network.change.bind(network);
+    network.change = (operations) => {
+      const errors = change(operations);
+      asked.push(...operations);
+      refusals.push(...errors.map((error) => error?.code ?? null));
+      return errors;
+    };
+    inside(node, () => rehearseTakeover(network));
+    expect(new Set(asked.map(({ kind, address }) => `${kind} ${address}`))).toEqual(
+      new Set(['add 192.0.2.1', 'add 2001:db8::1']),
+    );
+    expect(new Set(refusals)).toEqual(new Set(['ENODEV']));
+  });
+
+  it('sends no advertisement and changes no address', async () => {
+    const client = topology.clients[0] as LabNode;
+    const adverts = new AdvertWatch(client);
+    const addresses = new AddressWatch(node);
+    try {
+      inside(node, () => rehearseTakeover(network));
+      // Anything that was sent comes before the answer to this.
+      await client.run(['ping', '-c', '1', '-W', '2', node.on('front').ipv4]);
+      expect(adverts.adverts).toEqual([]);
+      expect(addresses.events).toEqual([]);
+    } finally {
+      adverts.close();
+      addresses.close();
+    }
+  });
+});

@@ -1,0 +1,240 @@
+/**
+ * Tracking and sync groups with whole directors: what a tracker says changes the priority or the
+ * right to take part, and members of a group are active together or not at all.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Director } from '../lab/director.ts';
+import { check, LabError, localMachine } from '../lab/host.ts';
+import { ensurePackages, NETWORK_PACKAGES } from '../lab/packages.ts';
+import { canUseNamespaces } from '../lab/requirements.ts';
+import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
+
+const SETUP_TIMEOUT_MS = 10 * 60_000;
+const TEST_TIMEOUT_MS = 40_000;
+const VIP = `${virtualIp(1).ipv4}/24`;
+const GATEWAY = '198.51.100.1/24';
+
+let topology: Topology;
+let nodeA: LabNode;
+let nodeB: LabNode;
+let files: string;
+const running: Director[] = [];
+
+beforeAll(async () => {
+  await ensurePackages(NETWORK_PACKAGES);
+  const possible = await canUseNamespaces();
+  if (!possible.ok) throw new LabError(possible.cure);
+  topology = await Topology.create(localMachine, { realServers: 1, sync: true });
+  [nodeA, nodeB] = topology.directors as [LabNode, LabNode];
+  files = mkdtempSync(join(tmpdir(), 'vipkeeper-tracking-'));
+}, SETUP_TIMEOUT_MS);
+
+afterEach(async () => {
+  for (const director of running.splice(0)) await director.dispose();
+  for (const node of [nodeA, nodeB]) {
+    for (const lan of ['front', 'back', 'sync'] as const) await node.linkUp(lan);
+  }
+});
+
+afterAll(async () => {
+  await topology?.dispose();
+  rmSync(files, { recursive: true, force: true });
+});
+
+const front = (more: object = {}) => ({
+  interface: 'eth0',
+  vrid: 61,
+  priority: { a: 150, b: 100 },
+  interval: '100ms',
+  addresses: [VIP],
+  ...more,
+});
+const back = (more: object = {}) => ({
+  ...front(),
+  interface: 'eth1',
+  vrid: 62,
+  addresses: [GATEWAY],
+  ...more,
+});
+
+async function pair(config: Readonly<Record<string, unknown>>, instance: string) {
+  const directors: Director[] = [];
+  for (const [name, node] of [['a', nodeA] as const, ['b', nodeB] as const]) {
+    const director = await Director.start(node, { name, config });
+    running.push(director);
+    directors.push(director);
+    if (name === 'a') await director.waitForState(instance, 'active');
+  }
+  const [a, b] = directors as [Director, Director];
+  await b.waitFor('the backup to hear', async () => (await b.instance(instance)).peer !== null);
+  return { a, b };
+}
+
+describe('trackers', () => {
+  it(
+    'a script with a weight moves the VIP, and gives it back when it succeeds again',
+    async () => {
+      const flag = join(files, 'healthy');
+      writeFileSync(flag, '');
+      const track = [{ tracker: 'healthy', weight: -60 }];
+      // The file exists for director a alone; b asks for a file that always exists.
+      const trackers = {
+        healthy: {
+          script: { a: ['/usr/bin/test', '-e', flag], b: ['/bin/true'] },
+          interval: '100ms',
+        },
+      };
+      const { a, b } = await pair({ vrrp: { web: front({ track }) }, trackers }, 'web');
+      rmSync(flag);
+      await b.waitForState('web', 'active');
+      await a.waitForState('web', 'backup');
+      expect((await a.instance('web')).priority).toBe(90);
+      expect((await a.instance('web')).priorityParts).toMatchObject([
+        { tracker: 'healthy', delta: -60, detail: 'exit code 1' },
+      ]);
+      writeFileSync(flag, '');
+      await a.waitForState('web', 'active');
+      await b.waitForState('web', 'backup');
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    'a script that cannot be run is down, and says why',
+    async () => {
+      const track = ['missing'];
+      const trackers = { missing: { script: [join(files, 'no-such-script')], interval: '100ms' } };
+      const director = await Director.start(nodeA, {
+        name: 'a',
+        config: { vrrp: { web: front({ track }) }, trackers },
+      });
+      running.push(director);
+      await director.waitForState('web', 'fault');
+      const line = await director.waitForLine('tracker', { tracker: 'missing', up: false });
+      expect(String(line.detail)).toContain('cannot be run');
+      expect((await director.instance('web')).faultyTracker).toBe('missing');
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    'a script that never ends is down, and is ended',
+    async () => {
+      const trackers = {
+        slow: { script: ['/bin/sleep', '86399'], interval: '200ms', timeout: '200ms' },
+      };
+      const director = await Director.start(nodeA, {
+        name: 'a',
+        config: { vrrp: { web: front({ track: ['slow'] }) }, trackers },
+      });
+      running.push(director);
+      await director.waitForState('web', 'fault');
+      await director.stop();
+      running.length = 0;
+      const left = await localMachine.run(['pgrep', '-f', '^/bin/sleep 86399$']);
+      expect(left.stdout).toBe('');
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    'a number in a file counts times its weight',
+    async () => {
+      const path = join(files, 'bonus');
+      writeFileSync(path, '-20\n');
+      const trackers = { bonus: { file: path, interval: '100ms' } };
+      const track = [{ tracker: 'bonus', weight: 2 }];
+      const director = await Director.start(nodeA, {
+        name: 'a',
+        config: { vrrp: { web: front({ track }) }, trackers },
+      });
+      running.push(director);
+      const priority = async (): Promise<number> => (await director.instance('web')).priority;
+      await director.waitFor('the number', async () => (await priority()) === 110);
+      writeFileSync(path, '5');
+      await director.waitFor('the new number', async () => (await priority()) === 160);
+      rmSync(path);
+      await director.waitFor('no file', async () => (await priority()) === 150);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    'an interface without carrier forbids to take part, after its delay',
+    async () => {
+      const trackers = { uplink: { interface: 'eth2', down_delay: '300ms' } };
+      const { a, b } = await pair({ vrrp: { web: front({ track: ['uplink'] }) }, trackers }, 'web');
+      await nodeA.linkDown('sync');
+      await a.waitForState('web', 'fault');
+      await b.waitForState('web', 'active');
+      expect((await a.instance('web')).reason).toBe('tracker-down');
+      await nodeA.linkUp('sync');
+      await a.waitForState('web', 'active');
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    'counts processes by name',
+    async () => {
+      const trackers = { nothing: { process: 'no-such-program', interval: '100ms' } };
+      const director = await Director.start(nodeA, {
+        name: 'a',
+        config: { vrrp: { web: front({ track: ['nothing'] }) }, trackers },
+      });
+      running.push(director);
+      const line = await director.waitForLine('tracker', { tracker: 'nothing', up: false });
+      expect(line.detail).toBe('0 of 1 processes no-such-program');
+    },
+    TEST_TIMEOUT_MS,
+  );
+});
+
+describe('sync groups', () => {
+  const config = {
+    vrrp: { front: front(), back: back() },
+    groups: { edge: { instances: ['front', 'back'] } },
+  };
+
+  it(
+    'move together when one link of the active director fails, and return together',
+    async () => {
+      const { a, b } = await pair(config, 'front');
+      await a.waitForState('back', 'active');
+      await nodeA.linkDown('back');
+      await a.waitForState('front', 'fault');
+      expect((await a.instance('front')).reason).toBe('group-member-fault');
+      await b.waitForState('front', 'active');
+      await b.waitForState('back', 'active');
+      const held = await check(nodeA, ['ip', '-4', 'address', 'show', 'dev', 'eth0']);
+      expect(held.stdout).not.toContain(virtualIp(1).ipv4);
+      await nodeA.linkUp('back');
+      await a.waitForState('front', 'active');
+      await a.waitForState('back', 'active');
+      await b.waitForState('front', 'backup');
+      await b.waitForState('back', 'backup');
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    'stay together when only one of two networks is cut between the directors',
+    async () => {
+      const { a, b } = await pair(config, 'front');
+      await a.waitForState('back', 'active');
+      const mark = b.mark;
+      await nodeA.isolate('back');
+      // b hears a on the front all the while: it must not take over the back alone.
+      const heard = async (): Promise<number> =>
+        (await b.instance('front')).counters.advertsReceived;
+      const before = await heard();
+      await b.waitFor('twenty more adverts', async () => (await heard()) >= before + 20);
+      expect(b.lines('transition', { to: 'active' }, mark)).toEqual([]);
+      await nodeA.rejoin('back');
+    },
+    TEST_TIMEOUT_MS,
+  );
+});

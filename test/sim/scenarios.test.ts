@@ -1,0 +1,234 @@
+/** Named scenarios: what a person would try first, each a sentence, on a fixed small cluster. */
+import { describe, expect, test } from 'vitest';
+import { CALM, generate } from '../../src/core/sim/generate.ts';
+import type {
+  Scenario,
+  SimCluster,
+  SimDirectorOptions,
+  SimFault,
+} from '../../src/core/sim/scenario.ts';
+import { type SimResult, simulate } from '../../src/core/sim/simulate.ts';
+
+const SECOND = 1_000_000;
+
+function director(
+  name: string,
+  priority: number,
+  more: Partial<SimDirectorOptions> = {},
+): SimDirectorOptions {
+  return {
+    name,
+    address: `10.0.0.${name.charCodeAt(0)}`,
+    priority,
+    preempt: true,
+    preemptDelayUs: 0,
+    checksum: 'auto',
+    startAtUs: 1,
+    clockOffsetUs: 5 * SECOND,
+    clockDriftPpm: 0,
+    receiveQueueMax: 8_192,
+    drainPacketsMax: 1_024,
+    ...more,
+  };
+}
+
+const A = director('a', 200, { clockDriftPpm: 150 });
+const B = director('b', 100, { clockOffsetUs: 77 * SECOND, clockDriftPpm: -150 });
+const C = director('c', 50);
+
+function run(
+  faults: readonly SimFault[],
+  more: { directors?: readonly SimDirectorOptions[] } & Partial<SimCluster> = {},
+): SimResult {
+  const cluster: SimCluster = {
+    version: 3,
+    family: 'ipv4',
+    advertIntervalUs: SECOND,
+    vip: '192.0.2.10',
+    announce: { repeat: 1, delayUs: 5 * SECOND, refreshUs: 0, lowerPriorityDelayUs: 5 * SECOND },
+    directors: [A, B],
+    lan: { ...CALM, latencyUs: 200, jitterUs: 50 },
+    timerLateUs: 100,
+    turnLateUs: 100,
+    ...more,
+  };
+  const scenario: Scenario = { seed: 1, cluster, faults, durationUs: 120 * SECOND };
+  const result = simulate({ scenario, trace: 'transitions' });
+  expect(result.violations, result.trace.slice(-30).join('\n')).toEqual([]);
+  expect(result.statistics.restUs).toBeGreaterThan(0);
+  return result;
+}
+
+/** "time director from -> to: reason" without the times. */
+function transitions(result: SimResult): string[] {
+  return result.trace.filter((line) => line.includes('->')).map((line) => line.slice(14));
+}
+
+/** Time in microseconds of the first line that ends so. */
+function timeOf(result: SimResult, ending: string): number {
+  const line = result.trace.find((candidate) => candidate.endsWith(ending));
+  expect(line, `no line ends with "${ending}"`).toBeDefined();
+  return Math.round(Number((line as string).slice(0, 12)) * SECOND);
+}
+
+const BEGINNING = [
+  'a  initialize -> backup: started',
+  'b  initialize -> backup: started',
+  'a  backup -> active: peers-silent',
+];
+
+describe('simulate', () => {
+  test('without faults the highest priority becomes active, once', () => {
+    expect(transitions(run([]))).toEqual(BEGINNING);
+  });
+
+  test('when the active loses power its backup takes over alone and in time', () => {
+    const result = run([
+      { kind: 'power-loss', atUs: 30 * SECOND, director: 0, forUs: 500 * SECOND },
+    ]);
+    expect(transitions(result)).toEqual([...BEGINNING, 'b  backup -> active: peers-silent']);
+    const passedUs = timeOf(result, 'b  backup -> active: peers-silent') - 30 * SECOND;
+    expect(passedUs).toBeGreaterThan(2.6 * SECOND);
+    expect(passedUs).toBeLessThan(3.612 * SECOND);
+    expect(result.statistics.overlapMaxUs).toBe(0);
+  });
+
+  test('when the active is stopped its backup takes over within its skew time', () => {
+    const result = run([{ kind: 'stop', atUs: 30 * SECOND, director: 0, forUs: 500 * SECOND }]);
+    const passedUs = timeOf(result, 'b  backup -> active: peer-resigned') - 30 * SECOND;
+    expect(passedUs).toBeLessThan(0.612 * SECOND);
+  });
+
+  test('a keeper that is back within three intervals adopts the VIP, and no peer moves', () => {
+    const result = run([{ kind: 'crash', atUs: 30 * SECOND, director: 0, forUs: 1.5 * SECOND }]);
+    expect(transitions(result)).toEqual([...BEGINNING, 'a  initialize -> active: adopted']);
+  });
+
+  test('a keeper that comes back later has lost the VIP, and preempts it anew', () => {
+    const result = run([{ kind: 'crash', atUs: 30 * SECOND, director: 0, forUs: 6 * SECOND }]);
+    expect(transitions(result).slice(BEGINNING.length)).toEqual([
+      'b  backup -> active: peers-silent',
+      'a  initialize -> backup: started',
+      'a  backup -> active: preempted',
+      'b  active -> backup: higher-priority-peer',
+    ]);
+  });
+
+  test('without preemption the one that took over stays active when the other comes back', () => {
+    const directors = [
+      { ...A, preempt: false },
+      { ...B, preempt: false },
+    ];
+    const result = run(
+      [{ kind: 'power-loss', atUs: 30 * SECOND, director: 0, forUs: 10 * SECOND }],
+      { directors },
+    );
+    expect(transitions(result).slice(BEGINNING.length)).toEqual([
+      'b  backup -> active: peers-silent',
+      'a  initialize -> backup: started',
+    ]);
+  });
+
+  test('a stalled active whose peer took over is backup from its first turn on', () => {
+    const result = run([{ kind: 'stall', atUs: 30 * SECOND, director: 0, forUs: 5 * SECOND }]);
+    expect(transitions(result).slice(BEGINNING.length, BEGINNING.length + 2)).toEqual([
+      'b  backup -> active: peers-silent',
+      'a  active -> backup: stalled',
+    ]);
+    expect(timeOf(result, 'a  active -> backup: stalled')).toBe(timeOf(result, 'a  runs again'));
+  });
+
+  test('a backup that slept for a minute does not take over, though its socket overflowed', () => {
+    const directors = [A, { ...B, receiveQueueMax: 16 }];
+    const result = run([{ kind: 'stall', atUs: 30 * SECOND, director: 1, forUs: 60 * SECOND }], {
+      directors,
+    });
+    expect(result.statistics.queueDrops).toBeGreaterThan(40);
+    expect(transitions(result)).toEqual(BEGINNING);
+  });
+
+  test('the owner of the addresses takes them back after a stall, even without preemption', () => {
+    const directors = [{ ...A, priority: 255, preempt: false }, B];
+    const result = run([{ kind: 'stall', atUs: 30 * SECOND, director: 0, forUs: 9 * SECOND }], {
+      directors,
+    });
+    expect(transitions(result).slice(-2)).toEqual([
+      'a  backup -> active: preempted',
+      'b  active -> backup: higher-priority-peer',
+    ]);
+  });
+
+  test('a priority that changes while the active is stalled does not win the VIP back', () => {
+    const faults: SimFault[] = [
+      { kind: 'stall', atUs: 30 * SECOND, director: 0, forUs: 5 * SECOND },
+      { kind: 'reconfigure', atUs: 32 * SECOND, director: 0, priority: 210 },
+    ];
+    const result = run(faults);
+    expect(timeOf(result, 'a  active -> backup: stalled')).toBe(timeOf(result, 'a  runs again'));
+  });
+
+  test('both sides of a partition are active, and the lower one yields when it heals', () => {
+    const result = run([
+      { kind: 'partition', atUs: 30 * SECOND, side: 1, direction: 'both', forUs: 20 * SECOND },
+    ]);
+    expect(transitions(result).slice(BEGINNING.length)).toEqual([
+      'b  backup -> active: peers-silent',
+      'b  active -> backup: higher-priority-peer',
+    ]);
+    const healedUs = timeOf(result, 'partition over');
+    const yieldedUs = timeOf(result, 'b  active -> backup: higher-priority-peer');
+    expect(yieldedUs - healedUs).toBeLessThan(SECOND + 2_000);
+  });
+
+  test('a backup that only cannot hear becomes active too, and yields when it hears again', () => {
+    const result = run([
+      { kind: 'partition', atUs: 30 * SECOND, side: 2, direction: 'in', forUs: 20 * SECOND },
+    ]);
+    expect(transitions(result).slice(BEGINNING.length)).toEqual([
+      'b  backup -> active: peers-silent',
+      'b  active -> backup: higher-priority-peer',
+    ]);
+  });
+
+  test('two losses in a row, jitter and drift cause no failover', () => {
+    const lan = { ...CALM, latencyUs: 500, jitterUs: 20_000, lossPpm: 500_000, lossRunMax: 2 };
+    expect(transitions(run([], { lan }))).toEqual(BEGINNING);
+  });
+
+  test('corrupted advertisements are refused, each of them', () => {
+    const lan = { ...CALM, lossRunMax: 2, corruptPpm: 400_000 };
+    const { statistics } = run([], { lan });
+    expect(statistics.lan.corrupted).toBeGreaterThan(20);
+    expect(statistics.refused).toBe(statistics.lan.corrupted);
+  });
+
+  test('equal priorities that take over at once are settled by the higher address', () => {
+    const directors = [A, { ...B, clockDriftPpm: 0 }, { ...C, priority: 100 }];
+    const faults: SimFault[] = [
+      { kind: 'power-loss', atUs: 30 * SECOND, director: 0, forUs: 500 * SECOND },
+    ];
+    const after = transitions(run(faults, { directors, lan: { ...CALM, latencyUs: 3_000 } }));
+    expect(after.slice(-3).sort()).toEqual([
+      'b  active -> backup: equal-priority-higher-address',
+      'b  backup -> active: peers-silent',
+      'c  backup -> active: peers-silent',
+    ]);
+  });
+
+  test('version 2 keeps the same promises', () => {
+    const faults: SimFault[] = [
+      { kind: 'power-loss', atUs: 30 * SECOND, director: 0, forUs: 10 * SECOND },
+      { kind: 'stop', atUs: 70 * SECOND, director: 0, forUs: 10 * SECOND },
+    ];
+    expect(transitions(run(faults, { version: 2 })).at(-1)).toBe(
+      'b  active -> backup: higher-priority-peer',
+    );
+  });
+
+  test('the same scenario gives the same run, to the last microsecond', () => {
+    const scenario = generate(7);
+    const first = simulate({ scenario, trace: 'packets' });
+    expect(simulate({ scenario: generate(7), trace: 'packets' })).toEqual(first);
+    expect(first.trace.length).toBeGreaterThan(100);
+  });
+});

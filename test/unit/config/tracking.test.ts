@@ -1,0 +1,83 @@
+/** Sync groups and trackers: what they become, and what is refused. */
+import { describe, expect, test } from 'vitest';
+import { formatConfigError } from '../../../src/config/errors.ts';
+import { readConfigText } from '../../../src/config/yaml.ts';
+
+const INSTANCES = `vrrp:
+  front: { interface: eth0, vrid: 1, addresses: [192.0.2.1/24], track: [uplink] }
+  back: { interface: eth1, vrid: 2, addresses: [198.51.100.1/24] }
+`;
+const UPLINK = 'trackers: { uplink: { interface: eth2 } }\n';
+
+function read(text: string) {
+  return readConfigText(text, { file: 'f', director: 'd', hostname: 'h' });
+}
+
+function errors(text: string): string[] {
+  const result = read(text);
+  return result.ok ? [] : result.error.map((error) => formatConfigError(error, { color: false }));
+}
+
+describe('trackers', () => {
+  test('have their defaults, and instances track them by name', () => {
+    const result = read(INSTANCES + UPLINK);
+    expect(result).toMatchObject({
+      ok: true,
+      value: {
+        trackers: [
+          { name: 'uplink', kind: 'interface', interface: 'eth2', downDelayUs: 0, upDelayUs: 0 },
+        ],
+        vrrp: [{ track: [{ tracker: 'uplink', weight: 0, reverse: false }] }, { track: [] }],
+      },
+    });
+  });
+
+  test.each([
+    [
+      'no kind',
+      '{ quorum: 2 }',
+      'expected exactly one of interface, script, file, process, service and bfd',
+    ],
+    ['two kinds', '{ interface: eth2, file: /x }', 'expected exactly one of'],
+    ['a foreign option', '{ interface: eth2, rise: 2 }', 'not allowed with interface'],
+    ['a missing service', '{ service: web }', 'expected a virtual service: there is none'],
+    ['a missing session', '{ bfd: far }', 'expected a BFD session: there is none'],
+    ['a relative file', '{ file: x }', 'expected an absolute path'],
+  ])('refuse %s', (_name, tracker, message) => {
+    const found = errors(`${INSTANCES}trackers: { uplink: ${tracker} }\n`);
+    expect(found).toHaveLength(1);
+    expect(found[0]).toContain(message);
+  });
+
+  test('that an instance names must exist', () => {
+    expect(errors(INSTANCES)[0]).toContain(
+      'expected a tracker of the section trackers: there is none',
+    );
+  });
+});
+
+describe('groups', () => {
+  test('are known to their members', () => {
+    const result = read(`${INSTANCES}${UPLINK}groups: { edge: { instances: [front, back] } }\n`);
+    expect(result).toMatchObject({
+      ok: true,
+      value: {
+        groups: [{ name: 'edge', members: ['front', 'back'] }],
+        vrrp: [{ group: 'edge' }, { group: 'edge' }],
+      },
+    });
+  });
+
+  test('refuse a member that does not exist, and one that is in another group', () => {
+    const text = `${INSTANCES}${UPLINK}groups: { a: { instances: [front, side] }, b: { instances: [front] } }\n`;
+    const found = errors(text);
+    expect(found[0]).toContain('expected a VRRP instance: front or back');
+    expect(found[1]).toContain('front is in group a already');
+  });
+
+  test('refuse an owner beside others', () => {
+    const text = `${INSTANCES.replace('vrid: 2,', 'vrid: 2, priority: 255,')}${UPLINK}`;
+    const found = errors(`${text}groups: { a: { instances: [front, back] } }\n`);
+    expect(found[0]).toContain('expected all instances or none to have priority 255');
+  });
+});

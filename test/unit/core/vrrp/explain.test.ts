@@ -1,0 +1,131 @@
+/** Explanations: what is said of an instance, and which findings come with which cure. */
+import { describe, expect, test } from 'vitest';
+import type { InstanceReport, PeerReport } from '../../../../src/core/status.ts';
+import { explainInstance } from '../../../../src/core/vrrp/explain.ts';
+import { STATUS } from '../../status-fixture.ts';
+
+const BASE: InstanceReport = {
+  ...(STATUS.instances[0] as InstanceReport),
+  advertIntervalSeconds: 1,
+  priority: 150,
+  configuredPriority: 150,
+  advertisedAddresses: ['192.0.2.10'],
+  addresses: [{ address: '192.0.2.10', prefixLength: 24, interface: 'eth0', present: true }],
+  peers: [],
+};
+
+const PEER: PeerReport = {
+  address: '192.0.2.2',
+  lastHeardSecondsAgo: 0.3,
+  accepted: {
+    count: 10,
+    secondsAgo: 0.3,
+    activeSecondsAgo: 0.3,
+    version: 3,
+    priority: 100,
+    advertIntervalSeconds: 1,
+    checksum: 'pseudo-header',
+    addresses: ['192.0.2.10'],
+  },
+  refused: null,
+};
+
+function kinds(report: Partial<InstanceReport>): string[] {
+  return explainInstance({ ...BASE, ...report }).findings.map(({ kind }) => kind);
+}
+
+function accepted(fields: Partial<NonNullable<PeerReport['accepted']>>): PeerReport {
+  return {
+    ...PEER,
+    accepted: { ...(PEER.accepted as NonNullable<PeerReport['accepted']>), ...fields },
+  };
+}
+
+describe('explainInstance', () => {
+  test('shows the priority as a sum of its parts', () => {
+    const { priority } = explainInstance({
+      ...BASE,
+      priority: 110,
+      priorityParts: [
+        { tracker: 'haproxy', delta: -50, detail: 'exit code 1' },
+        { tracker: 'uplink', delta: 10, detail: 'eth2 is up' },
+        { tracker: 'quiet', delta: 0, detail: '' },
+      ],
+    });
+    expect(priority).toBe(
+      '110 = 150 configured - 50 haproxy (exit code 1) + 10 uplink (eth2 is up)',
+    );
+  });
+
+  test('says that a backup which hears its active director needs no attention', () => {
+    expect(kinds({ state: 'backup', peers: [accepted({ priority: 200 })] })).toEqual([]);
+  });
+
+  test('finds a second active director and says who wins', () => {
+    const { findings } = explainInstance({ ...BASE, state: 'active', peers: [PEER] });
+    expect(findings.map(({ kind }) => kind)).toEqual(['duplicate-active']);
+    expect(findings[0]?.text).toContain('this director wins');
+    const higher = explainInstance({
+      ...BASE,
+      state: 'active',
+      peers: [accepted({ priority: 200 })],
+    });
+    expect(higher.findings[0]?.text).toContain('it wins, this director will give way');
+  });
+
+  test('does not take a peer that fell silent for a second active one', () => {
+    const old = accepted({ secondsAgo: 60, activeSecondsAgo: 60 });
+    expect(kinds({ state: 'active', peers: [old] })).toEqual([]);
+  });
+
+  test('does not hold against a peer what it said before this director took over', () => {
+    expect(kinds({ state: 'active', stateForSeconds: 0.1, peers: [PEER] })).toEqual([]);
+  });
+
+  test('finds another interval and other addresses', () => {
+    const other = accepted({ advertIntervalSeconds: 0.1, addresses: ['192.0.2.99'] });
+    const { findings } = explainInstance({ ...BASE, state: 'backup', peers: [other] });
+    expect(findings.map(({ kind }) => kind)).toEqual([
+      'interval-mismatch',
+      'address-list-mismatch',
+    ]);
+    expect(findings[1]?.text).toContain('lacks 192.0.2.10 and has 192.0.2.99 besides');
+  });
+
+  test('finds refused advertisements, with the cure for their reason', () => {
+    const refused = {
+      counts: { 'interval-mismatch': 7 },
+      secondsAgo: 0.5,
+      reason: 'interval-mismatch',
+      detail: 'every 2 s; expected 1 s',
+    } as const;
+    const peer: PeerReport = { ...PEER, accepted: null, refused };
+    const { findings, peers } = explainInstance({ ...BASE, state: 'backup', peers: [peer] });
+    expect(findings[0]).toMatchObject({ kind: 'adverts-refused' });
+    expect(findings[0]?.cure).toContain('demands the same interval');
+    expect(peers[0]).toContain('7 (interval-mismatch)');
+  });
+
+  test('finds a VIP that is not there, and a tracker that forbids to take part', () => {
+    const addresses = BASE.addresses.map((vip) => ({ ...vip, present: false }));
+    expect(kinds({ state: 'active', addresses, peers: [accepted({ secondsAgo: 99 })] })).toEqual([
+      'address-missing',
+    ]);
+    expect(kinds({ state: 'fault', faultyTracker: 'uplink' })).toEqual(['faulty-tracker']);
+  });
+
+  test('every finding has a cure, and no text is empty', () => {
+    const worst = explainInstance({
+      ...BASE,
+      state: 'active',
+      faultyTracker: 'x',
+      addresses: BASE.addresses.map((vip) => ({ ...vip, present: false })),
+      peers: [accepted({ advertIntervalSeconds: 2, addresses: [] })],
+    });
+    expect(worst.findings.length).toBeGreaterThanOrEqual(4);
+    for (const { text, cure } of worst.findings) {
+      expect(text).not.toBe('');
+      expect(cure).not.toBe('');
+    }
+  });
+});

@@ -73,6 +73,7 @@ export class Keeper {
   #scheduling: 'realtime' | 'normal' = 'normal';
   #holdTimer: NodeJS.Timeout | null = null;
   #stopping = false;
+  #stopFinished = false;
   #controllerTrackers: Readonly<Record<string, TrackerState>> = {};
   /** Sync groups whose members took a step; looked at when the step is done. */
   readonly #steppedGroups = new Set<string>();
@@ -397,8 +398,13 @@ export class Keeper {
 
   #deadline(): void {
     // A peer's advertisement that waits in a socket came before the deadline that it moves.
-    this.#receivers.drainAll();
+    const more = this.#receivers.drainAll();
     this.#bfd.drainAll();
+    if (more) {
+      // More waits than one turn handles, and any of it may move the deadline.
+      setImmediate(() => this.#deadline());
+      return;
+    }
     const nowUs = monotonicUs();
     for (const runner of this.#runners.values()) {
       const deadlineUs = runner.deadlineUs;
@@ -409,6 +415,10 @@ export class Keeper {
   }
 
   #arm(): void {
+    if (this.#stopFinished) return;
+    if (this.#stopping && [...this.#runners.values()].every((runner) => runner.hasStopped)) {
+      return this.#finishStop();
+    }
     let nextUs: number | null = this.#bfd.deadlineUs;
     for (const runner of this.#runners.values()) {
       const deadlineUs = runner.deadlineUs;
@@ -431,7 +441,11 @@ export class Keeper {
 
   #controllerGone(exitCode: number | null): void {
     this.#linked = false;
-    if (this.#stopping) return this.#end();
+    if (this.#stopping) {
+      // The VIPs come first: #finishStop() finds that there is nobody to wait for.
+      if (this.#stopFinished) this.#end();
+      return;
+    }
     if (this.#plan === null) process.exit(exitCode ?? 1);
     this.#holdTimer ??= setTimeout(() => {
       for (const runner of this.#runners.values()) runner.setControllerLost(true);
@@ -445,11 +459,21 @@ export class Keeper {
     for (const runner of this.#runners.values()) runner.setControllerLost(false);
   }
 
+  /** Hands over: every instance resigns, and keeps its VIPs until a successor is heard. */
   #stop(): void {
-    if (this.#stopping) return;
+    // Asked a second time: no more waiting for a successor.
+    if (this.#stopping) return this.#finishStop();
     this.#stopping = true;
     notifyServiceManager('STOPPING=1');
     this.#twin.stopRestarting();
+    for (const runner of this.#runners.values()) runner.handOver();
+    this.#arm();
+  }
+
+  /** All VIPs have been let go: the controller may take its entries out. */
+  #finishStop(): void {
+    if (this.#stopFinished) return;
+    this.#stopFinished = true;
     this.#timer.close();
     for (const runner of this.#runners.values()) runner.stop();
     this.#receivers.close();

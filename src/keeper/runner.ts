@@ -8,7 +8,13 @@ import type { VrrpConfig } from '../core/config/config.ts';
 import { compareIp, formatIp, parseIp } from '../core/ip.ts';
 import type { Problem } from '../core/problem.ts';
 import type { GroupCommand } from '../core/vrrp/group.ts';
-import { INITIAL_STATE, nextDeadlineUs, step, type VrrpState } from '../core/vrrp/instance.ts';
+import {
+  INITIAL_STATE,
+  nextDeadlineUs,
+  stateName,
+  step,
+  type VrrpState,
+} from '../core/vrrp/instance.ts';
 import { acceptAdvertisement } from '../core/vrrp/receive.ts';
 import { activeDownIntervalUs, safeSilenceUs } from '../core/vrrp/timing.ts';
 import { type Evaluation, evaluateTracks, type TrackerState } from '../core/vrrp/tracking.ts';
@@ -338,9 +344,19 @@ export class InstanceRunner {
     this.networkChanged();
   }
 
-  /** Resigns, removes the VIPs and closes the sockets. */
+  /** Resigns; keeps the VIPs until a successor is heard or its time is over: see hasStopped. */
+  handOver(): void {
+    this.#dispatch({ kind: 'stopped', atUs: monotonicUs(), handover: true });
+  }
+
+  /** True when nothing is held any more. */
+  get hasStopped(): boolean {
+    return this.#state.kind === 'initialize';
+  }
+
+  /** Resigns, removes the VIPs and closes the socket, all now. */
   stop(): void {
-    this.#dispatch({ kind: 'stopped', atUs: monotonicUs() });
+    if (!this.hasStopped) this.#dispatch({ kind: 'stopped', atUs: monotonicUs() });
     this.#sender?.close();
     this.#sender = null;
   }
@@ -353,7 +369,7 @@ export class InstanceRunner {
     const peer = this.#peer;
     return {
       name: config.name,
-      state: state.kind,
+      state: stateName(state),
       reason: this.#reason,
       priority: this.#evaluation.priority,
       configuredPriority: config.priority,

@@ -12,7 +12,7 @@
  */
 import { assertNever } from '../assert.ts';
 import { type AnnounceSchedule, scheduleAfterBurst, scheduleAfterTakeover } from './announce.ts';
-import { activeDownIntervalUs, safeSilenceUs, skewTimeUs } from './timing.ts';
+import { activeDownIntervalUs, longestSkewUs, safeSilenceUs, skewTimeUs } from './timing.ts';
 import type {
   FaultReason,
   InstanceOptions,
@@ -53,7 +53,16 @@ export type VrrpState =
       readonly lastAdvertAtUs: number;
       readonly announce: AnnounceSchedule;
     }
+  | {
+      /** Stopping: has resigned, and keeps the addresses until a successor is heard. */
+      readonly kind: 'resigning';
+      /** No successor within the longest skew time: there is none. */
+      readonly releaseAtUs: number;
+    }
   | { readonly kind: 'fault'; readonly reason: FaultReason };
+
+/** What a successor may need beyond its skew time to be heard: its timer, and the network. */
+const RESIGN_MARGIN_US = 20_000;
 
 type Backup = Extract<VrrpState, { kind: 'backup' }>;
 type Active = Extract<VrrpState, { kind: 'active' }>;
@@ -73,6 +82,8 @@ const ADD_ADDRESSES: VrrpEffect = { kind: 'add-addresses' };
 const REMOVE_ADDRESSES: VrrpEffect = { kind: 'remove-addresses' };
 const ANNOUNCE: VrrpEffect = { kind: 'announce' };
 const ONLY_ADVERT: readonly VrrpEffect[] = [SEND_ADVERT];
+const ONLY_RESIGN: readonly VrrpEffect[] = [RESIGN];
+const ONLY_REMOVE: readonly VrrpEffect[] = [REMOVE_ADDRESSES];
 const ONLY_ANNOUNCE: readonly VrrpEffect[] = [ANNOUNCE];
 const ADVERT_AND_ANNOUNCE: readonly VrrpEffect[] = [SEND_ADVERT, ANNOUNCE];
 
@@ -84,6 +95,8 @@ export function nextDeadlineUs(state: VrrpState): number | null {
       return null;
     case 'backup':
       return state.activeDownAtUs;
+    case 'resigning':
+      return state.releaseAtUs;
     case 'active': {
       const announceAtUs = state.announce.nextAtUs;
       return announceAtUs === null ? state.advertAtUs : Math.min(state.advertAtUs, announceAtUs);
@@ -91,6 +104,11 @@ export function nextDeadlineUs(state: VrrpState): number | null {
     default:
       return assertNever(state);
   }
+}
+
+/** Name of a state for people: who is resigning still has the addresses. */
+export function stateName(state: VrrpState): VrrpStateName {
+  return state.kind === 'resigning' ? 'active' : state.kind;
 }
 
 /** One event in one state: the next state and what to do, in order. */
@@ -102,6 +120,8 @@ export function step(options: InstanceOptions, state: VrrpState, event: VrrpEven
       return stepBackup(options, state, event);
     case 'active':
       return stepActive(options, state, event);
+    case 'resigning':
+      return stepResigning(state, event);
     case 'fault':
       return stepFault(options, state, event);
     default:
@@ -172,7 +192,9 @@ function stepActive(options: InstanceOptions, state: Active, event: VrrpEvent): 
     }
     case 'stopped':
       // RFC 9568 section 6.4.3: on shutdown, send an advertisement with priority 0.
-      return stop(state, [RESIGN, REMOVE_ADDRESSES]);
+      return event.handover === true
+        ? { state: resign(options, event.atUs), effects: ONLY_RESIGN }
+        : stop(state, [RESIGN, REMOVE_ADDRESSES]);
     case 'group-yielded': {
       const next = backupFrom(options, event.atUs, options.advertIntervalUs);
       const effects = [RESIGN, REMOVE_ADDRESSES, transition(state, 'backup', 'group-yielded')];
@@ -182,6 +204,36 @@ function stepActive(options: InstanceOptions, state: Active, event: VrrpEvent): 
     case 'adopted':
     case 'fault-cleared':
     case 'group-activated':
+      return { state, effects: NOTHING };
+    default:
+      return assertNever(event);
+  }
+}
+
+/**
+ * Make before break: packets for the addresses are served until the successor has them. It is
+ * heard by its first advertisement; a second owner for the time of one packet is the price, and
+ * it announces the addresses last, so hosts and switches follow it.
+ */
+function stepResigning(state: Extract<VrrpState, { kind: 'resigning' }>, event: VrrpEvent): Step {
+  switch (event.kind) {
+    case 'advert-received':
+      return event.priority > 0 ? stop(state, ONLY_REMOVE) : { state, effects: NOTHING };
+    case 'deadline-reached':
+      return event.atUs >= state.releaseAtUs
+        ? stop(state, ONLY_REMOVE)
+        : { state, effects: NOTHING };
+    case 'fault-raised':
+      return stop(state, ONLY_REMOVE);
+    case 'stopped':
+      // Asked again: at once.
+      return stop(state, ONLY_REMOVE);
+    case 'started':
+    case 'adopted':
+    case 'fault-cleared':
+    case 'group-activated':
+    case 'group-yielded':
+    case 'reconfigured':
       return { state, effects: NOTHING };
     default:
       return assertNever(event);
@@ -405,10 +457,14 @@ function raiseFault(from: VrrpState, reason: FaultReason, first: readonly VrrpEf
   };
 }
 
+function resign(options: InstanceOptions, nowUs: number): VrrpState {
+  return { kind: 'resigning', releaseAtUs: nowUs + longestSkewUs(options) + RESIGN_MARGIN_US };
+}
+
 function stop(from: VrrpState, first: readonly VrrpEffect[]): Step {
   return { state: INITIAL_STATE, effects: [...first, transition(from, 'initialize', 'stopped')] };
 }
 
 function transition(from: VrrpState, to: VrrpStateName, reason: TransitionReason): VrrpEffect {
-  return { kind: 'report-transition', from: from.kind, to, reason };
+  return { kind: 'report-transition', from: stateName(from), to, reason };
 }

@@ -24,6 +24,14 @@ export function skewTimeUs(options: TimingOptions, activeAdvertIntervalUs: numbe
   return Math.floor(((256 - options.priority) * unitUs) / 256);
 }
 
+/** The skew time of the least priority there is: after it every backup has taken over. */
+export function longestSkewUs(options: {
+  readonly version: 2 | 3;
+  readonly advertIntervalUs: number;
+}): number {
+  return skewTimeUs({ version: options.version, priority: 1 }, options.advertIntervalUs);
+}
+
 /** Active_Down_Interval: silence after which a backup takes over (same sections). */
 export function activeDownIntervalUs(
   options: TimingOptions,

@@ -137,7 +137,8 @@ export type VrrpEvent =
   | { readonly kind: 'group-yielded'; readonly atUs: number }
   /** The options given to this and later steps differ from the earlier ones. */
   | { readonly kind: 'reconfigured'; readonly atUs: number }
-  | { readonly kind: 'stopped'; readonly atUs: number };
+  /** `handover`: keep the addresses until a successor is heard, or its time is over. */
+  | { readonly kind: 'stopped'; readonly atUs: number; readonly handover?: boolean };
 
 /** What an instance asks for, to be done in this order. */
 export type VrrpEffect =

@@ -348,3 +348,55 @@ describe('fault', () => {
     expect(nextDeadlineUs(after.state)).toBe(7 + DOWN);
   });
 });
+
+describe('handing over', () => {
+  const handOver: VrrpEvent = { kind: 'stopped', atUs: SECOND, handover: true };
+  const resigning = () => run(OPTIONS, [handOver], activeState());
+
+  test('resigns at once and keeps the addresses', () => {
+    const { state, effects } = resigning();
+    expect(effects).toEqual([{ kind: 'send-advert', resign: true }]);
+    expect(state.kind).toBe('resigning');
+  });
+
+  test('lets the addresses go as soon as a successor is heard', () => {
+    const { state, effects } = run(OPTIONS, [advert(SECOND + 5, 100)], resigning().state);
+    expect(kinds(effects)).toEqual(['remove-addresses', 'report-transition']);
+    expect(effects[1]).toMatchObject({ from: 'active', to: 'initialize', reason: 'stopped' });
+    expect(state).toEqual(INITIAL_STATE);
+  });
+
+  test('is not misled by another director that resigns too', () => {
+    const { state, effects } = run(OPTIONS, [advert(SECOND + 5, 0)], resigning().state);
+    expect(effects).toEqual([]);
+    expect(state.kind).toBe('resigning');
+  });
+
+  test('waits for the longest skew time there is, and no longer', () => {
+    const { state } = resigning();
+    const releaseAtUs = nextDeadlineUs(state) as number;
+    const slowest = skewTimeUs({ version: 3, priority: 1 }, SECOND);
+    expect(releaseAtUs).toBeGreaterThan(SECOND + slowest);
+    expect(releaseAtUs).toBeLessThan(SECOND + slowest + 100_000);
+    const early = run(OPTIONS, [{ kind: 'deadline-reached', atUs: releaseAtUs - 1 }], state);
+    expect(early.state).toBe(state);
+    const due = run(OPTIONS, [{ kind: 'deadline-reached', atUs: releaseAtUs }], state);
+    expect(kinds(due.effects)).toEqual(['remove-addresses', 'report-transition']);
+  });
+
+  test('a fault or a second stop ends it at once', () => {
+    const fault: VrrpEvent = { kind: 'fault-raised', atUs: SECOND + 1, reason: 'interface-down' };
+    const again: VrrpEvent = { kind: 'stopped', atUs: SECOND + 1 };
+    for (const event of [fault, again]) {
+      const { state, effects } = run(OPTIONS, [event], resigning().state);
+      expect(kinds(effects)).toEqual(['remove-addresses', 'report-transition']);
+      expect(state).toEqual(INITIAL_STATE);
+    }
+  });
+
+  test('a backup has nothing to hand over', () => {
+    const { state, effects } = run(OPTIONS, [started, handOver]);
+    expect(kinds(effects)).toEqual(['report-transition']);
+    expect(state).toEqual(INITIAL_STATE);
+  });
+});

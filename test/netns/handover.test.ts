@@ -1,0 +1,140 @@
+/**
+ * A planned stop: the successor has the VIP before the old active director lets it go, so that no
+ * packet finds it nowhere. Measured with the kernel's own notifications, and from a client.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Director } from '../lab/director.ts';
+import { LabError, localMachine } from '../lab/host.ts';
+import { Keepalived } from '../lab/keepalived.ts';
+import { ensurePackages, NETWORK_PACKAGES, PEER_PACKAGES } from '../lab/packages.ts';
+import { canUseNamespaces } from '../lab/requirements.ts';
+import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
+import { AddressWatch } from '../lab/watch.ts';
+
+const SETUP_TIMEOUT_MS = 10 * 60_000;
+const TEST_TIMEOUT_MS = 40_000;
+const VIP = virtualIp(1).ipv4;
+const PING_INTERVAL_MS = 2;
+
+let topology: Topology;
+let nodeA: LabNode;
+let nodeB: LabNode;
+let client: LabNode;
+const running: { dispose(): Promise<void> }[] = [];
+
+beforeAll(async () => {
+  await ensurePackages([...NETWORK_PACKAGES, ...PEER_PACKAGES]);
+  const possible = await canUseNamespaces();
+  if (!possible.ok) throw new LabError(possible.cure);
+  topology = await Topology.create(localMachine, { realServers: 1 });
+  [nodeA, nodeB] = topology.directors as [LabNode, LabNode];
+  client = topology.clients[0] as LabNode;
+}, SETUP_TIMEOUT_MS);
+
+afterEach(async () => {
+  for (const director of running.splice(0)) await director.dispose();
+});
+
+afterAll(() => topology?.dispose());
+
+const config = {
+  vrrp: {
+    web: {
+      interface: 'eth0',
+      vrid: 71,
+      priority: { a: 150, b: 100 },
+      interval: '1s',
+      addresses: [`${VIP}/24`],
+    },
+  },
+};
+
+async function startA(): Promise<Director> {
+  const a = await Director.start(nodeA, { name: 'a', config });
+  running.push(a);
+  await a.waitForState('web', 'active');
+  return a;
+}
+
+/** Pings the VIP every 2 ms for some seconds; the longest silence between two answers, in ms. */
+async function longestSilenceMs(during: () => Promise<void>): Promise<number> {
+  const count = String(6_000 / PING_INTERVAL_MS);
+  const interval = String(PING_INTERVAL_MS / 1000);
+  const pinging = client.run(['ping', '-D', '-n', '-i', interval, '-c', count, '-W', '1', VIP]);
+  await during();
+  const { stdout } = await pinging;
+  const times = [...stdout.matchAll(/^\[(\d+\.\d+)\] \d+ bytes from/gm)].map(
+    (match) => Number(match[1]) * 1000,
+  );
+  expect(times.length).toBeGreaterThan(1_000);
+  let longestMs = 0;
+  for (const [index, atMs] of times.entries()) {
+    if (index > 0) longestMs = Math.max(longestMs, atMs - (times[index - 1] as number));
+  }
+  return longestMs;
+}
+
+describe('stopping the active director', () => {
+  it(
+    'hands over to a vipkeeper without the VIP being nowhere',
+    async () => {
+      const a = await startA();
+      const b = await Director.start(nodeB, { name: 'b', config });
+      running.push(b);
+      await b.waitFor('the backup to hear', async () => (await b.instance('web')).peer !== null);
+      const onA = new AddressWatch(nodeA);
+      const onB = new AddressWatch(nodeB);
+      // The successor waits for its skew time, which depends on the interval: 0.6 s here.
+      const silenceMs = await longestSilenceMs(async () => {
+        expect(await a.stop()).toBe(0);
+      });
+      const added = onB.events.find((event) => event.address === VIP && event.kind === 'added');
+      const [removed] = onA.removals(VIP);
+      onA.close();
+      onB.close();
+      expect(added?.atUs).toBeGreaterThan(0);
+      expect(removed?.atUs).toBeGreaterThan(added?.atUs as number);
+      // Without make before break the client waits for the successor's skew time.
+      expect(silenceMs).toBeLessThan(SKEW_TIME_MS / 4);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    'hands over to keepalived without the VIP being nowhere',
+    async () => {
+      const a = await startA();
+      const k = await Keepalived.start(nodeB, {
+        version: 3,
+        vrid: 71,
+        priority: 100,
+        intervalSeconds: 1,
+        addresses: [`${VIP}/24`],
+      });
+      running.push(k);
+      const onB = new AddressWatch(nodeB);
+      const silenceMs = await longestSilenceMs(async () => {
+        expect(await a.stop()).toBe(0);
+      });
+      expect(onB.holds(VIP)).toBe(true);
+      onB.close();
+      expect(silenceMs).toBeLessThan(SKEW_TIME_MS / 4);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    'without a successor it lets the VIP go after the longest skew time',
+    async () => {
+      const a = await startA();
+      const onA = new AddressWatch(nodeA);
+      expect(await a.stop()).toBe(0);
+      expect(onA.holds(VIP)).toBe(false);
+      onA.close();
+    },
+    TEST_TIMEOUT_MS,
+  );
+});
+
+/** Skew time of priority 100 at 1 s: RFC 9568 section 6.1. */
+const SKEW_TIME_MS = (1000 * (256 - 100)) / 256;

@@ -14,6 +14,7 @@ import { preflight } from './controller/preflight.ts';
 import type { Config } from './core/config/config.ts';
 import { formatProblem, type Problem } from './core/problem.ts';
 import { KEEPER_ENVIRONMENT, KEEPER_NODE_FLAGS } from './core/processes.ts';
+import { err } from './core/result.ts';
 import { serveControl, serveHttp } from './http/server.ts';
 
 const KEEPER = fileURLToPath(new URL('./keeper-main.js', import.meta.url));
@@ -77,15 +78,11 @@ async function main(): Promise<void> {
     version,
     reload: async () => {
       const { result: again } = await readConfig(request);
-      if (again.ok) return again.value;
-      for (const error of again.error) {
-        log.error(
-          { event: 'reload', code: error.code },
-          formatConfigError(error, { color: false }),
-        );
-      }
+      if (again.ok) return again;
+      const lines = again.error.map((error) => formatConfigError(error, { color: false }));
+      for (const line of lines) log.error({ event: 'reload' }, line);
       log.error({ event: 'reload' }, 'The configuration is not valid: the running one stays');
-      return null;
+      return err(lines);
     },
   });
   const problem = controller.open();

@@ -211,6 +211,44 @@ export const COMMANDS: readonly CommandSpec[] = [
     page: true,
   },
   {
+    name: 'reload',
+    summary: 'Read the configuration of a running director again',
+    description: [
+      'Asks the running director to read its configuration again. What did not change is not ' +
+        'touched; a file with errors changes nothing, and its errors are shown.',
+    ],
+    options: [JSON_OUTPUT, RUNTIME_DIRECTORY],
+    examples: [{ command: 'vipkeeper reload', does: 'Apply a changed configuration' }],
+    exits: [
+      OK,
+      { status: EXIT.failed, means: 'The configuration has errors: nothing was changed' },
+      USAGE,
+      { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
+    ],
+    files: [CONFIG_FILE, CONTROL_FILE],
+    page: true,
+  },
+  {
+    name: 'restart',
+    summary: 'Replace a running director in place, VIPs kept',
+    description: [
+      'Asks the running director to replace both its processes by the installed version: after ' +
+        'an upgrade, for example. The process id stays, virtual IPs and IPVS entries are ' +
+        'adopted. Instances whose interval is too short to be silent for a start (below a third ' +
+        'of a second) hand over to their peers first.',
+    ],
+    options: [JSON_OUTPUT, RUNTIME_DIRECTORY],
+    examples: [{ command: 'vipkeeper restart', does: 'Run the version that was just installed' }],
+    exits: [
+      OK,
+      { status: EXIT.failed, means: 'The control socket answered with an error' },
+      USAGE,
+      { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
+    ],
+    files: [CONFIG_FILE, CONTROL_FILE],
+    page: true,
+  },
+  {
     name: 'cleanup',
     summary: 'Remove virtual IPs that a dead director left',
     description: [

@@ -12,19 +12,22 @@ import { CONTROL_SOCKET } from './commands.ts';
 
 /** Longer than the director gives itself for an answer, so that its own reason is told. */
 const ANSWER_TIMEOUT_MS = 8_000;
+/** Statuses whose body is what was asked for: fine, accepted, and a configuration with errors. */
+const ANSWERS: readonly number[] = [200, 202, 422];
 /** Ten thousand real servers take a few MB. */
 const ANSWER_LENGTH_BYTES_MAX = 32 * 1024 * 1024;
 
-/** Body of GET `path`, such as '/v1/status'. */
+/** Body of GET (or another method) of `path`, such as '/v1/status'; 422 is an answer too. */
 export function askDirector(
   runtimeDirectory: string,
   path: string,
+  method: 'GET' | 'POST' = 'GET',
 ): Promise<Result<string, Problem>> {
   const socketPath = join(runtimeDirectory, CONTROL_SOCKET);
   return new Promise((resolve) => {
     const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
     const fail = (error: Error) => resolve(err(connectionProblem(error, socketPath)));
-    const asked = request({ socketPath, path, signal, agent: false }, (response) => {
+    const asked = request({ socketPath, path, method, signal, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       let lengthBytes = 0;
       response.on('data', (chunk: Buffer) => {
@@ -35,7 +38,7 @@ export function askDirector(
       response.on('error', fail);
       response.on('end', () => {
         const body = Buffer.concat(chunks).toString('utf8');
-        if (response.statusCode === 200) resolve(ok(body));
+        if (ANSWERS.includes(response.statusCode ?? 0)) resolve(ok(body));
         else resolve(err(answerProblem(body, socketPath)));
       });
     });

@@ -54,6 +54,14 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     const { explain } = await import('./explain.ts');
     return explain({ instance, runtimeDirectory, json }, terminal);
   },
+  reload: async (_, { runtimeDirectory, json = false }, { terminal }) => {
+    const { reload } = await import('./control.ts');
+    return reload({ runtimeDirectory, json }, terminal);
+  },
+  restart: async (_, { runtimeDirectory, json = false }, { terminal }) => {
+    const { restart } = await import('./control.ts');
+    return restart({ runtimeDirectory, json }, terminal);
+  },
   cleanup: async (_, { runtimeDirectory, dryRun = false, json = false }, ports) => {
     const { cleanup } = await import('./cleanup.ts');
     return cleanup({ runtimeDirectory, dryRun, json }, ports.terminal, ports.cleanUp);

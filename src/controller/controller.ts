@@ -16,7 +16,8 @@ import type { CheckChange } from '../core/health/check-state.ts';
 import type { IpvsOperation } from '../core/ipvs/model.ts';
 import { serverKey, serviceKey } from '../core/ipvs/model.ts';
 import type { Problem } from '../core/problem.ts';
-import type { DirectorStatus, StatusSource } from '../core/status.ts';
+import type { Result } from '../core/result.ts';
+import type { DirectorControl, DirectorStatus } from '../core/status.ts';
 import type { WeighedServer } from '../core/vrrp/quorum.ts';
 import type { VrrpStateName } from '../core/vrrp/types.ts';
 import { cleanUp, type LeftBehind } from '../keeper/cleanup.ts';
@@ -43,11 +44,11 @@ export interface ControllerOptions {
   readonly keeper: TwinCommand;
   readonly log: Log;
   readonly version: string;
-  /** Reads the configuration again; null when it is not valid, which has been logged. */
-  readonly reload: () => Promise<Config | null>;
+  /** Reads the configuration again; its errors, one a line, have been logged. */
+  readonly reload: () => Promise<Result<Config, readonly string[]>>;
 }
 
-export class Controller implements StatusSource {
+export class Controller implements DirectorControl {
   #config: Config;
   readonly #log: Log;
   readonly #options: ControllerOptions;
@@ -147,9 +148,10 @@ export class Controller implements StatusSource {
   }
 
   /** The service manager or an operator wants the configuration file to be read again. */
-  async reload(): Promise<void> {
-    const config = await this.#options.reload();
-    if (config === null) return;
+  async reload(): Promise<readonly string[]> {
+    const read = await this.#options.reload();
+    if (!read.ok) return read.error;
+    const config = read.value;
     const before = this.#config;
     this.#config = config;
     if (JSON.stringify(before.http) !== JSON.stringify(config.http)) {
@@ -168,6 +170,16 @@ export class Controller implements StatusSource {
     await this.#replaceSync();
     await this.#configureServices();
     this.#log.info({ event: 'reloaded' }, 'The configuration was read again');
+    return [];
+  }
+
+  /** Both processes are replaced in place; VIPs, table and sync daemon stay as they are. */
+  restart(): void {
+    if (this.#stopping) return;
+    this.#log.info({ event: 'restarting' }, `Director ${this.#config.director} restarts in place`);
+    this.#stopping = true;
+    // The new keeper starts a controller of its own: this one must not clear anything away.
+    this.#guard.reexecute(() => process.exit(0));
   }
 
   async status(): Promise<DirectorStatus> {

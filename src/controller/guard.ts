@@ -44,6 +44,7 @@ export class KeeperGuard {
   #nextId = 1;
   #giveUp: NodeJS.Timeout | null = null;
   #ending = false;
+  #onReexecuted: (() => void) | null = null;
 
   constructor(keeper: TwinCommand, handlers: GuardHandlers) {
     this.#handlers = handlers;
@@ -98,6 +99,13 @@ export class KeeperGuard {
     });
   }
 
+  /** Asks the keeper to become its successor; `onGone` is called when it has. */
+  reexecute(onGone: () => void): void {
+    this.end();
+    this.#onReexecuted = onGone;
+    this.send({ kind: 'reexecute' });
+  }
+
   /** No keeper is started from now on. */
   end(): void {
     this.#ending = true;
@@ -130,6 +138,7 @@ export class KeeperGuard {
     const pid = this.#pid;
     this.#pid = null;
     for (const id of [...this.#waiting.keys()]) this.#answer(id, null);
+    this.#onReexecuted?.();
     if (this.#ending) return;
     this.#restarts++;
     // Without a keeper nobody advertises: after this time a peer may have taken the VIPs over.

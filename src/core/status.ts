@@ -239,3 +239,11 @@ export interface DirectorStatus {
 export interface StatusSource {
   readonly status: () => Promise<DirectorStatus>;
 }
+
+/** What the control socket can ask of a running director, beside its status. */
+export interface DirectorControl extends StatusSource {
+  /** Reads the configuration again; the errors that kept it from being applied, one a line. */
+  readonly reload: () => Promise<readonly string[]>;
+  /** Replaces both processes in place, VIPs and table untouched: for a new version. */
+  readonly restart: () => void;
+}

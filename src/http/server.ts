@@ -1,12 +1,17 @@
 /**
- * The HTTP server and the control socket: the same three read-only routes over TCP and over a
- * unix socket that only root may use. Three routes need no framework, so this is node:http.
+ * The HTTP server and the control socket: three read-only routes over TCP, and over a unix
+ * socket that only root may use these and what changes something. So few routes need no framework, so this is node:http.
  * Every request is bounded in size and time and the connections in number, because both listen
  * for strangers; nothing that a request holds is kept or echoed.
  *
  *   GET /metrics    Prometheus text
  *   GET /v1/status  DirectorStatus as JSON
  *   GET /healthz    200 while the controller answers
+ *
+ * Over the unix socket also:
+ *
+ *   POST /v1/reload   reads the configuration again: 200, or 422 with its errors
+ *   POST /v1/restart  replaces both processes in place: 202
  */
 import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -15,7 +20,7 @@ import { dirname } from 'node:path';
 import { endpointText } from '../core/ipvs/model.ts';
 import type { Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
-import type { StatusSource } from '../core/status.ts';
+import type { DirectorControl, StatusSource } from '../core/status.ts';
 import { Metrics } from './metrics.ts';
 
 /** Requests have a short line and few headers; browsers' cookies do not belong here. */
@@ -32,6 +37,9 @@ const CONNECTIONS_MAX = 64;
 const SOCKET_PATH_LENGTH_BYTES_MAX = 107;
 /** Whoever answers on a unix socket accepts at once. */
 const CONNECT_TIMEOUT_MS = 1_000;
+
+/** Time for an answer to reach whoever asked for a restart. */
+const RESTART_DELAY_MS = 50;
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
@@ -78,7 +86,7 @@ export async function serveHttp(
  */
 export async function serveControl(
   socketPath: string,
-  source: StatusSource,
+  source: DirectorControl,
 ): Promise<Result<Listening, Problem>> {
   // Bound under another name and renamed when it is ready: the path never names a socket with a
   // wider mode or without a listener, and libuv, which unlinks the name it has bound, can not
@@ -88,7 +96,7 @@ export async function serveControl(
   if (lengthBytes > SOCKET_PATH_LENGTH_BYTES_MAX) {
     return err(directoryProblem(socketPath, `its path of ${lengthBytes} bytes is too long`));
   }
-  const server = createBoundedServer(source);
+  const server = createBoundedServer(source, source);
   try {
     mkdirSync(dirname(socketPath), { recursive: true, mode: 0o755 });
     const taken = await whoHolds(socketPath);
@@ -145,8 +153,8 @@ function inodeOf(path: string): number | null {
   return lstatSync(path, { throwIfNoEntry: false })?.ino ?? null;
 }
 
-function createBoundedServer(source: StatusSource): Server {
-  const routes = new Routes(source);
+function createBoundedServer(source: StatusSource, control: DirectorControl | null = null): Server {
+  const routes = new Routes(source, control);
   const server = createServer(
     {
       maxHeaderSize: HEADER_LENGTH_BYTES_MAX,
@@ -168,8 +176,10 @@ function createBoundedServer(source: StatusSource): Server {
 class Routes {
   readonly #source: StatusSource;
   readonly #metrics: Metrics;
+  readonly #control: DirectorControl | null;
 
-  constructor(source: StatusSource) {
+  constructor(source: StatusSource, control: DirectorControl | null) {
+    this.#control = control;
     // The bound is on the source: one call of it that never ends must not hold up later ones.
     this.#source = { status: () => withTimeout(source.status(), STATUS_TIMEOUT_MS) };
     this.#metrics = new Metrics(this.#source);
@@ -177,7 +187,14 @@ class Routes {
 
   /** Never rejects: what goes wrong is an answer. */
   async answer(request: IncomingMessage): Promise<Answer> {
-    const route = this.#route((request.url ?? '').split('?', 1)[0] as string);
+    const path = (request.url ?? '').split('?', 1)[0] as string;
+    const action = this.#action(path);
+    if (action !== null) {
+      if (request.method !== 'POST') return failure(405, 'Only POST is allowed');
+      if (hasBody(request)) return failure(413, 'A request must not have a body');
+      return action();
+    }
+    const route = this.#route(path);
     if (route === null) {
       return failure(404, 'No such page: there are /metrics, /v1/status and /healthz');
     }
@@ -189,6 +206,26 @@ class Routes {
       return await route();
     } catch (error) {
       return failure(503, `The status is not available: ${(error as Error).message}`);
+    }
+  }
+
+  #action(path: string): (() => Promise<Answer>) | null {
+    const control = this.#control;
+    if (control === null) return null;
+    switch (path) {
+      case '/v1/reload':
+        return async () => {
+          const errors = await control.reload();
+          return json(errors.length === 0 ? 200 : 422, { errors });
+        };
+      case '/v1/restart':
+        return async () => {
+          // After the answer has gone out, because the process that gives it ends.
+          setTimeout(() => control.restart(), RESTART_DELAY_MS);
+          return json(202, { restarting: true });
+        };
+      default:
+        return null;
     }
   }
 
@@ -216,8 +253,12 @@ function hasBody(request: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(length) !== 0;
 }
 
+function json(status: number, value: object): Answer {
+  return { status, contentType: JSON_TYPE, body: `${JSON.stringify(value)}\n` };
+}
+
 function failure(status: number, error: string): Answer {
-  return { status, contentType: JSON_TYPE, body: `${JSON.stringify({ error })}\n` };
+  return json(status, { error });
 }
 
 function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {

@@ -12,10 +12,12 @@ import { isDeepStrictEqual } from 'node:util';
 import { assert, assertNever } from '../core/assert.ts';
 import type { VrrpConfig } from '../core/config/config.ts';
 import type { Problem } from '../core/problem.ts';
+import { KEEPER_NODE_FLAGS } from '../core/processes.ts';
 import { coordinate, type Member } from '../core/vrrp/group.ts';
+import { safeSilenceUs } from '../core/vrrp/timing.ts';
 import type { TrackerState } from '../core/vrrp/tracking.ts';
 import { monotonicUs } from '../linux/clock.ts';
-import { SystemError } from '../linux/libc.ts';
+import { execve, SystemError } from '../linux/libc.ts';
 import { enterRealtime, leaveRealtime } from '../linux/scheduling.ts';
 import { notifyServiceManager } from '../linux/service-manager.ts';
 import { DeadlineTimer } from '../linux/timer.ts';
@@ -33,10 +35,17 @@ import {
 } from './messages.ts';
 import { Network } from './network.ts';
 import { Receivers } from './receivers.ts';
-import { KEEPER_TITLE, type RecordedInstance, RecordWriter, readRecord } from './record.ts';
+import {
+  KEEPER_TITLE,
+  type RecordedInstance,
+  RecordWriter,
+  readPlan,
+  readRecord,
+  writePlan,
+} from './record.ts';
 import { rehearseTakeover } from './rehearsal.ts';
 import { InstanceRunner } from './runner.ts';
-import { type TwinCommand, TwinSupervisor } from './twin.ts';
+import { DROPPED_ENVIRONMENT, type TwinCommand, TwinSupervisor } from './twin.ts';
 import { removeVips } from './vips.ts';
 
 /** Above the kernel's own interrupt threads nothing is needed: lowest real-time priority. */
@@ -48,6 +57,10 @@ const STOP_TIMEOUT_MS = 10_000;
  * not take what they track for dead meanwhile.
  */
 const SESSION_START_MS = 5_000;
+/** A new process needs some 100 ms to its first advertisement; this leaves room for a busy one. */
+const REEXECUTION_US = 1_000_000;
+/** Tells the process that this one becomes where the plan is. */
+const RESUME_VARIABLE = 'VIPKEEPER_RESUME';
 /** Reports kept for a controller that is being started again; the oldest are dropped. */
 const BACKLOG_MAX = 256;
 
@@ -74,6 +87,7 @@ export class Keeper {
   #holdTimer: NodeJS.Timeout | null = null;
   #stopping = false;
   #stopFinished = false;
+  #reexecuting = false;
   #controllerTrackers: Readonly<Record<string, TrackerState>> = {};
   /** Sync groups whose members took a step; looked at when the step is done. */
   readonly #steppedGroups = new Set<string>();
@@ -123,6 +137,7 @@ export class Keeper {
     // Losing the terminal must not end a director.
     process.on('SIGHUP', () => this.#send({ kind: 'reload-requested' }));
     if (!startedByTwin()) {
+      this.#resume();
       this.#twin.start();
       this.#rehearse();
       return;
@@ -138,6 +153,40 @@ export class Keeper {
       },
     });
     this.#hello();
+  }
+
+  /** After reexecute(): goes on with the plan of before, until the new controller has its own. */
+  #resume(): void {
+    const directory = process.env[RESUME_VARIABLE];
+    delete process.env[RESUME_VARIABLE];
+    const plan = directory === undefined ? null : readPlan(directory);
+    if (plan !== null) this.#configure(plan);
+  }
+
+  /**
+   * Becomes the installed version of itself. Instances whose peers would time out meanwhile hand
+   * over first; the others are adopted by what comes after.
+   */
+  #reexecute(): void {
+    const plan = this.#plan;
+    if (plan === null || this.#stopping || this.#reexecuting) return;
+    this.#reexecuting = true;
+    this.#twin.stopRestarting();
+    for (const runner of this.#runners.values()) {
+      if (safeSilenceUs(runner.config.advertIntervalUs) < REEXECUTION_US) runner.handOver();
+    }
+    this.#arm();
+  }
+
+  #becomeSuccessor(plan: KeeperPlan): never {
+    writePlan(plan);
+    const env: Record<string, string> = { [RESUME_VARIABLE]: plan.runtimeDirectory };
+    for (const [name, value] of Object.entries(process.env)) {
+      if (value !== undefined && !DROPPED_ENVIRONMENT.includes(name)) env[name] = value;
+    }
+    const script = process.argv[1] as string;
+    const argv = [process.execPath, ...KEEPER_NODE_FLAGS, script, ...process.argv.slice(2)];
+    return execve(process.execPath, argv, env);
   }
 
   /** What must be fast when it is needed is compiled now, while nothing depends on this process. */
@@ -185,6 +234,8 @@ export class Keeper {
         return;
       case 'stop':
         return this.#stop();
+      case 'reexecute':
+        return this.#reexecute();
       case 'stopped':
         return this.#end();
       default:
@@ -419,12 +470,19 @@ export class Keeper {
     if (this.#stopping && [...this.#runners.values()].every((runner) => runner.hasStopped)) {
       return this.#finishStop();
     }
+    if (this.#reexecuting && this.#plan !== null && this.#isReadyToReexecute()) {
+      this.#becomeSuccessor(this.#plan);
+    }
     let nextUs: number | null = this.#bfd.deadlineUs;
     for (const runner of this.#runners.values()) {
       const deadlineUs = runner.deadlineUs;
       if (deadlineUs !== null && (nextUs === null || deadlineUs < nextUs)) nextUs = deadlineUs;
     }
     this.#timer.arm(nextUs);
+  }
+
+  #isReadyToReexecute(): boolean {
+    return [...this.#runners.values()].every((runner) => !runner.isResigning);
   }
 
   #status(): KeeperStatus {

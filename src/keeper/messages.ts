@@ -221,5 +221,7 @@ export type ControllerToKeeper =
   /** The controller cannot start (its reason is already shown): end with this exit code. */
   | { readonly kind: 'startup-failed'; readonly exitCode: number }
   | { readonly kind: 'stop' }
+  /** Become the installed version of yourself in place; the VIPs stay. */
+  | { readonly kind: 'reexecute' }
   /** The controller has done its part of the stop. */
   | { readonly kind: 'stopped' };

@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { VrrpConfig } from '../core/config/config.ts';
+import { type KeeperPlan, PROTOCOL_VERSION } from './messages.ts';
 
 /** Title of the keeper's process, by which a living one is told from another with its id. */
 export const KEEPER_TITLE = 'vipkeeper: keeper';
@@ -92,6 +93,31 @@ export function readRecord(runtimeDirectory: string): readonly RecordedInstance[
   } catch {
     // Without the slots nobody can say that an instance was active: nothing to adopt.
     return [];
+  }
+}
+
+interface PlanFile {
+  readonly protocol: number;
+  readonly bootId: string;
+  readonly plan: KeeperPlan;
+}
+
+/** Leaves the plan for the process that this one becomes. Readable by root only: it has keys. */
+export function writePlan(plan: KeeperPlan): void {
+  const content: PlanFile = { protocol: PROTOCOL_VERSION, bootId: readBootId(), plan };
+  replaceFile(join(plan.runtimeDirectory, 'plan.json'), JSON.stringify(content));
+}
+
+/** The plan that writePlan() left in this boot and in our words, or null. Never throws. */
+export function readPlan(runtimeDirectory: string): KeeperPlan | null {
+  try {
+    const content = JSON.parse(
+      readFileSync(join(runtimeDirectory, 'plan.json'), 'utf8'),
+    ) as PlanFile;
+    const valid = content.protocol === PROTOCOL_VERSION && content.bootId === readBootId();
+    return valid ? content.plan : null;
+  } catch {
+    return null;
   }
 }
 

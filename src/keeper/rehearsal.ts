@@ -8,8 +8,8 @@
  */
 import type { AddressFamily, VrrpConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
-import { sendto } from '../linux/libc.ts';
 import type { Link } from '../linux/netlink/route-messages.ts';
+import { VrrpSender } from '../linux/vrrp-socket.ts';
 import { Announcer } from './announcer.ts';
 import type { Network } from './network.ts';
 import { InstanceRunner } from './runner.ts';
@@ -69,10 +69,10 @@ function rehearse(config: VrrpConfig, network: Network): void {
   const runner = new InstanceRunner(config, 0, {
     network,
     announcer,
-    openSender: () => ({
-      send: (message, lengthBytes) => sendto(NO_SOCKET, message, lengthBytes, null),
-      close: () => {},
-    }),
+    openSender: (options) => {
+      const sender = new VrrpSender(options, NO_SOCKET);
+      return { send: (message, lengthBytes) => sender.send(message, lengthBytes), close: () => {} };
+    },
     report: () => {},
     tracker: () => undefined,
     groupStepped: () => {},

@@ -349,6 +349,11 @@ export class InstanceRunner {
     this.#dispatch({ kind: 'stopped', atUs: monotonicUs(), handover: true });
   }
 
+  /** Between handOver() and letting the VIPs go. */
+  get isResigning(): boolean {
+    return this.#state.kind === 'resigning';
+  }
+
   /** True when nothing is held any more. */
   get hasStopped(): boolean {
     return this.#state.kind === 'initialize';

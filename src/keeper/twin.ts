@@ -23,7 +23,10 @@ export interface TwinHandlers<Incoming> {
 }
 
 /** Node's own environment variables that must not reach the twin. */
-const DROPPED_ENVIRONMENT = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE'];
+export const DROPPED_ENVIRONMENT: readonly string[] = [
+  'NODE_CHANNEL_FD',
+  'NODE_CHANNEL_SERIALIZATION_MODE',
+];
 
 export class TwinSupervisor<Outgoing, Incoming> {
   readonly #command: TwinCommand;

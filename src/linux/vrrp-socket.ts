@@ -247,10 +247,13 @@ export class VrrpSender {
   readonly #destination: Uint8Array;
   #closed = false;
 
-  /** Throws SystemError (EADDRNOTAVAIL when the address is not there, or still tentative). */
-  constructor(options: VrrpSenderOptions) {
+  /**
+   * Throws SystemError (EADDRNOTAVAIL when the address is not there, or still tentative). With a
+   * descriptor of the caller's, no socket is made.
+   */
+  constructor(options: VrrpSenderOptions, fd = openSender(options)) {
     const { interfaceIndex } = options;
-    this.#fd = openSender(options);
+    this.#fd = fd;
     this.#destination =
       options.family === 'ipv4'
         ? encodeSockaddrIn(VRRP_GROUP_IPV4, 0)

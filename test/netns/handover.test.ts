@@ -136,5 +136,53 @@ describe('stopping the active director', () => {
   );
 });
 
+describe('restarting in place', () => {
+  it(
+    'keeps the VIP and the process id, and no peer takes over',
+    async () => {
+      const a = await startA();
+      const b = await Director.start(nodeB, { name: 'b', config });
+      running.push(b);
+      await b.waitFor('the backup to hear', async () => (await b.instance('web')).peer !== null);
+      const before = await a.pids();
+      const mark = b.mark;
+      const onA = new AddressWatch(nodeA);
+      const silenceMs = await longestSilenceMs(async () => {
+        const restarted = await a.run(['restart', '--json']);
+        expect(restarted.stderr).toBe('');
+        expect(JSON.parse(restarted.stdout)).toMatchObject({ active: ['web'], kept: ['web'] });
+      });
+      const after = await a.pids();
+      expect(after.keeper).toBe(before.keeper);
+      expect(after.controller).not.toBe(before.controller);
+      expect(onA.removals(VIP)).toEqual([]);
+      onA.close();
+      expect(b.lines('transition', {}, mark)).toEqual([]);
+      // The VIP is the kernel's: nothing is lost but what scheduling costs a ping.
+      expect(silenceMs).toBeLessThan(SKEW_TIME_MS / 4);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    'hands an instance over first whose peers would time out meanwhile',
+    async () => {
+      const fast = { vrrp: { web: { ...config.vrrp.web, interval: '20ms' } } };
+      const a = await Director.start(nodeA, { name: 'a', config: fast });
+      running.push(a);
+      await a.waitForState('web', 'active');
+      const b = await Director.start(nodeB, { name: 'b', config: fast });
+      running.push(b);
+      await b.waitFor('the backup to hear', async () => (await b.instance('web')).peer !== null);
+      const mark = b.mark;
+      const restarted = await a.run(['restart', '--json']);
+      expect(JSON.parse(restarted.stdout)).toMatchObject({ active: ['web'], kept: [] });
+      expect(b.lines('transition', { to: 'active' }, mark)[0]?.reason).toBe('peer-resigned');
+      await a.waitForState('web', 'active');
+    },
+    TEST_TIMEOUT_MS,
+  );
+});
+
 /** Skew time of priority 100 at 1 s: RFC 9568 section 6.1. */
 const SKEW_TIME_MS = (1000 * (256 - 100)) / 256;

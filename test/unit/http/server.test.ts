@@ -18,11 +18,15 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Problem } from '../../../src/core/problem.ts';
 import type { Result } from '../../../src/core/result.ts';
-import type { StatusSource } from '../../../src/core/status.ts';
+import type { DirectorControl, StatusSource } from '../../../src/core/status.ts';
 import { type Listening, serveControl, serveHttp } from '../../../src/http/server.ts';
 import { STATUS } from '../status-fixture.ts';
 
-const SOURCE: StatusSource = { status: async () => STATUS };
+const SOURCE: DirectorControl = {
+  status: async () => STATUS,
+  reload: async () => [],
+  restart: () => {},
+};
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
 
 const open: Listening[] = [];
@@ -290,6 +294,48 @@ describe('serveControl', () => {
     const later = await listening(serveControl(path, SOURCE));
     await earlier.close();
     expect((await ask(later, '/healthz')).status).toBe(200);
+  });
+});
+
+describe('actions', () => {
+  async function post(server: Listening, path: string): Promise<{ status: number; body: string }> {
+    const { status, body } = await ask(server, path, { method: 'POST' });
+    return { status, body };
+  }
+
+  test('a reload is 200 without errors and 422 with them', async () => {
+    let errors: string[] = [];
+    const source = { ...SOURCE, reload: async () => errors };
+    const server = await listening(serveControl(join(directory, 'control.sock'), source));
+    expect(await post(server, '/v1/reload')).toEqual({ status: 200, body: '{"errors":[]}\n' });
+    errors = ['f.yaml:1:1: wrong'];
+    const refused = await post(server, '/v1/reload');
+    expect(refused).toEqual({ status: 422, body: '{"errors":["f.yaml:1:1: wrong"]}\n' });
+  });
+
+  test('a restart is answered before it happens', async () => {
+    let restarted = 0;
+    const done = new Promise<void>((resolve) => {
+      const restart = () => {
+        restarted++;
+        resolve();
+      };
+      void listening(serveControl(join(directory, 'control.sock'), { ...SOURCE, restart })).then(
+        async (server) => {
+          expect((await post(server, '/v1/restart')).status).toBe(202);
+          expect(restarted).toBe(0);
+        },
+      );
+    });
+    await done;
+    expect(restarted).toBe(1);
+  });
+
+  test('they do not exist over TCP, and need POST', async () => {
+    const tcp = await listening(serveHttp(LOOPBACK, SOURCE));
+    expect((await post(tcp, '/v1/restart')).status).toBe(404);
+    const unix = await listening(serveControl(join(directory, 'control.sock'), SOURCE));
+    expect((await ask(unix, '/v1/restart')).status).toBe(405);
   });
 });
 

@@ -1,0 +1,74 @@
+/**
+ * `vipkeeper reload` and `vipkeeper restart`: ask a running director to read its configuration
+ * again, or to replace its processes by the installed version without letting a VIP go.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { formatProblem, type Problem } from '../core/problem.ts';
+import { EXIT } from './commands.ts';
+import { askDirector, askStatus } from './control-client.ts';
+import { printable, type Terminal } from './terminal.ts';
+
+export interface ControlOptions {
+  readonly runtimeDirectory: string;
+  readonly json: boolean;
+}
+
+const POLL_MS = 100;
+/** A start takes a second at most on a machine that is not overloaded. */
+const RESTART_TIMEOUT_MS = 15_000;
+
+/** Exit status: 1 with the errors of the configuration on standard error. */
+export async function reload(options: ControlOptions, terminal: Terminal): Promise<number> {
+  const answer = await askDirector(options.runtimeDirectory, '/v1/reload', 'POST');
+  if (!answer.ok) return failed(answer.error, terminal);
+  const { errors } = JSON.parse(answer.value) as { readonly errors: readonly string[] };
+  if (options.json) terminal.out(`${JSON.stringify({ errors }, null, 2)}\n`);
+  else if (errors.length === 0) terminal.out('The configuration was read again and applied\n');
+  for (const line of options.json ? [] : errors) terminal.err(`${printable(line)}\n`);
+  if (errors.length > 0 && !options.json) terminal.err('Nothing was changed\n');
+  return errors.length === 0 ? EXIT.ok : EXIT.failed;
+}
+
+/** Waits until the new processes answer, and says whether every VIP stayed. */
+export async function restart(options: ControlOptions, terminal: Terminal): Promise<number> {
+  const before = await askStatus(options.runtimeDirectory);
+  if (!before.ok) return failed(before.error, terminal);
+  const asked = await askDirector(options.runtimeDirectory, '/v1/restart', 'POST');
+  if (!asked.ok) return failed(asked.error, terminal);
+  for (let waitedMs = 0; waitedMs < RESTART_TIMEOUT_MS; waitedMs += POLL_MS) {
+    await sleep(POLL_MS);
+    const after = await askStatus(options.runtimeDirectory);
+    if (!after.ok || after.value.controller.pid === before.value.controller.pid) continue;
+    if (after.value.keeper.pid === null || after.value.keeper.scheduling === null) continue;
+    const active = before.value.instances.filter(({ state }) => state === 'active');
+    const kept = active.filter(({ name }) =>
+      after.value.instances.some((one) => one.name === name && one.reason === 'adopted'),
+    );
+    const result = {
+      version: { before: before.value.version, after: after.value.version },
+      active: active.map(({ name }) => name),
+      kept: kept.map(({ name }) => name),
+    };
+    if (options.json) terminal.out(`${JSON.stringify(result, null, 2)}\n`);
+    else {
+      terminal.out(
+        `Restarted: version ${result.version.before} -> ${result.version.after}, ` +
+          `${kept.length} of ${active.length} active instances kept their VIPs\n`,
+      );
+    }
+    return EXIT.ok;
+  }
+  return failed(
+    {
+      code: 'VK-NOT-RUNNING',
+      message: `The director did not come back within ${RESTART_TIMEOUT_MS / 1000} seconds`,
+      cure: 'Look at its log, with: journalctl -u vipkeeper',
+    },
+    terminal,
+  );
+}
+
+function failed(problem: Problem, terminal: Terminal): number {
+  terminal.err(`${printable(formatProblem(problem))}\n`);
+  return problem.code === 'VK-NOT-RUNNING' ? EXIT.notRunning : EXIT.failed;
+}

@@ -212,7 +212,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'reload',
-    summary: 'Read the configuration of a running director again',
+    summary: 'Apply a changed configuration',
     description: [
       'Asks the running director to read its configuration again. What did not change is not ' +
         'touched; a file with errors changes nothing, and its errors are shown.',
@@ -230,7 +230,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'restart',
-    summary: 'Replace a running director in place, VIPs kept',
+    summary: 'Replace a director in place, VIPs kept',
     description: [
       'Asks the running director to replace both its processes by the installed version: after ' +
         'an upgrade, for example. The process id stays, virtual IPs and IPVS entries are ' +

@@ -64,6 +64,12 @@ const RESUME_VARIABLE = 'VIPKEEPER_RESUME';
 /** Reports kept for a controller that is being started again; the oldest are dropped. */
 const BACKLOG_MAX = 256;
 
+/**
+ * After this many turns' worth of packets, more than a socket holds, it is a flood and not a stall: it must
+ * not hold up takeovers for ever.
+ */
+const FULL_TURNS_MAX = 128;
+
 /** Turns in which sync groups come to rest; each group needs three at most. */
 const COORDINATION_TURNS_MAX = 1_000;
 
@@ -87,6 +93,8 @@ export class Keeper {
   #holdTimer: NodeJS.Timeout | null = null;
   #stopping = false;
   #stopFinished = false;
+  /** Turns in a row that did not empty the sockets. */
+  #fullTurns = 0;
   #reexecuting = false;
   #controllerTrackers: Readonly<Record<string, TrackerState>> = {};
   /** Sync groups whose members took a step; looked at when the step is done. */
@@ -448,21 +456,28 @@ export class Keeper {
   }
 
   #deadline(): void {
+    // What an active director that is on time has to send does not depend on what waits.
+    this.#fireDue((runner, lateUs) => runner.isActive && lateUs < runner.config.advertIntervalUs);
     // A peer's advertisement that waits in a socket came before the deadline that it moves.
     const more = this.#receivers.drainAll();
     this.#bfd.drainAll();
-    if (more) {
-      // More waits than one turn handles, and any of it may move the deadline.
+    this.#fullTurns = more ? this.#fullTurns + 1 : 0;
+    if (more && this.#fullTurns < FULL_TURNS_MAX) {
       setImmediate(() => this.#deadline());
       return;
     }
+    this.#fireDue(() => true);
+    this.#bfd.fireDeadlines(monotonicUs());
+    this.#arm();
+  }
+
+  #fireDue(wanted: (runner: InstanceRunner, lateUs: number) => boolean): void {
     const nowUs = monotonicUs();
     for (const runner of this.#runners.values()) {
       const deadlineUs = runner.deadlineUs;
-      if (deadlineUs !== null && deadlineUs <= nowUs) runner.fireDeadline(nowUs);
+      if (deadlineUs === null || deadlineUs > nowUs) continue;
+      if (wanted(runner, nowUs - deadlineUs)) runner.fireDeadline(nowUs);
     }
-    this.#bfd.fireDeadlines(nowUs);
-    this.#arm();
   }
 
   #arm(): void {

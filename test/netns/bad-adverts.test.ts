@@ -311,7 +311,8 @@ describe('a flood of them', { timeout: TEST_TIMEOUT_MS }, () => {
     }
     const times = adverts.from(source, WEB, sinceUs).map(({ atUs }) => atUs);
     const gaps = times.slice(1).map((atUs, index) => atUs - (times[index] as number));
-    expect(Math.max(...gaps) / INTERVAL_US).toBeLessThan(1.2);
+    // The flood passes through the same kernel and processors as the adverts; peers wait for three.
+    expect(Math.max(...gaps) / INTERVAL_US).toBeLessThan(1.5);
   }
 
   const total = ({ refused }: Counts) =>

@@ -457,7 +457,7 @@ export class Keeper {
 
   #deadline(): void {
     // What an active director that is on time has to send does not depend on what waits.
-    this.#fireDue((runner, lateUs) => runner.isActive && lateUs < runner.config.advertIntervalUs);
+    this.#fireDue(true);
     // A peer's advertisement that waits in a socket came before the deadline that it moves.
     const more = this.#receivers.drainAll();
     this.#bfd.drainAll();
@@ -466,18 +466,14 @@ export class Keeper {
       setImmediate(() => this.#deadline());
       return;
     }
-    this.#fireDue(() => true);
+    this.#fireDue(false);
     this.#bfd.fireDeadlines(monotonicUs());
     this.#arm();
   }
 
-  #fireDue(wanted: (runner: InstanceRunner, lateUs: number) => boolean): void {
+  #fireDue(onlyPunctual: boolean): void {
     const nowUs = monotonicUs();
-    for (const runner of this.#runners.values()) {
-      const deadlineUs = runner.deadlineUs;
-      if (deadlineUs === null || deadlineUs > nowUs) continue;
-      if (wanted(runner, nowUs - deadlineUs)) runner.fireDeadline(nowUs);
-    }
+    for (const runner of this.#runners.values()) runner.fireIfDue(nowUs, onlyPunctual);
   }
 
   #arm(): void {

@@ -82,7 +82,10 @@ function rehearse(config: VrrpConfig, network: Network): void {
   runner.start(null);
   // The first deadline is the takeover, the second one a periodic advertisement.
   for (let deadline = 0; deadline < 2; deadline++) {
-    if (runner.deadlineUs !== null) runner.fireDeadline(runner.deadlineUs);
+    const atUs = runner.deadlineUs;
+    if (atUs === null) continue;
+    runner.fireIfDue(atUs, true);
+    runner.fireIfDue(atUs, false);
   }
   runner.stop();
   announcer.close();

@@ -270,8 +270,16 @@ export class InstanceRunner {
     this.#peers.refuse(source, refusal, receivedAtUs);
   }
 
-  fireDeadline(nowUs: number): void {
-    this.#dispatch({ kind: 'deadline-reached', atUs: nowUs });
+  /**
+   * Hands the machine its deadline if it has passed; with `onlyPunctual` only that of an active
+   * director which is less than an interval late.
+   */
+  fireIfDue(nowUs: number, onlyPunctual: boolean): void {
+    const deadlineUs = nextDeadlineUs(this.#state);
+    if (deadlineUs === null || deadlineUs > nowUs) return;
+    const lateUs = nowUs - deadlineUs;
+    const punctual = this.#state.kind === 'active' && lateUs < this.#config.advertIntervalUs;
+    if (!onlyPunctual || punctual) this.#dispatch({ kind: 'deadline-reached', atUs: nowUs });
   }
 
   /** Looks at links and addresses again: raises or clears faults, follows a changed source. */

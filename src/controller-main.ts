@@ -3,7 +3,6 @@
  * Whatever keeps it from starting is one sentence on standard error and a non-zero exit code,
  * which the keeper makes its own.
  */
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { formatConfigError, formatConfigErrors } from './config/errors.ts';
@@ -15,10 +14,10 @@ import type { Config } from './core/config/config.ts';
 import { formatProblem, type Problem } from './core/problem.ts';
 import { KEEPER_ENVIRONMENT, KEEPER_NODE_FLAGS } from './core/processes.ts';
 import { err } from './core/result.ts';
+import { VERSION } from './core/version.ts';
 import { serveControl, serveHttp } from './http/server.ts';
 
 const KEEPER = fileURLToPath(new URL('./keeper-main.js', import.meta.url));
-const PACKAGE = new URL('../../package.json', import.meta.url);
 
 process.title = 'vipkeeper: controller';
 process.once('uncaughtException', (error) => {
@@ -61,7 +60,6 @@ async function main(): Promise<void> {
   if (!result.ok) return refuseToStart([formatConfigErrors(result.error, { color }).trimEnd()]);
   const config: Config = result.value;
   refuse(preflight(config));
-  const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string };
   const log = await openLog(config.log, config.director);
   for (const warning of warnings) {
     log.warn({ event: 'config' }, formatConfigError(warning, { color: false }));
@@ -75,7 +73,7 @@ async function main(): Promise<void> {
       env: KEEPER_ENVIRONMENT,
     },
     log,
-    version,
+    version: VERSION,
     reload: async () => {
       const { result: again } = await readConfig(request);
       if (again.ok) return again;

@@ -65,8 +65,8 @@ const RESUME_VARIABLE = 'VIPKEEPER_RESUME';
 const BACKLOG_MAX = 256;
 
 /**
- * After this many turns' worth of packets, more than a socket holds, it is a flood and not a stall: it must
- * not hold up takeovers for ever.
+ * After this many turns' worth of packets, more than a socket holds, it is a flood and not a
+ * stall: it must not hold up takeovers for ever.
  */
 const FULL_TURNS_MAX = 128;
 
@@ -241,7 +241,9 @@ export class Keeper {
         if (this.#plan === null) process.exit(message.exitCode);
         return;
       case 'stop':
-        return this.#stop();
+        // A signal to both processes comes here too: it is one wish, not two.
+        if (!this.#stopping) this.#stop();
+        return;
       case 'reexecute':
         return this.#reexecute();
       case 'stopped':

@@ -34,6 +34,8 @@ const REASONS: Readonly<Record<TransitionReason, string>> = {
   'higher-priority-peer': 'a director with a higher priority is active',
   'equal-priority-higher-address': 'a director with equal priority and a higher address is active',
   stalled: 'this director stalled, and another took over',
+  'timer-expired': 'this director stalled, and another must have taken over',
+  'owner-conflict': 'another director advertises as the owner of the addresses, too',
   'group-member-fault': 'another member of its sync group has a fault',
   'group-recovered': 'no member of its sync group has a fault any more',
   'group-yielded': 'another member of its sync group gave way',

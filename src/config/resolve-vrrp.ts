@@ -9,6 +9,7 @@ import { ipFamily } from '../core/ip.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
 import type { VrrpInput } from './schema.ts';
+import { resolveElection } from './schema-election.ts';
 import { joinWords } from './suggest.ts';
 
 /** Version 3 sends the interval as 12 bits of centiseconds: RFC 9568 section 5.2.7. */
@@ -64,6 +65,7 @@ function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpCo
     advertIntervalUs: input.interval ?? vrrp.advertIntervalUs,
     preempt: input.preempt ?? vrrp.preempt,
     preemptDelayUs: input.preempt_delay ?? vrrp.preemptDelayUs,
+    ...resolveElection(input, version),
     checksum: input.checksum ?? vrrp.checksum,
     password: input.password ?? null,
     hmac: resolveHmac(input, path, report),

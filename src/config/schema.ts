@@ -25,6 +25,7 @@ import {
   word,
 } from './forms.ts';
 import { readHmacKey } from './hmac-key.ts';
+import { electionOptions } from './schema-election.ts';
 import { instanceNotifySchema, notifySections } from './schema-notify.ts';
 import {
   DURATION_PATTERN,
@@ -244,6 +245,7 @@ function vrrpSchema(per: Per) {
       about: 'Least time as backup, hearing lower priority, before that takeover.',
       default: formatDuration(vrrp.preemptDelayUs),
     }),
+    ...electionOptions(per),
     checksum: option(per(word(['message', 'pseudo-header', 'auto'])), {
       about:
         'Checksum of version 3 over IPv4: over the `message` (RFC 9568), with the ' +

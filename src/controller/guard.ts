@@ -142,9 +142,12 @@ export class KeeperGuard {
     if (this.#ending) return;
     this.#restarts++;
     // Without a keeper nobody advertises: after this time a peer may have taken the VIPs over.
-    const intervals = this.#plan?.instances.map((instance) => instance.advertIntervalUs) ?? [];
-    const graceUs = Math.max(KEEPER_START_US, safeSilenceUs(Math.min(...intervals)));
-    if (intervals.length > 0) {
+    const silencesUs =
+      this.#plan?.instances.map(({ advertIntervalUs, downTimerAdverts }) =>
+        safeSilenceUs(advertIntervalUs, downTimerAdverts),
+      ) ?? [];
+    const graceUs = Math.max(KEEPER_START_US, Math.min(...silencesUs));
+    if (silencesUs.length > 0) {
       this.#giveUp ??= setTimeout(() => this.#handlers.onGiveUp(), graceUs / 1000);
     }
     this.#handlers.onKeeperDied(pid);

@@ -31,6 +31,8 @@ export interface InstanceReport {
   readonly sourceAddress: string | null;
   readonly advertIntervalSeconds: number;
   readonly activeDownIntervalSeconds: number;
+  /** Advertisements in a row that a backup misses before it takes over. */
+  readonly downTimerAdverts: number;
   /** ISO 8601, UTC. */
   readonly lastTransitionAt: string;
   /** How long it has been in this state. */

@@ -181,7 +181,8 @@ export class Keeper {
     this.#reexecuting = true;
     this.#twin.stopRestarting();
     for (const runner of this.#runners.values()) {
-      if (safeSilenceUs(runner.config.advertIntervalUs) < REEXECUTION_US) runner.handOver();
+      const { advertIntervalUs, downTimerAdverts } = runner.config;
+      if (safeSilenceUs(advertIntervalUs, downTimerAdverts) < REEXECUTION_US) runner.handOver();
     }
     this.#arm();
   }

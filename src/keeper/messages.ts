@@ -15,7 +15,7 @@ import type {
 } from '../core/vrrp/types.ts';
 
 /** Raised when the meaning of a message changes: both sides refuse a stranger. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** What the keeper is to do, complete: a later one replaces an earlier one. */
 export interface KeeperPlan {
@@ -96,6 +96,7 @@ export interface InstanceStatus {
   readonly advertIntervalUs: number;
   /** How long a backup waits for the active's next advertisement before it takes over. */
   readonly activeDownIntervalUs: number;
+  readonly downTimerAdverts: number;
   /** Wall clock of the last transition, ms since 1970. */
   readonly lastTransitionAtMs: number;
   readonly addresses: readonly {

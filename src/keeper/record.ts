@@ -37,6 +37,8 @@ export interface RecordedInstance {
   }[];
   /** Interval that peers learnt from its advertisements. */
   readonly advertIntervalUs: number;
+  /** Advertisements that peers wait for; a record of an earlier version has none. */
+  readonly downTimerAdverts?: number;
   /** 0 when the instance was not active. */
   readonly lastAdvertAtUs: number;
 }
@@ -149,6 +151,7 @@ export class RecordWriter {
         vrid: instance.vrid,
         family: instance.family,
         advertIntervalUs: instance.advertIntervalUs,
+        downTimerAdverts: instance.downTimerAdverts,
         addresses: instance.addresses.map(({ address, prefixLength, interface: device }) => ({
           address,
           prefixLength,

@@ -47,6 +47,7 @@ function instanceOf(family: AddressFamily): VrrpConfig {
     hmac: null,
     sourceAddress: null,
     announce: { ...DEFAULTS.vrrp.announce, repeat: 1 },
+    ...DEFAULTS.vrrp.election,
     addresses: [
       { ...vip, address: '192.0.2.1', prefixLength: 24, advertised: family === 'ipv4' },
       { ...vip, address: '2001:db8::1', prefixLength: 64, advertised: family === 'ipv6' },

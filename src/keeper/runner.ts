@@ -16,7 +16,7 @@ import {
   type VrrpState,
 } from '../core/vrrp/instance.ts';
 import { acceptAdvertisement } from '../core/vrrp/receive.ts';
-import { activeDownIntervalUs, safeSilenceUs } from '../core/vrrp/timing.ts';
+import { activeDownIntervalUs, DOWN_ADVERTS, safeSilenceUs } from '../core/vrrp/timing.ts';
 import { type Evaluation, evaluateTracks, type TrackerState } from '../core/vrrp/tracking.ts';
 import type {
   FaultReason,
@@ -161,8 +161,11 @@ export class InstanceRunner {
     }
     if (recorded !== null && recorded.lastAdvertAtUs > 0) {
       // Peers wait as long as the interval that they heard demands, not a changed one.
+      const { advertIntervalUs, downTimerAdverts } = this.#config;
+      const recordedAdverts = Math.min(recorded.downTimerAdverts ?? DOWN_ADVERTS, downTimerAdverts);
       const changeUs =
-        safeSilenceUs(recorded.advertIntervalUs) - safeSilenceUs(this.#config.advertIntervalUs);
+        safeSilenceUs(recorded.advertIntervalUs, recordedAdverts) -
+        safeSilenceUs(advertIntervalUs, downTimerAdverts);
       const lastAdvertAtUs = recorded.lastAdvertAtUs + changeUs;
       this.#dispatch({ kind: 'adopted', atUs: nowUs, lastAdvertAtUs });
     } else {
@@ -396,6 +399,7 @@ export class InstanceRunner {
       sourceAddress: this.#sourceText,
       advertIntervalUs: config.advertIntervalUs,
       activeDownIntervalUs: activeDownIntervalUs(this.#options, heardUs),
+      downTimerAdverts: config.downTimerAdverts,
       lastTransitionAtMs: this.#lastTransitionAtMs,
       addresses: config.addresses.map((vip) => ({
         address: vip.address,

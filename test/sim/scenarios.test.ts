@@ -93,6 +93,31 @@ describe('simulate', () => {
     expect(result.statistics.overlapMaxUs).toBe(0);
   });
 
+  test('a backup that waits for five advertisements takes over that much later, all else alike', () => {
+    const election = { downTimerAdverts: 5 };
+    const lost = { kind: 'power-loss', atUs: 30 * SECOND, director: 0, forUs: 500 * SECOND };
+    const result = run([lost as SimFault], { election });
+    const passedUs = timeOf(result, 'b  backup -> active: peers-silent') - 30 * SECOND;
+    expect(passedUs).toBeGreaterThan(4.6 * SECOND);
+    expect(passedUs).toBeLessThan(5.612 * SECOND);
+    const crash = { kind: 'crash', atUs: 30 * SECOND, director: 0, forUs: 3.9 * SECOND };
+    const adopted = run([crash as SimFault], { election });
+    expect(transitions(adopted)).toEqual([...BEGINNING, 'a  initialize -> active: adopted']);
+  });
+
+  test('with timer_expired_backup a stalled active is backup before it has heard anybody', () => {
+    // The other one is deaf and dumb meanwhile, so there is nothing to hear.
+    const faults: readonly SimFault[] = [
+      { kind: 'stall', atUs: 30 * SECOND, director: 0, forUs: 5 * SECOND },
+      { kind: 'partition', atUs: 29.9 * SECOND, side: 1, direction: 'both', forUs: 6 * SECOND },
+    ];
+    const changes = (result: SimResult): string[] =>
+      transitions(result).filter((line) => line.includes('active -> backup'));
+    const election = { timerExpiredBackup: 100 };
+    expect(changes(run(faults, { election }))[0]).toBe('a  active -> backup: timer-expired');
+    expect(changes(run(faults)).join()).not.toContain('timer-expired');
+  });
+
   test('when the active is stopped its backup takes over within its skew time', () => {
     const result = run([{ kind: 'stop', atUs: 30 * SECOND, director: 0, forUs: 500 * SECOND }]);
     const passedUs = timeOf(result, 'b  backup -> active: peer-resigned') - 30 * SECOND;

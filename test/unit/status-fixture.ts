@@ -37,6 +37,7 @@ const INSTANCE: InstanceReport = {
   sourceAddress: '192.0.2.1',
   advertIntervalSeconds: 1,
   activeDownIntervalSeconds: 3.414,
+  downTimerAdverts: 3,
   lastTransitionAt: '2026-03-01T08:47:48.000Z',
   stateForSeconds: 60,
   addresses: [

@@ -121,7 +121,30 @@ export interface HmacConfig {
   readonly windowSeconds: number;
 }
 
-export interface VrrpConfig {
+/** What an address owner does about another one that advertises as owner too. */
+export type OwnerConflict =
+  /** One of the two gives way: the lower address at once, the higher one if the other stays. */
+  | 'yield'
+  /** It discards every advertisement: RFC 9568 section 7.1. */
+  | 'ignore';
+
+/** Where the election leaves a choice. On all directors of a virtual router the same. */
+export interface ElectionConfig {
+  /** Advertisements of the active director that a backup misses before it takes over, 1 to 100. */
+  readonly downTimerAdverts: number;
+  /**
+   * Highest priority of any other director, 1 to 254: an active one that is so late that a backup
+   * of this priority has taken over becomes backup without sending anything. Null for off.
+   */
+  readonly timerExpiredBackup: number | null;
+  /** An active director advertises at once when it hears a lower priority. */
+  readonly answerLowerPriority: boolean;
+  /** It advertises once more before it gives way to a better one, which announces anew then. */
+  readonly advertiseBeforeYielding: boolean;
+  readonly ownerConflict: OwnerConflict;
+}
+
+export interface VrrpConfig extends ElectionConfig {
   readonly name: string;
   readonly interface: string;
   readonly family: AddressFamily;

@@ -4,7 +4,7 @@
  * conf/vipkeeper.yaml is tested against them. Values that depend on others (an instance's
  * family, a service's check) are chosen by the reader and described in the reference.
  */
-import type { AnnounceConfig, Config, Persistence, Tunnel } from './config.ts';
+import type { AnnounceConfig, Config, ElectionConfig, Persistence, Tunnel } from './config.ts';
 
 const SECOND_US = 1_000_000;
 
@@ -14,6 +14,16 @@ const ANNOUNCE: AnnounceConfig = {
   delayUs: 5 * SECOND_US,
   refreshUs: 0,
   lowerPriorityDelayUs: 5 * SECOND_US,
+};
+
+/** Those of RFC 9568, but for two owners: one VIP on two directors helps nobody. */
+const ELECTION: ElectionConfig = {
+  downTimerAdverts: 3,
+  timerExpiredBackup: null,
+  // Version 2 discards: RFC 3768 section 6.4.3.
+  answerLowerPriority: true,
+  advertiseBeforeYielding: false,
+  ownerConflict: 'yield',
 };
 
 const IPIP: Tunnel = { kind: 'ipip' };
@@ -32,6 +42,7 @@ export const DEFAULTS = {
     // keepalived's, so that both ends agree where both leave them out.
     hmac: { mode: 'enforce', replay: 'time' },
     announce: ANNOUNCE,
+    election: ELECTION,
   },
   // keepalived's, which are those of a local link: a dead neighbor is noticed in 50 ms.
   bfd: {

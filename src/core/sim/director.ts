@@ -6,6 +6,7 @@
  * performed in their order; the record of the last advertisement outlives the keeper.
  */
 import { assertNever } from '../assert.ts';
+import type { ElectionConfig } from '../config/config.ts';
 import { compareIp, parseIp } from '../ip.ts';
 import { INITIAL_STATE, nextDeadlineUs, step, type VrrpState } from '../vrrp/instance.ts';
 import { acceptAdvertisement } from '../vrrp/receive.ts';
@@ -76,10 +77,9 @@ export class SimDirector {
   readonly name: string;
   readonly source: Uint8Array;
   readonly cluster: SimCluster;
-  #options: SimDirectorOptions & { readonly advertIntervalUs: number } & Pick<
-      SimCluster,
-      'version' | 'announce'
-    >;
+  #options: SimDirectorOptions &
+    Pick<SimCluster, 'version' | 'advertIntervalUs' | 'announce'> &
+    Partial<ElectionConfig>;
   readonly #ports: DirectorPorts;
   readonly #random: Random;
   readonly #message = new Uint8Array(MAX_ADVERTISEMENT_BYTES);
@@ -112,8 +112,8 @@ export class SimDirector {
     this.index = index;
     this.name = options.name;
     this.cluster = cluster;
-    const { version, advertIntervalUs, announce, family } = cluster;
-    this.#options = { ...options, version, advertIntervalUs, announce };
+    const { version, advertIntervalUs, announce, family, election } = cluster;
+    this.#options = { ...options, version, advertIntervalUs, announce, ...election };
     this.#wantedPriority = options.priority;
     this.#ports = ports;
     this.#random = new Random(seed, DIRECTOR_STREAMS + index);
@@ -300,7 +300,7 @@ export class SimDirector {
     watch.departed(this, what);
     if (!this.#holding || what === 'power-loss') return;
     const generation = this.#generation;
-    agenda.at(agenda.nowUs + orphanGraceUs(this.cluster.advertIntervalUs), () => {
+    agenda.at(agenda.nowUs + orphanGraceUs(this.cluster), () => {
       if (generation === this.#generation && !this.#running) this.#setHolding(false);
     });
   }

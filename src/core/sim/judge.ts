@@ -234,7 +234,7 @@ export class Judge implements DirectorWatch {
   }
 
   started(director: SimDirector, recordedAtUs: number, atUs: number): void {
-    const safe = atUs - recordedAtUs < specifiedSilenceUs(this.#cluster.advertIntervalUs);
+    const safe = atUs - recordedAtUs < specifiedSilenceUs(this.#cluster);
     const active = director.state.kind === 'active';
     if (active === safe || director.options.priority === 255) return;
     const silenceUs = atUs - recordedAtUs;
@@ -266,15 +266,15 @@ export class Judge implements DirectorWatch {
 
   /** What waits in a stalled active's socket says that a peer is active, rightfully and still. */
   #peerTookOver(director: SimDirector, lastAdvertAtUs: number): boolean {
-    const { version, advertIntervalUs } = this.#cluster;
+    const { advertIntervalUs } = this.#cluster;
     const { priority } = director.options;
     const valid = director.queue.filter(({ packet }) => !packet.corrupted);
     if (valid.some(({ packet }) => packet.priority === 0)) return false;
-    const safeUs = specifiedSilenceUs(advertIntervalUs);
+    const safeUs = specifiedSilenceUs(this.#cluster);
     const rightful = valid.filter(({ atUs }) => atUs - lastAdvertAtUs > safeUs);
     if (rightful.length === 0 || !this.#hearsHolder(director, false)) return false;
     // Had it been backup since one of them, it might preempt just now.
-    const downUs = specifiedDownUs({ version, priority }, advertIntervalUs);
+    const downUs = specifiedDownUs(this.#cluster, priority);
     const mayPreemptNow = rightful.some(({ atUs }) => {
       const lateUs = director.localNowUs - atUs - downUs;
       return lateUs >= 0 && lateUs <= advertIntervalUs;
@@ -346,9 +346,10 @@ export class Judge implements DirectorWatch {
     this.vacancyMaxUs = Math.max(this.vacancyMaxUs, vacancyUs);
     const { version, advertIntervalUs, lan } = this.#cluster;
     const resigned = this.#restAtDeparture && this.#resignedAtDeparture && lan.lossRunMax === 0;
-    const intervalOf = resigned ? specifiedSkewUs : specifiedDownUs;
-    const waits = candidates.map((candidate) =>
-      intervalOf({ version, priority: candidate.options.priority }, advertIntervalUs),
+    const waits = candidates.map(({ options: { priority } }) =>
+      resigned
+        ? specifiedSkewUs({ version, priority }, advertIntervalUs)
+        : specifiedDownUs(this.#cluster, priority),
     );
     // At rest all backups heard the same last advert, so the first of them is in time.
     const waitUs = this.#restAtDeparture ? Math.min(...waits) : Math.max(...waits);
@@ -440,7 +441,7 @@ export class Judge implements DirectorWatch {
     const higher = peer.priority > own;
     const tie = peer.priority === own && compareIp(peer.source, director.source) > 0;
     const silenceUs = event.atUs - before.lastAdvertAtUs;
-    if (higher || tie || silenceUs > specifiedSilenceUs(this.#cluster.advertIntervalUs)) return;
+    if (higher || tie || silenceUs > specifiedSilenceUs(this.#cluster)) return;
     this.#violate('yields-rightly', `${director.name} (${own}) gave way to ${peer.priority}`);
   }
 
@@ -524,7 +525,7 @@ export class Judge implements DirectorWatch {
   /** A director that holds the VIP, and that this one may not preempt, was heard lately. */
   #hearsHolder(director: SimDirector, respectPreemption: boolean): boolean {
     const { reachedAtUs } = this.#of(director);
-    const recentUs = this.#agenda.nowUs - specifiedSilenceUs(this.#cluster.advertIntervalUs) / 2;
+    const recentUs = this.#agenda.nowUs - specifiedSilenceUs(this.#cluster) / 2;
     return this.#directors.some(
       (other) =>
         other !== director &&

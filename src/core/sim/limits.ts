@@ -11,6 +11,9 @@ export const DRIFT_PPM_MAX = 200;
 /** The controller gives a new keeper at least this time before it removes the VIPs. */
 const KEEPER_START_US = 500_000;
 
+/** What of a cluster its intervals follow from. */
+export type SimTiming = Pick<SimCluster, 'version' | 'advertIntervalUs' | 'election'>;
+
 export interface Limits {
   /** From the moment a packet is due to be sent until its receiver has acted on it. */
   readonly hopUs: number;
@@ -27,7 +30,7 @@ export interface Limits {
 export function limitsOf(cluster: SimCluster): Limits {
   const { advertIntervalUs, lan } = cluster;
   const hopUs = lan.latencyUs + lan.jitterUs + cluster.timerLateUs + cluster.turnLateUs + 2;
-  const downUs = specifiedDownUs({ version: cluster.version, priority: 1 }, advertIntervalUs);
+  const downUs = specifiedDownUs(cluster, 1);
   const activeDownMaxUs = downUs + driftUs(downUs) + hopUs;
   const preemptDelaysUs = cluster.directors.map((director) => director.preemptDelayUs);
   const preemptDelayUs = Math.max(...preemptDelaysUs);
@@ -38,7 +41,7 @@ export function limitsOf(cluster: SimCluster): Limits {
     overlapMaxUs: adverts * (advertIntervalUs + driftUs(advertIntervalUs)) + 2 * hopUs,
     // A first takeover, the preempt delay of a better one, its active-down interval, and a reserve.
     settleUs: 4 * activeDownMaxUs + preemptDelayUs + driftUs(preemptDelayUs),
-    orphanMaxUs: orphanGraceUs(advertIntervalUs),
+    orphanMaxUs: orphanGraceUs(cluster),
   };
 }
 
@@ -55,21 +58,19 @@ export function specifiedSkewUs(
 }
 
 /** Active_Down_Interval of the same sections. */
-export function specifiedDownUs(
-  router: { readonly version: 2 | 3; readonly priority: number },
-  intervalUs: number,
-): number {
-  return specifiedSkewUs(router, intervalUs) + specifiedSilenceUs(intervalUs);
+export function specifiedDownUs(cluster: SimTiming, priority: number): number {
+  const { version, advertIntervalUs } = cluster;
+  return specifiedSkewUs({ version, priority }, advertIntervalUs) + specifiedSilenceUs(cluster);
 }
 
 /** No backup, whatever its priority, takes over within this time after an advert. */
-export function specifiedSilenceUs(intervalUs: number): number {
-  return 3 * intervalUs;
+export function specifiedSilenceUs(cluster: SimTiming): number {
+  return (cluster.election?.downTimerAdverts ?? 3) * cluster.advertIntervalUs;
 }
 
 /** How long the controller leaves the VIPs of a dead keeper in place (controller/guard.ts). */
-export function orphanGraceUs(advertIntervalUs: number): number {
-  return Math.max(KEEPER_START_US, specifiedSilenceUs(advertIntervalUs));
+export function orphanGraceUs(cluster: SimTiming): number {
+  return Math.max(KEEPER_START_US, specifiedSilenceUs(cluster));
 }
 
 /** How far two clocks of the worst kind can come apart in this time. */
@@ -83,8 +84,8 @@ export function driftUs(spanUs: number): number {
  */
 export function isMild(cluster: SimCluster, lan: LinkConditions, priorityMax: number): boolean {
   if (lan.lossRunMax === null) return false;
-  const { version, advertIntervalUs } = cluster;
-  const shortestUs = specifiedDownUs({ version, priority: priorityMax }, advertIntervalUs);
+  const { advertIntervalUs } = cluster;
+  const shortestUs = specifiedDownUs(cluster, priorityMax);
   const gapUs = (lan.lossRunMax + 1) * advertIntervalUs + lan.jitterUs + cluster.timerLateUs;
   return gapUs + driftUs(shortestUs) < shortestUs;
 }

@@ -3,7 +3,13 @@
  * Plain data, complete, so that a scenario can be written by hand, drawn from a seed
  * (generate.ts) or made smaller (shrink.ts). Times are integer microseconds of the world.
  */
-import type { AddressFamily, AnnounceConfig, ChecksumForm, IpText } from '../config/config.ts';
+import type {
+  AddressFamily,
+  AnnounceConfig,
+  ChecksumForm,
+  ElectionConfig,
+  IpText,
+} from '../config/config.ts';
 
 export interface SimDirectorOptions {
   /** One letter, for the trace. */
@@ -44,6 +50,8 @@ export interface SimCluster {
   readonly family: AddressFamily;
   readonly advertIntervalUs: number;
   readonly vip: IpText;
+  /** Rules of all directors that are not the defaults. */
+  readonly election?: Partial<ElectionConfig>;
   readonly announce: AnnounceConfig;
   readonly directors: readonly SimDirectorOptions[];
   /** The LAN on a normal day; must satisfy `isMild` (limits.ts). */

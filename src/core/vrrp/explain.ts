@@ -9,6 +9,8 @@ import type { InstanceReport, PeerReport } from '../status.ts';
 export const FINDING_KINDS = [
   /** Another director advertises as active while this one is active. */
   'duplicate-active',
+  /** Two directors are configured as the owner of the addresses. */
+  'two-owners',
   'interval-mismatch',
   'address-list-mismatch',
   'adverts-refused',
@@ -92,7 +94,8 @@ function whatIfText(report: InstanceReport): string {
     case 'active':
       return (
         'If this director died now, the best of the others would take over when it has heard ' +
-        `nothing for its active-down interval: three times ${seconds(report.advertIntervalSeconds)} and its skew time`
+        `nothing for its active-down interval: ${report.downTimerAdverts} times ` +
+        `${seconds(report.advertIntervalSeconds)} and its skew time`
       );
     case 'backup':
       return (
@@ -129,6 +132,13 @@ function peerFindings(report: InstanceReport, peer: PeerReport): readonly Findin
   // What it said before this director took over was rightful.
   const since = Math.min(fresh, report.stateForSeconds);
   const active = accepted.activeSecondsAgo !== null && accepted.activeSecondsAgo < since;
+  if (report.configuredPriority === 255 && accepted.priority === 255) {
+    findings.push({
+      kind: 'two-owners',
+      text: `${address} advertises as the owner of the addresses (priority 255), and so is this director configured`,
+      cure: 'Configure priority 255 on the one director that has the addresses as its own, or on none, and a lower one on the others',
+    });
+  }
   if (report.state === 'active' && active) {
     findings.push({
       kind: 'duplicate-active',

@@ -8,7 +8,8 @@
  *
  * Beyond the RFCs: fault (an interface or its address is gone), adoption of an earlier keeper's
  * VIPs, preempt delay, and one rule for directors that were stalled: whoever was silent for so
- * long that a peer took over rightfully is backup, whatever the priorities say.
+ * long that a peer took over rightfully is backup, whatever the priorities say. The choices of
+ * ElectionConfig are keepalived's.
  */
 import { assertNever } from '../assert.ts';
 import { type AnnounceSchedule, scheduleAfterBurst, scheduleAfterTakeover } from './announce.ts';
@@ -41,6 +42,8 @@ export type VrrpState =
       readonly wantsActive: boolean;
       /** It slept through its deadline and listens once more. */
       readonly overslept: boolean;
+      /** The active director advertises as the owner of the addresses. */
+      readonly heardOwner: boolean;
     }
   | {
       readonly kind: 'active';
@@ -52,6 +55,8 @@ export type VrrpState =
        */
       readonly lastAdvertAtUs: number;
       readonly announce: AnnounceSchedule;
+      /** Another owner of lower address that should have given way; null for none. */
+      readonly rival: Rival | null;
     }
   | {
       /** Stopping: has resigned, and keeps the addresses until a successor is heard. */
@@ -60,6 +65,19 @@ export type VrrpState =
       readonly releaseAtUs: number;
     }
   | { readonly kind: 'fault'; readonly reason: FaultReason };
+
+/** Another owner: when its advertisements began, and when the last one came. */
+interface Rival {
+  readonly sinceUs: number;
+  readonly lastAtUs: number;
+}
+
+/**
+ * An owner of lower address gives way when it hears this one: time for two advertisements of our
+ * own, and for one that it had sent before.
+ */
+const RIVAL_ADVERTS = 2;
+const RIVAL_MARGIN = 1.2;
 
 /** What a successor may need beyond its skew time to be heard: its timer, and the network. */
 const RESIGN_MARGIN_US = 20_000;
@@ -287,6 +305,7 @@ function backupFrom(options: InstanceOptions, nowUs: number, intervalUs: number)
     preemptAtUs: null,
     wantsActive: false,
     overslept: false,
+    heardOwner: false,
   };
 }
 
@@ -311,6 +330,7 @@ function becomeActive(
     advertAtUs: nowUs + options.advertIntervalUs,
     lastAdvertAtUs: nowUs,
     announce: scheduleAfterTakeover(options.announce, nowUs),
+    rival: null,
   };
   const effects = [SEND_ADVERT, ADD_ADDRESSES, ANNOUNCE, transition(from, 'active', reason)];
   return { state: next, effects };
@@ -323,7 +343,8 @@ function adopt(
   nowUs: number,
   lastAdvertAtUs: number,
 ): Step {
-  if (nowUs - lastAdvertAtUs < safeSilenceUs(options.advertIntervalUs)) {
+  const safeUs = safeSilenceUs(options.advertIntervalUs, options.downTimerAdverts);
+  if (nowUs - lastAdvertAtUs < safeUs) {
     return becomeActive(options, from, nowUs, 'adopted');
   }
   const entered = enter(options, from, nowUs, 'started');
@@ -347,6 +368,7 @@ function actOnSilence(options: InstanceOptions, state: Backup, nowUs: number): S
 }
 
 function hearAsBackup(options: InstanceOptions, state: Backup, event: AdvertReceived): Step {
+  if (isDeaf(options)) return { state, effects: NOTHING };
   const { atUs, priority } = event;
   if (priority === 0) {
     // RFC 9568 section 6.4.2: the active resigns; wait for the skew time only.
@@ -365,10 +387,18 @@ function hearAsBackup(options: InstanceOptions, state: Backup, event: AdvertRece
   }
   // RFC 9568 section 6.4.2: adopt the advertised interval (version 3 only).
   const intervalUs = options.version === 3 ? event.advertIntervalUs : options.advertIntervalUs;
-  return { state: { ...backupFrom(options, atUs, intervalUs), preemptAtUs }, effects: NOTHING };
+  const heardOwner = priority === 255;
+  const next: Backup = { ...backupFrom(options, atUs, intervalUs), preemptAtUs, heardOwner };
+  return { state: next, effects: NOTHING };
+}
+
+/** RFC 9568 section 7.1: the owner of the addresses discards what others advertise. */
+function isDeaf(options: InstanceOptions): boolean {
+  return options.priority === 255 && options.ownerConflict === 'ignore';
 }
 
 function hearAsActive(options: InstanceOptions, state: Active, event: AdvertReceived): Step {
+  if (isDeaf(options)) return { state, effects: NOTHING };
   const { atUs, priority } = event;
   if (priority === 0) {
     // RFC 9568 section 6.4.3: another active resigns; advertise at once, reset the Adver_Timer.
@@ -378,18 +408,46 @@ function hearAsActive(options: InstanceOptions, state: Active, event: AdvertRece
   const yieldReason = reasonToYield(options, state, event);
   if (yieldReason !== null) {
     const intervalUs = options.version === 3 ? event.advertIntervalUs : options.advertIntervalUs;
-    const next = backupFrom(options, atUs, intervalUs);
-    return { state: next, effects: [REMOVE_ADDRESSES, transition(state, 'backup', yieldReason)] };
+    const heardOwner = priority === 255;
+    const next: Backup = { ...backupFrom(options, atUs, intervalUs), heardOwner };
+    const last = options.advertiseBeforeYielding === true && yieldReason !== 'stalled';
+    const gone = [REMOVE_ADDRESSES, transition(state, 'backup', yieldReason)];
+    return { state: next, effects: last ? [SEND_ADVERT, ...gone] : gone };
   }
   // The loser announced the VIPs too: hosts and switches must hear from us again.
   const announce = atUs >= state.announce.quietUntilUs;
   const schedule = announce
     ? { ...state.announce, quietUntilUs: atUs + options.announce.lowerPriorityDelayUs }
     : state.announce;
-  const next: Active = { ...state, announce: schedule };
+  const rival = priority === 255 ? rivalHeard(options, state.rival, event) : state.rival;
+  const next: Active = { ...state, announce: schedule, rival };
   // RFC 9568 section 6.4.3 (version 3): discard and advertise at once. RFC 3768: discard.
-  if (options.version === 2) return { state: next, effects: announce ? ONLY_ANNOUNCE : NOTHING };
+  const answers = options.answerLowerPriority ?? options.version === 3;
+  if (!answers) return { state: next, effects: announce ? ONLY_ANNOUNCE : NOTHING };
   return { state: next, effects: announce ? ADVERT_AND_ANNOUNCE : ONLY_ADVERT };
+}
+
+/** The other owner after one more advertisement of it; one that was silent begins anew. */
+function rivalHeard(options: InstanceOptions, rival: Rival | null, event: AdvertReceived): Rival {
+  const { atUs, advertIntervalUs } = event;
+  const goneUs = safeSilenceUs(
+    Math.max(advertIntervalUs, options.advertIntervalUs),
+    options.downTimerAdverts,
+  );
+  const stays = rival !== null && atUs - rival.lastAtUs <= goneUs;
+  return { sinceUs: stays ? rival.sinceUs : atUs, lastAtUs: atUs };
+}
+
+/**
+ * Two owners of one address: the one of lower address should have given way by now, so it never
+ * will (RFC 9568 section 7.1 tells owners to discard), and one of the two must.
+ */
+function rivalStays(options: InstanceOptions, state: Active, event: AdvertReceived): boolean {
+  if (event.priority !== 255 || options.priority !== 255 || state.rival === null) return false;
+  const rival = rivalHeard(options, state.rival, event);
+  const longerUs = Math.max(event.advertIntervalUs, options.advertIntervalUs);
+  const patienceUs = RIVAL_ADVERTS * options.advertIntervalUs + RIVAL_MARGIN * longerUs;
+  return event.atUs - rival.sinceUs > patienceUs;
 }
 
 /** Why an active director must give way to the sender of this advertisement, or null. */
@@ -402,12 +460,14 @@ function reasonToYield(
   // have put off the Adver_Timer; a director whose timer is not overdue was not stalled.
   const silenceUs = event.atUs - state.lastAdvertAtUs;
   const overdue = event.atUs > state.advertAtUs;
-  if (overdue && silenceUs > safeSilenceUs(options.advertIntervalUs)) return 'stalled';
+  const safeUs = safeSilenceUs(options.advertIntervalUs, options.downTimerAdverts);
+  if (overdue && silenceUs > safeUs) return 'stalled';
   if (event.priority > options.priority) return 'higher-priority-peer';
   // RFC 9568 section 6.4.3: equal priorities, and the sender's address is greater.
   if (event.priority === options.priority && event.fromHigherAddress) {
     return 'equal-priority-higher-address';
   }
+  if (rivalStays(options, state, event)) return 'owner-conflict';
   return null;
 }
 
@@ -416,6 +476,13 @@ function actOnDeadline(options: InstanceOptions, state: Active, nowUs: number): 
   const announceAtUs = state.announce.nextAtUs;
   const announceDue = announceAtUs !== null && nowUs >= announceAtUs;
   if (!advertDue && !announceDue) return { state, effects: NOTHING };
+  if (advertDue && isExpired(options, state, nowUs)) {
+    const next = backupFrom(options, nowUs, options.advertIntervalUs);
+    return {
+      state: next,
+      effects: [REMOVE_ADDRESSES, transition(state, 'backup', 'timer-expired')],
+    };
+  }
   let next = state;
   if (advertDue) {
     // On a fixed grid, so that lateness does not add up; after a stall the grid starts anew.
@@ -430,6 +497,19 @@ function actOnDeadline(options: InstanceOptions, state: Active, nowUs: number): 
   return { state: next, effects: advertDue ? ONLY_ADVERT : ONLY_ANNOUNCE };
 }
 
+/**
+ * It is so late that the best of the others has taken over. An answer put the Adver_Timer off, so
+ * the time that this one counts from is that of an advertisement too.
+ */
+function isExpired(options: InstanceOptions, state: Active, nowUs: number): boolean {
+  const priority = options.timerExpiredBackup ?? null;
+  if (priority === null) return false;
+  const { version, advertIntervalUs, downTimerAdverts } = options;
+  const sentAtUs = Math.max(state.lastAdvertAtUs, state.advertAtUs - advertIntervalUs);
+  const safeUs = safeSilenceUs(advertIntervalUs, downTimerAdverts);
+  return nowUs - sentAtUs > safeUs + skewTimeUs({ version, priority }, advertIntervalUs);
+}
+
 function afterAdvert(options: InstanceOptions, state: Active, nowUs: number): Active {
   return { ...state, advertAtUs: nowUs + options.advertIntervalUs, lastAdvertAtUs: nowUs };
 }
@@ -439,7 +519,11 @@ function afterAdvert(options: InstanceOptions, state: Active, nowUs: number): Ac
  * changes again and again must not keep a backup from taking over.
  */
 function reconfigureBackup(options: InstanceOptions, state: Backup, nowUs: number): Step {
-  if (options.priority === 255) return becomeActive(options, state, nowUs, 'address-owner');
+  // Another owner is active: it gives way first, or this one waits until it is silent.
+  const rivalled = state.heardOwner && options.ownerConflict !== 'ignore';
+  if (options.priority === 255 && !rivalled) {
+    return becomeActive(options, state, nowUs, 'address-owner');
+  }
   const intervalUs =
     options.version === 3 ? state.activeAdvertIntervalUs : options.advertIntervalUs;
   const freshUs = nowUs + activeDownIntervalUs(options, intervalUs);

@@ -5,13 +5,15 @@
 
 const MICROSECONDS_PER_SECOND = 1_000_000;
 
-/** A backup waits for this many advertisements before it takes over. */
-const DOWN_ADVERTS = 3;
+/** A backup waits for this many advertisements before it takes over, unless configured. */
+export const DOWN_ADVERTS = 3;
 
 export interface TimingOptions {
   readonly version: 2 | 3;
   /** 1 to 255. */
   readonly priority: number;
+  /** 1 to 100; DOWN_ADVERTS if it is left out. */
+  readonly downTimerAdverts?: number;
 }
 
 /**
@@ -37,13 +39,18 @@ export function activeDownIntervalUs(
   options: TimingOptions,
   activeAdvertIntervalUs: number,
 ): number {
-  return DOWN_ADVERTS * activeAdvertIntervalUs + skewTimeUs(options, activeAdvertIntervalUs);
+  const skewUs = skewTimeUs(options, activeAdvertIntervalUs);
+  return safeSilenceUs(activeAdvertIntervalUs, options.downTimerAdverts) + skewUs;
 }
 
 /**
  * Silence of an active director within which no peer, whatever its priority, can have taken
- * over: the active-down interval without its skew time.
+ * over: the active-down interval without its skew time. Peers wait for as many advertisements
+ * as this director does, or it does not hold.
  */
-export function safeSilenceUs(advertIntervalUs: number): number {
-  return DOWN_ADVERTS * advertIntervalUs;
+export function safeSilenceUs(
+  advertIntervalUs: number,
+  downTimerAdverts: number = DOWN_ADVERTS,
+): number {
+  return downTimerAdverts * advertIntervalUs;
 }

@@ -3,7 +3,7 @@
  * (events, past tense) and what it asks for (effects, imperative). All times are integer
  * microseconds of the monotonic clock.
  */
-import type { AnnounceConfig, ChecksumForm, IpText } from '../config/config.ts';
+import type { AnnounceConfig, ChecksumForm, ElectionConfig, IpText } from '../config/config.ts';
 
 export type VrrpStateName = 'initialize' | 'backup' | 'active' | 'fault';
 
@@ -64,6 +64,8 @@ export const TRANSITION_REASONS = [
   'higher-priority-peer',
   'equal-priority-higher-address',
   'stalled',
+  'timer-expired',
+  'owner-conflict',
   'interface-down',
   'interface-missing',
   'no-source-address',
@@ -90,8 +92,8 @@ export type FaultReason = Extract<
   | 'tracker-down'
 >;
 
-/** What the machine of one instance is configured with. */
-export interface InstanceOptions {
+/** What the machine of one instance is configured with; the rules left out are DEFAULTS'. */
+export interface InstanceOptions extends Partial<ElectionConfig> {
   readonly version: 2 | 3;
   /** 1 to 255; 255 is the address owner. */
   readonly priority: number;

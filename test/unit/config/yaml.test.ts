@@ -107,6 +107,7 @@ test('readConfigText makes of the example exactly this', () => {
           refreshUs: 0,
           lowerPriorityDelayUs: 5_000_000,
         },
+        ...DEFAULTS.vrrp.election,
         addresses: [
           { address: '192.0.2.10', prefixLength: 24, interface: 'eth0', advertised: true },
           { address: '2001:db8::10', prefixLength: 64, interface: 'eth0', advertised: false },

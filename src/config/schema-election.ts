@@ -1,0 +1,64 @@
+/**
+ * The part of the configuration language that says how an instance takes part in the election
+ * (ElectionConfig of core/config/config.ts): its keys among those of an instance, and their
+ * values with the defaults.
+ */
+import type { z } from 'zod';
+import type { ElectionConfig } from '../core/config/config.ts';
+import { DEFAULTS } from '../core/config/defaults.ts';
+import { option, truth, whole, word } from './forms.ts';
+
+type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
+
+export function electionOptions(per: Per) {
+  const { election } = DEFAULTS.vrrp;
+  return {
+    down_timer_adverts: option(per(whole(1, 100)), {
+      about:
+        'Advertisements of the active director that a backup misses before it takes over; the ' +
+        'same on all directors.',
+      default: election.downTimerAdverts,
+    }),
+    timer_expired_backup: option(per(whole(1, 254)), {
+      about:
+        'Highest priority of any other director (254 if it is not known): an active director ' +
+        'that was stalled for so long that this one has taken over becomes backup by itself.',
+      without: 'it gives way when it hears the other one',
+    }),
+    answer_lower_priority: option(per(truth()), {
+      about: 'Advertise at once when an advertisement of lower priority is heard while active.',
+      without: 'true with version 3 (RFC 9568), false with version 2 (RFC 3768)',
+    }),
+    advertise_before_yielding: option(per(truth()), {
+      about:
+        'Advertise once more before giving way to a better director, which answers with ' +
+        'announcements.',
+      default: election.advertiseBeforeYielding,
+    }),
+    owner_conflict: option(per(word(['yield', 'ignore'])), {
+      about:
+        'With priority 255, when another director advertises it too: `yield`, one of the two ' +
+        'gives way; `ignore`, an owner discards all advertisements (RFC 9568).',
+      default: election.ownerConflict,
+    }),
+  };
+}
+
+/** What the keys above parse to. */
+export type ElectionInput = {
+  [Key in keyof ReturnType<typeof electionOptions>]?:
+    | z.output<ReturnType<typeof electionOptions>[Key]>
+    | undefined;
+};
+
+/** The values with their defaults; that of answering depends on the version. */
+export function resolveElection(input: ElectionInput, version: 2 | 3): ElectionConfig {
+  const { election } = DEFAULTS.vrrp;
+  return {
+    downTimerAdverts: input.down_timer_adverts ?? election.downTimerAdverts,
+    timerExpiredBackup: input.timer_expired_backup ?? election.timerExpiredBackup,
+    answerLowerPriority: input.answer_lower_priority ?? version === 3,
+    advertiseBeforeYielding: input.advertise_before_yielding ?? election.advertiseBeforeYielding,
+    ownerConflict: input.owner_conflict ?? election.ownerConflict,
+  };
+}

@@ -51,6 +51,7 @@ function draw(report: InstanceReport, nowMs: number): string {
   const lines = [
     `${report.name}: ${report.state} for ${since}, because ${reasonText(report.reason)}`,
     `  Virtual router ${report.vrid}, version ${report.version}, on ${report.interface}${group}`,
+    ...unicastLines(report),
     `  Priority ${priority}`,
     ...report.addresses.map(
       (vip) => `  VIP ${vip.address} is ${vip.present ? '' : 'not '}on ${vip.interface}`,
@@ -61,4 +62,11 @@ function draw(report: InstanceReport, nowMs: number): string {
     ...findings.flatMap(({ text, cure }) => [`  ! ${text}`, `    ${cure}`]),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+function unicastLines({ unicast, sourceAddress }: InstanceReport): readonly string[] {
+  if (unicast === null) return [];
+  const others = unicast.peers.filter(({ self }) => !self).map(({ address }) => address);
+  const from = sourceAddress === null ? '' : ` from ${sourceAddress}`;
+  return [`  Unicast${from} to ${others.join(', ') || 'nobody: no other director is a peer'}`];
 }

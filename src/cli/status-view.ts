@@ -44,6 +44,7 @@ const REASONS: Readonly<Record<TransitionReason, string>> = {
   'interface-down': 'the interface is down',
   'interface-missing': 'the interface does not exist',
   'no-source-address': 'the interface has no address to send from',
+  'no-peer': 'no other director is among its peers',
   'interface-up': 'the interface came up',
   'controller-lost': 'the controller died and could not be started again',
   'controller-back': 'a controller could be started again',

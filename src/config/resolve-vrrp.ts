@@ -8,6 +8,7 @@ import { DEFAULTS } from '../core/config/defaults.ts';
 import { ipFamily } from '../core/ip.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
+import { familyOfPeers, resolveMulticastGroup, resolveUnicast } from './resolve-unicast.ts';
 import type { VrrpInput } from './schema.ts';
 import { resolveElection } from './schema-election.ts';
 import { joinWords } from './suggest.ts';
@@ -46,7 +47,10 @@ function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpCo
   const path = ['vrrp', name];
   const version = input.version ?? vrrp.version;
   const first = input.addresses[0];
-  const family = input.family ?? (first === undefined ? 'ipv4' : ipFamily(first.address.address));
+  const family =
+    input.family ??
+    familyOfPeers(input) ??
+    (first === undefined ? 'ipv4' : ipFamily(first.address.address));
   const addresses = input.addresses.map(
     (entry): VipConfig => ({
       address: entry.address.address,
@@ -70,6 +74,8 @@ function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpCo
     password: input.password ?? null,
     hmac: resolveHmac(input, path, report),
     sourceAddress: input.source ?? null,
+    unicast: resolveUnicast(input, { family, addresses }, path, report),
+    multicastGroup: resolveMulticastGroup(input, family, path, report),
     announce: {
       repeat: input.announce?.repeat ?? vrrp.announce.repeat,
       delayUs: input.announce?.delay ?? vrrp.announce.delayUs,

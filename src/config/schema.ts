@@ -27,6 +27,7 @@ import {
 import { readHmacKey } from './hmac-key.ts';
 import { electionOptions } from './schema-election.ts';
 import { instanceNotifySchema, notifySections } from './schema-notify.ts';
+import { reachOptions } from './schema-unicast.ts';
 import {
   DURATION_PATTERN,
   type Endpoint,
@@ -235,7 +236,7 @@ function vrrpSchema(per: Per) {
     ),
     family: option(per(word(['ipv4', 'ipv6'])), {
       about: 'Family of the advertisements. Addresses of the other one are carried all the same.',
-      without: 'family of the first address',
+      without: 'family of the peers, if any, else of the first address',
     }),
     preempt: option(per(truth()), {
       about: 'Take over from an active director of lower priority.',
@@ -263,8 +264,11 @@ function vrrpSchema(per: Per) {
     }),
     source: option(per(sourceAddress()), {
       about: 'Source address of advertisements.',
-      without: 'the interface’s primary (IPv6: link-local) address',
+      without:
+        'the interface’s primary (IPv6: link-local) address; with `peers`, one of their network ' +
+        'if it has one',
     }),
+    ...reachOptions(per),
     addresses: required(
       per(list(shortOrLong(shortAddress, longAddress), 1)),
       'Virtual IPs: `192.0.2.10/24`, or a mapping to choose another interface.',

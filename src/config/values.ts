@@ -88,6 +88,13 @@ export function isUnicast(address: IpText): boolean {
   return address !== '0.0.0.0' && Number(address.split('.')[0]) < 224;
 }
 
+/** True in 224.0.0.0/4 and ff00::/8. */
+export function isMulticast(address: IpText): boolean {
+  if (ipFamily(address) === 'ipv6') return address.startsWith('ff') && address.indexOf(':') === 4;
+  const first = Number(address.split('.')[0]);
+  return first >= 224 && first < 240;
+}
+
 /** Inclusive range of status codes of 200 or '200-299', within 100 to 599; null for others. */
 export function parseStatusRange(value: string | number): [number, number] | null {
   const match = /^(\d{3})(?:-(\d{3}))?$/.exec(String(value));

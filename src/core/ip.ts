@@ -116,3 +116,8 @@ export function compareIp(left: Uint8Array, right: Uint8Array): number {
   }
   return 0;
 }
+
+/** True in fe80::/10: an address that is good on one link only. */
+export function isLinkLocal(address: IpText): boolean {
+  return /^fe[89ab][0-9a-f]:/.test(address);
+}

@@ -29,6 +29,22 @@ export interface InstanceReport {
   readonly version: 2 | 3;
   readonly vrid: number;
   readonly sourceAddress: string | null;
+  /** The peers of a unicast instance; null for multicast. */
+  readonly unicast: {
+    readonly ttl: number;
+    readonly checkSource: boolean;
+    readonly peers: readonly {
+      readonly address: string;
+      readonly minTtl: number;
+      readonly maxTtl: number;
+      /** It is this director itself, and left out. */
+      readonly self: boolean;
+      /** Why the last advertisement could not be sent to it ('EHOSTUNREACH'); null when it was. */
+      readonly sendError: string | null;
+    }[];
+  } | null;
+  /** Where advertisements go without `unicast`. */
+  readonly multicastGroup: string;
   readonly advertIntervalSeconds: number;
   readonly activeDownIntervalSeconds: number;
   /** Advertisements in a row that a backup misses before it takes over. */

@@ -77,6 +77,21 @@ export interface PeerRecord {
   } | null;
 }
 
+/** The peers of a unicast instance. */
+export interface UnicastStatus {
+  readonly ttl: number;
+  readonly checkSource: boolean;
+  readonly peers: readonly {
+    readonly address: string;
+    readonly minTtl: number;
+    readonly maxTtl: number;
+    /** It is this director itself, and left out. */
+    readonly self: boolean;
+    /** Why the last advertisement could not be sent to it; null when it was. */
+    readonly sendError: string | null;
+  }[];
+}
+
 export interface InstanceStatus {
   readonly name: string;
   readonly state: VrrpStateName;
@@ -93,6 +108,9 @@ export interface InstanceStatus {
   readonly version: 2 | 3;
   readonly vrid: number;
   readonly sourceAddress: string | null;
+  /** Null for multicast. */
+  readonly unicast: UnicastStatus | null;
+  readonly multicastGroup: string;
   readonly advertIntervalUs: number;
   /** How long a backup waits for the active's next advertisement before it takes over. */
   readonly activeDownIntervalUs: number;

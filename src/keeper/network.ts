@@ -8,7 +8,7 @@ import { err, ok, type Result } from '../core/result.ts';
 import type { NetlinkError } from '../linux/netlink/error.ts';
 import { RouteMonitor, RouteSocket } from '../linux/netlink/route.ts';
 import type { AddressChange, InterfaceAddress, Link } from '../linux/netlink/route-messages.ts';
-import { chooseSourceAddress } from '../linux/netlink/source-address.ts';
+import { chooseSourceAddress, chooseUnicastSource } from '../linux/netlink/source-address.ts';
 
 /**
  * Value of IFA_PROTO that marks a VIP as vipkeeper's ('v'), on kernels that keep it (5.18 and
@@ -87,6 +87,17 @@ export class Network {
     const link = this.link(interfaceName);
     if (link === null) return null;
     return chooseSourceAddress([...this.#addresses.values()], link.index, family, vips);
+  }
+
+  /** The same for advertisements to these peers, of which there is at least one. */
+  unicastSource(
+    interfaceName: string,
+    peers: readonly IpText[],
+    vips: ReadonlySet<IpText>,
+  ): IpText | null {
+    const link = this.link(interfaceName);
+    if (link === null) return null;
+    return chooseUnicastSource([...this.#addresses.values()], link.index, peers, vips);
   }
 
   hasAddress(interfaceName: string, address: IpText): boolean {

@@ -1,13 +1,18 @@
 /**
- * The receiving side of VRRP: one raw socket per interface and family, shared by all instances
- * there. Decodes each packet once, finds its instance by VRID, and counts what is refused. The
- * first refusal of a kind from a sender is reported, repeats only after REPORT_INTERVAL_US, and
- * no more than REPORTS_MAX of all in that time.
+ * The receiving side of VRRP: for each interface and family one raw socket for each multicast
+ * group and one for unicast, shared by all instances there. Multicast and unicast are apart so
+ * that a flood from far away, which only unicast can be, never fills the queue of the other; where
+ * no instance has peers, unicast is heard from the link alone, to tell of it.
+ *
+ * Decodes each packet once, finds its instance by VRID, and counts what is refused. The first
+ * refusal of a kind from a sender is reported, repeats only after REPORT_INTERVAL_US, and no more
+ * than REPORTS_MAX of all in that time.
  */
 import type { AddressFamily } from '../core/config/config.ts';
-import { formatIp } from '../core/ip.ts';
+import { formatIp, parseIp } from '../core/ip.ts';
 import type { Refusal, RefusalReason } from '../core/vrrp/types.ts';
-import { decodeAdvertisement, peekVrid } from '../core/wire/vrrp.ts';
+import { ANY_TTL } from '../core/vrrp/unicast.ts';
+import { decodeAdvertisement, LOCAL_TTL, peekVrid } from '../core/wire/vrrp.ts';
 import { HMAC_TRAILER_BYTES } from '../core/wire/vrrp-hmac.ts';
 import { DRAIN_PACKETS_MAX, type ReceivedAdvert, VrrpReceiver } from '../linux/vrrp-socket.ts';
 import { newRefusalCounts } from './counters.ts';
@@ -23,6 +28,8 @@ interface Listener {
   readonly interfaceName: string;
   readonly interfaceIndex: number;
   readonly family: AddressFamily;
+  /** It hears a multicast group, not unicast. */
+  readonly toGroup: boolean;
   readonly receiver: VrrpReceiver;
   readonly runners: Map<number, InstanceRunner>;
 }
@@ -48,16 +55,7 @@ export class Receivers {
     runners: Iterable<InstanceRunner>,
     interfaceIndexOf: (name: string) => number | null,
   ): void {
-    const wanted = new Map<string, Map<number, InstanceRunner>>();
-    for (const runner of runners) {
-      const { interface: interfaceName, family, vrid } = runner.config;
-      const index = interfaceIndexOf(interfaceName);
-      if (index === null) continue;
-      const key = `${interfaceName} ${index} ${family}`;
-      const group = wanted.get(key) ?? new Map<number, InstanceRunner>();
-      group.set(vrid, runner);
-      wanted.set(key, group);
-    }
+    const wanted = wantedListeners(runners, interfaceIndexOf);
     for (const [key, listener] of this.#listeners) {
       if (wanted.has(key)) continue;
       listener.receiver.close();
@@ -85,9 +83,16 @@ export class Receivers {
   }
 
   #open(key: string): Listener {
-    const [interfaceName, index, family] = key.split(' ') as [string, string, AddressFamily];
+    const [interfaceName, index, family, to] = key.split(' ') as [
+      string,
+      string,
+      AddressFamily,
+      string,
+    ];
     const interfaceIndex = Number(index);
-    const receiver = new VrrpReceiver({ interfaceName, interfaceIndex, family }, () => {
+    const group = parseIp(to);
+    const scope = group ?? (to === UNICAST ? 'unicast' : 'unicast-from-link');
+    const receiver = new VrrpReceiver({ interfaceName, interfaceIndex, family, scope }, () => {
       this.#drain(listener);
       this.#onHandled();
     });
@@ -95,6 +100,7 @@ export class Receivers {
       interfaceName,
       interfaceIndex,
       family,
+      toGroup: group !== null,
       receiver,
       runners: new Map(),
     };
@@ -107,6 +113,7 @@ export class Receivers {
   }
 
   #handle(listener: Listener, packet: ReceivedAdvert): void {
+    const { toGroup } = listener;
     const vrid = peekVrid(packet.payload, packet.lengthBytes);
     const runner = vrid === null ? undefined : listener.runners.get(vrid);
     // Other virtual routers may sign theirs: what has our trailer's length is not malformed.
@@ -117,6 +124,7 @@ export class Receivers {
         lengthBytes: packet.lengthBytes,
         truncated: packet.truncated,
         ttl: packet.ttl,
+        ttlBounds: toGroup ? LOCAL_TTL : (runner?.ttlBounds(packet.source) ?? ANY_TTL),
         source: packet.source,
         destination: packet.destination,
         family: listener.family,
@@ -129,7 +137,8 @@ export class Receivers {
       this.refusedUnassigned['unknown-vrid']++;
       return;
     }
-    const refusal = runner.receive(decoded.value, packet.source, packet.receivedAtUs);
+    const { receivedAtUs } = packet;
+    const refusal = runner.receive(decoded.value, packet.source, { receivedAtUs, toGroup });
     if (refusal !== null) this.#refuse(listener, runner, packet, refusal);
   }
 
@@ -169,4 +178,43 @@ export class Receivers {
     reported.set(key, nowUs);
     return true;
   }
+}
+
+const UNICAST = 'unicast';
+const UNICAST_FROM_LINK = 'unicast-from-link';
+
+/**
+ * The listeners that the instances need, by interface, its index, family and what is heard, each
+ * with the instances that its packets may be for. Those that would refuse them all are among
+ * these: that a peer uses unicast where this director does not is worth telling.
+ */
+function wantedListeners(
+  runners: Iterable<InstanceRunner>,
+  interfaceIndexOf: (name: string) => number | null,
+): Map<string, Map<number, InstanceRunner>> {
+  const links = new Map<string, { groups: Set<string>; unicast: boolean; all: InstanceRunner[] }>();
+  for (const runner of runners) {
+    const { interface: interfaceName, family, unicast, multicastGroup } = runner.config;
+    const index = interfaceIndexOf(interfaceName);
+    if (index === null) continue;
+    const key = `${interfaceName} ${index} ${family}`;
+    const link = links.get(key) ?? { groups: new Set(), unicast: false, all: [] };
+    links.set(key, link);
+    link.all.push(runner);
+    if (unicast === null) link.groups.add(multicastGroup);
+    else link.unicast = true;
+  }
+  const wanted = new Map<string, Map<number, InstanceRunner>>();
+  for (const [key, { groups, unicast, all }] of links) {
+    const byVrid = (chosen: readonly InstanceRunner[]) =>
+      new Map(chosen.map((runner) => [runner.config.vrid, runner]));
+    wanted.set(`${key} ${unicast ? UNICAST : UNICAST_FROM_LINK}`, byVrid(all));
+    for (const group of groups) {
+      const heard = all.filter(
+        ({ config }) => config.unicast !== null || config.multicastGroup === group,
+      );
+      wanted.set(`${key} ${group}`, byVrid(heard));
+    }
+  }
+  return wanted;
 }

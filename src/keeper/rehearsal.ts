@@ -46,6 +46,8 @@ function instanceOf(family: AddressFamily): VrrpConfig {
     password: null,
     hmac: null,
     sourceAddress: null,
+    unicast: null,
+    multicastGroup: DEFAULTS.vrrp.multicastGroup[family],
     announce: { ...DEFAULTS.vrrp.announce, repeat: 1 },
     ...DEFAULTS.vrrp.election,
     addresses: [
@@ -72,7 +74,10 @@ function rehearse(config: VrrpConfig, network: Network): void {
     announcer,
     openSender: (options) => {
       const sender = new VrrpSender(options, NO_SOCKET);
-      return { send: (message, lengthBytes) => sender.send(message, lengthBytes), close: () => {} };
+      return {
+        send: (message, lengthBytes, index) => sender.send(message, lengthBytes, index),
+        close: () => {},
+      };
     },
     report: () => {},
     tracker: () => undefined,
@@ -95,13 +100,21 @@ function rehearse(config: VrrpConfig, network: Network): void {
 /** What the runner sees of a network with one interface; changes go to the real one. */
 type Stage = Pick<
   Network,
-  'link' | 'sourceAddress' | 'hasAddress' | 'addressInfo' | 'isOurs' | 'claim' | 'change'
+  | 'link'
+  | 'sourceAddress'
+  | 'unicastSource'
+  | 'hasAddress'
+  | 'addressInfo'
+  | 'isOurs'
+  | 'claim'
+  | 'change'
 >;
 
 function pretend(network: Network, source: string): Network {
   const stage: Stage = {
     link: () => LINK,
     sourceAddress: () => source,
+    unicastSource: () => source,
     hasAddress: () => false,
     addressInfo: () => null,
     isOurs: () => false,

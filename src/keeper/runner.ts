@@ -28,28 +28,22 @@ import type {
 import {
   AUTHENTICATION_BYTES,
   type DecodedAdvertisement,
-  encodeAdvertisement,
   MAX_ADVERTISEMENT_BYTES,
-  VRRP_GROUP_IPV4,
-  VRRP_GROUP_IPV6,
+  type TtlBounds,
 } from '../core/wire/vrrp.ts';
 import { HMAC_TRAILER_BYTES } from '../core/wire/vrrp-hmac.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import { SystemError } from '../linux/libc.ts';
-import type { VrrpSender, VrrpSenderOptions } from '../linux/vrrp-socket.ts';
+import type { VrrpSenderOptions } from '../linux/vrrp-socket.ts';
 import type { Announcer } from './announcer.ts';
 import { newCounters } from './counters.ts';
 import { HmacSession } from './hmac-session.ts';
 import type { InstanceStatus, KeeperToController, PeerStatus } from './messages.ts';
 import type { Network } from './network.ts';
 import { Peers } from './peers.ts';
+import { Reach, type Sender } from './reach.ts';
 import type { RecordedInstance } from './record.ts';
 import { addVips, removeVips } from './vips.ts';
-
-const GROUP: Readonly<Record<'ipv4' | 'ipv6', Uint8Array>> = {
-  ipv4: VRRP_GROUP_IPV4,
-  ipv6: VRRP_GROUP_IPV6,
-};
 
 /** Two active directors are told of once a second, however fast the other one advertises. */
 const LOWER_PRIORITY_REPORT_US = 1_000_000;
@@ -64,6 +58,7 @@ const CLEARED: Readonly<
   'interface-down': 'interface-up',
   'interface-missing': 'interface-up',
   'no-source-address': 'interface-up',
+  'no-peer': 'reconfigured',
   'controller-lost': 'controller-back',
   'tracker-down': 'tracker-up',
 };
@@ -72,7 +67,7 @@ export interface RunnerPorts {
   readonly network: Network;
   readonly announcer: Announcer;
   /** Throws SystemError, as VrrpSender does. */
-  readonly openSender: (options: VrrpSenderOptions) => Pick<VrrpSender, 'send' | 'close'>;
+  readonly openSender: (options: VrrpSenderOptions) => Sender;
   readonly report: (message: KeeperToController) => void;
   /** State of a tracker by name; undefined before it is known. */
   readonly tracker: (name: string) => TrackerState | undefined;
@@ -96,10 +91,7 @@ export class InstanceRunner {
   #vipTexts: ReadonlySet<string> = new Set();
   #password: Uint8Array | null = null;
   #hmac: HmacSession | null = null;
-  #sender: Pick<VrrpSender, 'send' | 'close'> | null = null;
-  #source: Uint8Array | null = null;
-  #sourceText: string | null = null;
-  #interfaceIndex = 0;
+  readonly #reach: Reach;
   #controllerLost = false;
   /** The configuration with the effective priority. */
   #options: VrrpConfig;
@@ -118,6 +110,7 @@ export class InstanceRunner {
     this.slot = slot;
     this.#ports = ports;
     this.#peers = new Peers(config.family);
+    this.#reach = new Reach(config, ports.network, ports.openSender);
     this.#evaluation = this.#evaluate();
     this.#options = { ...config, priority: this.#evaluation.priority };
     this.#prepare();
@@ -182,6 +175,7 @@ export class InstanceRunner {
     const before = this.#config;
     const priorityBefore = this.#evaluation.priority;
     this.#config = config;
+    this.#reach.config = config;
     this.#evaluation = this.#evaluate();
     this.#options = { ...config, priority: this.#evaluation.priority };
     this.#prepare();
@@ -195,6 +189,8 @@ export class InstanceRunner {
       this.#reportProblems(added.problems);
       if (added.added.length > 0) this.#announce();
     }
+    // Peers, or the group, may be others now.
+    this.networkChanged();
     this.#dispatch({ kind: 'reconfigured', atUs: monotonicUs() });
     this.#reportPriority(priorityBefore);
   }
@@ -205,10 +201,24 @@ export class InstanceRunner {
     this.#ports.report({ kind: 'priority-changed', instance: this.#config.name, priority });
   }
 
-  /** A decoded packet for this VRID; refuses or hands it to the machine. Null when taken. */
-  receive(decoded: DecodedAdvertisement, source: Uint8Array, receivedAtUs: number): Refusal | null {
-    const own = this.#source;
+  /** Which TTLs are taken of what this sender sends to this director alone. */
+  ttlBounds(source: Uint8Array): TtlBounds {
+    return this.#reach.ttlBounds(source);
+  }
+
+  /**
+   * A decoded packet for this VRID, to the multicast group or to this director alone; refuses or
+   * hands it to the machine. Null when taken.
+   */
+  receive(
+    decoded: DecodedAdvertisement,
+    source: Uint8Array,
+    { receivedAtUs, toGroup }: { readonly receivedAtUs: number; readonly toGroup: boolean },
+  ): Refusal | null {
+    const own = this.#reach.source;
     if (own === null) return null;
+    const unreached = this.#reach.refusal(source, toGroup);
+    if (unreached !== null) return unreached;
     const accepted = acceptAdvertisement(
       decoded,
       {
@@ -373,8 +383,7 @@ export class InstanceRunner {
   /** Resigns, removes the VIPs and closes the socket, all now. */
   stop(): void {
     if (!this.hasStopped) this.#dispatch({ kind: 'stopped', atUs: monotonicUs() });
-    this.#sender?.close();
-    this.#sender = null;
+    this.#reach.close();
   }
 
   status(): InstanceStatus {
@@ -396,7 +405,9 @@ export class InstanceRunner {
       family: config.family,
       version: config.version,
       vrid: config.vrid,
-      sourceAddress: this.#sourceText,
+      sourceAddress: this.#reach.sourceText,
+      unicast: this.#reach.unicast,
+      multicastGroup: config.multicastGroup,
       advertIntervalUs: config.advertIntervalUs,
       activeDownIntervalUs: activeDownIntervalUs(this.#options, heardUs),
       downTimerAdverts: config.downTimerAdverts,
@@ -443,6 +454,7 @@ export class InstanceRunner {
     const before = this.#state;
     const { state, effects } = step(this.#options, before, event);
     this.#state = state;
+    if (before.kind === 'fault' && state.kind === 'backup') this.#announceSource();
     for (const effect of effects) this.#perform(effect);
     if (before.kind === 'active' && state.kind !== 'active') this.#ports.noteAdvert(this.slot, 0);
     if (this.#config.group !== null) this.#ports.groupStepped(this.#config.group);
@@ -468,10 +480,10 @@ export class InstanceRunner {
   }
 
   #sendAdvert(resign: boolean): void {
-    const source = this.#source;
-    if (source === null || this.#sender === null) return;
+    const { source } = this.#reach;
+    if (source === null) return;
     const { version, vrid, priority, advertIntervalUs, family, checksum } = this.#options;
-    const length = encodeAdvertisement(
+    const outcome = this.#reach.send(
       this.#message,
       {
         version,
@@ -482,18 +494,31 @@ export class InstanceRunner {
         family,
         checksum: checksum === 'auto' ? this.#peerChecksum : checksum,
         password: this.#password,
-        source,
-        destination: GROUP[family],
       },
       this.#hmac?.trailer({ family, source }) ?? null,
     );
-    if (this.#sender.send(this.#message, length) < 0) this.#counters.sendErrors++;
-    else {
-      this.#counters.advertsSent++;
-      if (resign) this.#counters.priorityZeroSent++;
-    }
+    if (outcome === null) return;
+    this.#counters.sendErrors += outcome.failed;
+    this.#counters.advertsSent += outcome.sent;
+    if (resign) this.#counters.priorityZeroSent += outcome.sent;
     // Noted even when it failed: what counts is that we meant to be active at this moment.
     if (!resign) this.#ports.noteAdvert(this.slot, monotonicUs());
+  }
+
+  /**
+   * Peers speak to a unicast instance by its own address: after a fault, such as a cable that is
+   * in another port now, what they know of it may be wrong, so they are told before anything else.
+   */
+  #announceSource(): void {
+    const { sourceText: address } = this.#reach;
+    const { unicast, interface: interfaceName } = this.#config;
+    if (unicast === null || address === null) return;
+    const { sent, failed } = this.#ports.announcer.burst(
+      [{ interface: interfaceName, address }],
+      1,
+    );
+    this.#counters.announcementsSent += sent;
+    this.#counters.sendErrors += failed;
   }
 
   #announce(): void {
@@ -523,22 +548,13 @@ export class InstanceRunner {
   /** Why this instance cannot take part now, or null. Keeps the sender in step with the source. */
   #findFault(): FaultReason | null {
     const { network } = this.#ports;
-    const { family, interface: interfaceName } = this.#config;
-    const link = network.link(interfaceName);
+    const link = network.link(this.#config.interface);
     if (this.#controllerLost) return 'controller-lost';
     if (link === null) return 'interface-missing';
     if (!link.up || !link.running) return 'interface-down';
-    const wanted = this.#config.sourceAddress;
-    const found =
-      wanted !== null && network.hasAddress(interfaceName, wanted)
-        ? wanted
-        : wanted === null
-          ? network.sourceAddress(interfaceName, family, this.#vipTexts)
-          : null;
-    if (found === null) return 'no-source-address';
-    if (found !== this.#sourceText || link.index !== this.#interfaceIndex) {
-      if (!this.#openSender(found, link.index)) return 'no-source-address';
-    }
+    const found = this.#reach.findSource(this.#vipTexts);
+    if (found === null || !this.#openSender(found, link.index)) return 'no-source-address';
+    if (this.#config.unicast?.faultWithoutPeers === true && this.#reach.hasNoPeer) return 'no-peer';
     return this.#evaluation.faultyTracker === null ? null : 'tracker-down';
   }
 
@@ -548,19 +564,9 @@ export class InstanceRunner {
   }
 
   #openSender(sourceText: string, interfaceIndex: number): boolean {
-    const { family, interface: interfaceName } = this.#config;
-    const sourceAddress = parseIp(sourceText) as Uint8Array;
-    this.#sender?.close();
-    this.#sender = null;
-    this.#sourceText = null;
-    this.#source = null;
+    const { interface: interfaceName } = this.#config;
     try {
-      this.#sender = this.#ports.openSender({
-        interfaceName,
-        interfaceIndex,
-        family,
-        sourceAddress,
-      });
+      this.#reach.open(sourceText, interfaceIndex);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       this.#reportProblems([
@@ -572,9 +578,6 @@ export class InstanceRunner {
       ]);
       return false;
     }
-    this.#source = sourceAddress;
-    this.#sourceText = sourceText;
-    this.#interfaceIndex = interfaceIndex;
     return true;
   }
 

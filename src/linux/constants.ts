@@ -124,8 +124,15 @@ export const F_SETFD = 2;
 export const FD_CLOEXEC = 1;
 
 // linux/bpf_common.h and linux/filter.h
+export const BPF_LD = 0x00;
+export const BPF_JMP = 0x05;
 export const BPF_RET = 0x06;
 export const BPF_K = 0x00;
+export const BPF_B = 0x10;
+export const BPF_ABS = 0x20;
+export const BPF_JGE = 0x30;
+/** Offset from which loads are of the network header. */
+export const SKF_NET_OFF = -0x100000;
 
 // asm-generic/errno-base.h and asm-generic/errno.h
 export const EPERM = 1;

@@ -1,5 +1,6 @@
 /**
- * The sockets of VRRP: a receiver for an interface and family, a sender for a source address.
+ * The sockets of VRRP: a receiver for an interface and family, and either a multicast group or
+ * unicast; a sender for a source address, to the group or to peers.
  * Raw sockets of protocol 112 (RFC 9568 sections 5.1.1.4 and 5.1.2.4) in the network namespace
  * that the thread is in when they are made.
  *
@@ -12,7 +13,12 @@ import { monotonicUs, realtimeUs } from './clock.ts';
 import {
   AF_INET,
   AF_INET6,
+  BPF_ABS,
+  BPF_B,
+  BPF_JGE,
+  BPF_JMP,
   BPF_K,
+  BPF_LD,
   BPF_RET,
   EAGAIN,
   EINTR,
@@ -33,6 +39,7 @@ import {
   IPV6_RECVPKTINFO,
   IPV6_TCLASS,
   IPV6_UNICAST_HOPS,
+  SKF_NET_OFF,
   SO_BINDTODEVICE,
   SO_PRIORITY,
   SO_RCVBUF,
@@ -77,10 +84,21 @@ const TRAFFIC_CLASS = 0xc0;
 /** TC_PRIO_INTERACTIVE (linux/pkt_sched.h): the greatest priority without CAP_NET_ADMIN. */
 const QUEUE_PRIORITY = 6;
 
+/** What a receiver gives. */
+export type ReceivedScope =
+  /** What is sent to this multicast group, 4 or 16 bytes, which it joins. */
+  | Uint8Array
+  /** What is sent to any address of this host. */
+  | 'unicast'
+  /** Of that only what no router has forwarded (TTL or hop limit 255): the kernel drops the rest. */
+  | 'unicast-from-link';
+
 export interface VrrpReceiverOptions {
   readonly interfaceName: string;
   readonly interfaceIndex: number;
   readonly family: AddressFamily;
+  /** Without it, VRRP's own multicast group. */
+  readonly scope?: ReceivedScope;
 }
 
 export class VrrpReceiver {
@@ -181,28 +199,41 @@ export function arrivalUs(times: { nowUs: number; ageUs: number; emptyAtUs: numb
 function openReceiver(options: VrrpReceiverOptions): number {
   const { family, interfaceIndex } = options;
   const ipv4 = family === 'ipv4';
+  const scope = options.scope ?? (ipv4 ? VRRP_GROUP_IPV4 : VRRP_GROUP_IPV6);
   const fd = socket(ipv4 ? AF_INET : AF_INET6, SOCK_RAW, VRRP_PROTOCOL);
   try {
+    if (typeof scope === 'string') attachFilter(fd, unicastFilter(family, scope));
     bindToDevice(fd, options.interfaceName);
     discardQueued(fd);
     growReceiveQueue(fd);
     // The kernel begins to stamp within milliseconds; until then packets get the time of reading.
     setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS_OLD, 1);
-    // Bound to the group, the socket does not take unicast packets, nor other groups' ones.
-    if (ipv4) {
-      bind(fd, encodeSockaddrIn(VRRP_GROUP_IPV4, 0));
-      setsockopt(fd, SOL_IP, IP_ADD_MEMBERSHIP, ipMreqn(VRRP_GROUP_IPV4, interfaceIndex));
-    } else {
+    if (!ipv4) {
       setsockopt(fd, SOL_IPV6, IPV6_RECVPKTINFO, 1);
       setsockopt(fd, SOL_IPV6, IPV6_RECVHOPLIMIT, 1);
-      bind(fd, encodeSockaddrIn6(VRRP_GROUP_IPV6, 0, interfaceIndex));
       onlyJoinedGroups(fd);
-      setsockopt(fd, SOL_IPV6, IPV6_JOIN_GROUP, ipv6Mreq(VRRP_GROUP_IPV6, interfaceIndex));
     }
+    if (typeof scope !== 'string') joinGroup(fd, family, interfaceIndex, scope);
     return fd;
   } catch (error) {
     close(fd);
     throw error;
+  }
+}
+
+/** Bound to the group, the socket does not take unicast packets, nor other groups' ones. */
+function joinGroup(
+  fd: number,
+  family: AddressFamily,
+  interfaceIndex: number,
+  group: Uint8Array,
+): void {
+  if (family === 'ipv4') {
+    bind(fd, encodeSockaddrIn(group, 0));
+    setsockopt(fd, SOL_IP, IP_ADD_MEMBERSHIP, ipMreqn(group, interfaceIndex));
+  } else {
+    bind(fd, encodeSockaddrIn6(group, 0, interfaceIndex));
+    setsockopt(fd, SOL_IPV6, IPV6_JOIN_GROUP, ipv6Mreq(group, interfaceIndex));
   }
 }
 
@@ -238,13 +269,17 @@ export interface VrrpSenderOptions {
   readonly interfaceName: string;
   readonly interfaceIndex: number;
   readonly family: AddressFamily;
-  /** 4 or 16 bytes, an address of the interface; over IPv6 a link-local one. */
+  /** 4 or 16 bytes, an address of the interface; multicast over IPv6 needs a link-local one. */
   readonly sourceAddress: Uint8Array;
+  /** A multicast group, or peers; without it, VRRP's own group. */
+  readonly destinations?: readonly Uint8Array[];
+  /** TTL or hop limit of unicast packets, 1 to 255; without it 255, as multicast always has. */
+  readonly unicastTtl?: number;
 }
 
 export class VrrpSender {
   readonly #fd: number;
-  readonly #destination: Uint8Array;
+  readonly #destinations: readonly Uint8Array[];
   #closed = false;
 
   /**
@@ -252,20 +287,23 @@ export class VrrpSender {
    * descriptor of the caller's, no socket is made.
    */
   constructor(options: VrrpSenderOptions, fd = openSender(options)) {
-    const { interfaceIndex } = options;
+    const { family, interfaceIndex } = options;
     this.#fd = fd;
-    this.#destination =
-      options.family === 'ipv4'
-        ? encodeSockaddrIn(VRRP_GROUP_IPV4, 0)
-        : encodeSockaddrIn6(VRRP_GROUP_IPV6, 0, interfaceIndex);
+    const group = family === 'ipv4' ? VRRP_GROUP_IPV4 : VRRP_GROUP_IPV6;
+    this.#destinations = (options.destinations ?? [group]).map((address) =>
+      family === 'ipv4'
+        ? encodeSockaddrIn(address, 0)
+        : encodeSockaddrIn6(address, 0, interfaceIndex),
+    );
   }
 
   /**
-   * Sends the first `lengthBytes` of `message`, checksum included, to the VRRP group. Returns
-   * the bytes sent or -errno (ENETDOWN, ENOBUFS ...). Never throws, allocates nothing.
+   * Sends the first `lengthBytes` of `message`, checksum included, to the destination at `index`.
+   * Returns the bytes sent or -errno (ENETDOWN, ENOBUFS, EHOSTUNREACH ...). Never throws,
+   * allocates nothing.
    */
-  send(message: Uint8Array, lengthBytes: number): number {
-    return sendto(this.#fd, message, lengthBytes, this.#destination);
+  send(message: Uint8Array, lengthBytes: number, index = 0): number {
+    return sendto(this.#fd, message, lengthBytes, this.#destinations[index] as Uint8Array);
   }
 
   /** May be called again. */
@@ -290,14 +328,14 @@ function openSender(options: VrrpSenderOptions): number {
       setsockopt(fd, SOL_IP, IP_MULTICAST_IF, ipMreqn(new Uint8Array(4), interfaceIndex));
       setsockopt(fd, SOL_IP, IP_MULTICAST_LOOP, 0);
       setsockopt(fd, SOL_IP, IP_MULTICAST_TTL, VRRP_TTL);
-      setsockopt(fd, SOL_IP, IP_TTL, VRRP_TTL);
+      setsockopt(fd, SOL_IP, IP_TTL, options.unicastTtl ?? VRRP_TTL);
       setsockopt(fd, SOL_IP, IP_TOS, TRAFFIC_CLASS);
     } else {
       bind(fd, encodeSockaddrIn6(sourceAddress, 0, interfaceIndex));
       setsockopt(fd, SOL_IPV6, IPV6_MULTICAST_IF, interfaceIndex);
       setsockopt(fd, SOL_IPV6, IPV6_MULTICAST_LOOP, 0);
       setsockopt(fd, SOL_IPV6, IPV6_MULTICAST_HOPS, VRRP_TTL);
-      setsockopt(fd, SOL_IPV6, IPV6_UNICAST_HOPS, VRRP_TTL);
+      setsockopt(fd, SOL_IPV6, IPV6_UNICAST_HOPS, options.unicastTtl ?? VRRP_TTL);
       setsockopt(fd, SOL_IPV6, IPV6_TCLASS, TRAFFIC_CLASS);
     }
     // After IP_TOS, which sets a priority of its own.
@@ -309,12 +347,50 @@ function openSender(options: VrrpSenderOptions): number {
   }
 }
 
-/** struct sock_filter { BPF_RET | BPF_K, 0, 0, 0 }: accept 0 bytes of every packet. */
-const DROP_EVERYTHING: Uint8Array = (() => {
-  const program = new Uint8Array(8);
-  new DataView(program.buffer).setUint16(0, BPF_RET | BPF_K, HOST_LITTLE_ENDIAN);
+/** Accept 0 bytes of every packet. */
+const DROP_EVERYTHING: Uint8Array = filterProgram([{ code: BPF_RET | BPF_K, k: 0 }]);
+
+/** Where TTL or hop limit and destination stand in the IP header. */
+const TTL_OFFSET: Readonly<Record<AddressFamily, number>> = { ipv4: 8, ipv6: 7 };
+const DESTINATION_OFFSET: Readonly<Record<AddressFamily, number>> = { ipv4: 16, ipv6: 24 };
+/** A multicast address is not below these bytes: 224.0.0.0/4 (and broadcast), ff00::/8. */
+const MULTICAST_FIRST: Readonly<Record<AddressFamily, number>> = { ipv4: 224, ipv6: 0xff };
+
+/**
+ * Accept what is not multicast, nor too far away for the scope, and 0 bytes of the rest. IPv6 gives
+ * an unbound raw socket every group's packets, whatever IPV6_MULTICAST_ALL says.
+ */
+function unicastFilter(family: AddressFamily, scope: 'unicast' | 'unicast-from-link'): Uint8Array {
+  const load = BPF_LD | BPF_B | BPF_ABS;
+  return filterProgram([
+    { code: load, k: SKF_NET_OFF + DESTINATION_OFFSET[family] },
+    { code: BPF_JMP | BPF_JGE | BPF_K, ifTrue: 3, k: MULTICAST_FIRST[family] },
+    { code: load, k: SKF_NET_OFF + TTL_OFFSET[family] },
+    { code: BPF_JMP | BPF_JGE | BPF_K, ifFalse: 1, k: scope === 'unicast' ? 0 : VRRP_TTL },
+    { code: BPF_RET | BPF_K, k: 0xffff },
+    { code: BPF_RET | BPF_K, k: 0 },
+  ]);
+}
+
+/** struct sock_filter (linux/filter.h): code, how far to jump if true and if false, operand. */
+interface Instruction {
+  readonly code: number;
+  readonly ifTrue?: number;
+  readonly ifFalse?: number;
+  readonly k: number;
+}
+
+function filterProgram(instructions: readonly Instruction[]): Uint8Array {
+  const program = new Uint8Array(8 * instructions.length);
+  const view = new DataView(program.buffer);
+  for (const [index, { code, ifTrue, ifFalse, k }] of instructions.entries()) {
+    view.setUint16(index * 8, code, HOST_LITTLE_ENDIAN);
+    view.setUint8(index * 8 + 2, ifTrue ?? 0);
+    view.setUint8(index * 8 + 3, ifFalse ?? 0);
+    view.setUint32(index * 8 + 4, k >>> 0, HOST_LITTLE_ENDIAN);
+  }
   return program;
-})();
+}
 
 function bindToDevice(fd: number, interfaceName: string): void {
   setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, new TextEncoder().encode(`${interfaceName}\0`));

@@ -19,6 +19,8 @@ export interface KeepalivedInstance {
   readonly intervalSeconds: number;
   readonly password?: string;
   readonly addresses: readonly string[];
+  /** Without it, multicast. */
+  readonly unicast?: { readonly source: string; readonly peers: readonly string[] };
 }
 
 export class Keepalived {
@@ -106,9 +108,13 @@ export class Keepalived {
 }
 
 function configurationOf(instance: KeepalivedInstance): string {
-  const { version, vrid, priority, intervalSeconds, password, addresses } = instance;
+  const { version, vrid, priority, intervalSeconds, password, addresses, unicast } = instance;
   const authentication =
     password === undefined ? '' : `authentication { auth_type PASS\n auth_pass ${password}\n }`;
+  const peers =
+    unicast === undefined
+      ? ''
+      : `unicast_src_ip ${unicast.source}\n unicast_peer {\n${unicast.peers.join('\n')}\n }`;
   return `global_defs {
   vrrp_version ${version}
 }
@@ -119,6 +125,7 @@ vrrp_instance peer {
   priority ${priority}
   advert_int ${intervalSeconds}
   ${authentication}
+  ${peers}
   virtual_ipaddress {
     ${addresses.join('\n    ')}
   }

@@ -24,6 +24,7 @@ import {
   type OutgoingAdvertisement,
   peekVrid,
   type ReceivedDatagram,
+  retargetAdvertisement,
   VRRP_GROUP_IPV4,
   VRRP_GROUP_IPV6,
 } from '../../src/core/wire/vrrp.ts';
@@ -169,6 +170,28 @@ describe('encodeAdvertisement, decodeAdvertisement', () => {
         }
       }),
       { numRuns: 60 },
+    );
+  });
+
+  test('retargeted, are what an encoding for the other destination gives', () => {
+    fc.assert(
+      fc.property(
+        advertisement,
+        fc.array(ipv6, { minLength: 1, maxLength: 4 }),
+        (advert, others) => {
+          const target = dirtyBuffer(MAX_ADVERTISEMENT_BYTES);
+          const lengthBytes = encodeAdvertisement(target, advert);
+          let from = advert.destination;
+          for (const other of others) {
+            const destination = other.subarray(0, from.length);
+            retargetAdvertisement(target, advert, from, destination);
+            from = destination;
+            const expected = dirtyBuffer(MAX_ADVERTISEMENT_BYTES);
+            encodeAdvertisement(expected, { ...advert, destination });
+            expect(toHex(target.slice(0, lengthBytes))).toBe(toHex(expected.slice(0, lengthBytes)));
+          }
+        },
+      ),
     );
   });
 

@@ -35,6 +35,8 @@ const INSTANCE: InstanceReport = {
   version: 3,
   vrid: 51,
   sourceAddress: '192.0.2.1',
+  unicast: null,
+  multicastGroup: '224.0.0.18',
   advertIntervalSeconds: 1,
   activeDownIntervalSeconds: 3.414,
   downTimerAdverts: 3,

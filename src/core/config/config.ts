@@ -144,6 +144,29 @@ export interface ElectionConfig {
   readonly ownerConflict: OwnerConflict;
 }
 
+/** A director that advertisements are sent to, and taken from, instead of the multicast group. */
+export interface PeerConfig {
+  readonly address: IpText;
+  /** 0 to 255: bounds of the TTL or hop limit of what it sends, as it arrives. */
+  readonly minTtl: number;
+  readonly maxTtl: number;
+}
+
+/** Advertisements to each peer alone instead of the multicast group. */
+export interface UnicastConfig {
+  /**
+   * Of the instance's family, each once. This director's own address may be among them, so that
+   * all directors can have one list: it is left out at run time.
+   */
+  readonly peers: readonly PeerConfig[];
+  /** TTL or hop limit of what is sent, 1 to 255. */
+  readonly ttl: number;
+  /** Refuse advertisements that come from none of the peers. */
+  readonly checkSource: boolean;
+  /** Take no part while the list has no other director; otherwise such an instance is alone. */
+  readonly faultWithoutPeers: boolean;
+}
+
 export interface VrrpConfig extends ElectionConfig {
   readonly name: string;
   readonly interface: string;
@@ -165,6 +188,10 @@ export interface VrrpConfig extends ElectionConfig {
   readonly hmac: HmacConfig | null;
   /** Source of advertisements; null for the interface's primary (link-local) address. */
   readonly sourceAddress: IpText | null;
+  /** Null for multicast. */
+  readonly unicast: UnicastConfig | null;
+  /** Where multicast advertisements go, and are heard; of the instance's family. */
+  readonly multicastGroup: IpText;
   readonly announce: AnnounceConfig;
   readonly addresses: readonly VipConfig[];
   /** Sync group that it is a member of; null for none. */

@@ -43,6 +43,11 @@ export const DEFAULTS = {
     hmac: { mode: 'enforce', replay: 'time' },
     announce: ANNOUNCE,
     election: ELECTION,
+    // RFC 9568 sections 5.1.1.2 and 5.1.2.2.
+    multicastGroup: { ipv4: '224.0.0.18', ipv6: 'ff02::12' },
+    // Unicast advertisements may cross routers, so their TTL says nothing unless bounds are given.
+    peer: { minTtl: 0, maxTtl: 255 },
+    unicast: { ttl: 255, checkSource: true, faultWithoutPeers: false },
   },
   // keepalived's, which are those of a local link: a dead neighbor is noticed in 50 ms.
   bfd: {

@@ -14,6 +14,8 @@ export const FINDING_KINDS = [
   'interval-mismatch',
   'address-list-mismatch',
   'adverts-refused',
+  /** A unicast peer that advertisements cannot be sent to. */
+  'peer-unreachable',
   'address-missing',
   'faulty-tracker',
 ] as const;
@@ -45,7 +47,7 @@ export function explainInstance(report: InstanceReport): Explanation {
     instance: report.name,
     state: report.state,
     priority: priorityText(report),
-    peers: report.peers.map((peer) => peerText(peer)),
+    peers: [...report.peers.map((peer) => peerText(peer)), ...unheardPeers(report)],
     whatIf: whatIfText(report),
     findings: findingsOf(report),
   };
@@ -77,6 +79,14 @@ function peerText(peer: PeerReport): string {
         `${accepted.addresses.join(' ') || 'no addresses'}`;
   const wrong = refused === null ? '' : `; refused ${countText(refused.counts)}`;
   return `${heard}: ${says}${wrong}`;
+}
+
+/** Unicast peers that never spoke, which is what backups do. */
+function unheardPeers(report: InstanceReport): readonly string[] {
+  const heard = new Set(report.peers.map(({ address }) => address));
+  return (report.unicast?.peers ?? [])
+    .filter(({ address, self }) => !self && !heard.has(address))
+    .map(({ address }) => `${address}: not heard of, as backups are`);
 }
 
 function checksumText(form: 'message' | 'pseudo-header'): string {
@@ -112,9 +122,25 @@ function whatIfText(report: InstanceReport): string {
 function findingsOf(report: InstanceReport): readonly Finding[] {
   return [
     ...report.peers.flatMap((peer) => peerFindings(report, peer)),
+    ...unreachableFindings(report),
     ...addressFindings(report),
     ...faultFindings(report),
   ];
+}
+
+/** Only the active director sends: what a backup could not send once says nothing now. */
+function unreachableFindings(report: InstanceReport): readonly Finding[] {
+  if (report.state !== 'active') return [];
+  return (report.unicast?.peers ?? [])
+    .filter(({ sendError }) => sendError !== null)
+    .map(({ address, sendError }) => ({
+      kind: 'peer-unreachable',
+      text: `Advertisements to ${address} cannot be sent (${sendError})`,
+      cure:
+        sendError === 'EPERM'
+          ? 'A firewall rule of this director drops them: allow protocol 112 to it'
+          : `Look at the route: ip route get ${address} oif ${report.interface}`,
+    }));
 }
 
 function peerFindings(report: InstanceReport, peer: PeerReport): readonly Finding[] {
@@ -125,7 +151,7 @@ function peerFindings(report: InstanceReport, peer: PeerReport): readonly Findin
     findings.push({
       kind: 'adverts-refused',
       text: `Advertisements of ${address} are refused (${refused.reason}): ${refused.detail}`,
-      cure: REFUSAL_CURES[refused.reason] ?? 'Compare the configurations of both directors',
+      cure: refusalCure(report, refused.reason) ?? 'Compare the configurations of both directors',
     });
   }
   if (accepted === null || accepted.secondsAgo >= fresh) return findings;
@@ -143,7 +169,11 @@ function peerFindings(report: InstanceReport, peer: PeerReport): readonly Findin
     findings.push({
       kind: 'duplicate-active',
       text: `${address} advertises as active too, with priority ${accepted.priority}: ${winnerText(report, peer)}`,
-      cure: 'If it lasts, the other director does not hear this one: check multicast, firewalls and switches between them',
+      cure: `If it lasts, the other director does not hear this one: check ${
+        report.unicast === null
+          ? 'multicast, firewalls and switches between them'
+          : `that ${report.sourceAddress} is among its peers, and firewalls between them`
+      }`,
     });
   }
   if (accepted.advertIntervalSeconds !== report.advertIntervalSeconds) {
@@ -198,9 +228,22 @@ function faultFindings(report: InstanceReport): readonly Finding[] {
   ];
 }
 
+function refusalCure(report: InstanceReport, reason: string): string | undefined {
+  if (reason === 'ttl' && report.unicast !== null) {
+    return 'It crossed other routers than min_ttl and max_ttl of this peer allow, or is forged';
+  }
+  return REFUSAL_CURES[reason];
+}
+
 /** What to do about refused advertisements, by reason. */
 const REFUSAL_CURES: Readonly<Partial<Record<string, string>>> = {
   ttl: 'It came through a router: VRRP works on one segment only; look for a proxy or a forged sender',
+  'not-multicast':
+    'The sender has this director among its peers: configure peers on both, or on neither',
+  'not-unicast':
+    'The sender uses multicast, this director its peers: configure peers on both, or on neither',
+  'not-a-peer':
+    'If the sender is one of the directors, add its address to the peers here; else it is forged, or has another VRID in mind',
   version: 'Configure the same version on both',
   'version-mismatch': 'Configure the same version on both',
   checksum: 'Something changes packets on the way, or the sender computes another checksum form',

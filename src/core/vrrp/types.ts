@@ -23,7 +23,7 @@ export interface Advertisement {
  * Why a received packet was not taken as an advertisement: the metric's label. Checked in this
  * order, the first that applies is the reason. The first eight concern the packet alone
  * (wire/vrrp.ts, in the order of RFC 9568 section 7.1), 'unknown-vrid' the interface, the others
- * the instance (receive.ts, and authenticate.ts for those by HMAC).
+ * the instance (unicast.ts for the next three, receive.ts, and authenticate.ts for those by HMAC).
  */
 export const REFUSAL_REASONS = [
   'ttl',
@@ -35,6 +35,9 @@ export const REFUSAL_REASONS = [
   'no-addresses',
   'interval',
   'unknown-vrid',
+  'not-multicast',
+  'not-unicast',
+  'not-a-peer',
   'version-mismatch',
   'own-address',
   'authentication',
@@ -69,6 +72,7 @@ export const TRANSITION_REASONS = [
   'interface-down',
   'interface-missing',
   'no-source-address',
+  'no-peer',
   'group-member-fault',
   'group-recovered',
   'group-yielded',
@@ -87,6 +91,7 @@ export type FaultReason = Extract<
   | 'interface-down'
   | 'interface-missing'
   | 'no-source-address'
+  | 'no-peer'
   | 'controller-lost'
   | 'group-member-fault'
   | 'tracker-down'

@@ -118,15 +118,38 @@ export function encodeAdvertisement(
     else target.set(advert.password, offset);
   }
   trailer?.write(target, lengthBytes);
-  const withPseudoHeader =
-    family === 'ipv6' || (version === 3 && advert.checksum === 'pseudo-header');
   const coveredBytes = checksumBytes(family, lengthBytes, totalBytes);
-  const initial = withPseudoHeader
+  const initial = hasPseudoHeader(advert)
     ? pseudoHeaderSum(advert.source, advert.destination, VRRP_PROTOCOL, coveredBytes)
     : 0;
   const sum = onesComplementSum(target, 0, coveredBytes, initial);
   writeU16(target, CHECKSUM_OFFSET, finishChecksum(sum));
   return totalBytes;
+}
+
+/**
+ * Makes an encoded advertisement for another destination: changes the checksum of `target`, in
+ * place, where a pseudo-header with the destination is in it (RFC 1624 equation 3). The trailer
+ * does not cover the destination. Allocates nothing.
+ */
+export function retargetAdvertisement(
+  target: Uint8Array,
+  advert: Pick<OutgoingAdvertisement, 'version' | 'family' | 'checksum'>,
+  from: Uint8Array,
+  to: Uint8Array,
+): void {
+  if (!hasPseudoHeader(advert)) return;
+  const before = onesComplementSum(from, 0, from.length, 0);
+  const old = finishChecksum(readU16(target, CHECKSUM_OFFSET));
+  const sum = onesComplementSum(to, 0, to.length, old + finishChecksum(before));
+  writeU16(target, CHECKSUM_OFFSET, finishChecksum(sum));
+}
+
+function hasPseudoHeader(
+  advert: Pick<OutgoingAdvertisement, 'version' | 'family' | 'checksum'>,
+): boolean {
+  const { version, family, checksum } = advert;
+  return family === 'ipv6' || (version === 3 && checksum === 'pseudo-header');
 }
 
 /** Authentication type and whole seconds: RFC 3768 sections 5.3.6 and 5.3.7. */
@@ -171,6 +194,15 @@ function checksumBytes(family: AddressFamily, lengthBytes: number, totalBytes: n
   return family === 'ipv6' ? totalBytes : lengthBytes;
 }
 
+/** Which TTLs or hop limits are taken, both inclusive. */
+export interface TtlBounds {
+  readonly minTtl: number;
+  readonly maxTtl: number;
+}
+
+/** What multicast demands: RFC 9568 sections 5.1.1.3 and 5.1.2.3. */
+export const LOCAL_TTL: TtlBounds = { minTtl: VRRP_TTL, maxTtl: VRRP_TTL };
+
 /** One datagram as a socket gave it: the IP payload and what the IP header said. */
 export interface ReceivedDatagram {
   /** Starts with the VRRP message; may be a larger buffer that is reused afterwards. */
@@ -181,6 +213,8 @@ export interface ReceivedDatagram {
   readonly truncated: boolean;
   /** TTL or hop limit. */
   readonly ttl: number;
+  /** Bounds of it; without them LOCAL_TTL. */
+  readonly ttlBounds?: TtlBounds;
   readonly source: Uint8Array;
   readonly destination: Uint8Array;
   readonly family: AddressFamily;
@@ -283,9 +317,11 @@ export function decodeAdvertisement(
 ): Result<DecodedAdvertisement, Refusal> {
   const { bytes, family } = input;
   const storedBytes = Math.min(bytes.length, input.lengthBytes);
-  if (input.ttl !== VRRP_TTL) {
-    // RFC 9568 sections 5.1.1.3 and 5.1.2.3: it has crossed a router, so it is not of this LAN.
-    return refuse('ttl', `TTL or hop limit ${input.ttl}; expected ${VRRP_TTL}`);
+  const { minTtl, maxTtl } = input.ttlBounds ?? LOCAL_TTL;
+  if (input.ttl < minTtl || input.ttl > maxTtl) {
+    // Below 255 it has crossed a router, so it is not of this LAN.
+    const expected = minTtl === maxTtl ? `${minTtl}` : `${minTtl} to ${maxTtl}`;
+    return refuse('ttl', `TTL or hop limit ${input.ttl}; expected ${expected}`);
   }
   if (storedBytes === 0) return refuse('truncated', 'Empty datagram; expected 8 bytes or more');
   const first = bytes[0] as number;

@@ -101,6 +101,8 @@ test('readConfigText makes of the example exactly this', () => {
         password: null,
         hmac: null,
         sourceAddress: null,
+        unicast: null,
+        multicastGroup: '224.0.0.18',
         announce: {
           repeat: 5,
           delayUs: 5_000_000,

@@ -114,6 +114,54 @@ describe('explainInstance', () => {
     expect(kinds({ state: 'fault', faultyTracker: 'uplink' })).toEqual(['faulty-tracker']);
   });
 
+  const UNICAST: InstanceReport['unicast'] = {
+    ttl: 255,
+    checkSource: true,
+    peers: [
+      { address: '192.0.2.1', minTtl: 0, maxTtl: 255, self: true, sendError: null },
+      { address: '192.0.2.2', minTtl: 0, maxTtl: 255, self: false, sendError: null },
+      { address: '192.0.2.3', minTtl: 0, maxTtl: 255, self: false, sendError: 'ENETUNREACH' },
+    ],
+  };
+
+  test('names unicast peers that never spoke, which is no finding, but not itself', () => {
+    const { peers, findings } = explainInstance({
+      ...BASE,
+      state: 'backup',
+      unicast: UNICAST,
+      peers: [PEER],
+    });
+    expect(peers.slice(1)).toEqual(['192.0.2.3: not heard of, as backups are']);
+    expect(findings).toEqual([]);
+  });
+
+  test('finds a unicast peer that cannot be sent to, while it matters', () => {
+    const { findings } = explainInstance({ ...BASE, state: 'active', unicast: UNICAST });
+    expect(findings).toMatchObject([{ kind: 'peer-unreachable' }]);
+    expect(findings[0]?.text).toContain('192.0.2.3 cannot be sent (ENETUNREACH)');
+  });
+
+  test.each([
+    ['not-multicast', null, 'configure peers on both, or on neither'],
+    ['not-unicast', UNICAST, 'configure peers on both, or on neither'],
+    ['not-a-peer', UNICAST, 'add its address to the peers here'],
+    ['ttl', UNICAST, 'min_ttl and max_ttl'],
+    ['ttl', null, 'one segment only'],
+  ] as const)('has a cure for %s that fits how peers are reached', (reason, unicast, cure) => {
+    const refused = { counts: { [reason]: 1 }, secondsAgo: 0.1, reason, detail: '' };
+    const peers = [{ ...PEER, accepted: null, refused }];
+    const { findings } = explainInstance({ ...BASE, state: 'backup', unicast, peers });
+    expect(findings[0]?.cure).toContain(cure);
+  });
+
+  test('blames the list of peers, not multicast, for two active unicast directors', () => {
+    const report = { ...BASE, state: 'active', peers: [PEER] } as const;
+    const cureOf = (unicast: InstanceReport['unicast']) =>
+      explainInstance({ ...report, unicast }).findings[0]?.cure;
+    expect(cureOf(null)).toContain('check multicast');
+    expect(cureOf(UNICAST)).toContain('192.0.2.1 is among its peers');
+  });
+
   test('every finding has a cure, and no text is empty', () => {
     const worst = explainInstance({
       ...BASE,

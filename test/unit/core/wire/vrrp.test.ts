@@ -366,6 +366,17 @@ describe('decodeAdvertisement refuses', () => {
     expect(result.ok ? '' : result.error.detail).toContain(detail);
   });
 
+  test.each([
+    [254, { minTtl: 254, maxTtl: 254 }, 'accepted'],
+    [0, { minTtl: 0, maxTtl: 255 }, 'accepted'],
+    [253, { minTtl: 254, maxTtl: 255 }, 'TTL or hop limit 253; expected 254 to 255'],
+    [255, { minTtl: 253, maxTtl: 254 }, 'TTL or hop limit 255; expected 253 to 254'],
+    [254, { minTtl: 255, maxTtl: 255 }, 'TTL or hop limit 254; expected 255'],
+  ])('TTL %i outside of the bounds of a unicast peer', (ttl, ttlBounds, detail) => {
+    const result = decodeAdvertisement({ ...v3, ttl, ttlBounds });
+    expect(result.ok ? 'accepted' : result.error.detail).toBe(detail);
+  });
+
   test('for the first reason of REFUSAL_REASONS where several apply', () => {
     // Wrong in every way at first; each step repairs the reason that was just given.
     const bytes = patched(longer(v3.bytes, 1), { 0: 0x42, 3: 0, 4: 0, 5: 0 });

@@ -1,0 +1,89 @@
+/**
+ * The part of the configuration language that says whom a VRRP instance's advertisements go to:
+ * peers, one by one, or another multicast group. Rules that concern several values are in
+ * resolve-unicast.ts.
+ */
+import { z } from 'zod';
+import type { IpText } from '../core/config/config.ts';
+import { DEFAULTS } from '../core/config/defaults.ts';
+import { canonicalIp } from '../core/ip.ts';
+import {
+  list,
+  option,
+  Refusal,
+  required,
+  scalar,
+  section,
+  shortOrLong,
+  truth,
+  whole,
+} from './forms.ts';
+import { isMulticast, isUnicast } from './values.ts';
+
+type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
+
+function unicastAddress<T>(make: (address: IpText) => T) {
+  return scalar('an IP address', z.string(), (value) => {
+    const address = canonicalIp(value);
+    if (address === null) return undefined;
+    return isUnicast(address) ? make(address) : new Refusal('expected a unicast address');
+  });
+}
+
+function groupAddress() {
+  const expects = 'a multicast address, such as 224.0.0.18 or ff02::12';
+  return scalar(expects, z.string(), (value): IpText | undefined => {
+    const address = canonicalIp(value);
+    return address !== null && isMulticast(address) ? address : undefined;
+  });
+}
+
+/** One peer: its address, or a mapping with bounds. */
+function peerSchema(per: Per) {
+  const { peer } = DEFAULTS.vrrp;
+  const long = section({
+    address: required(per(unicastAddress((address) => address)), 'Address of the other director.'),
+    min_ttl: option(per(whole(0, 255)), {
+      about: 'Least TTL or hop limit of its advertisements as they arrive; 255: no router between.',
+      default: peer.minTtl,
+    }),
+    max_ttl: option(per(whole(0, 255)), { about: 'Greatest one.', default: peer.maxTtl }),
+  });
+  const short = unicastAddress((address): z.output<typeof long> => ({ address }));
+  return shortOrLong(short, long);
+}
+
+/** The keys of an instance that say whom its advertisements go to. */
+export function reachOptions(per: Per) {
+  const { unicast } = DEFAULTS.vrrp;
+  return {
+    peers: option(per(list(peerSchema(per))), {
+      about:
+        'Directors that advertisements are sent to one by one, instead of by multicast: an ' +
+        'address, or a mapping with TTL bounds. This director’s own address is left out, so ' +
+        'that all directors can have one list.',
+      without: 'multicast',
+    }),
+    unicast: option(
+      section({
+        ttl: option(per(whole(1, 255)), {
+          about: 'TTL or hop limit of advertisements to peers.',
+          default: unicast.ttl,
+        }),
+        check_source: option(per(truth()), {
+          about: 'Refuse advertisements that come from none of the peers.',
+          default: unicast.checkSource,
+        }),
+        fault_without_peers: option(per(truth()), {
+          about: 'Take no part while `peers` has no other director, instead of being active alone.',
+          default: unicast.faultWithoutPeers,
+        }),
+      }),
+      { about: 'How peers are spoken to; only with `peers`.', without: 'its defaults' },
+    ),
+    multicast_group: option(per(groupAddress()), {
+      about: 'Multicast group that advertisements are sent to and heard from.',
+      without: '224.0.0.18, or ff02::12 over IPv6',
+    }),
+  };
+}

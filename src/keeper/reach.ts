@@ -1,0 +1,213 @@
+/**
+ * Reach: whom one instance's advertisements go to, and whose are taken: a multicast group, or the
+ * peers of a unicast instance without this director's own address. It holds the sender's socket,
+ * which is opened anew whenever the source, the interface or the destinations change.
+ *
+ * A peer that cannot be sent to does not keep the others from being sent to.
+ */
+import type { IpText, VrrpConfig } from '../core/config/config.ts';
+import { parseIp } from '../core/ip.ts';
+import type { Refusal } from '../core/vrrp/types.ts';
+import {
+  ANY_TTL,
+  findPeer,
+  otherPeers,
+  reachRefusal,
+  type UnicastPeer,
+} from '../core/vrrp/unicast.ts';
+import {
+  encodeAdvertisement,
+  type OutgoingAdvertisement,
+  retargetAdvertisement,
+  type TrailerWriter,
+  type TtlBounds,
+} from '../core/wire/vrrp.ts';
+import { errnoName } from '../linux/libc.ts';
+import type { VrrpSender, VrrpSenderOptions } from '../linux/vrrp-socket.ts';
+import type { UnicastStatus } from './messages.ts';
+import type { Network } from './network.ts';
+
+export type Sender = Pick<VrrpSender, 'send' | 'close'>;
+
+/** What is sent but for where it goes. */
+export type Message = Omit<OutgoingAdvertisement, 'source' | 'destination'>;
+
+/** How many destinations took an advertisement, and how many did not. */
+export interface SendOutcome {
+  readonly sent: number;
+  readonly failed: number;
+}
+
+const NOTHING_SENT: SendOutcome = { sent: 0, failed: 0 };
+
+export class Reach {
+  #config: VrrpConfig;
+  readonly #network: Network;
+  readonly #openSocket: (options: VrrpSenderOptions) => Sender;
+  #sender: Sender | null = null;
+  #source: Uint8Array | null = null;
+  #sourceText: IpText | null = null;
+  /** What the socket was opened for. */
+  #openedFor = '';
+  /** Null for multicast. */
+  #peers: readonly UnicastPeer[] | null = null;
+  #destinations: readonly Uint8Array[] = [];
+  /** Of each destination's last advertisement: 0, or the errno. */
+  #errnos: Uint16Array = new Uint16Array(0);
+  #delivered: SendOutcome = NOTHING_SENT;
+
+  /** `openSocket` throws SystemError, as VrrpSender does. */
+  constructor(
+    config: VrrpConfig,
+    network: Network,
+    openSocket: (options: VrrpSenderOptions) => Sender,
+  ) {
+    this.#config = config;
+    this.#network = network;
+    this.#openSocket = openSocket;
+  }
+
+  set config(config: VrrpConfig) {
+    this.#config = config;
+  }
+
+  /** Address that advertisements come from; null while there is none. */
+  get source(): Uint8Array | null {
+    return this.#source;
+  }
+
+  get sourceText(): IpText | null {
+    return this.#sourceText;
+  }
+
+  /** True for a unicast instance that has no other director to speak to. */
+  get hasNoPeer(): boolean {
+    return this.#peers !== null && this.#peers.length === 0;
+  }
+
+  /** The address to send from now, or null when the interface has none. */
+  findSource(vips: ReadonlySet<IpText>): IpText | null {
+    const { interface: interfaceName, family, sourceAddress, unicast } = this.#config;
+    if (sourceAddress !== null) {
+      return this.#network.hasAddress(interfaceName, sourceAddress) ? sourceAddress : null;
+    }
+    if (unicast !== null && unicast.peers.length > 0) {
+      const peers = unicast.peers.map(({ address }) => address);
+      return this.#network.unicastSource(interfaceName, peers, vips);
+    }
+    return this.#network.sourceAddress(interfaceName, family, vips);
+  }
+
+  /**
+   * Sees to it that the socket sends from this address of this interface, to the destinations of
+   * now. Throws SystemError; there is no source then.
+   */
+  open(sourceText: IpText, interfaceIndex: number): void {
+    const { interface: interfaceName, family, unicast, multicastGroup } = this.#config;
+    const peers =
+      unicast === null
+        ? null
+        : otherPeers(
+            unicast.peers,
+            (address) => address === sourceText || this.#network.hasAddress(interfaceName, address),
+          );
+    const texts = peers === null ? [multicastGroup] : peers.map(({ text }) => text);
+    const key = [interfaceIndex, sourceText, unicast?.ttl ?? '', ...texts].join(' ');
+    // The bounds may have changed alone.
+    this.#peers = peers;
+    if (key === this.#openedFor) return;
+    this.close();
+    const sourceAddress = parseIp(sourceText) as Uint8Array;
+    const destinations = texts.map((text) => parseIp(text) as Uint8Array);
+    this.#sender = this.#openSocket({
+      interfaceName,
+      interfaceIndex,
+      family,
+      sourceAddress,
+      destinations,
+      ...(unicast === null ? {} : { unicastTtl: unicast.ttl }),
+    });
+    this.#destinations = destinations;
+    this.#errnos = new Uint16Array(destinations.length);
+    this.#source = sourceAddress;
+    this.#sourceText = sourceText;
+    this.#openedFor = key;
+  }
+
+  close(): void {
+    this.#sender?.close();
+    this.#sender = null;
+    this.#source = null;
+    this.#sourceText = null;
+    this.#openedFor = '';
+  }
+
+  /**
+   * Encodes an advertisement into `buffer` and sends it to every destination; null when there is
+   * no socket. Beside the first encoding it allocates nothing.
+   */
+  send(buffer: Uint8Array, message: Message, trailer: TrailerWriter | null): SendOutcome | null {
+    const sender = this.#sender;
+    const source = this.#source;
+    if (sender === null || source === null) return null;
+    const destinations = this.#destinations;
+    let previous = destinations[0];
+    if (previous === undefined) return NOTHING_SENT;
+    const lengthBytes = encodeAdvertisement(
+      buffer,
+      { ...message, source, destination: previous },
+      trailer,
+    );
+    let failed = 0;
+    for (let index = 0; index < destinations.length; index++) {
+      const destination = destinations[index] as Uint8Array;
+      if (index > 0) retargetAdvertisement(buffer, message, previous, destination);
+      previous = destination;
+      const result = sender.send(buffer, lengthBytes, index);
+      this.#errnos[index] = result < 0 ? -result : 0;
+      if (result < 0) failed++;
+    }
+    return this.#outcome(destinations.length - failed, failed);
+  }
+
+  #outcome(sent: number, failed: number): SendOutcome {
+    const before = this.#delivered;
+    if (before.sent !== sent || before.failed !== failed) this.#delivered = { sent, failed };
+    return this.#delivered;
+  }
+
+  /** Which TTLs are taken of what this sender sends to this director alone. */
+  ttlBounds(source: Uint8Array): TtlBounds {
+    return this.#peers === null ? ANY_TTL : (findPeer(this.#peers, source) ?? ANY_TTL);
+  }
+
+  /** Why an advertisement from there, to the group or to this director alone, is not taken. */
+  refusal(source: Uint8Array, toGroup: boolean): Refusal | null {
+    const ownAddress = this.#source;
+    if (ownAddress === null) return null;
+    const checkSource = this.#config.unicast?.checkSource ?? false;
+    return reachRefusal({ peers: this.#peers, checkSource, ownAddress }, source, toGroup);
+  }
+
+  /** What the status says of it; null for multicast. */
+  get unicast(): UnicastStatus | null {
+    const { unicast } = this.#config;
+    if (unicast === null) return null;
+    const others = this.#peers ?? [];
+    return {
+      ttl: unicast.ttl,
+      checkSource: unicast.checkSource,
+      peers: unicast.peers.map(({ address, minTtl, maxTtl }) => {
+        const index = others.findIndex(({ text }) => text === address);
+        const errno = index < 0 ? 0 : (this.#errnos[index] ?? 0);
+        return {
+          address,
+          minTtl,
+          maxTtl,
+          self: this.#peers !== null && index < 0,
+          sendError: errno === 0 ? null : errnoName(errno),
+        };
+      }),
+    };
+  }
+}

@@ -8,6 +8,7 @@ import { DEFAULTS } from '../core/config/defaults.ts';
 import { ipFamily } from '../core/ip.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
+import { prefixLengthOf, resolveAttributes } from './resolve-address.ts';
 import { familyOfPeers, resolveMulticastGroup, resolveUnicast } from './resolve-unicast.ts';
 import type { VrrpInput } from './schema.ts';
 import { resolveElection } from './schema-election.ts';
@@ -52,11 +53,13 @@ function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpCo
     familyOfPeers(input) ??
     (first === undefined ? 'ipv4' : ipFamily(first.address.address));
   const addresses = input.addresses.map(
-    (entry): VipConfig => ({
+    (entry, index): VipConfig => ({
       address: entry.address.address,
-      prefixLength: entry.address.prefixLength,
+      prefixLength: prefixLengthOf(entry),
       interface: entry.interface ?? input.interface,
-      advertised: ipFamily(entry.address.address) === family,
+      advertised: (entry.advertised ?? true) && ipFamily(entry.address.address) === family,
+      track: entry.track ?? true,
+      attributes: resolveAttributes(entry, [...path, 'addresses', index], report),
     }),
   );
   const instance: VrrpConfig = {
@@ -157,7 +160,9 @@ function reportFamily(instance: VrrpConfig, path: Path, report: Report): void {
   // The 28 bytes of the trailer take the room of two IPv6 addresses, one of which was to spare.
   const most = ADVERTISED_MAX[family] - (instance.hmac !== null && family === 'ipv6' ? 1 : 0);
   if (advertised > most) {
-    const message = `expected at most ${most} ${family} addresses`;
+    const message =
+      `expected at most ${most} ${family} addresses, which is what an advertisement holds: ` +
+      'give the others advertised: false';
     report.error([...path, 'addresses'], message, 'bare');
   }
 }

@@ -25,6 +25,7 @@ import {
   word,
 } from './forms.ts';
 import { readHmacKey } from './hmac-key.ts';
+import { addressKeys } from './schema-address.ts';
 import { electionOptions } from './schema-election.ts';
 import { instanceNotifySchema, notifySections } from './schema-notify.ts';
 import { reachOptions } from './schema-unicast.ts';
@@ -214,6 +215,17 @@ function vrrpSchema(per: Per) {
       about: 'Interface that carries it.',
       without: 'the instance’s interface',
     }),
+    advertised: option(per(truth()), {
+      about:
+        'List it in advertisements, which hold 255 IPv4 or 90 IPv6 addresses. Those of the other ' +
+        'family than the instance’s are never listed.',
+      default: true,
+    }),
+    track: option(per(truth()), {
+      about: 'Let the instance be in fault while the interface that carries it is down or missing.',
+      default: true,
+    }),
+    ...addressKeys(per),
   });
   type Long = z.output<typeof longAddress>;
   const shortAddress = prefix((address): Long => ({ address }));

@@ -11,15 +11,21 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   advert_int: 'interval',
   auth_hmac: 'hmac',
   auth_pass: 'password',
+  brd: 'broadcast',
   connect_timeout: 'timeout',
   delay_loop: 'interval',
+  dev: 'interface',
   lb_algo: 'scheduler',
   lb_kind: 'forwarding',
   lthreshold: 'lower_threshold',
   lvs_method: 'forwarding',
   lvs_sched: 'scheduler',
   mcast_src_ip: 'source',
+  mngtmpaddr: 'manage_temporary',
+  no_track: 'track',
+  nodad: 'dad',
   nopreempt: 'preempt',
+  noprefixroute: 'prefix_route',
   notification_email: 'mail',
   notify_backup: 'notify',
   notify_fault: 'notify',
@@ -28,6 +34,7 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   notify_master_rx_lower_pri: 'notify',
   notify_stop: 'notify',
   persistence_timeout: 'persistence',
+  preferred_lft: 'preferred_lifetime',
   real_server: 'servers',
   router_id: 'director',
   script_user: 'notify',
@@ -35,6 +42,7 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   smtp_server: 'mail',
   uthreshold: 'upper_threshold',
   virtual_ipaddress: 'addresses',
+  virtual_ipaddress_excluded: 'addresses',
   virtual_router_id: 'vrid',
   virtual_server: 'services',
   vrrp_instance: 'vrrp',
@@ -51,12 +59,21 @@ const REFUSED_WORDS: Readonly<Record<string, string>> = {
   authentication: `expected password (version 2) or hmac (version 3) instead; ${NO_AH}`,
 };
 
+/** The same for addresses, which have another section's keys beside them. */
+const REFUSED_OF_ADDRESSES: Readonly<Record<string, string>> = {
+  autojoin: 'autojoin is for multicast addresses, which cannot be virtual IPs',
+  valid_lft: 'a virtual IP is valid while its instance is active, no shorter',
+};
+
 /** What to say of an unknown key where `valid` are the known ones. */
 export function unknownKeyMessage(key: string, valid: readonly string[]): string {
   // Where the way out is at hand: elsewhere these are typing errors like any other.
   const plain = key.toLowerCase();
   const refused = Object.hasOwn(REFUSED_WORDS, plain) ? REFUSED_WORDS[plain] : undefined;
   if (refused !== undefined && valid.includes('hmac')) return refused;
+  if (Object.hasOwn(REFUSED_OF_ADDRESSES, plain) && valid.includes('prefix_route')) {
+    return REFUSED_OF_ADDRESSES[plain] as string;
+  }
   const nearest = nearestKey(key, valid);
   if (nearest !== null) return `unknown key, did you mean ${nearest}?`;
   return `unknown key, expected ${joinWords(valid, 'or')}`;

@@ -19,6 +19,7 @@ export const PROBLEM_CODES = {
   'VK-NOT-RUNNING': 'No vipkeeper answers on the control socket',
   'VK-RUNTIME-DIRECTORY': 'The runtime directory cannot be used',
   'VK-ADDRESS': 'The kernel refused a change of a virtual IP',
+  'VK-CONTESTED': 'Another program keeps removing what vipkeeper puts into the kernel',
   'VK-IPVS': 'The kernel refused a change of the IPVS table',
   'VK-SYNC': 'The kernel refused a change of the connection sync daemon',
   'VK-SCRIPT': 'A script cannot be run',

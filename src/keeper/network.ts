@@ -3,11 +3,20 @@
  * notifications and, when those were lost, by reading everything again. Changes of VIPs go
  * through here too, so that our own are told from other programs'.
  */
+import type { AddressSpec } from '../core/address/plan-addresses.ts';
 import type { AddressFamily, IpText } from '../core/config/config.ts';
+import { ipFamily } from '../core/ip.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import type { NetlinkError } from '../linux/netlink/error.ts';
 import { RouteMonitor, RouteSocket } from '../linux/netlink/route.ts';
-import type { AddressChange, InterfaceAddress, Link } from '../linux/netlink/route-messages.ts';
+import {
+  type AddressChange,
+  IFA_F_DEPRECATED,
+  IFA_F_NOPREFIXROUTE,
+  INFINITY_LIFE_TIME,
+  type InterfaceAddress,
+  type Link,
+} from '../linux/netlink/route-messages.ts';
 import { chooseSourceAddress, chooseUnicastSource } from '../linux/netlink/source-address.ts';
 
 /**
@@ -30,6 +39,8 @@ export class Network {
   readonly #namesByIndex = new Map<number, string>();
   readonly #addresses = new Map<string, InterfaceAddress>();
   readonly #claimed = new Set<string>();
+  /** Removals of our own that the monitor has not told of yet, by address. */
+  readonly #removing = new Map<string, number>();
   #monitor: RouteMonitor | null = null;
 
   private constructor(socket: RouteSocket, handlers: NetworkHandlers) {
@@ -51,6 +62,7 @@ export class Network {
         network.resynchronise();
         handlers.onChanged();
       },
+      drained: () => network.#removing.clear(),
     });
     if (!monitor.ok) return err(monitor.error);
     network.#monitor = monitor.value;
@@ -76,6 +88,11 @@ export class Network {
 
   link(name: string): Link | null {
     return this.#linksByName.get(name) ?? null;
+  }
+
+  /** Name of an interface by its index; null when there is none. */
+  nameOf(interfaceIndex: number): string | null {
+    return this.#namesByIndex.get(interfaceIndex) ?? null;
   }
 
   /** The address that advertisements on this interface come from, or null when it has none. */
@@ -121,42 +138,38 @@ export class Network {
     if (info !== undefined && info.protocol === null) this.#claimed.add(keyOf(info));
   }
 
+  /** The kernel has this address already: another program was faster, its notice is to come. */
+  noteExisting(address: AddressSpec): void {
+    const key = keyOf(address);
+    if (!this.#addresses.has(key)) {
+      this.#addresses.set(key, { ...addressOf({ ...address, kind: 'add' }), protocol: null });
+    }
+  }
+
   /** Applies changes in one batch inside this call; one error or null per change, in order. */
   change(operations: readonly AddressChange[]): readonly (NetlinkError | null)[] {
-    const forgotten = new Map<string, InterfaceAddress>();
-    for (const operation of operations) {
-      // Forgotten before the kernel confirms, so that its notification is not taken as a loss.
-      const key = keyOf(operation);
-      const info = this.#addresses.get(key);
-      if (operation.kind !== 'delete' || info === undefined) continue;
-      this.#addresses.delete(key);
-      forgotten.set(key, info);
-    }
     const results = this.#socket
       .changeAddresses(operations)
       .map((result) => (result.ok ? null : result.error));
     for (const [index, operation] of operations.entries()) {
-      const key = keyOf(operation);
       const code = results[index]?.code ?? null;
-      if (operation.kind === 'delete') {
-        const info = forgotten.get(key);
-        const gone = code === null || code === 'EADDRNOTAVAIL' || code === 'ENODEV';
-        if (gone) this.#claimed.delete(key);
-        else if (info !== undefined) this.#addresses.set(key, info);
-      } else if (code === null) {
-        this.#claimed.add(key);
-        this.#addresses.set(key, {
-          interfaceIndex: operation.interfaceIndex,
-          family: operation.address.includes(':') ? 'ipv6' : 'ipv4',
-          address: operation.address,
-          prefixLength: operation.prefixLength,
-          scope: 0,
-          flags: 0,
-          protocol: VIP_PROTOCOL,
-        });
+      if (operation.kind === 'delete') this.#noteRemoval(operation, code);
+      else if (code === null) {
+        this.#claimed.add(keyOf(operation));
+        this.#addresses.set(keyOf(operation), addressOf(operation));
       }
     }
     return results;
+  }
+
+  #noteRemoval(operation: AddressChange, code: string | null): void {
+    const key = keyOf(operation);
+    if (code === null) this.#removing.set(key, (this.#removing.get(key) ?? 0) + 1);
+    else if (code !== 'EADDRNOTAVAIL' && code !== 'ENODEV') return;
+    // The address may be there a second time, with another prefix length.
+    if (this.#addresses.get(key)?.prefixLength !== operation.prefixLength) return;
+    this.#addresses.delete(key);
+    this.#claimed.delete(key);
   }
 
   close(): void {
@@ -198,12 +211,20 @@ export class Network {
 
   #addressAdded(address: InterfaceAddress): void {
     const key = keyOf(address);
+    // Older than a removal of our own.
+    if (this.#removing.has(key)) return;
     const known = this.#addresses.has(key);
     this.#addresses.set(key, address);
     if (!known) this.#handlers.onChanged();
   }
 
   #addressRemoved(address: InterfaceAddress, byPid: number | null): void {
+    const own = this.#removing.get(keyOf(address)) ?? 0;
+    if (own > 0) {
+      if (own === 1) this.#removing.delete(keyOf(address));
+      else this.#removing.set(keyOf(address), own - 1);
+      return;
+    }
     const known = this.#addresses.delete(keyOf(address));
     if (!known) return;
     // The link first: an address that went with its interface is a fault, not a loss.
@@ -215,6 +236,31 @@ export class Network {
     const name = this.#namesByIndex.get(address.interfaceIndex);
     if (name !== undefined) this.#handlers.onAddressLost(name, address.address, byPid);
   }
+}
+
+/** What is known of an address that was put there just now. */
+function addressOf(change: AddressChange): InterfaceAddress {
+  const { interfaceIndex, address, prefixLength, scope, noPrefixRoute, flags } = change;
+  const { peer, broadcast, label, metric, preferredSeconds: preferred } = change;
+  return {
+    interfaceIndex,
+    family: ipFamily(address),
+    address,
+    prefixLength,
+    scope: scope ?? 0,
+    flags:
+      (flags ?? 0) |
+      (noPrefixRoute === true ? IFA_F_NOPREFIXROUTE : 0) |
+      (preferred === 0 ? IFA_F_DEPRECATED : 0),
+    protocol: VIP_PROTOCOL,
+    ...(peer === undefined ? {} : { peer }),
+    ...(broadcast === undefined ? {} : { broadcast }),
+    ...(label === undefined ? {} : { label }),
+    ...(metric === undefined ? {} : { metric }),
+    ...(preferred === undefined || preferred === INFINITY_LIFE_TIME
+      ? {}
+      : { preferredSeconds: preferred }),
+  };
 }
 
 function keyOf(address: { readonly interfaceIndex: number; readonly address: IpText }): string {

@@ -7,7 +7,7 @@
  * socket, addresses and announcements to an interface that does not exist.
  */
 import type { AddressFamily, VrrpConfig } from '../core/config/config.ts';
-import { DEFAULTS } from '../core/config/defaults.ts';
+import { DEFAULTS, defaultAttributes } from '../core/config/defaults.ts';
 import type { Link } from '../linux/netlink/route-messages.ts';
 import { VrrpSender } from '../linux/vrrp-socket.ts';
 import { Announcer } from './announcer.ts';
@@ -31,7 +31,8 @@ const LINK: Link = {
 };
 
 function instanceOf(family: AddressFamily): VrrpConfig {
-  const vip = { interface: LINK.name };
+  const attributes = defaultAttributes(family, 32);
+  const vip = { interface: LINK.name, track: true, attributes };
   return {
     name: 'rehearsal',
     interface: LINK.name,
@@ -101,6 +102,7 @@ function rehearse(config: VrrpConfig, network: Network): void {
 type Stage = Pick<
   Network,
   | 'link'
+  | 'nameOf'
   | 'sourceAddress'
   | 'unicastSource'
   | 'hasAddress'
@@ -108,11 +110,14 @@ type Stage = Pick<
   | 'isOurs'
   | 'claim'
   | 'change'
+  | 'noteExisting'
 >;
 
 function pretend(network: Network, source: string): Network {
   const stage: Stage = {
     link: () => LINK,
+    nameOf: () => LINK.name,
+    noteExisting: () => {},
     sourceAddress: () => source,
     unicastSource: () => source,
     hasAddress: () => false,

@@ -43,7 +43,8 @@ import type { Network } from './network.ts';
 import { Peers } from './peers.ts';
 import { Reach, type Sender } from './reach.ts';
 import type { RecordedInstance } from './record.ts';
-import { addVips, removeVips } from './vips.ts';
+import { VipHolder } from './vip-holder.ts';
+import { removeVips } from './vips.ts';
 
 /** Two active directors are told of once a second, however fast the other one advertises. */
 const LOWER_PRIORITY_REPORT_US = 1_000_000;
@@ -100,6 +101,7 @@ export class InstanceRunner {
   #lowerPriorityToldAtUs = Number.NEGATIVE_INFINITY;
   #peer: Omit<PeerStatus, 'address'> | null = null;
   readonly #peers: Peers;
+  readonly #vips: VipHolder;
   #peerChecksum: 'message' | 'pseudo-header' = 'pseudo-header';
 
   /** Its place in the runtime record; changes with the plan. */
@@ -111,6 +113,12 @@ export class InstanceRunner {
     this.#ports = ports;
     this.#peers = new Peers(config.family);
     this.#reach = new Reach(config, ports.network, ports.openSender);
+    this.#vips = new VipHolder({
+      network: ports.network,
+      restored: (vip, byPid) => this.#addressRestored(vip.address, byPid),
+      appeared: () => this.#announce(),
+      problem: (problem) => this.#reportProblems([problem]),
+    });
     this.#evaluation = this.#evaluate();
     this.#options = { ...config, priority: this.#evaluation.priority };
     this.#prepare();
@@ -172,23 +180,13 @@ export class InstanceRunner {
    * VRID, family, version and source stay the same).
    */
   reconfigure(config: VrrpConfig): void {
-    const before = this.#config;
     const priorityBefore = this.#evaluation.priority;
     this.#config = config;
     this.#reach.config = config;
     this.#evaluation = this.#evaluate();
     this.#options = { ...config, priority: this.#evaluation.priority };
     this.#prepare();
-    if (this.isActive) {
-      const kept = new Set(config.addresses.map((vip) => `${vip.interface} ${vip.address}`));
-      const removed = before.addresses.filter(
-        (vip) => !kept.has(`${vip.interface} ${vip.address}`),
-      );
-      removeVips(this.#ports.network, removed);
-      const added = addVips(this.#ports.network, config.addresses);
-      this.#reportProblems(added.problems);
-      if (added.added.length > 0) this.#announce();
-    }
+    if (this.isActive && this.#vips.hold(config.addresses).length > 0) this.#announce();
     // Peers, or the group, may be others now.
     this.networkChanged();
     this.#dispatch({ kind: 'reconfigured', atUs: monotonicUs() });
@@ -311,7 +309,7 @@ export class InstanceRunner {
         const reason = CLEARED[state.reason];
         this.#dispatch({ kind: 'fault-cleared', atUs, reason });
       }
-    }
+    } else this.#vips.retry();
   }
 
   /** A tracker changed: the effective priority, or the right to take part, may follow. */
@@ -342,16 +340,12 @@ export class InstanceRunner {
     }
   }
 
-  /** An address that is gone without our doing; puts it back at once if it is an active VIP. */
+  /** An address that is gone without our doing; put back at once if it is an active VIP. */
   addressLost(interfaceName: string, address: string, byPid: number | null): void {
-    if (!this.isActive) return;
-    const vip = this.#config.addresses.find(
-      (candidate) => candidate.interface === interfaceName && candidate.address === address,
-    );
-    if (vip === undefined) return;
-    const restored = addVips(this.#ports.network, [vip]);
-    this.#reportProblems(restored.problems);
-    if (restored.added.length === 0) return;
+    this.#vips.lost(interfaceName, address, byPid);
+  }
+
+  #addressRestored(address: string, byPid: number | null): void {
     this.#counters.addressesRestored++;
     this.#announce();
     const instance = this.#config.name;
@@ -383,6 +377,7 @@ export class InstanceRunner {
   /** Resigns, removes the VIPs and closes the socket, all now. */
   stop(): void {
     if (!this.hasStopped) this.#dispatch({ kind: 'stopped', atUs: monotonicUs() });
+    this.#vips.close();
     this.#reach.close();
   }
 
@@ -395,7 +390,8 @@ export class InstanceRunner {
     return {
       name: config.name,
       state: stateName(state),
-      reason: this.#reason,
+      // The fault that lasts, which may have come after the one that it began with.
+      reason: state.kind === 'fault' ? state.reason : this.#reason,
       priority: this.#evaluation.priority,
       configuredPriority: config.priority,
       priorityParts: this.#evaluation.parts,
@@ -464,12 +460,11 @@ export class InstanceRunner {
     switch (effect.kind) {
       case 'send-advert':
         return this.#sendAdvert(effect.resign);
-      case 'add-addresses': {
-        const result = addVips(this.#ports.network, this.#config.addresses);
-        return this.#reportProblems(result.problems);
-      }
+      case 'add-addresses':
+        this.#vips.hold(this.#config.addresses);
+        return;
       case 'remove-addresses':
-        return this.#reportProblems(removeVips(this.#ports.network, this.#config.addresses));
+        return this.#vips.release(this.#config.addresses);
       case 'announce':
         return this.#announce();
       case 'report-transition':
@@ -552,10 +547,23 @@ export class InstanceRunner {
     if (this.#controllerLost) return 'controller-lost';
     if (link === null) return 'interface-missing';
     if (!link.up || !link.running) return 'interface-down';
+    const carrierFault = this.#findCarrierFault();
+    if (carrierFault !== null) return carrierFault;
     const found = this.#reach.findSource(this.#vipTexts);
     if (found === null || !this.#openSender(found, link.index)) return 'no-source-address';
     if (this.#config.unicast?.faultWithoutPeers === true && this.#reach.hasNoPeer) return 'no-peer';
     return this.#evaluation.faultyTracker === null ? null : 'tracker-down';
+  }
+
+  /** A VIP on another interface than the instance's depends on that one too, unless it says not. */
+  #findCarrierFault(): FaultReason | null {
+    for (const vip of this.#config.addresses) {
+      if (!vip.track || vip.interface === this.#config.interface) continue;
+      const link = this.#ports.network.link(vip.interface);
+      if (link === null) return 'interface-missing';
+      if (!link.up || !link.running) return 'interface-down';
+    }
+    return null;
   }
 
   #evaluate(): Evaluation {

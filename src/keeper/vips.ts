@@ -2,55 +2,86 @@
  * Adding and removing VIPs, many in one batch. An address that was there before and is not ours
  * (an address owner's own) is used as it is and never removed.
  */
+import {
+  type AddressOperation,
+  type AddressSpec,
+  type ObservedAddress,
+  planAddresses,
+} from '../core/address/plan-addresses.ts';
 import type { VipConfig } from '../core/config/config.ts';
+import { ipFamily } from '../core/ip.ts';
 import type { Problem } from '../core/problem.ts';
+import { attributeFields, attributesOf } from '../linux/netlink/address-attributes.ts';
 import type { NetlinkError } from '../linux/netlink/error.ts';
 import type { AddressChange } from '../linux/netlink/route-messages.ts';
 import { type Network, VIP_PROTOCOL } from './network.ts';
 
-type Vip = Omit<VipConfig, 'advertised'>;
+type Vip = Pick<VipConfig, 'address' | 'prefixLength' | 'interface'>;
+export type WantedVip = Vip & Pick<VipConfig, 'attributes'>;
 
 export interface AddResult {
-  /** Those that were not there before. */
-  readonly added: readonly VipConfig[];
+  /** Those that were not there before, or not as wanted. */
+  readonly added: readonly WantedVip[];
   readonly problems: readonly Problem[];
 }
 
-/** Adds the VIPs that are missing. */
-export function addVips(network: Network, vips: readonly VipConfig[]): AddResult {
-  const missing: VipConfig[] = [];
-  const operations: AddressChange[] = [];
+/** Adds the VIPs that are missing, and changes those that are ours and differ. */
+export function addVips(network: Network, vips: readonly WantedVip[]): AddResult {
+  const present: WantedVip[] = [];
   const problems: Problem[] = [];
+  const wanted: AddressSpec[] = [];
   for (const vip of vips) {
     const link = network.link(vip.interface);
-    if (link === null) {
-      problems.push({
-        code: 'VK-NO-INTERFACE',
-        message: `VIP ${vip.address} cannot be added: interface ${vip.interface} does not exist`,
-        cure: 'Create the interface, or correct its name in the configuration',
-      });
-    } else if (!network.hasAddress(vip.interface, vip.address)) {
-      missing.push(vip);
-      operations.push({
-        kind: 'add',
+    if (link === null) problems.push(noInterface(vip));
+    else {
+      present.push(vip);
+      wanted.push({
         interfaceIndex: link.index,
         address: vip.address,
         prefixLength: vip.prefixLength,
-        protocol: VIP_PROTOCOL,
-        // Duplicate address detection would keep a VIP unusable for a second after takeover.
-        noDad: true,
+        attributes: vip.attributes,
       });
     }
   }
-  const errors = operations.length === 0 ? [] : network.change(operations);
-  const added: VipConfig[] = [];
-  for (const [index, vip] of missing.entries()) {
+  const operations = planAddresses(wanted, (address) => observed(network, address));
+  const errors = operations.length === 0 ? [] : network.change(operations.map(changeOf));
+  const added = new Set<WantedVip>();
+  for (const [index, operation] of operations.entries()) {
+    const vip = present[operation.wanted] as WantedVip;
     const error = errors[index] ?? null;
-    if (error === null) added.push(vip);
+    if (error === null) added.add(vip);
     // Somebody added it since we looked: it is there, which is what counts.
-    else if (error.code !== 'EEXIST') problems.push(refused('add', vip, error));
+    else if (error.code === 'EEXIST') network.noteExisting(operation.address);
+    else if (error.code === 'ENODEV') problems.push(noInterface(vip));
+    else problems.push(refused(operation.kind === 'delete' ? 'remove' : 'add', vip, error));
   }
-  return { added, problems };
+  return { added: [...added], problems };
+}
+
+function observed(network: Network, wanted: AddressSpec): ObservedAddress | null {
+  const name = network.nameOf(wanted.interfaceIndex);
+  const info = name === null ? null : network.addressInfo(name, wanted.address);
+  if (name === null || info === null) return null;
+  const { interfaceIndex, address, prefixLength } = info;
+  const ours = network.isOurs(name, address);
+  return { interfaceIndex, address, prefixLength, ours, attributes: attributesOf(info, name) };
+}
+
+function changeOf({ kind, address: spec }: AddressOperation): AddressChange {
+  const { interfaceIndex, address, prefixLength, attributes } = spec;
+  const base = { kind, interfaceIndex, address, prefixLength };
+  // Duplicate address detection would keep a VIP unusable for a second after takeover.
+  const fields = attributeFields(attributes, ipFamily(address));
+  if (kind !== 'delete') return { ...base, ...fields, protocol: VIP_PROTOCOL };
+  return { ...base, ...(attributes.peer === null ? {} : { peer: attributes.peer }) };
+}
+
+function noInterface(vip: Vip): Problem {
+  return {
+    code: 'VK-NO-INTERFACE',
+    message: `VIP ${vip.address} cannot be added: interface ${vip.interface} does not exist`,
+    cure: 'Create the interface, or correct its name in the configuration',
+  };
 }
 
 /** Removes those of the VIPs that are there and ours. */
@@ -66,6 +97,7 @@ export function removeVips(network: Network, vips: readonly Vip[]): readonly Pro
       interfaceIndex: info.interfaceIndex,
       address: info.address,
       prefixLength: info.prefixLength,
+      ...(info.peer === undefined ? {} : { peer: info.peer }),
     });
   }
   const errors = operations.length === 0 ? [] : network.change(operations);

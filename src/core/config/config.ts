@@ -5,6 +5,8 @@
  * Defaults live in defaults.ts; readers live in src/config.
  */
 
+import type { AddressAttributes } from './address.ts';
+
 export type AddressFamily = 'ipv4' | 'ipv6';
 
 /** Canonical text of an IP address: dotted quad, or RFC 5952 for IPv6. */
@@ -17,6 +19,9 @@ export interface VipConfig {
   readonly interface: string;
   /** Listed in advertisements. Addresses of the other family than the instance's never are. */
   readonly advertised: boolean;
+  /** Whether the instance is in fault while the interface is down or missing. */
+  readonly track: boolean;
+  readonly attributes: AddressAttributes;
 }
 
 /** How the checksum of a VRRPv3 advertisement over IPv4 is computed when sending. */

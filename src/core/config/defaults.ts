@@ -4,6 +4,7 @@
  * conf/vipkeeper.yaml is tested against them. Values that depend on others (an instance's
  * family, a service's check) are chosen by the reader and described in the reference.
  */
+import type { AddressAttributes } from './address.ts';
 import type { AnnounceConfig, Config, ElectionConfig, Persistence, Tunnel } from './config.ts';
 
 const SECOND_US = 1_000_000;
@@ -28,6 +29,28 @@ const ELECTION: ElectionConfig = {
 
 const IPIP: Tunnel = { kind: 'ipip' };
 const NO_PERSISTENCE: Persistence | null = null;
+
+/** Of an address that is given without attributes. */
+export function defaultAttributes(
+  family: 'ipv4' | 'ipv6',
+  prefixLength: number,
+): AddressAttributes {
+  return {
+    broadcast: null,
+    // RT_SCOPE_UNIVERSE.
+    scope: 0,
+    label: null,
+    peer: null,
+    home: false,
+    // It would keep a VIP unusable for a second after a takeover.
+    dad: false,
+    prefixRoute: true,
+    manageTemporary: false,
+    // A single IPv6 address answers, but is no source of its own accord (RFC 6724, rule 3).
+    preferredSeconds: family === 'ipv6' && prefixLength === 128 ? 0 : null,
+    metric: 0,
+  };
+}
 
 export const DEFAULTS = {
   vrrp: {

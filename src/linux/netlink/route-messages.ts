@@ -7,7 +7,7 @@ import { assert } from '../../core/assert.ts';
 import type { AddressFamily, IpText } from '../../core/config/config.ts';
 import { formatIp, ipFamily, parseIp } from '../../core/ip.ts';
 import { AF_INET, AF_INET6, AF_UNSPEC } from '../constants.ts';
-import type { AttributeWriter } from './attributes.ts';
+import type { AttributeReader, AttributeWriter } from './attributes.ts';
 import type { MessageCursor } from './message.ts';
 
 /** include/uapi/linux/rtnetlink.h */
@@ -41,17 +41,23 @@ const IFLA_EXT_MASK = 29;
 const IFADDRMSG_BYTES = 8;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
+const IFA_LABEL = 3;
+const IFA_BROADCAST = 4;
 const IFA_CACHEINFO = 6;
 const IFA_FLAGS = 8;
+const IFA_RT_PRIORITY = 9;
 const IFA_PROTO = 11;
 export const IFA_F_SECONDARY = 0x01;
 export const IFA_F_NODAD = 0x02;
 export const IFA_F_DADFAILED = 0x08;
+export const IFA_F_HOMEADDRESS = 0x10;
 export const IFA_F_DEPRECATED = 0x20;
 export const IFA_F_TENTATIVE = 0x40;
 export const IFA_F_PERMANENT = 0x80;
+export const IFA_F_MANAGETEMPADDR = 0x100;
 export const IFA_F_NOPREFIXROUTE = 0x200;
-const INFINITY_LIFE_TIME = 0xffff_ffff;
+/** A lifetime without end, in seconds. */
+export const INFINITY_LIFE_TIME = 0xffff_ffff;
 
 export interface Link {
   readonly index: number;
@@ -78,11 +84,21 @@ export interface InterfaceAddress {
   readonly flags: number;
   /** IFA_PROTO: who put it there; null when nobody said so, or before Linux 5.18. */
   readonly protocol: number | null;
+  /** The other end of a point-to-point link. */
+  readonly peer?: IpText;
+  readonly broadcast?: IpText;
+  /** IPv4: the interface's name unless another label was given. */
+  readonly label?: string;
+  /** Metric of the prefix route, where one was given. */
+  readonly metric?: number;
+  /** What is left of it, in seconds; absent for ever. */
+  readonly preferredSeconds?: number;
 }
 
 /** One address to put on an interface or to take off it. */
 export interface AddressChange {
-  readonly kind: 'add' | 'delete';
+  /** 'replace': change what the kernel can change in place of an address that is there. */
+  readonly kind: 'add' | 'replace' | 'delete';
   readonly interfaceIndex: number;
   /** Canonical. */
   readonly address: IpText;
@@ -93,6 +109,20 @@ export interface AddressChange {
   readonly noDad?: boolean;
   /** Add only: no route to the prefix. */
   readonly noPrefixRoute?: boolean;
+  /** The other end of a point-to-point link, whose prefix length `prefixLength` then is. */
+  readonly peer?: IpText;
+  /** IPv4, add only. */
+  readonly broadcast?: IpText;
+  /** IPv4, add only: RT_SCOPE_*. */
+  readonly scope?: number;
+  /** IPv4: at most 15 bytes. A deletion that has one takes only the address with it. */
+  readonly label?: string;
+  /** Add only: IFA_F_HOMEADDRESS, IFA_F_MANAGETEMPADDR. */
+  readonly flags?: number;
+  /** Add only: how long it is preferred; absent for ever, and for an IPv6 /128 not at all. */
+  readonly preferredSeconds?: number;
+  /** Add only: metric of the prefix route. */
+  readonly metric?: number;
 }
 
 /** What a link message says, and of which side of the link. */
@@ -116,29 +146,48 @@ export function encodeAddressDump(writer: AttributeWriter): Uint8Array {
 /**
  * The payload of RTM_NEWADDR or RTM_DELADDR, copied out of the writer. An IPv6 VIP of /128 has no
  * preferred lifetime, so that it answers but is never chosen as source (RFC 6724 section 5, rule
- * 3). No broadcast address is set.
+ * 3), unless one is given.
  */
 export function encodeAddressChange(writer: AttributeWriter, change: AddressChange): Uint8Array {
-  const bytes = parseIp(change.address);
-  assert(bytes !== null, `not an address: ${change.address}`);
+  const bytes = bytesOf(change.address);
   assert(change.prefixLength <= bytes.length * 8, `prefix length ${change.prefixLength}`);
   const family = ipFamily(change.address) === 'ipv4' ? AF_INET : AF_INET6;
-  const scope = isLinkLocal(bytes) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+  const scope = change.scope ?? (isLinkLocal(bytes) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
+  const peer = change.peer === undefined ? bytes : bytesOf(change.peer);
   writer.reset().putU8(family).putU8(change.prefixLength).putU8(0).putU8(scope);
-  writer.putU32(change.interfaceIndex).bytes(IFA_LOCAL, bytes).bytes(IFA_ADDRESS, bytes);
+  writer.putU32(change.interfaceIndex).bytes(IFA_LOCAL, bytes).bytes(IFA_ADDRESS, peer);
+  if (change.label !== undefined) writer.string0(IFA_LABEL, change.label);
   if (change.kind === 'delete') return writer.copy();
+  if (change.broadcast !== undefined) writer.bytes(IFA_BROADCAST, bytesOf(change.broadcast));
   const noDad = family === AF_INET6 && change.noDad === true ? IFA_F_NODAD : 0;
-  const flags = noDad | (change.noPrefixRoute === true ? IFA_F_NOPREFIXROUTE : 0);
+  const noRoute = change.noPrefixRoute === true ? IFA_F_NOPREFIXROUTE : 0;
+  const flags = (change.flags ?? 0) | noDad | noRoute;
   if (flags !== 0) writer.u32(IFA_FLAGS, flags);
+  if (change.metric !== undefined) writer.u32(IFA_RT_PRIORITY, change.metric);
   if (change.protocol !== undefined) writer.u8(IFA_PROTO, change.protocol);
-  if (family === AF_INET6 && change.prefixLength === 128) {
-    writer.bytes(IFA_CACHEINFO, CACHEINFO_DEPRECATED);
-  }
+  const cacheInfo = cacheInfoOf(change, family);
+  if (cacheInfo !== null) writer.bytes(IFA_CACHEINFO, cacheInfo);
   return writer.copy();
 }
 
-/** struct ifa_cacheinfo: preferred 0, valid for ever, two stamps that the kernel sets. */
-const CACHEINFO_DEPRECATED = new Uint8Array(new Uint32Array([0, INFINITY_LIFE_TIME, 0, 0]).buffer);
+function bytesOf(address: IpText): Uint8Array {
+  const bytes = parseIp(address);
+  assert(bytes !== null, `not an address: ${address}`);
+  return bytes;
+}
+
+/**
+ * struct ifa_cacheinfo: preferred and valid lifetime, two stamps that the kernel sets; null where
+ * both are for ever and that is what the kernel assumes. A VIP of a single IPv6 address is
+ * deprecated unless said otherwise: the kernel would prefer its longer prefix as a source.
+ */
+function cacheInfoOf(change: AddressChange, family: number): Uint8Array | null {
+  const single = family === AF_INET6 && change.prefixLength === 128;
+  const preferred = change.preferredSeconds ?? (single ? 0 : INFINITY_LIFE_TIME);
+  const usual = preferred === INFINITY_LIFE_TIME && change.kind === 'add' && !single;
+  if (usual) return null;
+  return new Uint8Array(new Uint32Array([preferred, INFINITY_LIFE_TIME, 0, 0]).buffer);
+}
 
 function isLinkLocal(bytes: Uint8Array): boolean {
   return bytes.length === 16 && bytes[0] === 0xfe && ((bytes[1] as number) & 0xc0) === 0x80;
@@ -189,17 +238,42 @@ export function decodeAddress(message: MessageCursor): InterfaceAddress | 'other
   let local = -1;
   let prefix = -1;
   let protocol: number | null = null;
+  let more: Mutable<Pick<InterfaceAddress, AddressDetail>> = {};
   reader.forEach(payloadStart + IFADDRMSG_BYTES, payloadEnd, (type, start, end) => {
     if (type === IFA_LOCAL && end - start === addressBytes) local = start;
     else if (type === IFA_ADDRESS && end - start === addressBytes) prefix = start;
     else if (type === IFA_FLAGS) flags = reader.u32(start, end);
     else if (type === IFA_PROTO) protocol = reader.u8(start, end);
+    else more = { ...more, ...decodeDetail(reader, family, type, start, end) };
   });
   // On a point-to-point link IFA_ADDRESS is the peer's, and IFA_LOCAL is ours.
   const offset = local !== -1 ? local : prefix;
   if (reader.error !== null || offset === -1 || prefixLength > addressBytes * 8) return null;
   const address = formatIp(message.bytes, family, offset);
-  return { interfaceIndex, family, address, prefixLength, scope, flags, protocol };
+  const peer = prefix === -1 ? address : formatIp(message.bytes, family, prefix);
+  if (peer !== address) more.peer = peer;
+  return { interfaceIndex, family, address, prefixLength, scope, flags, protocol, ...more };
+}
+
+type AddressDetail = 'peer' | 'broadcast' | 'label' | 'metric' | 'preferredSeconds';
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** What an address says of itself beside what every one has. */
+function decodeDetail(
+  reader: AttributeReader,
+  family: AddressFamily,
+  type: number,
+  start: number,
+  end: number,
+): Pick<InterfaceAddress, AddressDetail> {
+  if (type === IFA_BROADCAST && family === 'ipv4' && end - start === 4) {
+    return { broadcast: formatIp(reader.bytes, family, start) };
+  }
+  if (type === IFA_LABEL) return { label: reader.string0(start, end) };
+  if (type === IFA_RT_PRIORITY) return { metric: reader.u32(start, end) };
+  if (type !== IFA_CACHEINFO) return {};
+  const preferredSeconds = reader.u32(start, end);
+  return preferredSeconds === INFINITY_LIFE_TIME ? {} : { preferredSeconds };
 }
 
 /** Whether the kernel kept the tag (IFA_PROTO) of an address: Linux before 5.18 drops it. */

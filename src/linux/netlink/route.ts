@@ -9,7 +9,7 @@ import { err, ok, type Result } from '../../core/result.ts';
 import * as libc from '../libc.ts';
 import { AttributeWriter } from './attributes.ts';
 import { EAGAIN, EINTR, ENOBUFS, type NetlinkError, netlinkError } from './error.ts';
-import { MessageCursor, NLM_F_CREATE, NLM_F_EXCL } from './message.ts';
+import { MessageCursor, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
 import {
   type AddressChange,
   decodeAddress,
@@ -39,6 +39,12 @@ export const NETLINK_ROUTE = 0;
 const NOTIFICATION_BYTES = 32_768;
 /** Notifications that are read before the event loop goes on to others. */
 const NOTIFICATIONS_PER_TURN_MAX = 256;
+
+const ADDRESS_FLAGS: Readonly<Record<AddressChange['kind'], number>> = {
+  add: NLM_F_CREATE | NLM_F_EXCL,
+  replace: NLM_F_REPLACE,
+  delete: 0,
+};
 
 export class RouteSocket {
   readonly socket: NetlinkSocket;
@@ -100,14 +106,14 @@ export class RouteSocket {
   changeAddresses(changes: readonly AddressChange[]): Result<void, NetlinkError>[] {
     const requests = changes.map(
       (change): NetlinkRequest => ({
-        type: change.kind === 'add' ? RTM_NEWADDR : RTM_DELADDR,
-        flags: change.kind === 'add' ? NLM_F_CREATE | NLM_F_EXCL : 0,
+        type: change.kind === 'delete' ? RTM_DELADDR : RTM_NEWADDR,
+        flags: ADDRESS_FLAGS[change.kind],
         payload: encodeAddressChange(this.#writer, change),
       }),
     );
     return this.socket.transactSync(requests).map(({ errno, message }, index) => {
       if (errno === 0) return ok(undefined);
-      const call = changes[index]?.kind === 'add' ? 'RTM_NEWADDR' : 'RTM_DELADDR';
+      const call = changes[index]?.kind === 'delete' ? 'RTM_DELADDR' : 'RTM_NEWADDR';
       return err(netlinkError(errno, message, call));
     });
   }
@@ -130,6 +136,8 @@ export interface RouteMonitorCallbacks {
   addressRemoved(address: InterfaceAddress, byPid: number | null): void;
   /** Notifications were lost: list links and addresses anew. */
   overrun(): void;
+  /** Nothing waits any more: everything that the kernel has done so far was told. */
+  drained?(): void;
 }
 
 export class RouteMonitor {
@@ -181,6 +189,7 @@ export class RouteMonitor {
       } else {
         if (received !== -EAGAIN) this.#lost = true;
         this.#reportLoss();
+        this.#callbacks.drained?.();
         return;
       }
     }

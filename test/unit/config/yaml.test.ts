@@ -14,7 +14,7 @@ import { type ConfigError, formatConfigErrors } from '../../../src/config/errors
 import { formatDuration } from '../../../src/config/values.ts';
 import { readConfigFile, readConfigText } from '../../../src/config/yaml.ts';
 import type { CheckConfig, RealServerConfig } from '../../../src/core/config/config.ts';
-import { DEFAULTS } from '../../../src/core/config/defaults.ts';
+import { DEFAULTS, defaultAttributes } from '../../../src/core/config/defaults.ts';
 import { configOf, errorLines } from './read.ts';
 
 /** The design's example, word for word. */
@@ -111,8 +111,22 @@ test('readConfigText makes of the example exactly this', () => {
         },
         ...DEFAULTS.vrrp.election,
         addresses: [
-          { address: '192.0.2.10', prefixLength: 24, interface: 'eth0', advertised: true },
-          { address: '2001:db8::10', prefixLength: 64, interface: 'eth0', advertised: false },
+          {
+            address: '192.0.2.10',
+            prefixLength: 24,
+            interface: 'eth0',
+            advertised: true,
+            track: true,
+            attributes: defaultAttributes('ipv4', 24),
+          },
+          {
+            address: '2001:db8::10',
+            prefixLength: 64,
+            interface: 'eth0',
+            advertised: false,
+            track: true,
+            attributes: defaultAttributes('ipv6', 64),
+          },
         ],
         group: null,
         track: [],

@@ -4,6 +4,8 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ipFamily } from '../../../../src/core/ip.ts';
+import { attributeFields, attributesOf } from '../../../../src/linux/netlink/address-attributes.ts';
 import { AttributeWriter } from '../../../../src/linux/netlink/attributes.ts';
 import { MessageCursor, putMessage } from '../../../../src/linux/netlink/message.ts';
 import {
@@ -56,6 +58,32 @@ describe('encodeAddressChange', () => {
     expect(bytes.length).toBe(8 + 20 + 20);
   });
 
+  it('adds an IPv4 VIP with every attribute that it can have', () => {
+    const bytes = encodeAddressChange(writer, {
+      kind: 'add',
+      interfaceIndex: 3,
+      address: '192.0.2.10',
+      prefixLength: 30,
+      peer: '192.0.2.9',
+      broadcast: '192.0.2.11',
+      label: 'e:1',
+      scope: 254,
+      noPrefixRoute: true,
+      metric: 7,
+      preferredSeconds: 60,
+    });
+    expect(hexOf(bytes)).toBe(
+      '021e00fe03000000' +
+        '08000200c000020a' +
+        '08000100c0000209' +
+        '08000300653a3100' +
+        '08000400c000020b' +
+        '0800080000020000' +
+        '0800090007000000' +
+        '140006003c000000ffffffff0000000000000000',
+    );
+  });
+
   it('deletes by address, prefix length and interface only', () => {
     const change = { interfaceIndex: 3, address: '192.0.2.10', prefixLength: 24, protocol: 112 };
     const bytes = encodeAddressChange(writer, { kind: 'delete', ...change });
@@ -102,7 +130,41 @@ describe('decodeAddress', () => {
       scope: 0,
       flags: 0x202,
       protocol: 112,
+      preferredSeconds: 0,
     });
+  });
+
+  it('reads the attributes back that attributeFields wrote, for either family', () => {
+    const base = { kind: 'add', interfaceIndex: 9, prefixLength: 24 } as const;
+    const attributes = {
+      broadcast: '192.0.2.255',
+      scope: 253,
+      label: 'eth0:a',
+      peer: '192.0.2.9',
+      home: false,
+      dad: false,
+      prefixRoute: false,
+      manageTemporary: false,
+      preferredSeconds: null,
+      metric: 7,
+    };
+    const ipv6 = { broadcast: null, scope: 0, label: null, peer: '2001:db8::9', home: true };
+    const cases = [
+      { address: '192.0.2.1', attributes },
+      {
+        address: '2001:db8::1',
+        attributes: { ...attributes, ...ipv6, manageTemporary: true, preferredSeconds: 60 },
+      },
+    ];
+    for (const { address, attributes } of cases) {
+      const fields = attributeFields(attributes, ipFamily(address));
+      const change = { ...base, address, ...fields };
+      const decoded = decodeAddress(
+        cursorOn(encodeAddressChange(new AttributeWriter(), change)),
+      ) as InterfaceAddress;
+      expect(decoded.address).toBe(address);
+      expect(attributesOf(decoded, 'eth0')).toEqual(attributes);
+    }
   });
 
   it('takes the local address and not the peer of a point-to-point link', () => {

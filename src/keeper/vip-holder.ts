@@ -1,0 +1,146 @@
+/**
+ * VipHolder: keeps some addresses on their interfaces while they are wanted. One that another
+ * program removes is put back at once, but not for ever at that rate (core/address/budget.ts);
+ * one that could not be put there is tried again when links change. A problem is told when it
+ * begins, not with every attempt.
+ */
+import { type Budget, spend } from '../core/address/budget.ts';
+import type { Problem } from '../core/problem.ts';
+import { monotonicUs } from '../linux/clock.ts';
+import type { Network } from './network.ts';
+import { addVips, removeVips, type WantedVip } from './vips.ts';
+
+export interface VipHolderPorts {
+  readonly network: Network;
+  /** An address is back that another program had removed. */
+  readonly restored: (vip: WantedVip, byPid: number | null) => void;
+  /** An address is there that could not be put there before. */
+  readonly appeared: () => void;
+  readonly problem: (problem: Problem) => void;
+}
+
+export class VipHolder {
+  readonly #ports: VipHolderPorts;
+  readonly #budgets = new Map<string, Budget>();
+  /** Who removed an address that waits to be put back. */
+  readonly #waiting = new Map<string, number | null>();
+  /** Those that could not be put there, or went with their interface. */
+  readonly #missing = new Set<string>();
+  /** Problems that were told since the addresses were put there. */
+  readonly #told = new Set<string>();
+  #held: readonly WantedVip[] = [];
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(ports: VipHolderPorts) {
+    this.#ports = ports;
+  }
+
+  /** Puts these there and keeps them there, and removes what was held before and is not of them. */
+  hold<V extends WantedVip>(vips: readonly V[]): readonly V[] {
+    const kept = new Set(vips.map(keyOf));
+    const dropped = this.#held.filter((vip) => !kept.has(keyOf(vip)));
+    this.#held = vips;
+    this.#tell(removeVips(this.#ports.network, dropped));
+    return this.#add(vips) as readonly V[];
+  }
+
+  /** Removes these, and keeps none any more. */
+  release(vips: readonly WantedVip[] = this.#held): void {
+    this.close();
+    this.#tell(removeVips(this.#ports.network, vips));
+  }
+
+  /** Keeps none any more, and leaves them where they are. */
+  close(): void {
+    this.#held = [];
+    this.#budgets.clear();
+    this.#waiting.clear();
+    this.#missing.clear();
+    this.#told.clear();
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  /** An address vanished and we did not remove it. */
+  lost(interfaceName: string, address: string, byPid: number | null): void {
+    const vip = this.#held.find(
+      (candidate) => candidate.interface === interfaceName && candidate.address === address,
+    );
+    if (vip !== undefined) this.#restore(vip, byPid);
+  }
+
+  /** Links or addresses changed: what is missing may be possible now. */
+  retry(): void {
+    const possible: WantedVip[] = [];
+    for (const vip of this.#held) {
+      const there = this.#ports.network.link(vip.interface) !== null;
+      if (!there) this.#missing.add(keyOf(vip));
+      else if (this.#missing.has(keyOf(vip))) possible.push(vip);
+    }
+    if (possible.length > 0 && this.#add(possible).length > 0) this.#ports.appeared();
+  }
+
+  /** Whether another program removes this address again and again. */
+  contested(vip: WantedVip): boolean {
+    return this.#waiting.has(keyOf(vip));
+  }
+
+  #restore(vip: WantedVip, byPid: number | null): void {
+    const key = keyOf(vip);
+    const { budget, waitUs } = spend(this.#budgets.get(key), monotonicUs());
+    this.#budgets.set(key, budget);
+    if (waitUs > 0) {
+      this.#tell([contestedProblem(vip, byPid)], `contested ${key}`);
+      this.#waiting.set(key, byPid);
+      this.#timer ??= setTimeout(() => this.#waitIsOver(), Math.ceil(waitUs / 1000));
+      return;
+    }
+    if (this.#add([vip]).length > 0) this.#ports.restored(vip, byPid);
+  }
+
+  #add(vips: readonly WantedVip[]): readonly WantedVip[] {
+    const { network } = this.#ports;
+    const { added, problems } = addVips(network, vips);
+    for (const vip of vips) {
+      if (network.hasAddress(vip.interface, vip.address)) this.#missing.delete(keyOf(vip));
+      else this.#missing.add(keyOf(vip));
+    }
+    this.#tell(problems);
+    return added;
+  }
+
+  #waitIsOver(): void {
+    this.#timer = null;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const [key, byPid] of waiting) {
+      const vip = this.#held.find((candidate) => keyOf(candidate) === key);
+      const { network } = this.#ports;
+      if (vip === undefined || network.hasAddress(vip.interface, vip.address)) continue;
+      if (network.link(vip.interface) !== null) this.#restore(vip, byPid);
+    }
+  }
+
+  /** `about`: what of several messages only one is told of. */
+  #tell(problems: readonly Problem[], about?: string): void {
+    for (const problem of problems) {
+      const key = about ?? problem.message;
+      if (this.#told.has(key)) continue;
+      this.#told.add(key);
+      this.#ports.problem(problem);
+    }
+  }
+}
+
+function keyOf(vip: WantedVip): string {
+  return `${vip.interface} ${vip.address}`;
+}
+
+function contestedProblem(vip: WantedVip, byPid: number | null): Problem {
+  const who = byPid === null ? 'Another program' : `Another program (process ${byPid})`;
+  return {
+    code: 'VK-CONTESTED',
+    message: `${who} keeps removing ${vip.address} from ${vip.interface}`,
+    cure: 'Find the program that manages this interface too, and let it leave the address alone',
+  };
+}

@@ -1,0 +1,258 @@
+/**
+ * The addresses of a director as the kernel shows them (ip -json): attributes, changes by a
+ * reload, other interfaces than the instance's and what becomes of them. One director in its own
+ * namespace; nothing is asked of the director that the kernel can be asked. Needs root, a build.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { RESTORES_BURST } from '../../src/core/address/budget.ts';
+import { monotonicUs } from '../../src/linux/clock.ts';
+import { Director } from '../lab/director.ts';
+import { check, LabError, localMachine } from '../lab/host.ts';
+import { ensurePackages, NETWORK_PACKAGES } from '../lab/packages.ts';
+import { canUseNamespaces } from '../lab/requirements.ts';
+import { type LabNode, Topology } from '../lab/topology.ts';
+import { AddressWatch } from '../lab/watch.ts';
+
+const SETUP_TIMEOUT_MS = 10 * 60_000;
+const TEST_TIMEOUT_MS = 40_000;
+const VIP = '192.0.2.201';
+const VIP6 = '2001:db8:1::201';
+
+let topology: Topology;
+let node: LabNode;
+let watch: AddressWatch;
+let director: Director | null = null;
+
+beforeAll(async () => {
+  await ensurePackages(NETWORK_PACKAGES);
+  const possible = await canUseNamespaces();
+  if (!possible.ok) throw new LabError(possible.cure);
+  topology = await Topology.create(localMachine, { directors: 1, realServers: 1, clients: 1 });
+  [node] = topology.directors as [LabNode];
+  watch = new AddressWatch(node);
+}, SETUP_TIMEOUT_MS);
+
+afterEach(async () => {
+  await director?.stop().catch(() => {});
+  await director?.dispose();
+  director = null;
+});
+
+afterAll(async () => {
+  watch?.close();
+  await topology?.dispose();
+});
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function configOf(addresses: readonly unknown[], web: Fields = {}): Fields {
+  const instance = { interface: 'eth0', vrid: 51, priority: 254, interval: '100ms', addresses };
+  return { vrrp: { web: { ...instance, ...web } } };
+}
+
+async function start(addresses: readonly unknown[], web: Fields = {}): Promise<Director> {
+  director = await Director.start(node, { config: configOf(addresses, web) });
+  await director.waitForState('web', 'active');
+  return director;
+}
+
+/** Runs ip(8) in the node; its JSON output where it has one. */
+async function ip(...argv: string[]): Promise<readonly Fields[]> {
+  const { stdout } = await check(node, ['ip', '-json', ...argv]);
+  return stdout.trim() === '' ? [] : (JSON.parse(stdout) as Fields[]);
+}
+
+/** What the kernel says of an address; null when no interface has it. */
+async function kernelAddress(address: string): Promise<Fields | null> {
+  const links = await ip('-details', 'address', 'show');
+  for (const link of links) {
+    const found = (link.addr_info as Fields[]).find(({ local }) => local === address);
+    if (found !== undefined) return { ...found, interface: link.ifname };
+  }
+  return null;
+}
+
+const FOREVER = 4_294_967_295;
+
+describe('attributes', { timeout: TEST_TIMEOUT_MS }, () => {
+  it('are on the address as configured, for either family', async () => {
+    await start([
+      {
+        address: `${VIP}/25`,
+        broadcast: 'auto',
+        scope: 'link',
+        label: 'eth0:web',
+        prefix_route: false,
+        metric: 7,
+        preferred_lifetime: '0s',
+      },
+      { address: '192.0.2.202', peer: '203.0.113.9/30', advertised: false },
+      { address: `${VIP6}/64`, home: true, manage_temporary: true, preferred_lifetime: '1h' },
+      '2001:db8:1::202/128',
+    ]);
+    expect(await kernelAddress(VIP)).toMatchObject({
+      interface: 'eth0',
+      prefixlen: 25,
+      broadcast: '192.0.2.255',
+      scope: 'link',
+      label: 'eth0:web',
+      noprefixroute: true,
+      metric: 7,
+      deprecated: true,
+      valid_life_time: FOREVER,
+    });
+    const preferred = (await kernelAddress(VIP6))?.preferred_life_time as number;
+    expect(preferred).toBeLessThanOrEqual(3600);
+    expect(preferred).toBeGreaterThan(3500);
+    expect(await kernelAddress('192.0.2.202')).toMatchObject({
+      address: '203.0.113.9',
+      prefixlen: 30,
+    });
+    expect(await kernelAddress(VIP6)).toMatchObject({ home: true, mngtmpaddr: true, nodad: true });
+    expect(await kernelAddress('2001:db8:1::202')).toMatchObject({
+      prefixlen: 128,
+      deprecated: true,
+      preferred_life_time: 0,
+    });
+    const { advertisedAddresses } = (await director?.instance('web')) ?? {};
+    expect(advertisedAddresses).toEqual([VIP]);
+  });
+
+  it('change by a reload without the address being gone, and stay through a restart', async () => {
+    // Long enough for a keeper to start in.
+    const web = { interval: '500ms' };
+    const a = await start([`${VIP}/24`, `${VIP6}/64`], web);
+    const prober = watchGaps();
+    const changed = [
+      { address: `${VIP}/24`, label: 'eth0:new', broadcast: 'auto' },
+      { address: `${VIP6}/64`, preferred_lifetime: '0s' },
+    ];
+    a.configure(configOf(changed, web));
+    await a.reload();
+    await a.waitFor('the new label', async () => (await kernelAddress(VIP))?.label === 'eth0:new');
+    a.configure(configOf([{ ...changed[0], address: `${VIP}/25` }, changed[1]], web));
+    await a.reload();
+    await a.waitFor('the prefix', async () => (await kernelAddress(VIP))?.prefixlen === 25);
+    expect(prober.stop()).toEqual({ probes: expect.any(Number), gaps: 0 });
+    expect(await kernelAddress(VIP6)).toMatchObject({ preferred_life_time: 0 });
+    const links = await ip('address', 'show', 'dev', 'eth0');
+    const infos = links.flatMap(({ addr_info }) => addr_info as Fields[]);
+    expect(infos.filter(({ local }) => local === VIP)).toHaveLength(1);
+    expect((await a.instance('web')).counters).toMatchObject({
+      addressesRestored: 0,
+      transitions: { active: 1, backup: 1 },
+    });
+    const sinceUs = monotonicUs();
+    await a.kill('SIGKILL', 'keeper');
+    await a.waitFor('another keeper', async () => {
+      const status = await a.tryStatus();
+      return status?.instances[0]?.reason === 'adopted';
+    });
+    expect(watch.removals(VIP, sinceUs)).toEqual([]);
+    expect(await kernelAddress(VIP)).toMatchObject({ label: 'eth0:new', prefixlen: 25 });
+  });
+});
+
+/** Asks the kernel for both VIPs, all the time, until it is stopped. */
+function watchGaps(): { stop: () => { probes: number; gaps: number } } {
+  let probes = 0;
+  let gaps = 0;
+  const timer = setInterval(() => {
+    probes++;
+    if (!watch.holds(VIP) || !watch.holds(VIP6)) gaps++;
+  }, 1);
+  return {
+    stop: () => {
+      clearInterval(timer);
+      return { probes, gaps };
+    },
+  };
+}
+
+describe('another program', { timeout: TEST_TIMEOUT_MS }, () => {
+  it('that removes an IPv6 VIP has it put back, though the kernel does not name it', async () => {
+    const a = await start([`${VIP6}/64`]);
+    await ip('address', 'del', `${VIP6}/64`, 'dev', 'eth0');
+    const line = await a.waitForLine('address-restored');
+    expect(line).toMatchObject({ instance: 'web', address: VIP6, byPid: null });
+    expect(await kernelAddress(VIP6)).not.toBeNull();
+  });
+
+  it('that removes a VIP again and again is fought once a second, and named', async () => {
+    const a = await start([`${VIP}/24`]);
+    let removed = 0;
+    const fight = async () => {
+      const { code } = await node.run(['ip', 'address', 'del', `${VIP}/24`, 'dev', 'eth0']);
+      if (code === 0) removed++;
+    };
+    await a.waitFor('the fight to be noticed', async () => {
+      await fight();
+      return a.log.some(({ code }) => code === 'VK-CONTESTED');
+    });
+    const told = a.log.filter(({ code }) => code === 'VK-CONTESTED');
+    expect(told).toHaveLength(1);
+    expect(told[0]?.msg).toMatch(/\(process \d+\) keeps removing 192\.0\.2\.201 from eth0/);
+    expect(removed).toBeGreaterThan(RESTORES_BURST);
+    // Nobody removes it any more.
+    await a.waitFor('the VIP to be back', async () => (await kernelAddress(VIP)) !== null);
+    const { counters, state } = await a.instance('web');
+    expect(state).toBe('active');
+    expect(counters.addressesRestored).toBe(removed);
+    expect(counters.transitions.active).toBe(1);
+  });
+});
+
+describe('a VIP on another interface', { timeout: TEST_TIMEOUT_MS }, () => {
+  const makeLink = async (name: string) => {
+    await ip('link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}-peer`);
+    await ip('link', 'set', `${name}-peer`, 'up');
+    await ip('link', 'set', name, 'up');
+  };
+
+  it('puts the instance in fault with its interface, and is back with it', async () => {
+    await makeLink('vip0');
+    const a = await start([`${VIP}/24`, { address: '10.9.9.1/24', interface: 'vip0' }]);
+    let mark = a.mark;
+    await ip('link', 'set', 'vip0', 'down');
+    const down = await a.waitForTransition('web', 'fault', mark);
+    expect(down).toMatchObject({ reason: 'interface-down' });
+    expect(await kernelAddress(VIP)).toBeNull();
+    await ip('link', 'set', 'vip0', 'up');
+    await a.waitForTransition('web', 'active', mark);
+    mark = a.mark;
+    await ip('link', 'delete', 'vip0');
+    await a.waitForTransition('web', 'fault', mark);
+    // It goes down before it goes.
+    await a.waitFor('the reason', async () => {
+      const { state, reason } = await a.instance('web');
+      return state === 'fault' && reason === 'interface-missing';
+    });
+    await makeLink('vip0');
+    await a.waitForTransition('web', 'active', mark);
+    await a.waitFor('the VIP', async () => (await kernelAddress('10.9.9.1')) !== null);
+    mark = a.mark;
+    await ip('link', 'set', 'vip0', 'name', 'other0');
+    await a.waitForTransition('web', 'fault', mark);
+    await ip('link', 'set', 'other0', 'name', 'vip0');
+    await a.waitForTransition('web', 'active', mark);
+    expect(await kernelAddress('10.9.9.1')).toMatchObject({ interface: 'vip0' });
+    const transitions = await a.metric('vipkeeper_vrrp_transitions_total');
+    expect(transitions.get('{instance="web",to="fault"}')).toBe(3);
+    await ip('link', 'delete', 'vip0');
+  });
+
+  it('that does not track it is put back when its interface returns', async () => {
+    await makeLink('vip1');
+    const address = { address: '10.9.9.1/24', interface: 'vip1', track: false };
+    const a = await start([`${VIP}/24`, address]);
+    await ip('link', 'delete', 'vip1');
+    await a.waitFor('the VIP to be missed', async () =>
+      (await a.instance('web')).addresses.some(({ present }) => !present),
+    );
+    expect((await a.instance('web')).state).toBe('active');
+    await makeLink('vip1');
+    await a.waitFor('the VIP', async () => (await kernelAddress('10.9.9.1')) !== null);
+    expect((await a.instance('web')).counters.transitions.fault).toBe(0);
+    await ip('link', 'delete', 'vip1');
+  });
+});

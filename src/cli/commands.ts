@@ -68,6 +68,20 @@ const JSON_OUTPUT: OptionSpec = {
   description: 'Print JSON, for scripts',
 };
 
+/** What stands for an instance that was not named; no name has spaces. */
+export const ONLY_INSTANCE = 'the only one';
+const INSTANCE: CommandSpec['argument'] & object = {
+  name: 'instance',
+  description: 'Name of a VRRP instance',
+  choices: 'any',
+  default: ONLY_INSTANCE,
+};
+const ALL_INSTANCES: OptionSpec = {
+  name: 'all',
+  value: null,
+  description: 'All instances that it applies to',
+};
+
 const OK = { status: EXIT.ok, means: 'Success' };
 const USAGE = { status: EXIT.usage, means: 'The command line is not understood' };
 
@@ -205,6 +219,63 @@ export const COMMANDS: readonly CommandSpec[] = [
         status: EXIT.usage,
         means: 'The command line is not understood, or there is no such instance',
       },
+      { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
+    ],
+    files: [CONTROL_FILE],
+    page: true,
+  },
+  {
+    name: 'handover',
+    summary: 'Hand active instances over to another director',
+    description: [
+      'Asks the running director to give up being active without a packet being lost: it ' +
+        'resigns, keeps the virtual IPs until the successor is heard, and becomes backup. It ' +
+        'does not preempt again until vipkeeper takeback, or until the successor resigns or ' +
+        'falls silent, or vipkeeper is restarted. If nobody takes over, it stays active.',
+      'An instance of a sync group is handed over with the whole group. Backups are silent in ' +
+        'VRRP: who would take over is known only if it was heard before, and --dry-run says so.',
+    ],
+    argument: INSTANCE,
+    options: [
+      ALL_INSTANCES,
+      { name: 'dry-run', value: null, description: 'Only tell what would happen' },
+      JSON_OUTPUT,
+      RUNTIME_DIRECTORY,
+    ],
+    examples: [
+      { command: 'vipkeeper handover --all --dry-run', does: 'Tell who would take over, and when' },
+      { command: 'vipkeeper handover web', does: 'Make another director active for web' },
+      { command: 'vipkeeper handover --all', does: 'Before maintenance of this director' },
+    ],
+    exits: [
+      { status: EXIT.ok, means: 'Another director has taken over; with --dry-run, one is known' },
+      {
+        status: EXIT.failed,
+        means: 'Nobody took over, or it cannot be done; with --dry-run also: nobody is known',
+      },
+      USAGE,
+      { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
+    ],
+    files: [CONTROL_FILE],
+    page: true,
+  },
+  {
+    name: 'takeback',
+    summary: 'Let instances preempt again after a handover',
+    description: [
+      'Ends what vipkeeper handover began: the instance may preempt a director of lower ' +
+        'priority again, as its configuration says, and does so after the active-down interval.',
+    ],
+    argument: INSTANCE,
+    options: [ALL_INSTANCES, JSON_OUTPUT, RUNTIME_DIRECTORY],
+    examples: [
+      { command: 'vipkeeper takeback web', does: 'Let web come back to this director' },
+      { command: 'vipkeeper takeback --all', does: 'After maintenance of this director' },
+    ],
+    exits: [
+      { status: EXIT.ok, means: 'It may preempt again' },
+      { status: EXIT.failed, means: 'It was not held back, or the control socket failed' },
+      USAGE,
       { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
     ],
     files: [CONTROL_FILE],

@@ -45,7 +45,7 @@ export async function explain(options: ExplainOptions, terminal: Terminal): Prom
 }
 
 function draw(report: InstanceReport, nowMs: number): string {
-  const { priority, peers, whatIf, findings } = explainInstance(report);
+  const { priority, peers, whatIf, notes, findings } = explainInstance(report);
   const since = age(report.lastTransitionAt, nowMs);
   const group = report.group === null ? '' : `, in sync group ${report.group}`;
   const lines = [
@@ -59,6 +59,7 @@ function draw(report: InstanceReport, nowMs: number): string {
     ...(peers.length === 0 ? ['  No other director was heard of'] : []),
     ...peers.map((peer) => `  Peer ${peer}`),
     `  ${whatIf}`,
+    ...notes.map((note) => `  ${note}`),
     ...findings.flatMap(({ text, cure }) => [`  ! ${text}`, `    ${cure}`]),
   ];
   return `${lines.join('\n')}\n`;

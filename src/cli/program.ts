@@ -5,7 +5,7 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { VERSION } from '../core/version.ts';
 import type { CleanUp } from './cleanup.ts';
-import { COMMANDS, type CommandSpec, EXIT } from './commands.ts';
+import { COMMANDS, type CommandSpec, EXIT, ONLY_INSTANCE } from './commands.ts';
 import { SHELLS, type Shell } from './completion.ts';
 import type { Terminal } from './terminal.ts';
 import { checkDirectorName, UsageError } from './usage.ts';
@@ -20,6 +20,7 @@ interface Options {
   readonly json?: boolean;
   readonly watch?: boolean;
   readonly dryRun?: boolean;
+  readonly all?: boolean;
 }
 
 export interface Ports {
@@ -54,6 +55,20 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     const { explain } = await import('./explain.ts');
     return explain({ instance, runtimeDirectory, json }, terminal);
   },
+  handover: async (
+    instance,
+    { runtimeDirectory, json = false, dryRun = false, all = false },
+    ports,
+  ) => {
+    const { handover } = await import('./handover.ts');
+    const which = { instance: chosenInstance(instance, all, 'handover') };
+    return handover({ ...which, runtimeDirectory, json, dryRun }, ports.terminal);
+  },
+  takeback: async (instance, { runtimeDirectory, json = false, all = false }, { terminal }) => {
+    const { takeback } = await import('./handover.ts');
+    const which = { instance: chosenInstance(instance, all, 'takeback') };
+    return takeback({ ...which, runtimeDirectory, json }, terminal);
+  },
   reload: async (_, { runtimeDirectory, json = false }, { terminal }) => {
     const { reload } = await import('./control.ts');
     return reload({ runtimeDirectory, json }, terminal);
@@ -77,6 +92,19 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     return EXIT.ok;
   },
 };
+
+/** The instance that a command is for: null for all, undefined for the only one there is. */
+function chosenInstance(
+  instance: string,
+  all: boolean,
+  command: string,
+): string | null | undefined {
+  if (all && instance !== ONLY_INSTANCE) {
+    throw new UsageError('Either an instance or --all can be given', command);
+  }
+  if (all) return null;
+  return instance === ONLY_INSTANCE ? undefined : instance;
+}
 
 /**
  * Carries out a command line (without node and script) and returns the exit status. Throws

@@ -36,6 +36,7 @@ const REASONS: Readonly<Record<TransitionReason, string>> = {
   stalled: 'this director stalled, and another took over',
   'timer-expired': 'this director stalled, and another must have taken over',
   'owner-conflict': 'another director advertises as the owner of the addresses, too',
+  'handed-over': 'it was handed over to another director',
   'group-member-fault': 'another member of its sync group has a fault',
   'group-recovered': 'no member of its sync group has a fault any more',
   'group-yielded': 'another member of its sync group gave way',
@@ -140,7 +141,7 @@ function instanceLines(instances: readonly InstanceReport[], nowMs: number): Lin
       span(`${instance.vrid}`),
       span(instance.interface),
       span(age(instance.lastTransitionAt, nowMs)),
-      span(reasonText(instance.reason)),
+      span(`${reasonText(instance.reason)}${instance.heldBack ? ' (held back)' : ''}`),
     ],
   );
   const [heading, ...lines] = table([headings(INSTANCE_HEADINGS), ...rows], INSTANCE_ALIGN);

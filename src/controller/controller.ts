@@ -17,7 +17,14 @@ import type { IpvsOperation } from '../core/ipvs/model.ts';
 import { serverKey, serviceKey } from '../core/ipvs/model.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Result } from '../core/result.ts';
-import type { DirectorControl, DirectorStatus } from '../core/status.ts';
+import type {
+  DirectorControl,
+  DirectorStatus,
+  HandoverAnswer,
+  InstanceReport,
+  TakebackAnswer,
+} from '../core/status.ts';
+import { planHandover, planTakeback } from '../core/vrrp/handover.ts';
 import type { WeighedServer } from '../core/vrrp/quorum.ts';
 import type { VrrpStateName } from '../core/vrrp/types.ts';
 import { cleanUp, type LeftBehind } from '../keeper/cleanup.ts';
@@ -182,6 +189,41 @@ export class Controller implements DirectorControl {
     this.#guard.reexecute(() => process.exit(0));
   }
 
+  /** Asks the keeper for a planned handover, or with `dryRun` only tells what it would be. */
+  async handover({
+    instance,
+    dryRun,
+  }: {
+    readonly instance: string | null;
+    readonly dryRun: boolean;
+  }): Promise<HandoverAnswer> {
+    const plans = planHandover(await this.#instanceReports(), instance);
+    const refused = plans.filter(({ refusal }) => refusal !== null);
+    const none = instance === null ? 'No instance is active here' : `No instance ${instance}`;
+    const error = plans.length === 0 ? none : (refused[0]?.refusal ?? null);
+    if (error !== null || dryRun) return { started: false, error, plans };
+    const instances = plans.map((plan) => plan.instance);
+    this.#log.info({ event: 'handover', instances }, `Hands over ${instances.join(', ')}`);
+    this.#guard.send({ kind: 'handover', instances });
+    return { started: true, error: null, plans };
+  }
+
+  /** Lets instances preempt again that were handed over. */
+  async takeback(instance: string | null): Promise<TakebackAnswer> {
+    const plans = planTakeback(await this.#instanceReports(), instance);
+    const none = instance === null ? 'No instance is held back' : `No instance ${instance}`;
+    const held = plans.filter(({ heldBack }) => heldBack).map((plan) => plan.instance);
+    if (held.length === 0) return { error: plans[0]?.detail ?? none, plans };
+    this.#log.info({ event: 'takeback', instances: held }, `Takes back ${held.join(', ')}`);
+    this.#guard.send({ kind: 'takeback', instances: held });
+    return { error: null, plans };
+  }
+
+  async #instanceReports(): Promise<readonly InstanceReport[]> {
+    const keeper = await this.#guard.status();
+    return keeper?.instances.map((status) => instanceReport(status, keeper.nowUs)) ?? [];
+  }
+
   async status(): Promise<DirectorStatus> {
     const [keeper] = await Promise.all([this.#guard.status(), this.#table?.refresh()]);
     return buildStatus({
@@ -217,6 +259,8 @@ export class Controller implements DirectorControl {
         );
       case 'lower-priority':
         return this.#notifier.lowerPriority(message);
+      case 'handover-ended':
+        return this.#handoverEnded(message);
       case 'priority-changed':
         return this.#notifier.priorityChanged(message.instance, message.priority);
       case 'faulted':
@@ -257,6 +301,16 @@ export class Controller implements DirectorControl {
     );
     this.#notifier.transition(message);
     if (this.#config.sync?.follow === instance && !this.#stopping) this.#sync?.follow(to);
+  }
+
+  #handoverEnded(message: Extract<KeeperToController, { kind: 'handover-ended' }>): void {
+    const { instance, outcome, successor, tookUs } = message;
+    const fields = { event: 'handover', instance, outcome, successor, seconds: tookUs / 1e6 };
+    if (outcome === 'handed-over') {
+      this.#log.info(fields, `Instance ${instance} was handed over to ${successor}`);
+    } else {
+      this.#log.warn(fields, `Instance ${instance} was not handed over: ${outcome}`);
+    }
   }
 
   #bfdStateChanged(message: Extract<KeeperToController, { kind: 'bfd-state' }>): void {

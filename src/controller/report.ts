@@ -84,12 +84,21 @@ const NO_DAEMON = { role: null, error: null };
 
 /** What the status says of one instance; `nowUs` is the moment of the keeper's status. */
 export function instanceReport(status: InstanceStatus, nowUs: number): InstanceReport {
-  const { advertIntervalUs, activeDownIntervalUs, lastTransitionAtMs, peer, peers, ...same } =
-    status;
+  const { advertIntervalUs, activeDownIntervalUs, lastTransitionAtMs, ...others } = status;
+  const { peer, peers, lastHandover, ...same } = others;
   return {
     ...same,
     advertIntervalSeconds: advertIntervalUs / US_PER_SECOND,
     activeDownIntervalSeconds: activeDownIntervalUs / US_PER_SECOND,
+    lastHandover:
+      lastHandover === null
+        ? null
+        : {
+            outcome: lastHandover.outcome,
+            at: isoTime(lastHandover.atMs),
+            successor: lastHandover.successor,
+            seconds: lastHandover.tookUs / US_PER_SECOND,
+          },
     lastTransitionAt: isoTime(lastTransitionAtMs),
     stateForSeconds: Math.max(0, Date.now() - lastTransitionAtMs) / 1000,
     peers: peers.map((record) => peerReport(record, nowUs)),

@@ -25,6 +25,7 @@ export const PROBLEM_CODES = {
   'VK-SCRIPT': 'A script cannot be run',
   'VK-FIFO': 'The notification FIFO cannot be used',
   'VK-MAIL': 'A mail was not sent',
+  'VK-HANDOVER': 'A planned handover cannot be done',
   'VK-SYSTEM': 'A system call failed',
   'VK-INTERNAL': 'A defect of vipkeeper',
 } as const;

@@ -5,7 +5,12 @@
  */
 import type { BfdDiagnostic, BfdRefusalReason, BfdStateName } from './bfd/types.ts';
 import type { AddressFamily, Forwarding } from './config/config.ts';
-import type { RefusalReason, TransitionReason, VrrpStateName } from './vrrp/types.ts';
+import type {
+  HandoverOutcome,
+  RefusalReason,
+  TransitionReason,
+  VrrpStateName,
+} from './vrrp/types.ts';
 
 export interface InstanceReport {
   readonly name: string;
@@ -49,6 +54,22 @@ export interface InstanceReport {
   readonly activeDownIntervalSeconds: number;
   /** Advertisements in a row that a backup misses before it takes over. */
   readonly downTimerAdverts: number;
+  /** Whether it takes over from a living active director of lower priority. */
+  readonly preempt: boolean;
+  /** It was handed over and does not preempt until that is taken back. */
+  readonly heldBack: boolean;
+  /** It has resigned and keeps the addresses until a successor is heard. */
+  readonly resigning: boolean;
+  /** How the last planned handover ended; null for none since the keeper's start. */
+  readonly lastHandover: {
+    readonly outcome: HandoverOutcome;
+    /** ISO 8601, UTC. */
+    readonly at: string;
+    /** The director that took over, or null. */
+    readonly successor: string | null;
+    /** From the resignation to the end. */
+    readonly seconds: number;
+  } | null;
   /** ISO 8601, UTC. */
   readonly lastTransitionAt: string;
   /** How long it has been in this state. */
@@ -264,4 +285,55 @@ export interface DirectorControl extends StatusSource {
   readonly reload: () => Promise<readonly string[]>;
   /** Replaces both processes in place, VIPs and table untouched: for a new version. */
   readonly restart: () => void;
+  /**
+   * Hands instances over to other directors; what came of it is in the status (`resigning`,
+   * `lastHandover`). With null every instance that is active here. With `dryRun` only the plans.
+   */
+  readonly handover: (options: {
+    readonly instance: string | null;
+    readonly dryRun: boolean;
+  }) => Promise<HandoverAnswer>;
+  /** Lets instances preempt again that were handed over; with null all of them. */
+  readonly takeback: (instance: string | null) => Promise<TakebackAnswer>;
+}
+
+/** What a planned handover of one instance would do. */
+export interface HandoverPlan {
+  readonly instance: string;
+  /** Why it cannot be handed over; null when it can. */
+  readonly refusal: string | null;
+  /** The best of the directors heard of; null when none was. Its priority as last advertised. */
+  readonly successor: {
+    readonly address: string;
+    readonly priority: number | null;
+    readonly lastHeardSecondsAgo: number;
+  } | null;
+  /** When the successor's first advertisement is due: its skew time, the longest if not known. */
+  readonly expectedSeconds: number;
+  /** Without a successor until then, this director stays active. */
+  readonly longestSeconds: number;
+  /** What could go wrong, sentences without final periods. */
+  readonly warnings: readonly string[];
+}
+
+/** What taking one instance back, with the rest of its sync group, means. */
+export interface TakebackPlan {
+  readonly instance: string;
+  /** It was held back, and is not any more. */
+  readonly heldBack: boolean;
+  /** What follows from it, for people. */
+  readonly detail: string;
+}
+
+export interface HandoverAnswer {
+  /** The instances resign now. */
+  readonly started: boolean;
+  /** Why nothing was started; null when something was, or with a dry run that found no reason. */
+  readonly error: string | null;
+  readonly plans: readonly HandoverPlan[];
+}
+
+export interface TakebackAnswer {
+  readonly error: string | null;
+  readonly plans: readonly TakebackPlan[];
 }

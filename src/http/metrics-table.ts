@@ -182,6 +182,13 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     samples: eachInstance((instance) => instance.priority),
   },
   {
+    name: 'vipkeeper_vrrp_held_back',
+    type: 'gauge',
+    help: 'Whether an instance was handed over and does not preempt until it is taken back',
+    labels: INSTANCE,
+    samples: eachInstance(({ heldBack }) => flag(heldBack)),
+  },
+  {
     name: 'vipkeeper_vrrp_finding',
     type: 'gauge',
     help: '1 while something of this kind is found wrong: see vipkeeper explain and the runbooks',

@@ -12,6 +12,9 @@
  *
  *   POST /v1/reload   reads the configuration again: 200, or 422 with its errors
  *   POST /v1/restart  replaces both processes in place: 202
+ *   POST /v1/handover?instance=NAME&dry_run  hands over, without a name all that is active: 202,
+ *                     200 for a dry run, 422 when it cannot be
+ *   POST /v1/takeback?instance=NAME  lets it preempt again: 200, or 422 when it is not held back
  */
 import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -187,12 +190,16 @@ class Routes {
 
   /** Never rejects: what goes wrong is an answer. */
   async answer(request: IncomingMessage): Promise<Answer> {
-    const path = (request.url ?? '').split('?', 1)[0] as string;
-    const action = this.#action(path);
+    const [path = '', query = ''] = (request.url ?? '').split('?', 2);
+    const action = this.#action(path, new URLSearchParams(query));
     if (action !== null) {
       if (request.method !== 'POST') return failure(405, 'Only POST is allowed');
       if (hasBody(request)) return failure(413, 'A request must not have a body');
-      return action();
+      try {
+        return await action();
+      } catch (error) {
+        return failure(503, `It could not be done: ${(error as Error).message}`);
+      }
     }
     const route = this.#route(path);
     if (route === null) {
@@ -209,7 +216,7 @@ class Routes {
     }
   }
 
-  #action(path: string): (() => Promise<Answer>) | null {
+  #action(path: string, query: URLSearchParams): (() => Promise<Answer>) | null {
     const control = this.#control;
     if (control === null) return null;
     switch (path) {
@@ -223,6 +230,17 @@ class Routes {
           // After the answer has gone out, because the process that gives it ends.
           setTimeout(() => control.restart(), RESTART_DELAY_MS);
           return json(202, { restarting: true });
+        };
+      case '/v1/handover':
+        return async () => {
+          const dryRun = query.has('dry_run');
+          const answer = await control.handover({ instance: query.get('instance'), dryRun });
+          return json(answer.error !== null ? 422 : dryRun ? 200 : 202, answer);
+        };
+      case '/v1/takeback':
+        return async () => {
+          const answer = await control.takeback(query.get('instance'));
+          return json(answer.error !== null ? 422 : 200, answer);
         };
       default:
         return null;

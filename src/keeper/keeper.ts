@@ -247,6 +247,10 @@ export class Keeper {
         return;
       case 'reexecute':
         return this.#reexecute();
+      case 'handover':
+        return this.#each(message.instances, (runner) => runner.beginHandover());
+      case 'takeback':
+        return this.#each(message.instances, (runner) => runner.takeBack());
       case 'stopped':
         return this.#end();
       default:
@@ -429,6 +433,19 @@ export class Keeper {
       }
     }
     this.#coordinating = false;
+  }
+
+  /** What an operator wants of these instances; members of a group are looked at afterwards. */
+  #each(instances: readonly string[], command: (runner: InstanceRunner) => void): void {
+    if (this.#stopping || this.#reexecuting) return;
+    this.#coordinating = true;
+    for (const name of instances) {
+      const runner = this.#runners.get(name);
+      if (runner !== undefined) command(runner);
+    }
+    this.#coordinating = false;
+    this.#coordinate();
+    this.#arm();
   }
 
   #membersOf(group: string): readonly Member[] {

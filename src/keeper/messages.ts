@@ -9,6 +9,7 @@ import type { Problem } from '../core/problem.ts';
 import type { PriorityPart, TrackerState } from '../core/vrrp/tracking.ts';
 import type {
   FaultReason,
+  HandoverOutcome,
   RefusalReason,
   TransitionReason,
   VrrpStateName,
@@ -115,6 +116,19 @@ export interface InstanceStatus {
   /** How long a backup waits for the active's next advertisement before it takes over. */
   readonly activeDownIntervalUs: number;
   readonly downTimerAdverts: number;
+  readonly preempt: boolean;
+  /** Handed over, and does not preempt. */
+  readonly heldBack: boolean;
+  /** Has resigned, and keeps the addresses until a successor is heard. */
+  readonly resigning: boolean;
+  /** How the last planned handover ended; null for none. */
+  readonly lastHandover: {
+    readonly outcome: HandoverOutcome;
+    /** Wall clock, ms since 1970. */
+    readonly atMs: number;
+    readonly successor: string | null;
+    readonly tookUs: number;
+  } | null;
   /** Wall clock of the last transition, ms since 1970. */
   readonly lastTransitionAtMs: number;
   readonly addresses: readonly {
@@ -208,6 +222,15 @@ export type KeeperToController =
       readonly priority: number;
       readonly atMs: number;
     }
+  /** A planned handover ended. */
+  | {
+      readonly kind: 'handover-ended';
+      readonly instance: string;
+      readonly outcome: HandoverOutcome;
+      /** The director that took over, or null. */
+      readonly successor: string | null;
+      readonly tookUs: number;
+    }
   /** The effective priority changed. */
   | { readonly kind: 'priority-changed'; readonly instance: string; readonly priority: number }
   | { readonly kind: 'faulted'; readonly instance: string; readonly reason: FaultReason }
@@ -242,5 +265,9 @@ export type ControllerToKeeper =
   | { readonly kind: 'stop' }
   /** Become the installed version of yourself in place; the VIPs stay. */
   | { readonly kind: 'reexecute' }
+  /** Planned handover of these instances: make before break. */
+  | { readonly kind: 'handover'; readonly instances: readonly string[] }
+  /** They may preempt again. */
+  | { readonly kind: 'takeback'; readonly instances: readonly string[] }
   /** The controller has done its part of the stop. */
   | { readonly kind: 'stopped' };

@@ -20,6 +20,7 @@ import { activeDownIntervalUs, DOWN_ADVERTS, safeSilenceUs } from '../core/vrrp/
 import { type Evaluation, evaluateTracks, type TrackerState } from '../core/vrrp/tracking.ts';
 import type {
   FaultReason,
+  HandoverOutcome,
   Refusal,
   TransitionReason,
   VrrpEffect,
@@ -98,6 +99,8 @@ export class InstanceRunner {
   #options: VrrpConfig;
   #evaluation: Evaluation;
   readonly #peerAddress = new Uint8Array(16);
+  #handoverSinceUs = 0;
+  #lastHandover: InstanceStatus['lastHandover'] = null;
   #lowerPriorityToldAtUs = Number.NEGATIVE_INFINITY;
   #peer: Omit<PeerStatus, 'address'> | null = null;
   readonly #peers: Peers;
@@ -364,6 +367,18 @@ export class InstanceRunner {
     this.#dispatch({ kind: 'stopped', atUs: monotonicUs(), handover: true });
   }
 
+  /** An operator wants another director to be active; see heldBack of its status. */
+  beginHandover(): void {
+    const atUs = monotonicUs();
+    if (this.isActive) this.#handoverSinceUs = atUs;
+    this.#dispatch({ kind: 'handover-asked', atUs });
+  }
+
+  /** It may preempt again. */
+  takeBack(): void {
+    this.#dispatch({ kind: 'takeback-asked', atUs: monotonicUs() });
+  }
+
   /** Between handOver() and letting the VIPs go. */
   get isResigning(): boolean {
     return this.#state.kind === 'resigning';
@@ -407,6 +422,10 @@ export class InstanceRunner {
       advertIntervalUs: config.advertIntervalUs,
       activeDownIntervalUs: activeDownIntervalUs(this.#options, heardUs),
       downTimerAdverts: config.downTimerAdverts,
+      preempt: config.preempt,
+      heldBack: (state.kind === 'backup' || state.kind === 'fault') && state.heldBack,
+      resigning: this.isResigning,
+      lastHandover: this.#lastHandover,
       lastTransitionAtMs: this.#lastTransitionAtMs,
       addresses: config.addresses.map((vip) => ({
         address: vip.address,
@@ -469,6 +488,8 @@ export class InstanceRunner {
         return this.#announce();
       case 'report-transition':
         return this.#reportTransition(effect);
+      case 'report-handover':
+        return this.#reportHandover(effect.outcome);
       default:
         return assertNever(effect);
     }
@@ -538,6 +559,14 @@ export class InstanceRunner {
       priority: this.#evaluation.priority,
       atMs: this.#lastTransitionAtMs,
     });
+  }
+
+  #reportHandover(outcome: HandoverOutcome): void {
+    const successor = outcome === 'handed-over' ? this.#peerText() : null;
+    const tookUs = monotonicUs() - this.#handoverSinceUs;
+    this.#lastHandover = { outcome, atMs: Date.now(), successor, tookUs };
+    const instance = this.#config.name;
+    this.#ports.report({ kind: 'handover-ended', instance, outcome, successor, tookUs });
   }
 
   /** Why this instance cannot take part now, or null. Keeps the sender in step with the source. */

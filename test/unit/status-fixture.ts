@@ -40,6 +40,10 @@ const INSTANCE: InstanceReport = {
   advertIntervalSeconds: 1,
   activeDownIntervalSeconds: 3.414,
   downTimerAdverts: 3,
+  preempt: true,
+  heldBack: false,
+  resigning: false,
+  lastHandover: null,
   lastTransitionAt: '2026-03-01T08:47:48.000Z',
   stateForSeconds: 60,
   addresses: [

@@ -466,6 +466,7 @@ export class SimDirector {
       // The checks read both from the step.
       case 'announce':
       case 'report-transition':
+      case 'report-handover':
         return;
       default:
         return assertNever(effect);

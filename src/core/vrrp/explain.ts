@@ -35,6 +35,8 @@ export interface Explanation {
   readonly priority: string;
   readonly peers: readonly string[];
   readonly whatIf: string;
+  /** What an operator has asked for or should know, and is nothing wrong. */
+  readonly notes: readonly string[];
   readonly findings: readonly Finding[];
 }
 
@@ -49,6 +51,7 @@ export function explainInstance(report: InstanceReport): Explanation {
     priority: priorityText(report),
     peers: [...report.peers.map((peer) => peerText(peer)), ...unheardPeers(report)],
     whatIf: whatIfText(report),
+    notes: notesOf(report),
     findings: findingsOf(report),
   };
 }
@@ -117,6 +120,20 @@ function whatIfText(report: InstanceReport): string {
     case 'initialize':
       return 'This director has not started, or has stopped';
   }
+}
+
+function notesOf({ name, heldBack, resigning, state }: InstanceReport): readonly string[] {
+  const notes: string[] = [];
+  if (heldBack) {
+    notes.push(
+      'Held back: it was handed over, and takes over only when the active director resigns or ' +
+        `falls silent. To let it preempt again: vipkeeper takeback ${name}`,
+    );
+  }
+  if (resigning && state === 'active') {
+    notes.push('It has resigned, and keeps the addresses until a successor is heard');
+  }
+  return notes;
 }
 
 function findingsOf(report: InstanceReport): readonly Finding[] {

@@ -5,6 +5,7 @@
  *   a member has a fault of its own      -> every other member is in fault because of it
  *   some are active and some are backup  -> one had to give way, so all give way
  *   all are backup and want to be active -> all become active in the same turn
+ *   some are being handed over           -> the others wait for how that ends
  *
  * coordinate() is called after every event of a member until it has nothing to say.
  */
@@ -35,6 +36,10 @@ export function coordinate(members: readonly Member[]): readonly GroupCommand[] 
   }
   const active = members.filter(({ state }) => state.kind === 'active');
   if (active.length === members.length) return [];
+  const pending = members.some(
+    ({ state }) => state.kind === 'resigning' && state.afterwards === 'backup',
+  );
+  if (pending) return [];
   if (active.length > 0)
     return tell(members, 'group-yielded', ({ state }) => state.kind === 'active');
   const willing = members.every(({ state }) => state.kind === 'backup' && state.wantsActive);

@@ -7,7 +7,7 @@
  * Effects are done in their order; on takeover: advertisement, addresses, announcement.
  *
  * Beyond the RFCs: fault (an interface or its address is gone), adoption of an earlier keeper's
- * VIPs, preempt delay, and one rule for directors that were stalled: whoever was silent for so
+ * VIPs, preempt delay, planned handover, and one rule for directors that were stalled: whoever was silent for so
  * long that a peer took over rightfully is backup, whatever the priorities say. The choices of
  * ElectionConfig are keepalived's.
  */
@@ -44,6 +44,8 @@ export type VrrpState =
       readonly overslept: boolean;
       /** The active director advertises as the owner of the addresses. */
       readonly heardOwner: boolean;
+      /** It was handed over: it does not preempt until that is taken back. */
+      readonly heldBack: boolean;
     }
   | {
       readonly kind: 'active';
@@ -59,12 +61,19 @@ export type VrrpState =
       readonly rival: Rival | null;
     }
   | {
-      /** Stopping: has resigned, and keeps the addresses until a successor is heard. */
+      /** Has resigned, and keeps the addresses until a successor is heard. */
       readonly kind: 'resigning';
-      /** No successor within the longest skew time: there is none. */
+      /** No successor until then: there is none. */
       readonly releaseAtUs: number;
+      /** What it is afterwards: it stops, or an operator hands it over and it goes on. */
+      readonly afterwards: 'initialize' | 'backup';
     }
-  | { readonly kind: 'fault'; readonly reason: FaultReason };
+  | {
+      readonly kind: 'fault';
+      readonly reason: FaultReason;
+      /** As in backup. */
+      readonly heldBack: boolean;
+    };
 
 /** Another owner: when its advertisements began, and when the last one came. */
 interface Rival {
@@ -83,6 +92,7 @@ const RIVAL_MARGIN = 1.2;
 const RESIGN_MARGIN_US = 20_000;
 
 type Backup = Extract<VrrpState, { kind: 'backup' }>;
+type Resigning = Extract<VrrpState, { kind: 'resigning' }>;
 type Active = Extract<VrrpState, { kind: 'active' }>;
 type AdvertReceived = Extract<VrrpEvent, { kind: 'advert-received' }>;
 
@@ -99,6 +109,9 @@ const RESIGN: VrrpEffect = { kind: 'send-advert', resign: true };
 const ADD_ADDRESSES: VrrpEffect = { kind: 'add-addresses' };
 const REMOVE_ADDRESSES: VrrpEffect = { kind: 'remove-addresses' };
 const ANNOUNCE: VrrpEffect = { kind: 'announce' };
+const HANDED_OVER: VrrpEffect = { kind: 'report-handover', outcome: 'handed-over' };
+const HANDOVER_STAYED: VrrpEffect = { kind: 'report-handover', outcome: 'stayed' };
+const HANDOVER_FAULTED: VrrpEffect = { kind: 'report-handover', outcome: 'faulted' };
 const ONLY_ADVERT: readonly VrrpEffect[] = [SEND_ADVERT];
 const ONLY_RESIGN: readonly VrrpEffect[] = [RESIGN];
 const ONLY_REMOVE: readonly VrrpEffect[] = [REMOVE_ADDRESSES];
@@ -139,7 +152,7 @@ export function step(options: InstanceOptions, state: VrrpState, event: VrrpEven
     case 'active':
       return stepActive(options, state, event);
     case 'resigning':
-      return stepResigning(state, event);
+      return stepResigning(options, state, event);
     case 'fault':
       return stepFault(options, state, event);
     default:
@@ -160,6 +173,8 @@ function stepInitialize(options: InstanceOptions, state: VrrpState, event: VrrpE
     case 'fault-cleared':
     case 'group-activated':
     case 'group-yielded':
+    case 'handover-asked':
+    case 'takeback-asked':
     case 'reconfigured':
     case 'stopped':
       return { state, effects: NOTHING };
@@ -182,10 +197,16 @@ function stepBackup(options: InstanceOptions, state: Backup, event: VrrpEvent): 
       return reconfigureBackup(options, state, event.atUs);
     case 'stopped':
       return stop(state, NOTHING);
+    case 'takeback-asked':
+      // As if the configuration allowed it only now.
+      return state.heldBack
+        ? reconfigureBackup(options, { ...state, heldBack: false }, event.atUs)
+        : { state, effects: NOTHING };
     case 'started':
     case 'adopted':
     case 'fault-cleared':
     case 'group-yielded':
+    case 'handover-asked':
       return { state, effects: NOTHING };
     default:
       return assertNever(event);
@@ -211,8 +232,10 @@ function stepActive(options: InstanceOptions, state: Active, event: VrrpEvent): 
     case 'stopped':
       // RFC 9568 section 6.4.3: on shutdown, send an advertisement with priority 0.
       return event.handover === true
-        ? { state: resign(options, event.atUs), effects: ONLY_RESIGN }
+        ? { state: resign(options, event.atUs, 'initialize'), effects: ONLY_RESIGN }
         : stop(state, [RESIGN, REMOVE_ADDRESSES]);
+    case 'handover-asked':
+      return { state: resign(options, event.atUs, 'backup'), effects: ONLY_RESIGN };
     case 'group-yielded': {
       const next = backupFrom(options, event.atUs, options.advertIntervalUs);
       const effects = [RESIGN, REMOVE_ADDRESSES, transition(state, 'backup', 'group-yielded')];
@@ -222,6 +245,7 @@ function stepActive(options: InstanceOptions, state: Active, event: VrrpEvent): 
     case 'adopted':
     case 'fault-cleared':
     case 'group-activated':
+    case 'takeback-asked':
       return { state, effects: NOTHING };
     default:
       return assertNever(event);
@@ -233,29 +257,55 @@ function stepActive(options: InstanceOptions, state: Active, event: VrrpEvent): 
  * heard by its first advertisement; a second owner for the time of one packet is the price, and
  * it announces the addresses last, so hosts and switches follow it.
  */
-function stepResigning(state: Extract<VrrpState, { kind: 'resigning' }>, event: VrrpEvent): Step {
+function stepResigning(options: InstanceOptions, state: Resigning, event: VrrpEvent): Step {
   switch (event.kind) {
     case 'advert-received':
-      return event.priority > 0 ? stop(state, ONLY_REMOVE) : { state, effects: NOTHING };
+      if (event.priority === 0) return { state, effects: NOTHING };
+      if (state.afterwards === 'initialize') return stop(state, ONLY_REMOVE);
+      return succeed(options, state, event);
     case 'deadline-reached':
-      return event.atUs >= state.releaseAtUs
-        ? stop(state, ONLY_REMOVE)
-        : { state, effects: NOTHING };
+      if (event.atUs < state.releaseAtUs) return { state, effects: NOTHING };
+      if (state.afterwards === 'initialize') return stop(state, ONLY_REMOVE);
+      return stay(options, event.atUs);
     case 'fault-raised':
-      return stop(state, ONLY_REMOVE);
+      if (state.afterwards === 'initialize') return stop(state, ONLY_REMOVE);
+      return raiseFault(state, event.reason, [REMOVE_ADDRESSES, HANDOVER_FAULTED]);
     case 'stopped':
-      // Asked again: at once.
-      return stop(state, ONLY_REMOVE);
+      // Asked again: at once. The first time, what is on its way becomes the handover of a stop.
+      if (state.afterwards === 'initialize' || event.handover !== true)
+        return stop(state, ONLY_REMOVE);
+      return { state: { ...state, afterwards: 'initialize' }, effects: NOTHING };
+    case 'takeback-asked':
+      return state.afterwards === 'backup'
+        ? stay(options, event.atUs)
+        : { state, effects: NOTHING };
     case 'started':
     case 'adopted':
     case 'fault-cleared':
     case 'group-activated':
     case 'group-yielded':
+    case 'handover-asked':
     case 'reconfigured':
       return { state, effects: NOTHING };
     default:
       return assertNever(event);
   }
+}
+
+/** A planned handover's successor was heard: backup that does not preempt it. */
+function succeed(options: InstanceOptions, state: Resigning, event: AdvertReceived): Step {
+  const intervalUs = options.version === 3 ? event.advertIntervalUs : options.advertIntervalUs;
+  const next: Backup = { ...backupFrom(options, event.atUs, intervalUs), heldBack: true };
+  return {
+    state: { ...next, heardOwner: event.priority === 255 },
+    effects: [REMOVE_ADDRESSES, transition(state, 'backup', 'handed-over'), HANDED_OVER],
+  };
+}
+
+/** Nobody took over: active as before, with addresses that never left. */
+function stay(options: InstanceOptions, nowUs: number): Step {
+  const state = activeFrom(options, nowUs);
+  return { state, effects: [SEND_ADVERT, ANNOUNCE, HANDOVER_STAYED] };
 }
 
 function stepFault(
@@ -267,7 +317,9 @@ function stepFault(
     case 'fault-cleared':
       return enter(options, state, event.atUs, event.reason);
     case 'fault-raised':
-      return { state: { kind: 'fault', reason: event.reason }, effects: NOTHING };
+      return { state: { ...state, reason: event.reason }, effects: NOTHING };
+    case 'takeback-asked':
+      return { state: { ...state, heldBack: false }, effects: NOTHING };
     case 'stopped':
       return stop(state, NOTHING);
     case 'started':
@@ -276,6 +328,7 @@ function stepFault(
     case 'deadline-reached':
     case 'group-activated':
     case 'group-yielded':
+    case 'handover-asked':
     case 'reconfigured':
       return { state, effects: NOTHING };
     default:
@@ -290,8 +343,11 @@ function enter(
   nowUs: number,
   reason: TransitionReason,
 ): Step {
-  if (options.priority === 255) return becomeActive(options, from, nowUs, 'address-owner');
-  const next = backupFrom(options, nowUs, options.advertIntervalUs);
+  const heldBack = isHeldBack(from);
+  if (options.priority === 255 && !heldBack) {
+    return becomeActive(options, from, nowUs, 'address-owner');
+  }
+  const next: Backup = { ...backupFrom(options, nowUs, options.advertIntervalUs), heldBack };
   return { state: next, effects: [transition(from, 'backup', reason)] };
 }
 
@@ -306,6 +362,7 @@ function backupFrom(options: InstanceOptions, nowUs: number, intervalUs: number)
     wantsActive: false,
     overslept: false,
     heardOwner: false,
+    heldBack: false,
   };
 }
 
@@ -325,15 +382,19 @@ function becomeActive(
   nowUs: number,
   reason: TransitionReason,
 ): Step {
-  const next: Active = {
+  const effects = [SEND_ADVERT, ADD_ADDRESSES, ANNOUNCE, transition(from, 'active', reason)];
+  return { state: activeFrom(options, nowUs), effects };
+}
+
+/** Active from now on, when it advertises and announces. */
+function activeFrom(options: InstanceOptions, nowUs: number): Active {
+  return {
     kind: 'active',
     advertAtUs: nowUs + options.advertIntervalUs,
     lastAdvertAtUs: nowUs,
     announce: scheduleAfterTakeover(options.announce, nowUs),
     rival: null,
   };
-  const effects = [SEND_ADVERT, ADD_ADDRESSES, ANNOUNCE, transition(from, 'active', reason)];
-  return { state: next, effects };
 }
 
 /** Goes on as active if no peer can have taken over since the last advertisement. */
@@ -343,8 +404,7 @@ function adopt(
   nowUs: number,
   lastAdvertAtUs: number,
 ): Step {
-  const safeUs = safeSilenceUs(options.advertIntervalUs, options.downTimerAdverts);
-  if (nowUs - lastAdvertAtUs < safeUs) {
+  if (nowUs - lastAdvertAtUs < silenceUs(options)) {
     return becomeActive(options, from, nowUs, 'adopted');
   }
   const entered = enter(options, from, nowUs, 'started');
@@ -377,7 +437,7 @@ function hearAsBackup(options: InstanceOptions, state: Backup, event: AdvertRece
     return { state: next, effects: NOTHING };
   }
   // RFC 9568 section 6.1: the address owner always preempts.
-  const preempt = options.preempt || options.priority === 255;
+  const preempt = !state.heldBack && (options.preempt || options.priority === 255);
   const lower = preempt && priority < options.priority;
   const preemptAtUs = lower ? (state.preemptAtUs ?? atUs + options.preemptDelayUs) : null;
   if (lower && atUs >= (preemptAtUs as number)) {
@@ -387,9 +447,10 @@ function hearAsBackup(options: InstanceOptions, state: Backup, event: AdvertRece
   }
   // RFC 9568 section 6.4.2: adopt the advertised interval (version 3 only).
   const intervalUs = options.version === 3 ? event.advertIntervalUs : options.advertIntervalUs;
+  const { heldBack } = state;
   const heardOwner = priority === 255;
-  const next: Backup = { ...backupFrom(options, atUs, intervalUs), preemptAtUs, heardOwner };
-  return { state: next, effects: NOTHING };
+  const fresh = backupFrom(options, atUs, intervalUs);
+  return { state: { ...fresh, preemptAtUs, heardOwner, heldBack }, effects: NOTHING };
 }
 
 /** RFC 9568 section 7.1: the owner of the addresses discards what others advertise. */
@@ -458,10 +519,9 @@ function reasonToYield(
 ): TransitionReason | null {
   // We were silent so long (stalled, suspended) that this peer took over rightfully. Answers may
   // have put off the Adver_Timer; a director whose timer is not overdue was not stalled.
-  const silenceUs = event.atUs - state.lastAdvertAtUs;
+  const silentForUs = event.atUs - state.lastAdvertAtUs;
   const overdue = event.atUs > state.advertAtUs;
-  const safeUs = safeSilenceUs(options.advertIntervalUs, options.downTimerAdverts);
-  if (overdue && silenceUs > safeUs) return 'stalled';
+  if (overdue && silentForUs > silenceUs(options)) return 'stalled';
   if (event.priority > options.priority) return 'higher-priority-peer';
   // RFC 9568 section 6.4.3: equal priorities, and the sender's address is greater.
   if (event.priority === options.priority && event.fromHigherAddress) {
@@ -504,10 +564,10 @@ function actOnDeadline(options: InstanceOptions, state: Active, nowUs: number): 
 function isExpired(options: InstanceOptions, state: Active, nowUs: number): boolean {
   const priority = options.timerExpiredBackup ?? null;
   if (priority === null) return false;
-  const { version, advertIntervalUs, downTimerAdverts } = options;
+  const { version, advertIntervalUs } = options;
   const sentAtUs = Math.max(state.lastAdvertAtUs, state.advertAtUs - advertIntervalUs);
-  const safeUs = safeSilenceUs(advertIntervalUs, downTimerAdverts);
-  return nowUs - sentAtUs > safeUs + skewTimeUs({ version, priority }, advertIntervalUs);
+  const skewUs = skewTimeUs({ version, priority }, advertIntervalUs);
+  return nowUs - sentAtUs > silenceUs(options) + skewUs;
 }
 
 function afterAdvert(options: InstanceOptions, state: Active, nowUs: number): Active {
@@ -521,7 +581,7 @@ function afterAdvert(options: InstanceOptions, state: Active, nowUs: number): Ac
 function reconfigureBackup(options: InstanceOptions, state: Backup, nowUs: number): Step {
   // Another owner is active: it gives way first, or this one waits until it is silent.
   const rivalled = state.heardOwner && options.ownerConflict !== 'ignore';
-  if (options.priority === 255 && !rivalled) {
+  if (options.priority === 255 && !rivalled && !state.heldBack) {
     return becomeActive(options, state, nowUs, 'address-owner');
   }
   const intervalUs =
@@ -536,13 +596,38 @@ function reconfigureBackup(options: InstanceOptions, state: Backup, nowUs: numbe
 
 function raiseFault(from: VrrpState, reason: FaultReason, first: readonly VrrpEffect[]): Step {
   return {
-    state: { kind: 'fault', reason },
+    state: { kind: 'fault', reason, heldBack: isHeldBack(from) },
     effects: [...first, transition(from, 'fault', reason)],
   };
 }
 
-function resign(options: InstanceOptions, nowUs: number): VrrpState {
-  return { kind: 'resigning', releaseAtUs: nowUs + longestSkewUs(options) + RESIGN_MARGIN_US };
+/**
+ * Who stops waits for the longest skew time. Who is handed over has time: a successor that missed
+ * the resignation takes over when it has heard nothing for long enough.
+ */
+function resign(
+  options: InstanceOptions,
+  nowUs: number,
+  afterwards: Resigning['afterwards'],
+): VrrpState {
+  const waitUs = longestSkewUs(options) + (afterwards === 'backup' ? silenceUs(options) : 0);
+  return { kind: 'resigning', releaseAtUs: nowUs + waitUs + RESIGN_MARGIN_US, afterwards };
+}
+
+function silenceUs({ advertIntervalUs, downTimerAdverts }: InstanceOptions): number {
+  return safeSilenceUs(advertIntervalUs, downTimerAdverts);
+}
+
+function isHeldBack(state: VrrpState): boolean {
+  switch (state.kind) {
+    case 'backup':
+    case 'fault':
+      return state.heldBack;
+    case 'resigning':
+      return state.afterwards === 'backup';
+    default:
+      return false;
+  }
 }
 
 function stop(from: VrrpState, first: readonly VrrpEffect[]): Step {

@@ -69,6 +69,7 @@ export const TRANSITION_REASONS = [
   'stalled',
   'timer-expired',
   'owner-conflict',
+  'handed-over',
   'interface-down',
   'interface-missing',
   'no-source-address',
@@ -142,10 +143,23 @@ export type VrrpEvent =
   | { readonly kind: 'group-activated'; readonly atUs: number }
   /** Another member of the sync group gave way. */
   | { readonly kind: 'group-yielded'; readonly atUs: number }
+  /** An operator wants another director to be active; this one stays if nobody is there. */
+  | { readonly kind: 'handover-asked'; readonly atUs: number }
+  /** An operator ends what a handover began: it may preempt again. */
+  | { readonly kind: 'takeback-asked'; readonly atUs: number }
   /** The options given to this and later steps differ from the earlier ones. */
   | { readonly kind: 'reconfigured'; readonly atUs: number }
   /** `handover`: keep the addresses until a successor is heard, or its time is over. */
   | { readonly kind: 'stopped'; readonly atUs: number; readonly handover?: boolean };
+
+/** How a planned handover ended. */
+export type HandoverOutcome =
+  /** A successor was heard: backup, and held back from preempting. */
+  | 'handed-over'
+  /** Nobody took over: active as before. */
+  | 'stayed'
+  /** It could not take part any more before anybody took over. */
+  | 'faulted';
 
 /** What an instance asks for, to be done in this order. */
 export type VrrpEffect =
@@ -153,6 +167,7 @@ export type VrrpEffect =
   | { readonly kind: 'send-advert'; readonly resign: boolean }
   | { readonly kind: 'add-addresses' }
   | { readonly kind: 'remove-addresses' }
+  | { readonly kind: 'report-handover'; readonly outcome: HandoverOutcome }
   /** Send one burst of gratuitous ARP and unsolicited NA for every VIP. */
   | { readonly kind: 'announce' }
   | {

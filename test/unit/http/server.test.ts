@@ -26,6 +26,8 @@ const SOURCE: DirectorControl = {
   status: async () => STATUS,
   reload: async () => [],
   restart: () => {},
+  handover: async () => ({ started: true, error: null, plans: [] }),
+  takeback: async () => ({ error: null, plans: [] }),
 };
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
 

@@ -106,7 +106,10 @@ describe('coordinate', () => {
   test('a fault of one member is a fault of all, and ends when its own ends', () => {
     const group = activeGroup();
     group.tell('back', { kind: 'fault-raised', atUs: DOWN + 1, reason: 'interface-down' });
-    expect(group.states.get('front')).toEqual({ kind: 'fault', reason: 'group-member-fault' });
+    expect(group.states.get('front')).toMatchObject({
+      kind: 'fault',
+      reason: 'group-member-fault',
+    });
     group.tell('back', { kind: 'fault-cleared', atUs: DOWN + 2, reason: 'interface-up' });
     expect(group.kinds()).toEqual(['backup', 'backup']);
   });

@@ -341,7 +341,7 @@ describe('fault', () => {
 
   test('adverts are ignored, and its end leads to backup', () => {
     const { state } = run(OPTIONS, [started, down, advert(6, 200)]);
-    expect(state).toEqual({ kind: 'fault', reason: 'interface-down' });
+    expect(state).toEqual({ kind: 'fault', reason: 'interface-down', heldBack: false });
     const up: VrrpEvent = { kind: 'fault-cleared', atUs: 7, reason: 'interface-up' };
     const after = run(OPTIONS, [up], state);
     expect(after.state.kind).toBe('backup');

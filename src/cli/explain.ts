@@ -44,6 +44,12 @@ export async function explain(options: ExplainOptions, terminal: Terminal): Prom
   return explanations.some(({ findings }) => findings.length > 0) ? EXIT.failed : EXIT.ok;
 }
 
+function linkLines({ link }: InstanceReport): string[] {
+  if (link === null) return [];
+  const state = link.mac === null ? 'is missing' : `${link.mac}, ${link.up ? 'up' : 'down'}`;
+  return [`  Virtual link ${link.name} (${link.kind}): ${state}`];
+}
+
 function draw(report: InstanceReport, nowMs: number): string {
   const { priority, peers, whatIf, notes, findings } = explainInstance(report);
   const since = age(report.lastTransitionAt, nowMs);
@@ -52,6 +58,7 @@ function draw(report: InstanceReport, nowMs: number): string {
     `${report.name}: ${report.state} for ${since}, because ${reasonText(report.reason)}`,
     `  Virtual router ${report.vrid}, version ${report.version}, on ${report.interface}${group}`,
     ...unicastLines(report),
+    ...linkLines(report),
     `  Priority ${priority}`,
     ...report.addresses.map(
       (vip) => `  VIP ${vip.address} is ${vip.present ? '' : 'not '}on ${vip.interface}`,

@@ -46,6 +46,7 @@ const REASONS: Readonly<Record<TransitionReason, string>> = {
   'interface-missing': 'the interface does not exist',
   'no-source-address': 'the interface has no address to send from',
   'no-peer': 'no other director is among its peers',
+  'no-virtual-link': 'its virtual link cannot be made',
   'interface-up': 'the interface came up',
   'controller-lost': 'the controller died and could not be started again',
   'controller-back': 'a controller could be started again',

@@ -9,6 +9,7 @@ import { ipFamily } from '../core/ip.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
 import { prefixLengthOf, resolveAttributes } from './resolve-address.ts';
+import { reportVirtualLinks, resolveVirtualLink } from './resolve-link.ts';
 import { familyOfPeers, resolveMulticastGroup, resolveUnicast } from './resolve-unicast.ts';
 import type { VrrpInput } from './schema.ts';
 import { resolveElection } from './schema-election.ts';
@@ -40,6 +41,7 @@ export function resolveVrrp(instances: readonly NamedVrrp[], report: Report): Vr
   const resolved = instances.map(({ name, input }) => resolveInstance(name, input, report));
   reportDuplicateVrids(resolved, report);
   reportDuplicateAddresses(resolved, report);
+  reportVirtualLinks(resolved, report);
   return resolved;
 }
 
@@ -52,11 +54,12 @@ function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpCo
     input.family ??
     familyOfPeers(input) ??
     (first === undefined ? 'ipv4' : ipFamily(first.address.address));
+  const virtualLink = resolveVirtualLink(input, family, path, report);
   const addresses = input.addresses.map(
     (entry, index): VipConfig => ({
       address: entry.address.address,
       prefixLength: prefixLengthOf(entry),
-      interface: entry.interface ?? input.interface,
+      interface: entry.interface ?? virtualLink?.name ?? input.interface,
       advertised: (entry.advertised ?? true) && ipFamily(entry.address.address) === family,
       track: entry.track ?? true,
       attributes: resolveAttributes(entry, [...path, 'addresses', index], report),
@@ -79,6 +82,7 @@ function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpCo
     sourceAddress: input.source ?? null,
     unicast: resolveUnicast(input, { family, addresses }, path, report),
     multicastGroup: resolveMulticastGroup(input, family, path, report),
+    virtualLink,
     announce: {
       repeat: input.announce?.repeat ?? vrrp.announce.repeat,
       delayUs: input.announce?.delay ?? vrrp.announce.delayUs,

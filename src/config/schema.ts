@@ -27,6 +27,7 @@ import {
 import { readHmacKey } from './hmac-key.ts';
 import { addressKeys } from './schema-address.ts';
 import { electionOptions } from './schema-election.ts';
+import { linkOptions } from './schema-link.ts';
 import { instanceNotifySchema, notifySections } from './schema-notify.ts';
 import { reachOptions } from './schema-unicast.ts';
 import {
@@ -213,7 +214,7 @@ function vrrpSchema(per: Per) {
     address: required(per(prefix((address) => address)), 'The virtual IP with its prefix length.'),
     interface: option(per(interfaceName()), {
       about: 'Interface that carries it.',
-      without: 'the instance’s interface',
+      without: 'the instance’s interface, or its virtual link',
     }),
     advertised: option(per(truth()), {
       about:
@@ -281,6 +282,7 @@ function vrrpSchema(per: Per) {
         'if it has one',
     }),
     ...reachOptions(per),
+    ...linkOptions(per),
     addresses: required(
       per(list(shortOrLong(shortAddress, longAddress), 1)),
       'Virtual IPs: `192.0.2.10/24`, or a mapping to choose another interface.',

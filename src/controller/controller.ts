@@ -270,6 +270,11 @@ export class Controller implements DirectorControl {
           { event: 'address-restored', ...withoutKind(message) },
           `VIP ${message.address} of ${message.instance} was removed by ${removerText(message.byPid)} and put back`,
         );
+      case 'link-restored':
+        return this.#log.warn(
+          { event: 'link-restored', ...withoutKind(message) },
+          `The link ${message.link} of ${message.instance} was removed or taken down, and put back`,
+        );
       case 'bfd-state':
         return this.#bfdStateChanged(message);
       case 'problem':

@@ -33,9 +33,13 @@ function interfacesOf(config: Config): ReadonlyMap<string, readonly string[]> {
     if (!paths.includes(path)) paths.push(path);
     users.set(name, paths);
   };
+  // Made by the keeper.
+  const links = new Set(config.vrrp.map(({ virtualLink }) => virtualLink?.name));
   for (const instance of config.vrrp) {
     add(instance.interface, `vrrp.${instance.name}`);
-    for (const vip of instance.addresses) add(vip.interface, `vrrp.${instance.name}`);
+    for (const vip of instance.addresses) {
+      if (!links.has(vip.interface)) add(vip.interface, `vrrp.${instance.name}`);
+    }
   }
   if (config.sync !== null) add(config.sync.interface, 'sync');
   return users;

@@ -18,6 +18,7 @@ export const PROBLEM_CODES = {
   'VK-ALREADY-RUNNING': 'Another vipkeeper runs with the same runtime directory',
   'VK-NOT-RUNNING': 'No vipkeeper answers on the control socket',
   'VK-RUNTIME-DIRECTORY': 'The runtime directory cannot be used',
+  'VK-LINK': 'The virtual link of an instance cannot be made or kept',
   'VK-ADDRESS': 'The kernel refused a change of a virtual IP',
   'VK-CONTESTED': 'Another program keeps removing what vipkeeper puts into the kernel',
   'VK-IPVS': 'The kernel refused a change of the IPVS table',

@@ -50,6 +50,13 @@ export interface InstanceReport {
   } | null;
   /** Where advertisements go without `unicast`. */
   readonly multicastGroup: string;
+  /** The link that bears its VIPs; null: the interface does. `mac` is null while it is missing. */
+  readonly link: {
+    readonly kind: 'macvlan' | 'ipvlan';
+    readonly name: string;
+    readonly mac: string | null;
+    readonly up: boolean;
+  } | null;
   readonly advertIntervalSeconds: number;
   readonly activeDownIntervalSeconds: number;
   /** Advertisements in a row that a backup misses before it takes over. */
@@ -102,6 +109,7 @@ export interface InstanceReport {
     readonly announcementsSent: number;
     readonly transitions: Readonly<Record<VrrpStateName, number>>;
     readonly addressesRestored: number;
+    readonly linksRestored: number;
     readonly sendErrors: number;
   };
 }

@@ -290,6 +290,13 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     samples: eachInstance(({ counters }) => counters.addressesRestored),
   },
   {
+    name: 'vipkeeper_vrrp_links_restored_total',
+    type: 'counter',
+    help: 'Virtual links put back after another program had removed them or taken them down',
+    labels: INSTANCE,
+    samples: eachInstance(({ counters }) => counters.linksRestored),
+  },
+  {
     name: 'vipkeeper_vrrp_send_errors_total',
     type: 'counter',
     help: 'Packets that the kernel refused to send',

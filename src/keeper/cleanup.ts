@@ -1,12 +1,14 @@
 /**
- * Removes the VIPs that a dead keeper left behind: for the service manager's stop hook, and for
+ * Removes the VIPs and virtual links that a dead keeper left behind, and puts back what it had set: for the service manager's stop hook, and for
  * a controller that cannot bring another keeper up. Only addresses that the keeper recorded in
  * this boot and that bear its mark (or were added by it, on kernels without IFA_PROTO) go.
  */
 import type { Problem } from '../core/problem.ts';
+import { BaseSettings } from './base-settings.ts';
 import { Network } from './network.ts';
 import { livingKeeper, readRecord } from './record.ts';
 import { removeVips } from './vips.ts';
+import { removeOurLink } from './virtual-link.ts';
 
 export interface LeftBehind {
   readonly interface: string;
@@ -49,13 +51,23 @@ export function cleanUp(options: {
   }
   const network = opened.value;
   const left: LeftBehind[] = [];
-  for (const instance of readRecord(options.runtimeDirectory)) {
+  const recorded = readRecord(options.runtimeDirectory);
+  for (const instance of recorded) {
     for (const vip of instance.addresses) {
       if (instance.lastAdvertAtUs > 0) network.claim(vip.interface, vip.address);
       if (network.isOurs(vip.interface, vip.address)) left.push(vip);
     }
   }
-  const problems = options.dryRun ? [] : removeVips(network, left);
+  const problems = options.dryRun ? [] : [...removeVips(network, left)];
+  if (!options.dryRun) {
+    for (const { link } of recorded) {
+      const problem = link === null ? null : removeOurLink(network, link);
+      if (problem !== null) problems.push(problem);
+    }
+    const settings = new BaseSettings();
+    settings.open(options.runtimeDirectory);
+    settings.restoreUnheld((index) => network.nameOf(index));
+  }
   const removed = options.dryRun
     ? left
     : left.filter((vip) => !network.hasAddress(vip.interface, vip.address));

@@ -32,6 +32,7 @@ export function newCounters(): CountersInProgress {
     announcementsSent: 0,
     transitions: { initialize: 0, backup: 0, active: 0, fault: 0 },
     addressesRestored: 0,
+    linksRestored: 0,
     sendErrors: 0,
   };
 }

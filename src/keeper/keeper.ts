@@ -17,12 +17,14 @@ import { coordinate, type Member } from '../core/vrrp/group.ts';
 import { safeSilenceUs } from '../core/vrrp/timing.ts';
 import type { TrackerState } from '../core/vrrp/tracking.ts';
 import { monotonicUs } from '../linux/clock.ts';
+import { VrrpFrameSender } from '../linux/frame-sender.ts';
 import { execve, SystemError } from '../linux/libc.ts';
 import { enterRealtime, leaveRealtime } from '../linux/scheduling.ts';
 import { notifyServiceManager } from '../linux/service-manager.ts';
 import { DeadlineTimer } from '../linux/timer.ts';
 import { VrrpSender } from '../linux/vrrp-socket.ts';
 import { Announcer } from './announcer.ts';
+import { BaseSettings } from './base-settings.ts';
 import { BfdRunner } from './bfd.ts';
 import { type Channel, channelToStarter, startedByTwin } from './channel.ts';
 import { InterfaceTrackers } from './interface-trackers.ts';
@@ -47,6 +49,7 @@ import { rehearseTakeover } from './rehearsal.ts';
 import { InstanceRunner } from './runner.ts';
 import { DROPPED_ENVIRONMENT, type TwinCommand, TwinSupervisor } from './twin.ts';
 import { removeVips } from './vips.ts';
+import { removeOurLink } from './virtual-link.ts';
 
 /** Above the kernel's own interrupt threads nothing is needed: lowest real-time priority. */
 const REALTIME_PRIORITY = 1;
@@ -79,6 +82,7 @@ export class Keeper {
   readonly #twin: TwinSupervisor<KeeperToController, ControllerToKeeper>;
   readonly #network: Network;
   readonly #announcer: Announcer;
+  readonly #settings = new BaseSettings();
   readonly #interfaces: InterfaceTrackers;
   readonly #receivers: Receivers;
   readonly #bfd: BfdRunner;
@@ -276,6 +280,7 @@ export class Keeper {
     this.#controllerBack();
     const recorded = first ? readRecord(plan.runtimeDirectory) : [];
     this.#record ??= new RecordWriter(plan.runtimeDirectory);
+    if (first) this.#settings.open(plan.runtimeDirectory);
     if (first) {
       problems.push(...this.#tune(plan));
       setTimeout(() => {
@@ -342,7 +347,9 @@ export class Keeper {
       const runner = new InstanceRunner(config, slot, {
         network: this.#network,
         announcer: this.#announcer,
-        openSender: (options) => new VrrpSender(options),
+        settings: this.#settings,
+        openSender: (options) =>
+          'sourceMac' in options ? new VrrpFrameSender(options) : new VrrpSender(options),
         report: (message) => this.#report(message),
         tracker: (name) => this.#tracker(name),
         groupStepped: (group) => this.#groupStepped(group),
@@ -393,6 +400,13 @@ export class Keeper {
       .filter((vip) => !known.has(`${vip.interface} ${vip.address}`));
     for (const vip of strangers) this.#network.claim(vip.interface, vip.address);
     removeVips(this.#network, strangers);
+    const links = new Set(
+      [...this.#runners.values()].map(({ config }) => config.virtualLink?.name),
+    );
+    for (const { link } of recorded) {
+      if (link !== null && !links.has(link)) removeOurLink(this.#network, link);
+    }
+    this.#settings.restoreUnheld((index) => this.#network.nameOf(index));
   }
 
   #tracker(name: string): TrackerState | undefined {
@@ -588,7 +602,8 @@ function sameRouter(left: VrrpConfig, right: VrrpConfig): boolean {
     left.vrid === right.vrid &&
     left.family === right.family &&
     left.version === right.version &&
-    left.sourceAddress === right.sourceAddress
+    left.sourceAddress === right.sourceAddress &&
+    isDeepStrictEqual(left.virtualLink, right.virtualLink)
   );
 }
 

@@ -44,6 +44,8 @@ export interface InstanceCounters {
   readonly transitions: Readonly<Record<VrrpStateName, number>>;
   /** VIPs put back after another program had removed them. */
   readonly addressesRestored: number;
+  /** Virtual links put back, or up, after another program had removed them or taken them down. */
+  readonly linksRestored: number;
   readonly sendErrors: number;
 }
 
@@ -112,6 +114,13 @@ export interface InstanceStatus {
   /** Null for multicast. */
   readonly unicast: UnicastStatus | null;
   readonly multicastGroup: string;
+  /** Its virtual link, null without one; `mac` is null while the link is not there. */
+  readonly link: {
+    readonly kind: 'macvlan' | 'ipvlan';
+    readonly name: string;
+    readonly mac: string | null;
+    readonly up: boolean;
+  } | null;
   readonly advertIntervalUs: number;
   /** How long a backup waits for the active's next advertisement before it takes over. */
   readonly activeDownIntervalUs: number;
@@ -240,6 +249,8 @@ export type KeeperToController =
       readonly address: string;
       readonly byPid: number | null;
     }
+  /** The virtual link of an active instance was removed or taken down by somebody else. */
+  | { readonly kind: 'link-restored'; readonly instance: string; readonly link: string }
   | {
       readonly kind: 'bfd-state';
       readonly session: string;

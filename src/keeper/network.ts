@@ -8,6 +8,8 @@ import type { AddressFamily, IpText } from '../core/config/config.ts';
 import { ipFamily } from '../core/ip.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import type { NetlinkError } from '../linux/netlink/error.ts';
+import type { NewLink } from '../linux/netlink/link-messages.ts';
+import { deleteLink, makeLink, readLink, setLinkUp } from '../linux/netlink/links.ts';
 import { RouteMonitor, RouteSocket } from '../linux/netlink/route.ts';
 import {
   type AddressChange,
@@ -93,6 +95,35 @@ export class Network {
   /** Name of an interface by its index; null when there is none. */
   nameOf(interfaceIndex: number): string | null {
     return this.#namesByIndex.get(interfaceIndex) ?? null;
+  }
+
+  /** The link of this name, asked for now, whatever notifications are on their way. */
+  lookAt(name: string): Result<Link | null, NetlinkError> {
+    const found = readLink(this.#socket.socket, name);
+    if (!found.ok) return found;
+    if (found.value !== null) this.#rememberLink(found.value);
+    else this.#forgetLink(this.link(name)?.index ?? 0);
+    return found;
+  }
+
+  /** Makes a virtual link; `alias` is how it will be known again. */
+  makeLink(link: NewLink, alias: string): Result<Link, NetlinkError> {
+    const made = makeLink(this.#socket.socket, link, alias);
+    if (made.ok) this.#rememberLink(made.value);
+    return made;
+  }
+
+  setLinkUp(link: Link, up: boolean): Result<void, NetlinkError> {
+    const changed = setLinkUp(this.#socket.socket, link.index, up);
+    if (changed.ok) this.#rememberLink({ ...link, up, running: up && link.running });
+    return changed;
+  }
+
+  /** Removes a virtual link with its addresses, which are then not told as lost. */
+  removeLink(link: Link): Result<void, NetlinkError> {
+    const removed = deleteLink(this.#socket.socket, link.index);
+    if (removed.ok || removed.error.code === 'ENODEV') this.#forgetLink(link.index);
+    return removed;
   }
 
   /** The address that advertisements on this interface come from, or null when it has none. */
@@ -198,6 +229,11 @@ export class Network {
   }
 
   #linkRemoved(index: number): void {
+    this.#forgetLink(index);
+    this.#handlers.onChanged();
+  }
+
+  #forgetLink(index: number): void {
     const name = this.#namesByIndex.get(index);
     this.#namesByIndex.delete(index);
     if (name !== undefined && this.#linksByName.get(name)?.index === index) {
@@ -206,7 +242,6 @@ export class Network {
     for (const [key, address] of this.#addresses) {
       if (address.interfaceIndex === index) this.#addresses.delete(key);
     }
-    this.#handlers.onChanged();
   }
 
   #addressAdded(address: InterfaceAddress): void {

@@ -35,6 +35,8 @@ export interface RecordedInstance {
     readonly prefixLength: number;
     readonly interface: string;
   }[];
+  /** Name of its virtual link, or null. */
+  readonly link: string | null;
   /** Interval that peers learnt from its advertisements. */
   readonly advertIntervalUs: number;
   /** Advertisements that peers wait for; a record of an earlier version has none. */
@@ -152,6 +154,7 @@ export class RecordWriter {
         family: instance.family,
         advertIntervalUs: instance.advertIntervalUs,
         downTimerAdverts: instance.downTimerAdverts,
+        link: instance.virtualLink?.name ?? null,
         addresses: instance.addresses.map(({ address, prefixLength, interface: device }) => ({
           address,
           prefixLength,
@@ -184,7 +187,8 @@ export class RecordWriter {
   }
 }
 
-function replaceFile(path: string, content: string | Uint8Array): void {
+/** Puts a whole file in the place of another at once. Throws the file system's error. */
+export function replaceFile(path: string, content: string | Uint8Array): void {
   const temporary = `${path}.new`;
   writeFileSync(temporary, content, { mode: 0o600 });
   renameSync(temporary, path);

@@ -11,6 +11,7 @@ import { DEFAULTS, defaultAttributes } from '../core/config/defaults.ts';
 import type { Link } from '../linux/netlink/route-messages.ts';
 import { VrrpSender } from '../linux/vrrp-socket.ts';
 import { Announcer } from './announcer.ts';
+import { BaseSettings } from './base-settings.ts';
 import type { Network } from './network.ts';
 import { InstanceRunner } from './runner.ts';
 
@@ -28,6 +29,9 @@ const LINK: Link = {
   address: new Uint8Array(6),
   mtu: 1500,
   loopback: false,
+  kind: null,
+  baseIndex: null,
+  alias: null,
 };
 
 function instanceOf(family: AddressFamily): VrrpConfig {
@@ -49,6 +53,7 @@ function instanceOf(family: AddressFamily): VrrpConfig {
     sourceAddress: null,
     unicast: null,
     multicastGroup: DEFAULTS.vrrp.multicastGroup[family],
+    virtualLink: null,
     announce: { ...DEFAULTS.vrrp.announce, repeat: 1 },
     ...DEFAULTS.vrrp.election,
     addresses: [
@@ -73,6 +78,7 @@ function rehearse(config: VrrpConfig, network: Network): void {
   const runner = new InstanceRunner(config, 0, {
     network,
     announcer,
+    settings: new BaseSettings(),
     openSender: (options) => {
       const sender = new VrrpSender(options, NO_SOCKET);
       return {

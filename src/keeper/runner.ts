@@ -26,6 +26,7 @@ import type {
   VrrpEffect,
   VrrpEvent,
 } from '../core/vrrp/types.ts';
+import { formatMac } from '../core/wire/ethernet.ts';
 import {
   AUTHENTICATION_BYTES,
   type DecodedAdvertisement,
@@ -34,9 +35,12 @@ import {
 } from '../core/wire/vrrp.ts';
 import { HMAC_TRAILER_BYTES } from '../core/wire/vrrp-hmac.ts';
 import { monotonicUs } from '../linux/clock.ts';
+import type { VrrpFrameSenderOptions } from '../linux/frame-sender.ts';
 import { SystemError } from '../linux/libc.ts';
+import type { Link } from '../linux/netlink/route-messages.ts';
 import type { VrrpSenderOptions } from '../linux/vrrp-socket.ts';
 import type { Announcer } from './announcer.ts';
+import type { BaseSettings } from './base-settings.ts';
 import { newCounters } from './counters.ts';
 import { HmacSession } from './hmac-session.ts';
 import type { InstanceStatus, KeeperToController, PeerStatus } from './messages.ts';
@@ -46,6 +50,7 @@ import { Reach, type Sender } from './reach.ts';
 import type { RecordedInstance } from './record.ts';
 import { VipHolder } from './vip-holder.ts';
 import { removeVips } from './vips.ts';
+import { VirtualLink } from './virtual-link.ts';
 
 /** Two active directors are told of once a second, however fast the other one advertises. */
 const LOWER_PRIORITY_REPORT_US = 1_000_000;
@@ -60,6 +65,7 @@ const CLEARED: Readonly<
   'interface-down': 'interface-up',
   'interface-missing': 'interface-up',
   'no-source-address': 'interface-up',
+  'no-virtual-link': 'interface-up',
   'no-peer': 'reconfigured',
   'controller-lost': 'controller-back',
   'tracker-down': 'tracker-up',
@@ -68,8 +74,9 @@ const CLEARED: Readonly<
 export interface RunnerPorts {
   readonly network: Network;
   readonly announcer: Announcer;
-  /** Throws SystemError, as VrrpSender does. */
-  readonly openSender: (options: VrrpSenderOptions) => Sender;
+  readonly settings: BaseSettings;
+  /** Throws SystemError, as VrrpSender does. With `sourceMac`, of frames from that address. */
+  readonly openSender: (options: VrrpSenderOptions | VrrpFrameSenderOptions) => Sender;
   readonly report: (message: KeeperToController) => void;
   /** State of a tracker by name; undefined before it is known. */
   readonly tracker: (name: string) => TrackerState | undefined;
@@ -106,6 +113,9 @@ export class InstanceRunner {
   readonly #peers: Peers;
   readonly #vips: VipHolder;
   #peerChecksum: 'message' | 'pseudo-header' = 'pseudo-header';
+  readonly #link: VirtualLink | null;
+  /** The problem of the link that was told last: the same one is not told again. */
+  #linkProblem: string | null = null;
 
   /** Its place in the runtime record; changes with the plan. */
   slot: number;
@@ -115,7 +125,9 @@ export class InstanceRunner {
     this.slot = slot;
     this.#ports = ports;
     this.#peers = new Peers(config.family);
-    this.#reach = new Reach(config, ports.network, ports.openSender);
+    const { virtualLink, name } = config;
+    this.#link = virtualLink === null ? null : new VirtualLink(virtualLink, name, ports);
+    this.#reach = new Reach(config, ports.network, (options) => this.#openSocket(options));
     this.#vips = new VipHolder({
       network: ports.network,
       restored: (vip, byPid) => this.#addressRestored(vip.address, byPid),
@@ -305,6 +317,8 @@ export class InstanceRunner {
       if (state.kind === 'fault' && state.reason === fault) return;
       this.#dispatch({ kind: 'fault-raised', atUs, reason: fault });
       this.#ports.report({ kind: 'faulted', instance: this.#config.name, reason: fault });
+    } else if (this.isActive && this.#link?.isDown() === true) {
+      this.#restoreLink();
     } else if (state.kind === 'fault' && state.reason !== 'group-member-fault') {
       if (this.#ports.groupFaulty(this)) {
         this.#dispatch({ kind: 'fault-raised', atUs, reason: 'group-member-fault' });
@@ -355,6 +369,38 @@ export class InstanceRunner {
     this.#ports.report({ kind: 'address-restored', instance, address, byPid });
   }
 
+  /** The virtual link of an active instance was removed or taken down, and is there again. */
+  #restoreLink(): void {
+    const link = this.#config.virtualLink?.name;
+    if (link === undefined) return;
+    this.#holdAddresses();
+    this.#announce();
+    this.#counters.linksRestored++;
+    this.#ports.report({ kind: 'link-restored', instance: this.#config.name, link });
+  }
+
+  #holdAddresses(): void {
+    const refused = this.#link?.raise() ?? null;
+    if (refused !== null) this.#reportProblems([refused]);
+    this.#vips.hold(this.#config.addresses);
+  }
+
+  #releaseAddresses(): void {
+    this.#vips.release(this.#config.addresses);
+    const refused = this.#link?.lower() ?? null;
+    if (refused !== null) this.#reportProblems([refused]);
+  }
+
+  /** Makes the virtual link exist; false when it cannot. */
+  #ensureLink(base: Link): boolean {
+    if (this.#link === null) return true;
+    const problem = this.#link.ensure(base);
+    const known = this.#linkProblem;
+    this.#linkProblem = problem?.message ?? null;
+    if (problem !== null && problem.message !== known) this.#reportProblems([problem]);
+    return problem === null;
+  }
+
   /** The controller cannot be started (true), or is back (false). */
   setControllerLost(lost: boolean): void {
     if (this.#controllerLost === lost) return;
@@ -393,6 +439,8 @@ export class InstanceRunner {
   stop(): void {
     if (!this.hasStopped) this.#dispatch({ kind: 'stopped', atUs: monotonicUs() });
     this.#vips.close();
+    const problem = this.#link?.remove() ?? null;
+    if (problem !== null) this.#reportProblems([problem]);
     this.#reach.close();
   }
 
@@ -419,6 +467,7 @@ export class InstanceRunner {
       sourceAddress: this.#reach.sourceText,
       unicast: this.#reach.unicast,
       multicastGroup: config.multicastGroup,
+      link: this.#linkStatus(),
       advertIntervalUs: config.advertIntervalUs,
       activeDownIntervalUs: activeDownIntervalUs(this.#options, heardUs),
       downTimerAdverts: config.downTimerAdverts,
@@ -444,6 +493,13 @@ export class InstanceRunner {
         transitions: { ...this.#counters.transitions },
       },
     };
+  }
+
+  #linkStatus(): InstanceStatus['link'] {
+    if (this.#link === null) return null;
+    const { config, link } = this.#link;
+    const mac = link === null ? null : formatMac(link.address);
+    return { kind: config.kind, name: config.name, mac, up: link?.up ?? false };
   }
 
   #prepare(): void {
@@ -480,10 +536,9 @@ export class InstanceRunner {
       case 'send-advert':
         return this.#sendAdvert(effect.resign);
       case 'add-addresses':
-        this.#vips.hold(this.#config.addresses);
-        return;
+        return this.#holdAddresses();
       case 'remove-addresses':
-        return this.#vips.release(this.#config.addresses);
+        return this.#releaseAddresses();
       case 'announce':
         return this.#announce();
       case 'report-transition':
@@ -580,14 +635,16 @@ export class InstanceRunner {
     if (carrierFault !== null) return carrierFault;
     const found = this.#reach.findSource(this.#vipTexts);
     if (found === null || !this.#openSender(found, link.index)) return 'no-source-address';
+    if (!this.#ensureLink(link)) return 'no-virtual-link';
     if (this.#config.unicast?.faultWithoutPeers === true && this.#reach.hasNoPeer) return 'no-peer';
     return this.#evaluation.faultyTracker === null ? null : 'tracker-down';
   }
 
   /** A VIP on another interface than the instance's depends on that one too, unless it says not. */
   #findCarrierFault(): FaultReason | null {
+    const own = [this.#config.interface, this.#config.virtualLink?.name];
     for (const vip of this.#config.addresses) {
-      if (!vip.track || vip.interface === this.#config.interface) continue;
+      if (!vip.track || own.includes(vip.interface)) continue;
       const link = this.#ports.network.link(vip.interface);
       if (link === null) return 'interface-missing';
       if (!link.up || !link.running) return 'interface-down';
@@ -598,6 +655,12 @@ export class InstanceRunner {
   #evaluate(): Evaluation {
     const { priority, track } = this.#config;
     return evaluateTracks(priority, track, this.#ports.tracker);
+  }
+
+  /** Peers are sent to by routes and neighbour tables, so from the interface itself. */
+  #openSocket(options: VrrpSenderOptions): Sender {
+    const sourceMac = this.#config.unicast === null ? (this.#link?.sourceMac ?? null) : null;
+    return this.#ports.openSender(sourceMac === null ? options : { ...options, sourceMac });
   }
 
   #openSender(sourceText: string, interfaceIndex: number): boolean {
@@ -625,6 +688,7 @@ export class InstanceRunner {
       network.isOurs(vip.interface, vip.address),
     );
     removeVips(network, marked);
+    this.#link?.lower();
   }
 
   #reportProblems(problems: readonly Problem[]): void {

@@ -80,7 +80,7 @@ const RECEIVE_QUEUE_BYTES = 4 * 1024 * 1024;
 /** Adverts taken in one go: a few milliseconds of work, after which deadlines get their turn. */
 export const DRAIN_PACKETS_MAX = 128;
 /** Internetwork control (RFC 791, precedence 6), which networks treat as routing traffic. */
-const TRAFFIC_CLASS = 0xc0;
+export const TRAFFIC_CLASS = 0xc0;
 /** TC_PRIO_INTERACTIVE (linux/pkt_sched.h): the greatest priority without CAP_NET_ADMIN. */
 const QUEUE_PRIORITY = 6;
 

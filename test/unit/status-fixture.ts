@@ -37,6 +37,7 @@ const INSTANCE: InstanceReport = {
   sourceAddress: '192.0.2.1',
   unicast: null,
   multicastGroup: '224.0.0.18',
+  link: null,
   advertIntervalSeconds: 1,
   activeDownIntervalSeconds: 3.414,
   downTimerAdverts: 3,
@@ -66,6 +67,7 @@ const INSTANCE: InstanceReport = {
     announcementsSent: 20,
     transitions: { initialize: 0, backup: 1, active: 1, fault: 0 },
     addressesRestored: 2,
+    linksRestored: 1,
     sendErrors: 0,
   },
 };

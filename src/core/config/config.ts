@@ -172,6 +172,29 @@ export interface UnicastConfig {
   readonly faultWithoutPeers: boolean;
 }
 
+/**
+ * A link on top of the instance's interface that bears its VIPs: a macvlan with the virtual
+ * router's hardware address, or an ipvlan, which shares the interface's.
+ */
+export type VirtualLinkConfig =
+  | {
+      readonly kind: 'macvlan';
+      /** At most 15 characters. */
+      readonly name: string;
+      /** '00:00:5e:00:01:33', in lower case. */
+      readonly mac: string;
+      /** Advertisements come from the interface's own hardware address. */
+      readonly xmitBase: boolean;
+      /** Interface group; null for 0. */
+      readonly group: number | null;
+    }
+  | {
+      readonly kind: 'ipvlan';
+      readonly name: string;
+      readonly mode: 'bridge' | 'private' | 'vepa';
+      readonly group: number | null;
+    };
+
 export interface VrrpConfig extends ElectionConfig {
   readonly name: string;
   readonly interface: string;
@@ -197,6 +220,8 @@ export interface VrrpConfig extends ElectionConfig {
   readonly unicast: UnicastConfig | null;
   /** Where multicast advertisements go, and are heard; of the instance's family. */
   readonly multicastGroup: IpText;
+  /** Null: the VIPs are on the interface itself. Else `addresses` name the link. */
+  readonly virtualLink: VirtualLinkConfig | null;
   readonly announce: AnnounceConfig;
   readonly addresses: readonly VipConfig[];
   /** Sync group that it is a member of; null for none. */

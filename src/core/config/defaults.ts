@@ -71,6 +71,8 @@ export const DEFAULTS = {
     // Unicast advertisements may cross routers, so their TTL says nothing unless bounds are given.
     peer: { minTtl: 0, maxTtl: 255 },
     unicast: { ttl: 255, checkSource: true, faultWithoutPeers: false },
+    vmac: { xmitBase: false },
+    ipvlan: { mode: 'bridge' },
   },
   // keepalived's, which are those of a local link: a dead neighbor is noticed in 50 ms.
   bfd: {

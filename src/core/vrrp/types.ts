@@ -74,6 +74,7 @@ export const TRANSITION_REASONS = [
   'interface-missing',
   'no-source-address',
   'no-peer',
+  'no-virtual-link',
   'group-member-fault',
   'group-recovered',
   'group-yielded',
@@ -93,6 +94,7 @@ export type FaultReason = Extract<
   | 'interface-missing'
   | 'no-source-address'
   | 'no-peer'
+  | 'no-virtual-link'
   | 'controller-lost'
   | 'group-member-fault'
   | 'tracker-down'

@@ -52,6 +52,19 @@ export function decodeEthernetHeader(bytes: Uint8Array): Result<EthernetHeader, 
   });
 }
 
+/** '00:00:5e:00:01:33' of 6 bytes. */
+export function formatMac(mac: Uint8Array): string {
+  return Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+}
+
+/** 6 bytes of '00:00:5E:00:01:33' or '00-00-5e-00-01-33', or null for other text. */
+export function parseMac(text: string): Uint8Array | null {
+  if (!/^[0-9a-f]{2}(?<separator>[:-])(?:[0-9a-f]{2}\k<separator>){4}[0-9a-f]{2}$/i.test(text)) {
+    return null;
+  }
+  return Uint8Array.from(text.split(/[:-]/), (byte) => Number.parseInt(byte, 16));
+}
+
 /** The virtual router's MAC address, 00-00-5E-00-01-{VRID} or -02- (RFC 9568 section 7.3). */
 export function virtualRouterMac(family: AddressFamily, vrid: number): Uint8Array {
   return Uint8Array.of(0x00, 0x00, 0x5e, 0x00, family === 'ipv4' ? 0x01 : 0x02, vrid);

@@ -23,19 +23,23 @@ export const RTMGRP_IPV6_IFADDR = 0x100;
 export const RT_SCOPE_UNIVERSE = 0;
 export const RT_SCOPE_LINK = 253;
 export const RT_SCOPE_HOST = 254;
-const RTEXT_FILTER_SKIP_STATS = 1 << 3;
+export const RTEXT_FILTER_SKIP_STATS = 1 << 3;
 
 /** include/uapi/linux/if.h: enum net_device_flags */
-const IFF_UP = 0x1;
+export const IFF_UP = 0x1;
 const IFF_LOOPBACK = 0x8;
 const IFF_RUNNING = 0x40;
 
 /** include/uapi/linux/if_link.h */
 const IFINFOMSG_BYTES = 16;
-const IFLA_ADDRESS = 1;
-const IFLA_IFNAME = 3;
+export const IFLA_ADDRESS = 1;
+export const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
-const IFLA_EXT_MASK = 29;
+export const IFLA_LINK = 5;
+export const IFLA_LINKINFO = 18;
+export const IFLA_IFALIAS = 20;
+export const IFLA_EXT_MASK = 29;
+export const IFLA_INFO_KIND = 1;
 
 /** include/uapi/linux/if_addr.h */
 const IFADDRMSG_BYTES = 8;
@@ -70,6 +74,12 @@ export interface Link {
   readonly address: Uint8Array;
   readonly mtu: number;
   readonly loopback: boolean;
+  /** What drives a virtual link: 'macvlan', 'bridge'; null for a device of its own. */
+  readonly kind: string | null;
+  /** Index of the interface below it (of a veth: its other end), or null. */
+  readonly baseIndex: number | null;
+  /** Text that an administrator, or we, gave it; null for none. */
+  readonly alias: string | null;
 }
 
 export interface InterfaceAddress {
@@ -203,16 +213,27 @@ export function decodeLink(message: MessageCursor): LinkMessage | null {
   let name = '';
   let address: Uint8Array = new Uint8Array(0);
   let mtu = 0;
+  let kind: string | null = null;
+  let baseIndex: number | null = null;
+  let alias: string | null = null;
   reader.forEach(payloadStart + IFINFOMSG_BYTES, payloadEnd, (type, start, end) => {
     if (type === IFLA_IFNAME) name = reader.string0(start, end);
     else if (type === IFLA_ADDRESS) address = reader.copy(start, end);
     else if (type === IFLA_MTU) mtu = reader.u32(start, end);
+    else if (type === IFLA_LINK) baseIndex = reader.u32(start, end);
+    else if (type === IFLA_IFALIAS) alias = reader.string0(start, end);
+    else if (type === IFLA_LINKINFO) {
+      reader.forEach(start, end, (infoType, infoStart, infoEnd) => {
+        if (infoType === IFLA_INFO_KIND) kind = reader.string0(infoStart, infoEnd);
+      });
+    }
   });
   if (reader.error !== null || index <= 0 || name === '') return null;
   const up = (flags & IFF_UP) !== 0;
   const running = up && (flags & IFF_RUNNING) !== 0;
   const loopback = (flags & IFF_LOOPBACK) !== 0;
-  return { family, link: { index, name, up, running, address, mtu, loopback } };
+  const link = { index, name, up, running, address, mtu, loopback, kind, baseIndex, alias };
+  return { family, link };
 }
 
 /** The link itself is meant, and not its part as a port of a bridge. */

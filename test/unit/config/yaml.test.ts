@@ -103,6 +103,7 @@ test('readConfigText makes of the example exactly this', () => {
         sourceAddress: null,
         unicast: null,
         multicastGroup: '224.0.0.18',
+        virtualLink: null,
         announce: {
           repeat: 5,
           delayUs: 5_000_000,

@@ -5,7 +5,9 @@ import {
   decodeEthernetHeader,
   ETHERTYPE_ARP,
   encodeEthernetHeader,
+  formatMac,
   multicastMac,
+  parseMac,
   virtualRouterMac,
 } from '../../../../src/core/wire/ethernet.ts';
 import { VRRP_GROUP_IPV4, VRRP_GROUP_IPV6 } from '../../../../src/core/wire/vrrp.ts';
@@ -48,4 +50,26 @@ test('multicastMac maps the VRRP groups as keepalived and the kernel do', () => 
 test('multicastMac keeps 23 bits of an IPv4 group and 32 of an IPv6 group', () => {
   expect(toHex(multicastMac(fromHex('efffffff')))).toBe('01005e7fffff');
   expect(toHex(multicastMac(fromHex('ff0200000000000000000001ffaa6ea7')))).toBe('3333ffaa6ea7');
+});
+
+describe('formatMac and parseMac', () => {
+  test('read what they write, with colons or dashes and in either case', () => {
+    const mac = Uint8Array.of(0, 0, 0x5e, 0, 1, 0xfe);
+    expect(formatMac(mac)).toBe('00:00:5e:00:01:fe');
+    for (const text of ['00:00:5e:00:01:fe', '00-00-5E-00-01-FE']) {
+      expect(parseMac(text)).toEqual(mac);
+    }
+  });
+
+  test('refuse other text', () => {
+    for (const text of [
+      '',
+      '00:00:5e:00:01',
+      '00:00-5e:00:01:fe',
+      '0:0:5e:0:1:fe',
+      'x0:00:5e:00:01:fe',
+    ]) {
+      expect(parseMac(text), text).toBeNull();
+    }
+  });
 });

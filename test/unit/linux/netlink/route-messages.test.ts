@@ -214,8 +214,23 @@ describe('decodeLink', () => {
         name: 'eth0',
         mtu: 1500,
         address: new Uint8Array([2, 0, 0, 0, 0, 1]),
+        kind: null,
+        baseIndex: null,
+        alias: null,
         ...expected,
       },
+    });
+  });
+
+  it('reads kind, base and alias of a virtual link', () => {
+    const writer = new AttributeWriter();
+    writer.putU8(0).putU8(0).putU16(1).putU32(9).putU32(0).putU32(0);
+    writer.string0(3, 'vrrp.51').u32(5, 4).string0(20, 'vipkeeper: web');
+    writer.nested(18, (info) => info.string0(1, 'macvlan').nested(2, (data) => data.u32(1, 4)));
+    expect(decodeLink(cursorOn(writer.copy()))?.link).toMatchObject({
+      kind: 'macvlan',
+      baseIndex: 4,
+      alias: 'vipkeeper: web',
     });
   });
 

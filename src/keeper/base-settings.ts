@@ -1,0 +1,188 @@
+/**
+ * What the interface below a virtual link must have set while the link exists, so that hosts
+ * learn the virtual hardware address and no other: it must not answer ARP for addresses of other
+ * interfaces (arp_ignore), nor ask with them (arp_announce), which Linux does by default.
+ *
+ * Invariants: what was set before is in the runtime directory before it is changed, so that
+ * whoever comes after a crash can put it back; a value that somebody else has changed since is
+ * left alone; the interface is known by its index, so that neither a new name nor a new interface
+ * of the old name confuses it.
+ * Standard: RFC 9568 section 8.1.2; Documentation/networking/ip-sysctl.rst.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Problem } from '../core/problem.ts';
+import { err, ok, type Result } from '../core/result.ts';
+import type { Link } from '../linux/netlink/route-messages.ts';
+import { readInterfaceSetting, writeInterfaceSetting } from '../linux/sysctl.ts';
+import { readBootId, replaceFile } from './record.ts';
+
+const FILE = 'interfaces.json';
+/** More than the interfaces of any director need. */
+const FILE_BYTES_MAX = 1024 * 1024;
+
+const KEYS = ['arp_ignore', 'arp_announce'] as const;
+type Key = (typeof KEYS)[number];
+
+/**
+ * arp_ignore 1: answer only for addresses of the interface that was asked on. arp_announce 2: ask
+ * with the asking interface's own address.
+ */
+const WANTED: Readonly<Record<Key, number>> = { arp_ignore: 1, arp_announce: 2 };
+
+interface ChangedSetting {
+  readonly key: Key;
+  readonly before: string;
+  readonly set: string;
+}
+
+/** An interface and what was changed there. */
+interface ChangedInterface {
+  readonly index: number;
+  readonly settings: readonly ChangedSetting[];
+}
+
+interface SettingsFile {
+  readonly bootId: string;
+  readonly interfaces: readonly ChangedInterface[];
+}
+
+/**
+ * The changes that an interface needs: of each setting the kernel takes the greater of the
+ * interface's value and of that for all.
+ * @param values as read, `own` of the interface; null where the kernel has no such setting.
+ */
+export function planBaseSettings(
+  values: Readonly<Record<Key, { readonly own: string | null; readonly all: string | null }>>,
+): readonly ChangedSetting[] {
+  return KEYS.flatMap((key) => {
+    const { own, all } = values[key];
+    if (own === null) return [];
+    const effective = Math.max(Number(own), Number(all ?? '0'));
+    return effective >= WANTED[key] ? [] : [{ key, before: own, set: String(WANTED[key]) }];
+  });
+}
+
+export class BaseSettings {
+  #directory: string | null = null;
+  /** By index. */
+  readonly #changed = new Map<number, readonly ChangedSetting[]>();
+  /** Names of the instances that need an interface's settings, by index. */
+  readonly #holders = new Map<number, Set<string>>();
+
+  /** Learns what an earlier keeper of this boot has changed; it counts as ours. */
+  open(runtimeDirectory: string): void {
+    this.#directory = runtimeDirectory;
+    for (const { index, settings } of readChanged(runtimeDirectory)) {
+      if (!this.#changed.has(index)) this.#changed.set(index, settings);
+    }
+  }
+
+  /** Sets what an instance's link needs of the interface below it. May be called again. */
+  hold(base: Link, instance: string): Result<void, Problem> {
+    for (const index of this.#holders.keys())
+      if (index !== base.index) this.#leave(index, instance);
+    const holders = this.#holders.get(base.index) ?? new Set();
+    this.#holders.set(base.index, holders.add(instance));
+    const wanted = planBaseSettings({
+      arp_ignore: valuesOf(base.name, 'arp_ignore'),
+      arp_announce: valuesOf(base.name, 'arp_announce'),
+    });
+    if (wanted.length === 0) return ok(undefined);
+    const known = this.#changed.get(base.index) ?? [];
+    const kept = known.filter(({ key }) => !wanted.some((change) => change.key === key));
+    this.#changed.set(base.index, [...kept, ...wanted]);
+    try {
+      this.#write();
+    } catch (error) {
+      return err(cannotRecord(base.name, error));
+    }
+    for (const { key, set } of wanted) {
+      const written = writeInterfaceSetting('ipv4', base.name, key, set);
+      if (!written.ok) return err(cannotSet(base.name, key, set, written.error));
+    }
+    return ok(undefined);
+  }
+
+  /** The instance's link is gone: what it alone needed is put back. */
+  release(instance: string, nameOf: (index: number) => string | null): void {
+    for (const index of this.#holders.keys()) this.#leave(index, instance);
+    this.restoreUnheld(nameOf);
+  }
+
+  /** Puts back what no instance needs. */
+  restoreUnheld(nameOf: (index: number) => string | null): void {
+    let restored = false;
+    for (const [index, settings] of this.#changed) {
+      if (this.#holders.has(index)) continue;
+      const name = nameOf(index);
+      if (name !== null) restore(name, settings);
+      this.#changed.delete(index);
+      restored = true;
+    }
+    if (!restored) return;
+    try {
+      this.#write();
+    } catch {
+      // The record then names settings that are back already: restoring them again does nothing.
+    }
+  }
+
+  #leave(index: number, instance: string): void {
+    const holders = this.#holders.get(index);
+    holders?.delete(instance);
+    if (holders?.size === 0) this.#holders.delete(index);
+  }
+
+  #write(): void {
+    if (this.#directory === null) return;
+    const interfaces = [...this.#changed].map(([index, settings]) => ({ index, settings }));
+    const content: SettingsFile = { bootId: readBootId(), interfaces };
+    replaceFile(join(this.#directory, FILE), JSON.stringify(content));
+  }
+}
+
+function valuesOf(name: string, key: Key): { own: string | null; all: string | null } {
+  return {
+    own: readInterfaceSetting('ipv4', name, key),
+    all: readInterfaceSetting('ipv4', 'all', key),
+  };
+}
+
+function restore(name: string, settings: readonly ChangedSetting[]): void {
+  for (const { key, before, set } of settings) {
+    if (readInterfaceSetting('ipv4', name, key) !== set) continue;
+    // If it fails, the interface has just gone, and its settings with it.
+    writeInterfaceSetting('ipv4', name, key, before);
+  }
+}
+
+/** What an earlier keeper of this boot has changed. Never throws. */
+function readChanged(runtimeDirectory: string): readonly ChangedInterface[] {
+  try {
+    const text = readFileSync(join(runtimeDirectory, FILE), 'utf8');
+    if (text.length > FILE_BYTES_MAX) return [];
+    const { bootId, interfaces } = JSON.parse(text) as SettingsFile;
+    return bootId === readBootId() && Array.isArray(interfaces) ? interfaces : [];
+  } catch {
+    // Nothing was changed, or by another version in other words.
+    return [];
+  }
+}
+
+function cannotSet(name: string, key: string, value: string, reason: string): Problem {
+  return {
+    code: 'VK-LINK',
+    message: `net.ipv4.conf.${name}.${key} cannot be set to ${value}: ${reason}`,
+    cure: 'Let vipkeeper write to /proc/sys/net, or set it yourself before the start',
+  };
+}
+
+function cannotRecord(name: string, error: unknown): Problem {
+  const reason = error instanceof Error ? error.message : String(error);
+  return {
+    code: 'VK-LINK',
+    message: `The settings of ${name} cannot be changed, because they cannot be recorded: ${reason}`,
+    cure: 'Make the runtime directory writable',
+  };
+}

@@ -151,6 +151,7 @@ function instanceLines(instances: readonly InstanceReport[], nowMs: number): Lin
     ...instances.flatMap((instance, index) => [
       lines[index] as Line,
       ...vipLines(instance),
+      ...unicastLines(instance),
       ...peerLines(instance),
     ]),
   ];
@@ -170,6 +171,18 @@ function vipLines(instance: InstanceReport): Line[] {
     ];
   });
   return table(rows, ['left', 'left', 'left'], 2);
+}
+
+/** Whom a unicast instance speaks to; of an active one, which it cannot send to. */
+function unicastLines({ unicast, state }: InstanceReport): Line[] {
+  if (unicast === null) return [];
+  const others = unicast.peers.filter(({ self }) => !self);
+  const spans = others.map(({ address, sendError }) =>
+    sendError === null || state !== 'active'
+      ? span(` ${address}`)
+      : span(` ${address} (${sendError})`, 'bad'),
+  );
+  return [[span('  unicast to', 'dim'), ...(spans.length > 0 ? spans : [span(' nobody', 'warn')])]];
 }
 
 function peerLines({ peer }: InstanceReport): Line[] {

@@ -29,6 +29,8 @@ const V4 = 51;
 const V6 = 52;
 const LINK_LOCAL = 53;
 const PLAIN = 54;
+/** Multicast group of the instance PLAIN. */
+const GROUP = '239.1.2.3';
 
 let topology: Topology;
 let nodeA: LabNode;
@@ -56,10 +58,10 @@ afterAll(async () => {
 });
 
 async function startBoth(config: Readonly<Record<string, unknown>>) {
-  const directors = [
-    await Director.start(nodeA, { name: 'a', config }),
-    await Director.start(nodeB, { name: 'b', config }),
-  ] as const;
+  const directors = await Promise.all([
+    Director.start(nodeA, { name: 'a', config }),
+    Director.start(nodeB, { name: 'b', config }),
+  ]);
   disposables.push(...directors);
   return directors;
 }
@@ -92,7 +94,7 @@ function lanConfig() {
       },
       plain: {
         ...common,
-        ...{ vrid: PLAIN, addresses: [`${virtualIp(4).ipv4}/24`], multicast_group: '239.1.2.3' },
+        ...{ vrid: PLAIN, addresses: [`${virtualIp(4).ipv4}/24`], multicast_group: GROUP },
       },
     },
   };
@@ -101,8 +103,9 @@ function lanConfig() {
 const UNICAST_NAMES = ['v4', 'v6', 'local'] as const;
 
 /** A packet that would resign, or preempt, if it were taken. */
-function forge(to: LabNode, vrid: number, priority: number): void {
-  const [from, destination] = [client.on('front').ipv4, to.on('front').ipv4];
+function forge(to: LabNode | string, vrid: number, priority: number): void {
+  const destination = typeof to === 'string' ? to : to.on('front').ipv4;
+  const from = client.on('front').ipv4;
   const [source, target] = [from, destination].map((text) => parseIp(text) as Uint8Array) as [
     Uint8Array,
     Uint8Array,
@@ -128,7 +131,7 @@ function forge(to: LabNode, vrid: number, priority: number): void {
 
 describe('a receiving socket', { timeout: TEST_TIMEOUT_MS }, () => {
   const families = [
-    ['ipv4', '239.1.2.3'],
+    ['ipv4', GROUP],
     ['ipv6', 'ff02::99'],
   ] as const;
 
@@ -240,6 +243,13 @@ describe('on one LAN', { timeout: TEST_TIMEOUT_MS }, () => {
     await expectCure(b, 'plain', cure, () => forge(nodeB, PLAIN, 0));
   });
 
+  it('a multicast one for a unicast instance is refused, and explained', async () => {
+    // Heard at all only because another instance uses the group.
+    await expectRefusal(b, 'v4', 'not-unicast', () => forge(GROUP, V4, 0));
+    const cure = 'The sender uses multicast, this director its peers';
+    await expectCure(b, 'v4', cure, () => forge(GROUP, V4, 255));
+  });
+
   it('after a fault a director tells its neighbours first where it is', async () => {
     const announced = () =>
       Promise.all(
@@ -299,6 +309,17 @@ describe('on one LAN', { timeout: TEST_TIMEOUT_MS }, () => {
     b.configure({ vrrp });
     await b.reload();
     await b.waitForTransition('v4', 'active', mark);
+
+    // From multicast to unicast in place: an active instance stays active.
+    const plain: Readonly<Record<string, unknown>> = {
+      ...vrrp.plain,
+      ...{ multicast_group: undefined, peers: vrrp.v4.peers },
+    };
+    b.configure({ vrrp: { ...vrrp, plain } });
+    await b.reload();
+    await b.waitFor('unicast', async () => (await b.instance('plain')).unicast !== null);
+    expect((await b.instance('plain')).state).toBe('active');
+    expect(b.lines('transition', { instance: 'plain' }, mark)).toEqual([]);
     await b.stop();
   });
 });

@@ -88,6 +88,23 @@ IPVS  not managed: no virtual service is configured
 `);
   });
 
+  test('tells whom a unicast instance speaks to, and which it cannot', () => {
+    const [web] = STATUS.instances;
+    const drawn = (addresses: readonly string[], state: 'active' | 'backup') => {
+      const peers = ['192.0.2.1', ...addresses].map((address, index) => ({
+        ...{ address, minTtl: 0, maxTtl: 255, self: index === 0 },
+        sendError: index === 2 ? 'EPERM' : null,
+      }));
+      const unicast = { ttl: 255, checkSource: true, peers };
+      const instances = [{ ...(web as (typeof STATUS.instances)[number]), state, unicast }];
+      return drawStatus({ ...STATUS, instances }, NOW_MS, PLAIN);
+    };
+    const two = ['192.0.2.2', '192.0.2.3'];
+    expect(drawn(two, 'active')).toContain('\n  unicast to 192.0.2.2 192.0.2.3 (EPERM)\n');
+    expect(drawn(two, 'backup')).toContain('\n  unicast to 192.0.2.2 192.0.2.3\n');
+    expect(drawn([], 'active')).toContain('\n  unicast to nobody\n');
+  });
+
   test('tells why the last reconcile and the sync daemon failed', () => {
     const ipvs = { ...STATUS.ipvs, lastError: 'EPERM', operationErrors: 1, drift: {} };
     const sync = { interface: 'eth1', id: 51, follow: 'web', role: null, error: 'ENODEV' };

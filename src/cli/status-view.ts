@@ -11,6 +11,7 @@ import type {
   InstanceReport,
   ServerReport,
   ServiceReport,
+  TrackerReport,
 } from '../core/status.ts';
 import type { TransitionReason, VrrpStateName } from '../core/vrrp/types.ts';
 import {
@@ -93,6 +94,7 @@ export function drawStatus(status: DirectorStatus, nowMs: number, rendering: Ren
     [directorLine(status, nowMs)],
     instanceLines(status.instances, nowMs),
     bfdLines(status.bfd, nowMs),
+    trackerLines(status.trackers, nowMs),
     serviceLines(status.services, nowMs),
     [...ipvsLines(status.ipvs, nowMs), ...syncLines(status.sync)],
   ];
@@ -220,6 +222,26 @@ function bfdLines(sessions: readonly BfdReport[], nowMs: number): Line[] {
 function bfdReason({ state, diagnostic, remoteDiscriminator }: BfdReport): string {
   if (diagnostic !== 'none') return BFD_REASONS[diagnostic];
   return state === 'down' && remoteDiscriminator === 0 ? 'the neighbor was not heard yet' : '';
+}
+
+const TRACKER_HEADINGS = ['TRACKER', 'STATE', 'KIND', 'SINCE', 'DETAIL'];
+const TRACKER_ALIGN: readonly Align[] = ['left', 'left', 'left', 'right', 'left'];
+
+function trackerLines(trackers: readonly TrackerReport[], nowMs: number): Line[] {
+  if (trackers.length === 0) return [];
+  const rows = trackers.map(
+    ({ name, kind, up, detail, problem, since }): Line => [
+      span(name, 'strong'),
+      span(
+        up === null ? 'unknown' : up ? 'up' : 'down',
+        up === null ? 'warn' : up ? 'good' : 'bad',
+      ),
+      span(kind),
+      span(since === null ? '-' : age(since, nowMs)),
+      problem === null ? span(detail) : span(problem, 'bad'),
+    ],
+  );
+  return table([headings(TRACKER_HEADINGS), ...rows], TRACKER_ALIGN);
 }
 
 // What matters most comes first: a narrow terminal cuts the end off.

@@ -4,6 +4,7 @@
  */
 import type {
   GroupConfig,
+  NotifyConfig,
   ServiceConfig,
   TrackerConfig,
   VrrpConfig,
@@ -23,8 +24,16 @@ const USERS = {
   timeout: ['script'],
   rise: ['script'],
   fall: ['script'],
-  down_delay: ['interface'],
-  up_delay: ['interface'],
+  init_fail: ['script'],
+  user: ['script'],
+  group: ['script'],
+  init: ['file'],
+  overwrite: ['file'],
+  arguments: ['process'],
+  arguments_match: ['process'],
+  quorum_max: ['process'],
+  down_delay: ['interface', 'process'],
+  up_delay: ['interface', 'process'],
 } as const satisfies Readonly<Record<string, readonly Kind[]>>;
 
 export interface Named<T> {
@@ -36,6 +45,7 @@ export interface Named<T> {
 export function resolveTrackers(
   trackers: readonly Named<TrackerInput>[],
   names: { readonly services: readonly string[]; readonly bfd: readonly string[] },
+  scripts: Pick<NotifyConfig, 'user' | 'group' | 'scriptSecurity'>,
   report: Report,
 ): TrackerConfig[] {
   return trackers.flatMap(({ name, input }) => {
@@ -52,7 +62,8 @@ export function resolveTrackers(
         report.error(['trackers', name, option], `not allowed with ${kind}`, 'bare');
       }
     }
-    const tracker = resolveTracker(name, kind, input);
+    const tracker = resolveTracker(name, kind, input, scripts);
+    reportImpossible(tracker, input, report);
     if (tracker.kind === 'service' && !names.services.includes(tracker.service)) {
       const expected = listOf(names.services);
       report.error(['trackers', name, 'service'], `expected a virtual service: ${expected}`);
@@ -69,7 +80,29 @@ function listOf(names: readonly string[]): string {
   return names.length === 0 ? 'there is none' : joinWords([...names], 'or');
 }
 
-function resolveTracker(name: string, kind: Kind, input: TrackerInput): TrackerConfig {
+/** Options that mean nothing without others. */
+function reportImpossible(tracker: TrackerConfig, input: TrackerInput, report: Report): void {
+  const { name } = tracker;
+  if (input.overwrite === true && input.init === undefined) {
+    report.error(['trackers', name, 'overwrite'], 'init is missing, there is no number', 'bare');
+  }
+  if (input.arguments_match !== undefined && input.arguments === undefined) {
+    const message = 'arguments is missing, there is nothing to match';
+    report.error(['trackers', name, 'arguments_match'], message, 'bare');
+  }
+  if (tracker.kind !== 'process' || tracker.quorumMax === null) return;
+  if (tracker.quorumMax < tracker.quorum) {
+    const message = `expected at least the quorum, ${tracker.quorum}`;
+    report.error(['trackers', name, 'quorum_max'], message);
+  }
+}
+
+function resolveTracker(
+  name: string,
+  kind: Kind,
+  input: TrackerInput,
+  scripts: Pick<NotifyConfig, 'user' | 'group' | 'scriptSecurity'>,
+): TrackerConfig {
   const { tracker } = DEFAULTS;
   switch (kind) {
     case 'interface':
@@ -89,17 +122,32 @@ function resolveTracker(name: string, kind: Kind, input: TrackerInput): TrackerC
         timeoutUs: input.timeout ?? tracker.script.timeoutUs,
         rise: input.rise ?? tracker.script.rise,
         fall: input.fall ?? tracker.script.fall,
+        initFail: input.init_fail ?? tracker.script.initFail,
+        // A user of its own does not go with the other's group.
+        user: input.user ?? scripts.user,
+        group: input.group ?? (input.user === undefined ? scripts.group : null),
+        scriptSecurity: scripts.scriptSecurity,
       };
-    case 'file': {
-      const intervalUs = input.interval ?? tracker.file.intervalUs;
-      return { name, kind, path: input.file ?? '', intervalUs };
-    }
+    case 'file':
+      return {
+        name,
+        kind,
+        path: input.file ?? '',
+        intervalUs: input.interval ?? tracker.file.intervalUs,
+        init: input.init ?? null,
+        overwrite: input.overwrite ?? tracker.file.overwrite,
+      };
     case 'process':
       return {
         name,
         kind,
         process: input.process ?? '',
+        arguments: input.arguments ?? null,
+        argumentsMatch: input.arguments_match ?? tracker.process.argumentsMatch,
         quorum: input.quorum ?? tracker.process.quorum,
+        quorumMax: input.quorum_max ?? null,
+        downDelayUs: input.down_delay ?? tracker.process.downDelayUs,
+        upDelayUs: input.up_delay ?? tracker.process.upDelayUs,
         intervalUs: input.interval ?? tracker.process.intervalUs,
       };
     case 'bfd':

@@ -27,7 +27,7 @@ const HOST_PATTERN = /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/;
 const MAIL_ADDRESS_PATTERN = /^[^\s@<>(),;:"\\\p{Cc}]+@[A-Za-z0-9.-]+$/u;
 
 /** A program by its absolute path, with arguments. */
-function command() {
+export function command() {
   const expects = 'a command that starts with an absolute path: one line, or a list of words';
   const input = z.union([z.string().min(1), z.array(z.string()).min(1)]);
   return scalar(expects, input, (value): Command | Refusal | undefined => {
@@ -88,6 +88,16 @@ function mailServer() {
   });
 }
 
+/** A local user, by name or number. */
+export function userName() {
+  return account('the name of a local user, or a number');
+}
+
+/** A local group, by name or number. */
+export function groupName() {
+  return account('the name of a local group, or a number');
+}
+
 /** `notify` of one instance. */
 export function instanceNotifySchema(per: Per) {
   const run = (about: string) => option(per(command()), { about, without: 'nothing' });
@@ -120,8 +130,6 @@ export function instanceNotifySchema(per: Per) {
 /** `notify` and `mail` of the director. */
 export function notifySections(per: Per, duration: Duration) {
   const { notify, mail } = DEFAULTS;
-  const user = 'the name of a local user, or a number';
-  const group = 'the name of a local group, or a number';
   return {
     notify: option(
       section({
@@ -133,11 +141,11 @@ export function notifySections(per: Per, duration: Duration) {
           about: 'Command that reads the FIFO and runs all the time; the path is added to it.',
           without: 'nothing',
         }),
-        user: option(per(account(user)), {
+        user: option(per(userName()), {
           about: 'User that scripts run as, and owner of the FIFO.',
           without: 'vipkeeper’s own',
         }),
-        group: option(per(account(group)), {
+        group: option(per(groupName()), {
           about: 'The same for the group.',
           without: 'the user’s',
         }),

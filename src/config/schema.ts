@@ -28,7 +28,13 @@ import { readHmacKey } from './hmac-key.ts';
 import { addressKeys } from './schema-address.ts';
 import { electionOptions } from './schema-election.ts';
 import { linkOptions } from './schema-link.ts';
-import { instanceNotifySchema, notifySections } from './schema-notify.ts';
+import {
+  command,
+  groupName,
+  instanceNotifySchema,
+  notifySections,
+  userName,
+} from './schema-notify.ts';
 import { reachOptions } from './schema-unicast.ts';
 import {
   DURATION_PATTERN,
@@ -327,6 +333,14 @@ function groupSchema(per: Per) {
   });
 }
 
+/** What a tracked file may hold: nine digits. */
+const FILE_NUMBER_MAX = 999_999_999;
+
+/** A name without a slash, or a whole path. */
+function isProgram(value: string): boolean {
+  return !value.includes('\0') && (!value.includes('/') || /^\/.*[^/]$/.test(value));
+}
+
 /** A tracker: exactly one of interface, script, file, process, service and bfd. */
 function trackerSchema(per: Per) {
   const { tracker } = DEFAULTS;
@@ -335,24 +349,16 @@ function trackerSchema(per: Per) {
       about: 'Up while this interface has carrier.',
       without: 'another kind must be given',
     }),
-    script: option(
-      per(
-        list(
-          text('a program or an argument', () => true),
-          1,
-        ),
-      ),
-      {
-        about: 'Program and arguments, as a list; up while it ends with 0.',
-        without: 'another kind must be given',
-      },
-    ),
+    script: option(per(command()), {
+      about: 'Command, up while it ends with 0; a program by its absolute path, without a shell.',
+      without: 'another kind must be given',
+    }),
     file: option(per(path('an absolute path')), {
       about: 'File with a number; without it, or empty, 0.',
       without: 'another kind must be given',
     }),
-    process: option(per(text('the name of a program', (value) => !value.includes('/'))), {
-      about: 'Up while enough processes of this name run.',
+    process: option(per(text('the name of a program, or an absolute path', isProgram)), {
+      about: 'Up while enough processes of this name, or of the program with this path, run.',
       without: 'another kind must be given',
     }),
     service: option(per(name()), {
@@ -367,11 +373,13 @@ function trackerSchema(per: Per) {
       about: 'With `process`: least number. With `service`: least sum of weights.',
       default: tracker.service.quorum,
     }),
-    interval: option(per(duration(100 * MS_US, HOUR_US)), {
-      about: 'With `script`, `file` and `process`: how often it is looked at.',
+    interval: option(per(duration(10 * MS_US, HOUR_US)), {
+      about:
+        'With `script`, `file` and `process`: how often it is looked at. Changes of files and ' +
+        'processes are told by the kernel where it can, and seen at once.',
       default: formatDuration(tracker.script.intervalUs),
     }),
-    timeout: option(per(duration(100 * MS_US, HOUR_US)), {
+    timeout: option(per(duration(10 * MS_US, HOUR_US)), {
       about: 'With `script`: longest run; one that takes longer is ended, and has failed.',
       default: formatDuration(tracker.script.timeoutUs),
     }),
@@ -383,12 +391,46 @@ function trackerSchema(per: Per) {
       about: 'With `script`: failures in a row that mean down.',
       default: tracker.script.fall,
     }),
+    init_fail: option(per(truth()), {
+      about: 'With `script`: down until it has succeeded `rise` times, not up until it has failed.',
+      default: tracker.script.initFail,
+    }),
+    user: option(per(userName()), {
+      about: 'With `script`: user that it runs as.',
+      without: 'that of `notify.user`',
+    }),
+    group: option(per(groupName()), {
+      about: 'With `script`: group that it runs as.',
+      without: 'the user’s; that of `notify.group` without a user',
+    }),
+    init: option(per(whole(-FILE_NUMBER_MAX, FILE_NUMBER_MAX)), {
+      about: 'With `file`: number that is written into it when vipkeeper starts, if there is none.',
+      without: 'nothing is written',
+    }),
+    overwrite: option(per(truth()), {
+      about: 'With `init`: write it at every start, also into a file that exists.',
+      default: tracker.file.overwrite,
+    }),
+    arguments: option(per(list(text('an argument', () => true))), {
+      about: 'With `process`: arguments that it must have.',
+      without: 'any',
+    }),
+    arguments_match: option(per(word(['exact', 'initial', 'partial'])), {
+      about:
+        'With `arguments`: all there are (`exact`), the first ones (`initial`), or the first ' +
+        'ones of which the last may go on (`partial`).',
+      default: tracker.process.argumentsMatch,
+    }),
+    quorum_max: option(per(whole(1, INT_MAX)), {
+      about: 'With `process`: greatest number.',
+      without: 'any',
+    }),
     down_delay: option(per(duration(0, HOUR_US)), {
-      about: 'With `interface`: how long it must be down before that counts.',
+      about: 'With `interface` and `process`: how long it must be down before that counts.',
       default: formatDuration(tracker.interface.downDelayUs),
     }),
     up_delay: option(per(duration(0, HOUR_US)), {
-      about: 'With `interface`: how long it must be up again before that counts.',
+      about: 'With `interface` and `process`: how long it must be up again before that counts.',
       default: formatDuration(tracker.interface.upDelayUs),
     }),
   });

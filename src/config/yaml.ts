@@ -127,18 +127,6 @@ function readValue(value: unknown, director: string, report: Report): Config {
   const alone = resolveVrrp(readVrrp(schema, root.vrrp), report);
   const services = resolveServices(readServices(schema, root.services), report);
   const names = (section: string): string[] => Object.keys(mapping(root[section]));
-  const trackers = resolveTrackers(
-    readNamed(schema.tracker, root.trackers),
-    { services: names('services'), bfd: names('bfd') },
-    report,
-  );
-  const { groups, instances: vrrp } = resolveGroups(readNamed(schema.group, root.groups), alone, {
-    instanceNames: names('vrrp'),
-    trackerNames: names('trackers'),
-    services,
-    report,
-  });
-  const sync = readSync(schema, root, { vrrp, report });
   const notification = resolveNotify(
     {
       notify: parsed(schema.notify, root.notify) ?? null,
@@ -148,6 +136,19 @@ function readValue(value: unknown, director: string, report: Report): Config {
     },
     report,
   );
+  const trackers = resolveTrackers(
+    readNamed(schema.tracker, root.trackers),
+    { services: names('services'), bfd: names('bfd') },
+    notification.notify,
+    report,
+  );
+  const { groups, instances: vrrp } = resolveGroups(readNamed(schema.group, root.groups), alone, {
+    instanceNames: names('vrrp'),
+    trackerNames: names('trackers'),
+    services,
+    report,
+  });
+  const sync = readSync(schema, root, { vrrp, report });
   const config = {
     director,
     vrrp,

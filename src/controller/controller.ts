@@ -41,7 +41,7 @@ import { Notifier } from './notify/notifier.ts';
 import { buildStatus, instanceReport } from './report.ts';
 import { SyncDaemonFollower } from './sync.ts';
 import { type ServerHealth, Table } from './table.ts';
-import { Trackers } from './trackers.ts';
+import { Trackers } from './trackers/trackers.ts';
 
 /** The kernel answers in microseconds; what takes longer is not worth delaying a stop for. */
 const STOP_TIMEOUT_MS = 8_000;
@@ -92,12 +92,20 @@ export class Controller implements DirectorControl {
           this.#log.error({ event: 'defect', err: error }, 'A check failed to run'),
       },
     );
-    this.#trackers = new Trackers({
+    this.#trackers = new Trackers(options.config.director, {
       onStates: (states) => this.#guard.send({ kind: 'trackers', states }),
       onChange: (tracker, { up, value, detail }) =>
         this.#log[up ? 'info' : 'warn'](
           { event: 'tracker', tracker, up, value, detail },
           `Tracker ${tracker} is ${up ? 'up' : 'down'}: ${detail}`,
+        ),
+      onProblem: (tracker, problem) => logProblem(this.#log, problem, { tracker }),
+      onProcessMode: (mode, why) =>
+        this.#log.info(
+          { event: 'process-events', mode, reason: why },
+          mode === 'events'
+            ? 'The kernel tells of processes that begin and end'
+            : `The kernel does not tell of processes (${why}): /proc is read every interval`,
         ),
       servers: (name) => this.#weighedServers(name),
     });
@@ -148,6 +156,8 @@ export class Controller implements DirectorControl {
       `Director ${this.#config.director} starts`,
     );
     await this.#notifier.start();
+    // Before the plan: what is known to be down is known when the instances start.
+    this.#trackers.configure(this.#config.trackers, this.#notifier.continued);
     this.#guard.configure(keeperPlan(this.#config));
     this.#findingsTimer = setInterval(() => void this.#lookForFindings(), FINDINGS_INTERVAL_MS);
     this.#follow();
@@ -171,6 +181,7 @@ export class Controller implements DirectorControl {
       );
     }
     this.#notifier.configure(config);
+    this.#trackers.configure(config.trackers);
     const problem = this.#client === null ? this.open() : null;
     if (problem !== null) logProblem(this.#log, problem);
     this.#guard.configure(keeperPlan({ ...config, runtimeDirectory: before.runtimeDirectory }));
@@ -237,6 +248,7 @@ export class Controller implements DirectorControl {
       tally: this.#tally,
       table: this.#table?.report() ?? null,
       notify: this.#notifier.report(),
+      trackers: this.#trackers.report(keeper?.trackers ?? {}),
       sync: this.#sync === null ? null : this.#sync.report(),
       health: (server) => this.#health(server),
     });
@@ -245,6 +257,7 @@ export class Controller implements DirectorControl {
   #handle(message: KeeperToController): void {
     switch (message.kind) {
       case 'hello':
+        return this.#trackers.send();
       case 'status':
         return;
       case 'configured':
@@ -401,7 +414,6 @@ export class Controller implements DirectorControl {
     const definitions = checksOf(this.#config.services);
     this.#tally.keep(definitions);
     this.#checks.configure(definitions);
-    this.#trackers.configure(this.#config.trackers);
     if (this.#client === null) return;
     const options = {
       services: this.#config.services,

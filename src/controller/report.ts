@@ -11,6 +11,7 @@ import type {
   PeerReport,
   ServerReport,
   ServiceReport,
+  TrackerReport,
 } from '../core/status.ts';
 import { newBfdRefusalCounts, newRefusalCounts } from '../keeper/counters.ts';
 import type { BfdStatus, InstanceStatus, KeeperStatus, PeerRecord } from '../keeper/messages.ts';
@@ -38,6 +39,7 @@ export interface StatusParts {
     readonly error: string | null;
   } | null;
   readonly notify: NotifyReport;
+  readonly trackers: readonly TrackerReport[];
   readonly health: (server: RealServerConfig) => ServerHealth;
 }
 
@@ -58,6 +60,7 @@ export function buildStatus(parts: StatusParts): DirectorStatus {
     refusedUnassigned: keeper?.refusedUnassigned ?? newRefusalCounts(),
     bfd: keeper?.bfd.map(bfdReport) ?? [],
     bfdRefusedUnassigned: keeper?.bfdRefusedUnassigned ?? newBfdRefusalCounts(),
+    trackers: parts.trackers,
     services: config.services.map((service) => serviceReport(service, parts, checks)),
     checks: parts.checks.map((check) => checkReport(check, parts.tally.of(check.key))),
     ipvs: {

@@ -25,6 +25,7 @@ export const PROBLEM_CODES = {
   'VK-SYNC': 'The kernel refused a change of the connection sync daemon',
   'VK-SCRIPT': 'A script cannot be run',
   'VK-FIFO': 'The notification FIFO cannot be used',
+  'VK-TRACKER': 'What a tracker looks at does not say anything usable',
   'VK-MAIL': 'A mail was not sent',
   'VK-HANDOVER': 'A planned handover cannot be done',
   'VK-SYSTEM': 'A system call failed',

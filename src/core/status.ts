@@ -4,7 +4,7 @@
  * only: scripts read it.
  */
 import type { BfdDiagnostic, BfdRefusalReason, BfdStateName } from './bfd/types.ts';
-import type { AddressFamily, Forwarding } from './config/config.ts';
+import type { AddressFamily, Forwarding, TrackerConfig } from './config/config.ts';
 import type {
   HandoverOutcome,
   RefusalReason,
@@ -27,6 +27,8 @@ export interface InstanceReport {
   }[];
   /** Tracker that forbids it to take part, or null. */
   readonly faultyTracker: string | null;
+  /** What is wrong with that tracker, in words. */
+  readonly faultyTrackerDetail: string | null;
   /** Sync group, or null. */
   readonly group: string | null;
   readonly interface: string;
@@ -170,6 +172,34 @@ export interface PeerReport {
   } | null;
 }
 
+/** How one run of a tracker's script went; `skipped`: it did not begin, as another one ran. */
+export const TRACKER_RUN_RESULTS = [
+  'succeeded',
+  'failed',
+  'timeout',
+  'not-run',
+  'skipped',
+] as const;
+export type TrackerRunResult = (typeof TRACKER_RUN_RESULTS)[number];
+
+/** Something that instances track. */
+export interface TrackerReport {
+  readonly name: string;
+  readonly kind: TrackerConfig['kind'];
+  /** null until it was looked at. */
+  readonly up: boolean | null;
+  /** A file's number; null for others. */
+  readonly value: number | null;
+  /** Why it is up or down, in words. */
+  readonly detail: string;
+  /** What keeps it from being looked at; null when nothing does. */
+  readonly problem: string | null;
+  /** ISO 8601 of the last change; null where the keeper looks at it, and until it was seen. */
+  readonly since: string | null;
+  /** Runs of a script; null for others. */
+  readonly runs: Readonly<Record<TrackerRunResult, number>> | null;
+}
+
 export interface ServerReport {
   /** '10.0.0.11:8080', '[2001:db8::11]:8080' */
   readonly server: string;
@@ -253,6 +283,7 @@ export interface DirectorStatus {
   readonly bfd: readonly BfdReport[];
   /** BFD packets that belong to no session, by reason. */
   readonly bfdRefusedUnassigned: Readonly<Record<BfdRefusalReason, number>>;
+  readonly trackers: readonly TrackerReport[];
   readonly services: readonly ServiceReport[];
   readonly checks: readonly CheckReport[];
   readonly ipvs: {

@@ -5,7 +5,13 @@
  * closed sets, never from packets or servers, so that the number of series is bounded.
  */
 import { BFD_REFUSAL_REASONS, BFD_STATES } from '../core/bfd/types.ts';
-import type { BfdReport, DirectorStatus, InstanceReport, ServiceReport } from '../core/status.ts';
+import {
+  type BfdReport,
+  type DirectorStatus,
+  type InstanceReport,
+  type ServiceReport,
+  TRACKER_RUN_RESULTS,
+} from '../core/status.ts';
 import { explainInstance, FINDING_KINDS } from '../core/vrrp/explain.ts';
 import { REFUSAL_REASONS, type VrrpStateName } from '../core/vrrp/types.ts';
 
@@ -123,6 +129,7 @@ const SESSION = ['session'];
 const SERVICE = ['service'];
 const SERVER = ['service', 'server'];
 const CHECK = ['kind', 'target'];
+const TRACKER = ['tracker', 'kind'];
 
 const DIRECTOR_METRICS: readonly MetricDefinition[] = [
   {
@@ -389,6 +396,49 @@ const BFD_METRICS: readonly MetricDefinition[] = [
     help: 'Control packets that could not be sent',
     labels: SESSION,
     samples: eachSession(({ counters }) => counters.sendErrors),
+  },
+];
+
+const TRACKER_METRICS: readonly MetricDefinition[] = [
+  {
+    name: 'vipkeeper_tracker_up',
+    type: 'gauge',
+    help: '1 while the tracker is up, 0 while it is down, absent until it was looked at',
+    labels: TRACKER,
+    samples: ({ status }) =>
+      status.trackers.flatMap(({ name, kind, up }): readonly Sample[] =>
+        up === null ? [] : [[[name, kind], flag(up)]],
+      ),
+  },
+  {
+    name: 'vipkeeper_tracker_value',
+    type: 'gauge',
+    help: 'Number in the tracked file, 0 without one',
+    labels: TRACKER,
+    samples: ({ status }) =>
+      status.trackers.flatMap(({ name, kind, value }): readonly Sample[] =>
+        value === null ? [] : [[[name, kind], value]],
+      ),
+  },
+  {
+    name: 'vipkeeper_tracker_problem',
+    type: 'gauge',
+    help: '1 while something keeps the tracker from being looked at: see vipkeeper status',
+    labels: TRACKER,
+    samples: ({ status }) =>
+      status.trackers.map(
+        ({ name, kind, problem }): Sample => [[name, kind], flag(problem !== null)],
+      ),
+  },
+  {
+    name: 'vipkeeper_tracker_runs_total',
+    type: 'counter',
+    help: "Runs of the tracker's script by result; skipped: one was still running",
+    labels: ['tracker', 'result'],
+    samples: ({ status }) =>
+      status.trackers.flatMap(({ name, runs }) =>
+        runs === null ? [] : byKey(runs, TRACKER_RUN_RESULTS, [name]),
+      ),
   },
 ];
 
@@ -685,6 +735,7 @@ export const METRIC_GROUPS: readonly {
   { title: 'Director', metrics: DIRECTOR_METRICS },
   { title: 'VRRP', metrics: VRRP_METRICS },
   { title: 'BFD', metrics: BFD_METRICS },
+  { title: 'Trackers', metrics: TRACKER_METRICS },
   { title: 'Health checks', metrics: CHECK_METRICS },
   { title: 'Virtual services and real servers', metrics: SERVICE_METRICS },
   { title: 'Reconciliation and connection sync', metrics: IPVS_METRICS },

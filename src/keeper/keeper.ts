@@ -416,6 +416,17 @@ export class Keeper {
     return this.#controllerTrackers[name];
   }
 
+  /** Those that no controller is needed for. */
+  #ownTrackers(): Readonly<Record<string, TrackerState>> {
+    const own = this.#plan?.trackers.filter(({ kind }) => kind === 'interface' || kind === 'bfd');
+    const states: Record<string, TrackerState> = {};
+    for (const { name } of own ?? []) {
+      const state = this.#tracker(name);
+      if (state !== undefined) states[name] = state;
+    }
+    return states;
+  }
+
   /** A BFD session as a tracker; not known until it was up, or had the time to come up. */
   #session(session: string): TrackerState | undefined {
     const up = this.#bfd.isUp(session);
@@ -537,6 +548,7 @@ export class Keeper {
       scheduling: this.#scheduling,
       instances: [...this.#runners.values()].map((runner) => runner.status()),
       refusedUnassigned: { ...this.#receivers.refusedUnassigned },
+      trackers: this.#ownTrackers(),
       bfd: this.#bfd.status(),
       bfdRefusedUnassigned: { ...this.#bfd.refusedUnassigned },
     };

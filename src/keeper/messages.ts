@@ -105,6 +105,7 @@ export interface InstanceStatus {
   readonly priorityParts: readonly PriorityPart[];
   /** Tracker that forbids it to take part, or null. */
   readonly faultyTracker: string | null;
+  readonly faultyTrackerDetail: string | null;
   readonly group: string | null;
   readonly interface: string;
   readonly family: 'ipv4' | 'ipv6';
@@ -196,6 +197,8 @@ export interface KeeperStatus {
   /** Adverts for VRIDs that no instance has, and others that belong to none, by reason. */
   readonly refusedUnassigned: Readonly<Record<RefusalReason, number>>;
   readonly bfd: readonly BfdStatus[];
+  /** States of the trackers that the keeper looks at itself; without those not known yet. */
+  readonly trackers: Readonly<Record<string, TrackerState>>;
   /** BFD packets that belong to no session, by reason. */
   readonly bfdRefusedUnassigned: Readonly<Record<BfdRefusalReason, number>>;
 }

@@ -459,6 +459,7 @@ export class InstanceRunner {
       configuredPriority: config.priority,
       priorityParts: this.#evaluation.parts,
       faultyTracker: this.#evaluation.faultyTracker,
+      faultyTrackerDetail: this.#evaluation.faultyTrackerDetail,
       group: config.group,
       interface: config.interface,
       family: config.family,

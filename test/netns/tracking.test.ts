@@ -93,7 +93,7 @@ describe('trackers', () => {
       await a.waitForState('web', 'backup');
       expect((await a.instance('web')).priority).toBe(90);
       expect((await a.instance('web')).priorityParts).toMatchObject([
-        { tracker: 'healthy', delta: -60, detail: 'exit code 1' },
+        { tracker: 'healthy', delta: -60, detail: 'ended with exit status 1' },
       ]);
       writeFileSync(flag, '');
       await a.waitForState('web', 'active');

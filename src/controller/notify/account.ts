@@ -20,10 +20,14 @@ const SYSTEM_FILES: AccountFiles = { passwd: '/etc/passwd', group: '/etc/group' 
 /** The kernel's largest; the one above means "none" (chown(2), setresuid(2)). */
 const ID_MAX = 2 ** 32 - 2;
 
-/** The account of a user and a group, by default the user's own; null: as vipkeeper itself. */
+/**
+ * The account of a user and a group, by default the user's own; null: as vipkeeper itself.
+ * `section` of the configuration has the options, for the problem's words.
+ */
 export function findAccount(
   user: string | null,
   group: string | null,
+  section = 'notify',
   files: AccountFiles = SYSTEM_FILES,
 ): Result<Account | null, Problem> {
   if (user === null && group === null) return ok(null);
@@ -32,15 +36,15 @@ export function findAccount(
   const uid = user === null ? process.getuid?.() : (number(user) ?? number(entry?.[2]));
   const groupEntry = group === null ? null : findEntry(files.group, group, 3);
   const gid = group === null ? number(entry?.[3]) : (number(group) ?? number(groupEntry?.[2]));
-  if (uid === undefined) return err(unknown('user', user as string, files.passwd));
+  if (uid === undefined) return err(unknown('user', user as string, files.passwd, section));
   if (gid !== undefined) return ok({ uid, gid });
   return group === null
     ? err({
         code: 'VK-SCRIPT',
         message: `No group is known of user ${user}, as ${files.passwd} does not have it`,
-        cure: 'Set notify.group too',
+        cure: `Set ${section}.group too`,
       })
-    : err(unknown('group', group, files.group));
+    : err(unknown('group', group, files.group, section));
 }
 
 /** The fields of the first line with this name or, in field 2, this number. */
@@ -64,10 +68,11 @@ function number(text: string | undefined): number | undefined {
   return id <= ID_MAX ? id : undefined;
 }
 
-function unknown(what: 'user' | 'group', name: string, file: string): Problem {
+function unknown(what: 'user' | 'group', name: string, file: string, section: string): Problem {
+  const option = `${section}.${what}`;
   return {
     code: 'VK-SCRIPT',
-    message: `The ${what} ${name} of notify.${what} is not in ${file}, so no script can be run`,
-    cure: `Create it (local accounts only), or set notify.${what} to another name or a number`,
+    message: `The ${what} ${name} of ${option} is not in ${file}, so no script can be run`,
+    cure: `Create it (local accounts only), or set ${option} to another name or a number`,
   };
 }

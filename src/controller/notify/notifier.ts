@@ -117,6 +117,11 @@ export class Notifier {
     await this.#runAlone(STARTUP_LANE, this.#config.notify.startup);
   }
 
+  /** True when this controller takes the place of one that died. */
+  get continued(): boolean {
+    return this.#memory.continued;
+  }
+
   /** Takes over a changed configuration; the runtime directory stays. */
   configure(config: NotifierConfig): void {
     const before = this.#config;

@@ -1,5 +1,5 @@
 /**
- * Runs one script: without a shell, in a session of its own, in a clean environment, as the
+ * Runs one script, of a transition or of a tracker: without a shell, in a session of its own, in a clean environment, as the
  * configured account, for a bounded time. Who does not end in time gets SIGTERM, then SIGKILL,
  * with everything in its process group. The last bytes of what it prints are kept for the log.
  * What cannot be run has failed: it is never taken for a success.
@@ -38,6 +38,10 @@ export interface ScriptRequest {
   readonly stopping: AbortSignal;
   /** Nobody waits any more: what runs is killed. */
   readonly abandoned: AbortSignal;
+  /** What it has started and left behind is killed when it ends. */
+  readonly leaveNothing?: boolean;
+  /** Its time is over, and it is being ended: before the outcome, `detail` as there. */
+  readonly onOverdue?: (detail: string) => void;
 }
 
 export type ScriptOutcome = {
@@ -47,7 +51,12 @@ export type ScriptOutcome = {
 } & (
   | { readonly kind: 'succeeded' }
   /** `detail` completes "the script ...": 'ended with exit status 1'. */
-  | { readonly kind: 'failed'; readonly detail: string }
+  | {
+      readonly kind: 'failed';
+      readonly detail: string;
+      /** Not even SIGKILL has ended it. */
+      readonly stuck: boolean;
+    }
   | { readonly kind: 'not-run'; readonly problem: Problem }
 );
 
@@ -75,7 +84,7 @@ export async function runScript(request: ScriptRequest): Promise<ScriptOutcome> 
   if (ending.kind === 'not-started') return notRun(startProblem(path, ending.error));
   const seen = { output: await output(), durationMs: performance.now() - startedAtMs };
   if (ending.detail === null) return { kind: 'succeeded', ...seen };
-  return { kind: 'failed', detail: ending.detail, ...seen };
+  return { kind: 'failed', detail: ending.detail, stuck: ending.stuck, ...seen };
 }
 
 /** Starts a script in a session of its own; throws what spawn throws. */
@@ -113,11 +122,11 @@ export function startProblem(path: string, error: unknown): Problem {
     return problem(path, 'the interpreter in its first line does not exist', cure);
   }
   if (code === 'EACCES') {
-    const cure = 'Give the user of notify.user permission to read and execute it';
+    const cure = 'Give its user permission to read and execute it';
     return problem(path, 'the user it runs as has no permission', cure);
   }
   if (code === 'EPERM') {
-    const cure = 'Give vipkeeper CAP_SETUID and CAP_SETGID, or leave out notify.user and group';
+    const cure = 'Give vipkeeper CAP_SETUID and CAP_SETGID, or leave out user and group';
     return problem(path, 'vipkeeper may not change to the user it runs as', cure);
   }
   return problem(path, message ?? String(error), 'See the system error');
@@ -152,7 +161,7 @@ export function collectOutput(child: ChildProcess): () => Promise<string> {
 type Ending =
   | { readonly kind: 'not-started'; readonly error: unknown }
   /** null for exit status 0. */
-  | { readonly kind: 'ended'; readonly detail: string | null };
+  | { readonly kind: 'ended'; readonly detail: string | null; readonly stuck: boolean };
 
 function waitForEnd(child: ChildProcess, request: ScriptRequest): Promise<Ending> {
   const { stopping, abandoned } = request;
@@ -164,21 +173,21 @@ function waitForEnd(child: ChildProcess, request: ScriptRequest): Promise<Ending
       stopping.removeEventListener('abort', hurry);
       abandoned.removeEventListener('abort', kill);
       // What was told to end must not leave anything of its group behind.
-      if (cut !== null) signalScript(child, 'SIGKILL');
+      if (cut !== null || request.leaveNothing === true) signalScript(child, 'SIGKILL');
       resolve(ending);
     };
     const kill = (): void => {
       clearTimeout(timer);
       cut = `${cut ?? 'was cut short'} and was ended by SIGKILL`;
       signalScript(child, 'SIGKILL');
-      timer = setTimeout(
-        () =>
-          finish({ kind: 'ended', detail: `${cut}, but is still there (process ${child.pid})` }),
-        ABANDON_AFTER_MS,
-      );
+      timer = setTimeout(() => {
+        const detail = `${cut}, but is still there (process ${child.pid})`;
+        finish({ kind: 'ended', detail, stuck: true });
+      }, ABANDON_AFTER_MS);
     };
     const terminate = (limitMs: number): void => {
       cut = `did not end within ${formatDuration(limitMs * 1000)}`;
+      request.onOverdue?.(cut);
       signalScript(child, 'SIGTERM');
       timer = setTimeout(kill, stopping.aborted ? KILL_AFTER_STOPPING_MS : KILL_AFTER_MS);
     };
@@ -192,7 +201,7 @@ function waitForEnd(child: ChildProcess, request: ScriptRequest): Promise<Ending
     child.once('error', (error) => finish({ kind: 'not-started', error }));
     child.once('exit', (code, signal) => {
       if (cut !== null && !cut.includes('SIGKILL')) cut += ' and was ended by SIGTERM';
-      finish({ kind: 'ended', detail: cut ?? exitDetail(code, signal) });
+      finish({ kind: 'ended', detail: cut ?? exitDetail(code, signal), stuck: false });
     });
     stopping.addEventListener('abort', hurry);
     abandoned.addEventListener('abort', kill);

@@ -5,6 +5,7 @@
  * Defaults live in defaults.ts; readers live in src/config.
  */
 
+import type { ArgumentsMatch } from '../process-match.ts';
 import type { AddressAttributes } from './address.ts';
 
 export type AddressFamily = 'ipv4' | 'ipv6';
@@ -72,14 +73,38 @@ export type TrackerConfig = {
       readonly timeoutUs: number;
       readonly rise: number;
       readonly fall: number;
+      /** Down until it has succeeded. */
+      readonly initFail: boolean;
+      /** Account that it runs as, names or numbers; null for vipkeeper's own. */
+      readonly user: string | null;
+      readonly group: string | null;
+      /** Refuse it if it runs as root and others may change it. */
+      readonly scriptSecurity: boolean;
     }
-  | { readonly kind: 'file'; readonly path: string; readonly intervalUs: number }
+  | {
+      readonly kind: 'file';
+      readonly path: string;
+      readonly intervalUs: number;
+      /** Number that is written into it at the start; null for none. */
+      readonly init: number | null;
+      /** Also if the file exists. */
+      readonly overwrite: boolean;
+    }
   | {
       readonly kind: 'process';
-      /** Name of the program (the last part of its path), or of the process. */
+      /** Name of the program (the last part of its path) or of the process, or a whole path. */
       readonly process: string;
+      /** Arguments that it must have; null for any. */
+      readonly arguments: readonly string[] | null;
+      readonly argumentsMatch: ArgumentsMatch;
       /** Least number of them that means up. */
       readonly quorum: number;
+      /** Greatest number of them that means up; null for any. */
+      readonly quorumMax: number | null;
+      /** How long there must be too few (or many), or enough again, before it counts. */
+      readonly downDelayUs: number;
+      readonly upDelayUs: number;
+      /** How often they are counted where the kernel does not tell of changes. */
       readonly intervalUs: number;
     }
   | { readonly kind: 'bfd'; readonly session: string }

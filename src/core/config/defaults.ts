@@ -118,9 +118,15 @@ export const DEFAULTS = {
   },
   tracker: {
     interface: { downDelayUs: 0, upDelayUs: 0 },
-    script: { intervalUs: SECOND_US, timeoutUs: SECOND_US, rise: 1, fall: 1 },
-    file: { intervalUs: SECOND_US },
-    process: { quorum: 1, intervalUs: SECOND_US },
+    script: { intervalUs: SECOND_US, timeoutUs: SECOND_US, rise: 1, fall: 1, initFail: false },
+    file: { intervalUs: SECOND_US, overwrite: false },
+    process: {
+      argumentsMatch: 'exact',
+      quorum: 1,
+      intervalUs: SECOND_US,
+      downDelayUs: 0,
+      upDelayUs: 0,
+    },
     service: { quorum: 1 },
   },
   notify: { timeoutUs: 30 * SECOND_US, scriptSecurity: true, priorityChanges: false, mail: false },

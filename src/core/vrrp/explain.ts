@@ -239,7 +239,7 @@ function faultFindings(report: InstanceReport): readonly Finding[] {
   return [
     {
       kind: 'faulty-tracker',
-      text: `Tracker ${report.faultyTracker} is down and forbids this director to take part`,
+      text: `Tracker ${report.faultyTracker} forbids this director to take part: ${report.faultyTrackerDetail}`,
       cure: 'Repair what it tracks, or give the tracker a weight if it should only lower the priority',
     },
   ];

@@ -29,6 +29,8 @@ export interface Evaluation {
   readonly parts: readonly PriorityPart[];
   /** The first tracker that forbids to take part; null for none. */
   readonly faultyTracker: string | null;
+  /** What that tracker says of itself. */
+  readonly faultyTrackerDetail: string | null;
 }
 
 /** keepalived's bound of a weight, below which a file's value means fault. */
@@ -46,12 +48,15 @@ export function evaluateTracks(
 ): Evaluation {
   const parts: PriorityPart[] = [];
   let faultyTracker: string | null = null;
+  let faultyTrackerDetail: string | null = null;
   let sum = basePriority;
   for (const track of tracks) {
     const state = stateOf(track.tracker) ?? NOT_YET_KNOWN;
     const delta = contribution(track, state);
-    if (delta === 'fault') faultyTracker ??= track.tracker;
-    else {
+    if (delta === 'fault') {
+      faultyTracker ??= track.tracker;
+      faultyTrackerDetail ??= state.detail;
+    } else {
       sum += delta;
       parts.push({ tracker: track.tracker, delta, detail: state.detail });
     }
@@ -61,6 +66,7 @@ export function evaluateTracks(
     priority: basePriority === PRIORITY_OWNER ? PRIORITY_OWNER : bounded,
     parts,
     faultyTracker,
+    faultyTrackerDetail,
   };
 }
 

@@ -22,6 +22,11 @@ BFD     STATE  NEIGHBOR           DETECTION   SINCE  REASON
 peer    up     192.0.2.2 on eth0    50.0 ms  3h 12m
 uplink  down   2001:db8::1                -      1m  the neighbor fell silent
 
+TRACKER      STATE    KIND       SINCE  DETAIL
+haproxy      down     script        2m  ended with exit status 1
+maintenance  up       file          1h  number -20
+uplink       unknown  interface      -  not known yet
+
   SERVER               HEALTH        WEIGHT  FORWARD  ACTIVE  INACT  PERSIST  TOTAL      IN    OUT
 web  tcp 192.0.2.10:80  wlc, 3421 connections, 1.2 MB in, 99 MB out
   10.0.0.11:8080       up 3h 12m          1  nat          12     40        3   3412  1.2 MB  99 MB
@@ -64,8 +69,8 @@ describe('drawStatus', () => {
   test('leaves out what the terminal has no rows for, and says how much', () => {
     const drawn = drawStatus(STATUS, NOW_MS, { ...PLAIN, rows: 3 });
     expect(drawn.split('\n').slice(0, 2)).toEqual(DRAWN.split('\n').slice(0, 2));
-    expect(drawn.split('\n').slice(2)).toEqual(['… and 23 more lines', '']);
-    expect(drawStatus(STATUS, NOW_MS, { ...PLAIN, rows: 25 })).toBe(DRAWN);
+    expect(drawn.split('\n').slice(2)).toEqual(['… and 28 more lines', '']);
+    expect(drawStatus(STATUS, NOW_MS, { ...PLAIN, rows: 30 })).toBe(DRAWN);
   });
 
   test('draws a director with nothing but itself', () => {
@@ -76,6 +81,7 @@ describe('drawStatus', () => {
       instances: [],
       refusedUnassigned: none as typeof STATUS.refusedUnassigned,
       bfd: [],
+      trackers: [],
       services: [],
       checks: [],
       ipvs: { ...STATUS.ipvs, managed: false },

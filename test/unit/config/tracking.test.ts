@@ -42,11 +42,67 @@ describe('trackers', () => {
     ['a foreign option', '{ interface: eth2, rise: 2 }', 'not allowed with interface'],
     ['a missing service', '{ service: web }', 'expected a virtual service: there is none'],
     ['a missing session', '{ bfd: far }', 'expected a BFD session: there is none'],
+    ['a relative program', '{ script: [pidof, x] }', 'a command that starts with an absolute path'],
+    ['overwrite without init', '{ file: /x, overwrite: true }', 'init is missing'],
+    ['a match without arguments', '{ process: x, arguments_match: exact }', 'arguments is missing'],
+    [
+      'a maximum below the quorum',
+      '{ process: x, quorum: 3, quorum_max: 2 }',
+      'at least the quorum',
+    ],
+    ['a relative path of a process', '{ process: bin/x }', 'expected the name of a program'],
     ['a relative file', '{ file: x }', 'expected an absolute path'],
   ])('refuse %s', (_name, tracker, message) => {
     const found = errors(`${INSTANCES}trackers: { uplink: ${tracker} }\n`);
     expect(found).toHaveLength(1);
     expect(found[0]).toContain(message);
+  });
+
+  test('take a command in one line, and the account of notify', () => {
+    const text = `${INSTANCES.replace('[uplink]', '[a, b]')}notify: { user: daemon, script_security: false }
+trackers:
+  a: { script: "/bin/check 'one word' --fast", interval: 10ms, init_fail: true }
+  b: { script: [/bin/check], user: nobody }
+`;
+    expect(read(text)).toMatchObject({
+      ok: true,
+      value: {
+        trackers: [
+          {
+            command: ['/bin/check', 'one word', '--fast'],
+            intervalUs: 10_000,
+            initFail: true,
+            user: 'daemon',
+            scriptSecurity: false,
+          },
+          { command: ['/bin/check'], user: 'nobody', group: null, initFail: false },
+        ],
+      },
+    });
+  });
+
+  test('of files and processes take what they need', () => {
+    const text = `${INSTANCES.replace('[uplink]', '[f, p]')}trackers:
+  f: { file: /run/x, init: -5, overwrite: true }
+  p: { process: /usr/sbin/nginx, arguments: [-g], arguments_match: initial, quorum_max: 3, down_delay: 2s }
+`;
+    expect(read(text)).toMatchObject({
+      ok: true,
+      value: {
+        trackers: [
+          { path: '/run/x', init: -5, overwrite: true },
+          {
+            process: '/usr/sbin/nginx',
+            arguments: ['-g'],
+            argumentsMatch: 'initial',
+            quorum: 1,
+            quorumMax: 3,
+            downDelayUs: 2_000_000,
+            upDelayUs: 0,
+          },
+        ],
+      },
+    });
   });
 
   test('that an instance names must exist', () => {

@@ -22,7 +22,7 @@ describe('findAccount', () => {
     ['4242', '77', { uid: 4242, gid: 77 }],
     [null, 'web', { uid: process.getuid?.(), gid: 33 }],
   ])('of %s and %s is %j', (user, group, account) =>
-    expect(findAccount(user, group, files)).toEqual({ ok: true, value: account }),
+    expect(findAccount(user, group, 'notify', files)).toEqual({ ok: true, value: account }),
   );
 
   test.each([
@@ -32,7 +32,7 @@ describe('findAccount', () => {
     ['4242', null, /^No group is known of user 4242/],
     ['4294967295', '1', /^The user 4294967295/],
   ])('of %s and %s is a problem', (user, group, message) => {
-    const found = findAccount(user, group, files);
+    const found = findAccount(user, group, 'notify', files);
     expect(found.ok ? null : found.error).toMatchObject({
       code: 'VK-SCRIPT',
       message: expect.stringMatching(message),

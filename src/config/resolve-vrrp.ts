@@ -9,6 +9,7 @@ import { ipFamily } from '../core/ip.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
 import { prefixLengthOf, resolveAttributes } from './resolve-address.ts';
+import { resolveAnnounce } from './resolve-announce.ts';
 import { reportVirtualLinks, resolveVirtualLink } from './resolve-link.ts';
 import { familyOfPeers, resolveMulticastGroup, resolveUnicast } from './resolve-unicast.ts';
 import type { VrrpInput } from './schema.ts';
@@ -83,13 +84,7 @@ function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpCo
     unicast: resolveUnicast(input, { family, addresses }, path, report),
     multicastGroup: resolveMulticastGroup(input, family, path, report),
     virtualLink,
-    announce: {
-      repeat: input.announce?.repeat ?? vrrp.announce.repeat,
-      delayUs: input.announce?.delay ?? vrrp.announce.delayUs,
-      refreshUs: input.announce?.refresh ?? vrrp.announce.refreshUs,
-      lowerPriorityDelayUs:
-        input.announce?.lower_priority_delay ?? vrrp.announce.lowerPriorityDelayUs,
-    },
+    announce: resolveAnnounce(input.announce),
     addresses,
     group: null,
     track: (input.track ?? []).map(({ tracker, weight, reverse }) => ({

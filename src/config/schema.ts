@@ -54,6 +54,8 @@ const MS_US = 1_000;
 const SECOND_US = 1_000_000;
 const HOUR_US = 3_600 * SECOND_US;
 const DAY_US = 24 * HOUR_US;
+/** A minute for 60 virtual IPs: more would not announce, but hide them. */
+const ANNOUNCE_INTERVAL_MAX_US = SECOND_US;
 
 /** The kernel keeps thresholds and weights in signed 32-bit integers. */
 const INT_MAX = 2 ** 31 - 1;
@@ -171,6 +173,10 @@ function makeSchema(director: string) {
       about: 'Sync groups by name: instances that are active together or not at all.',
       without: 'no group',
     }),
+    announce_groups: option(named(announceGroupSchema(per)), {
+      about: 'Switches by name: interfaces that share the pace of announcements.',
+      without: 'every interface has its own pace',
+    }),
     trackers: option(named(tracker), {
       about:
         'What instances track, by name: an interface, script, file, process, service or BFD session.',
@@ -193,6 +199,7 @@ function makeSchema(director: string) {
     vrrp,
     tracker,
     group: groupSchema(per),
+    announceGroup: announceGroupSchema(per),
     bfd,
     service: serviceHead,
     servers,
@@ -206,6 +213,7 @@ export type VrrpInput = z.output<Schema['vrrp']>;
 export type BfdInput = z.output<Schema['bfd']>;
 export type TrackerInput = z.output<Schema['tracker']>;
 export type GroupInput = z.output<Schema['group']>;
+export type AnnounceGroupInput = z.output<Schema['announceGroup']>;
 export type ServiceInput = z.output<Schema['service']>;
 export type ServerInput = z.output<Schema['server']>;
 export type NotifyInput = NonNullable<z.output<Schema['notify']>>;
@@ -556,9 +564,48 @@ function announceSchema(per: Per) {
       about: 'Interval of announcements while active, `0s` for none.',
       default: formatDuration(announce.refreshUs),
     }),
+    refresh_repeat: option(per(whole(1, 100)), {
+      about: 'Packets per virtual IP in those.',
+      default: announce.refreshRepeat,
+    }),
+    extra_interface_refresh: option(per(duration(0, DAY_US)), {
+      about:
+        'Interval of one packet on each interface of its addresses other than the instance’s, ' +
+        'where no advertisement keeps switches informed; `0s` for none.',
+      default: formatDuration(announce.extraInterfaceRefreshUs),
+    }),
+    lower_priority_repeat: option(per(whole(0, 100)), {
+      about: 'Packets per virtual IP in bursts that a losing peer causes, `0` for no such burst.',
+      without: 'as `repeat`',
+    }),
     lower_priority_delay: option(per(duration(0, HOUR_US)), {
-      about: 'Least time between bursts that advertisements of a losing peer cause.',
+      about:
+        'Least time between bursts that advertisements of a losing peer cause, and delay of the ' +
+        'second one.',
       default: formatDuration(announce.lowerPriorityDelayUs),
+    }),
+    interval: option(per(duration(0, ANNOUNCE_INTERVAL_MAX_US)), {
+      about: 'Least time between two gratuitous ARP on one interface, `0s` for back to back.',
+      default: formatDuration(announce.intervalUs),
+    }),
+    na_interval: option(per(duration(0, ANNOUNCE_INTERVAL_MAX_US)), {
+      about: 'The same for unsolicited neighbour advertisements.',
+      without: 'as `interval`',
+    }),
+  });
+}
+
+function announceGroupSchema(per: Per) {
+  const interval = () => per(duration(0, ANNOUNCE_INTERVAL_MAX_US));
+  return section({
+    interfaces: required(per(list(interfaceName(), 1)), 'Interfaces on this switch.'),
+    interval: required(
+      interval(),
+      'Least time between two gratuitous ARP on all of them, in place of `announce.interval`.',
+    ),
+    na_interval: option(interval(), {
+      about: 'The same for unsolicited neighbour advertisements.',
+      without: 'as `interval`',
     }),
   });
 }

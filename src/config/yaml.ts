@@ -13,6 +13,7 @@ import { err, ok, type Result } from '../core/result.ts';
 import { ConfigDocument, TEXT_LENGTH_MAX, type YamlFault } from './document.ts';
 import { arrangeErrors, type ConfigError } from './errors.ts';
 import { Report } from './report.ts';
+import { resolveAnnounceGroups } from './resolve-announce.ts';
 import { resolveBfd } from './resolve-bfd.ts';
 import { resolveNotify } from './resolve-notify.ts';
 import { type NamedService, resolveServices } from './resolve-services.ts';
@@ -152,6 +153,10 @@ function readValue(value: unknown, director: string, report: Report): Config {
   const config = {
     director,
     vrrp,
+    announceGroups: resolveAnnounceGroups(
+      readNamed(schema.announceGroup, root.announce_groups),
+      report,
+    ),
     groups,
     trackers,
     bfd: resolveBfd(readNamed(schema.bfd, root.bfd), report),

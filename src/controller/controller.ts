@@ -513,6 +513,7 @@ function keeperPlan(config: Config): KeeperPlan {
   return {
     director: config.director,
     instances: config.vrrp,
+    announceGroups: config.announceGroups,
     bfd: config.bfd,
     trackers: config.trackers,
     runtimeDirectory: config.runtimeDirectory,

@@ -36,7 +36,11 @@ export function cleanUp(options: {
     };
     return { removed: [], problems: [problem] };
   }
-  const opened = Network.open({ onChanged: () => {}, onAddressLost: () => {} });
+  const opened = Network.open({
+    onChanged: () => {},
+    onCarrier: () => {},
+    onAddressLost: () => {},
+  });
   if (!opened.ok) {
     return {
       removed: [],

@@ -100,6 +100,7 @@ export class Keeper {
   /** Turns in a row that did not empty the sockets. */
   #fullTurns = 0;
   #reexecuting = false;
+  #armingSoon = false;
   #controllerTrackers: Readonly<Record<string, TrackerState>> = {};
   /** Sync groups whose members took a step; looked at when the step is done. */
   readonly #steppedGroups = new Set<string>();
@@ -115,6 +116,9 @@ export class Keeper {
     });
     const network = Network.open({
       onChanged: () => this.#networkChanged(),
+      onCarrier: (interfaceName) => {
+        for (const runner of this.#runners.values()) runner.carrierReturned(interfaceName);
+      },
       onAddressLost: (interfaceName, address, byPid) => {
         for (const runner of this.#runners.values()) {
           runner.addressLost(interfaceName, address, byPid);
@@ -124,7 +128,7 @@ export class Keeper {
     if (!network.ok) throw new SystemError(network.error.call, network.error.errno);
     this.#network = network.value;
     this.#interfaces = new InterfaceTrackers(this.#network, () => this.#trackersChanged());
-    this.#announcer = new Announcer(this.#network);
+    this.#announcer = new Announcer(this.#network, () => this.#armSoon());
     this.#receivers = new Receivers(
       (message) => this.#report(message),
       () => this.#arm(),
@@ -290,6 +294,7 @@ export class Keeper {
     }
     this.#network.resynchronise();
     this.#interfaces.configure(plan.trackers);
+    this.#announcer.configure(plan.announceGroups);
     // Members of a group start before the group is looked at.
     this.#coordinating = true;
     const fresh = this.#replaceRunners(plan.instances);
@@ -354,6 +359,7 @@ export class Keeper {
         tracker: (name) => this.#tracker(name),
         groupStepped: (group) => this.#groupStepped(group),
         groupFaulty: (runner) => this.#groupFaulty(runner),
+        groupPeerLost: (runner) => this.#groupPeerLost(runner),
         noteAdvert: (atSlot, atUs) => this.#record?.noteAdvert(atSlot, atUs),
       });
       this.#runners.set(config.name, runner);
@@ -490,6 +496,14 @@ export class Keeper {
     );
   }
 
+  #groupPeerLost(loserOf: InstanceRunner): void {
+    const { group } = loserOf.config;
+    if (group === null) return;
+    for (const runner of this.#runners.values()) {
+      if (runner !== loserOf && runner.config.group === group) runner.peerLost();
+    }
+  }
+
   #networkChanged(): void {
     if (this.#plan === null || this.#stopping) return;
     this.#interfaces.linksChanged();
@@ -513,12 +527,24 @@ export class Keeper {
     }
     this.#fireDue(false);
     this.#bfd.fireDeadlines(monotonicUs());
+    // Last: whoever waited in a socket may have ended what is announced.
+    this.#announcer.flush(monotonicUs());
     this.#arm();
   }
 
   #fireDue(onlyPunctual: boolean): void {
     const nowUs = monotonicUs();
     for (const runner of this.#runners.values()) runner.fireIfDue(nowUs, onlyPunctual);
+  }
+
+  /** For what is asked for outside of a turn that ends with #arm(). */
+  #armSoon(): void {
+    if (this.#armingSoon) return;
+    this.#armingSoon = true;
+    setImmediate(() => {
+      this.#armingSoon = false;
+      this.#arm();
+    });
   }
 
   #arm(): void {
@@ -529,9 +555,8 @@ export class Keeper {
     if (this.#reexecuting && this.#plan !== null && this.#isReadyToReexecute()) {
       this.#becomeSuccessor(this.#plan);
     }
-    let nextUs: number | null = this.#bfd.deadlineUs;
-    for (const runner of this.#runners.values()) {
-      const deadlineUs = runner.deadlineUs;
+    let nextUs: number | null = null;
+    for (const { deadlineUs } of [this.#bfd, this.#announcer, ...this.#runners.values()]) {
       if (deadlineUs !== null && (nextUs === null || deadlineUs < nextUs)) nextUs = deadlineUs;
     }
     this.#timer.arm(nextUs);

@@ -4,7 +4,13 @@
  * the keeper tells the controller what happened. Neither ever waits for the other.
  */
 import type { BfdDiagnostic, BfdRefusalReason, BfdStateName } from '../core/bfd/types.ts';
-import type { BfdConfig, KeeperTuning, TrackerConfig, VrrpConfig } from '../core/config/config.ts';
+import type {
+  AnnounceGroupConfig,
+  BfdConfig,
+  KeeperTuning,
+  TrackerConfig,
+  VrrpConfig,
+} from '../core/config/config.ts';
 import type { Problem } from '../core/problem.ts';
 import type { PriorityPart, TrackerState } from '../core/vrrp/tracking.ts';
 import type {
@@ -22,6 +28,7 @@ export const PROTOCOL_VERSION = 2;
 export interface KeeperPlan {
   readonly director: string;
   readonly instances: readonly VrrpConfig[];
+  readonly announceGroups: readonly AnnounceGroupConfig[];
   readonly bfd: readonly BfdConfig[];
   /** All of them: interfaces are watched by the keeper, the others by the controller. */
   readonly trackers: readonly TrackerConfig[];

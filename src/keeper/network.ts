@@ -5,7 +5,7 @@
  */
 import type { AddressSpec } from '../core/address/plan-addresses.ts';
 import type { AddressFamily, IpText } from '../core/config/config.ts';
-import { ipFamily } from '../core/ip.ts';
+import { compareIp, ipFamily } from '../core/ip.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import type { NetlinkError } from '../linux/netlink/error.ts';
 import type { NewLink } from '../linux/netlink/link-messages.ts';
@@ -30,6 +30,8 @@ export const VIP_PROTOCOL = 0x76;
 export interface NetworkHandlers {
   /** Links or addresses changed in a way that may raise or clear faults. */
   readonly onChanged: () => void;
+  /** An interface has carrier again, even if only for a moment it had none, or a new address. */
+  readonly onCarrier: (interfaceName: string) => void;
   /** An address vanished and we did not remove it. `byPid` where the kernel tells it. */
   readonly onAddressLost: (interfaceName: string, address: IpText, byPid: number | null) => void;
 }
@@ -41,6 +43,8 @@ export class Network {
   readonly #namesByIndex = new Map<number, string>();
   readonly #addresses = new Map<string, InterfaceAddress>();
   readonly #claimed = new Set<string>();
+  /** Indexes of links that were set up here and whose carrier was not told yet. */
+  readonly #raised = new Set<number>();
   /** Removals of our own that the monitor has not told of yet, by address. */
   readonly #removing = new Map<string, number>();
   #monitor: RouteMonitor | null = null;
@@ -77,15 +81,20 @@ export class Network {
     const links = this.#socket.listLinks();
     const addresses = this.#socket.listAddresses();
     if (!links.ok || !addresses.ok) return;
+    const linksBefore = new Map(this.#linksByName);
     this.#linksByName.clear();
     this.#namesByIndex.clear();
     for (const link of links.value) this.#rememberLink(link);
+    const returned = links.value.filter((link) =>
+      mustBeLearntAgain(linksBefore.get(link.name), link),
+    );
     const before = new Map(this.#addresses);
     this.#addresses.clear();
     for (const address of addresses.value) this.#addresses.set(keyOf(address), address);
     for (const [key, address] of before) {
       if (!this.#addresses.has(key)) this.#tellLost(address, null);
     }
+    for (const link of returned) this.#handlers.onCarrier(link.name);
   }
 
   link(name: string): Link | null {
@@ -115,7 +124,10 @@ export class Network {
 
   setLinkUp(link: Link, up: boolean): Result<void, NetlinkError> {
     const changed = setLinkUp(this.#socket.socket, link.index, up);
-    if (changed.ok) this.#rememberLink({ ...link, up, running: up && link.running });
+    if (changed.ok) {
+      this.#rememberLink({ ...link, up, running: up && link.running });
+      if (up) this.#raised.add(link.index);
+    }
     return changed;
   }
 
@@ -224,7 +236,12 @@ export class Network {
   }
 
   #linkChanged(link: Link): void {
+    const earlier = this.#linksByName.get(link.name);
     this.#rememberLink(link);
+    // First, so that what becomes active because of it does not announce twice.
+    // What we raised ourselves is announced by who asked for it.
+    const raised = link.running && this.#raised.delete(link.index);
+    if (!raised && mustBeLearntAgain(earlier, link)) this.#handlers.onCarrier(link.name);
     this.#handlers.onChanged();
   }
 
@@ -236,6 +253,7 @@ export class Network {
   #forgetLink(index: number): void {
     const name = this.#namesByIndex.get(index);
     this.#namesByIndex.delete(index);
+    this.#raised.delete(index);
     if (name !== undefined && this.#linksByName.get(name)?.index === index) {
       this.#linksByName.delete(name);
     }
@@ -296,6 +314,17 @@ function addressOf(change: AddressChange): InterfaceAddress {
       ? {}
       : { preferredSeconds: preferred }),
   };
+}
+
+/**
+ * Whether switches and hosts may have forgotten, or never knew, what is behind this link. The
+ * counter tells of flaps that are over before the kernel notifies anybody.
+ */
+function mustBeLearntAgain(earlier: Link | undefined, link: Link): boolean {
+  if (!link.running) return false;
+  if (earlier === undefined || earlier.index !== link.index || !earlier.running) return true;
+  if (earlier.carrierUps !== link.carrierUps) return true;
+  return compareIp(earlier.address, link.address) !== 0;
 }
 
 function keyOf(address: { readonly interfaceIndex: number; readonly address: IpText }): string {

@@ -8,6 +8,7 @@
  */
 import type { AddressFamily, VrrpConfig } from '../core/config/config.ts';
 import { DEFAULTS, defaultAttributes } from '../core/config/defaults.ts';
+import { monotonicUs } from '../linux/clock.ts';
 import type { Link } from '../linux/netlink/route-messages.ts';
 import { VrrpSender } from '../linux/vrrp-socket.ts';
 import { Announcer } from './announcer.ts';
@@ -32,6 +33,7 @@ const LINK: Link = {
   kind: null,
   baseIndex: null,
   alias: null,
+  carrierUps: 0,
 };
 
 function instanceOf(family: AddressFamily): VrrpConfig {
@@ -54,7 +56,7 @@ function instanceOf(family: AddressFamily): VrrpConfig {
     unicast: null,
     multicastGroup: DEFAULTS.vrrp.multicastGroup[family],
     virtualLink: null,
-    announce: { ...DEFAULTS.vrrp.announce, repeat: 1 },
+    announce: { ...DEFAULTS.vrrp.announce, repeat: 2 },
     ...DEFAULTS.vrrp.election,
     addresses: [
       { ...vip, address: '192.0.2.1', prefixLength: 24, advertised: family === 'ipv4' },
@@ -74,7 +76,7 @@ export function rehearseTakeover(network: Network): void {
 }
 
 function rehearse(config: VrrpConfig, network: Network): void {
-  const announcer = new Announcer(network);
+  const announcer = new Announcer(network, () => {});
   const runner = new InstanceRunner(config, 0, {
     network,
     announcer,
@@ -90,6 +92,7 @@ function rehearse(config: VrrpConfig, network: Network): void {
     tracker: () => undefined,
     groupStepped: () => {},
     groupFaulty: () => false,
+    groupPeerLost: () => {},
     noteAdvert: () => {},
   });
   runner.start(null);
@@ -99,6 +102,7 @@ function rehearse(config: VrrpConfig, network: Network): void {
     if (atUs === null) continue;
     runner.fireIfDue(atUs, true);
     runner.fireIfDue(atUs, false);
+    announcer.flush(monotonicUs());
   }
   runner.stop();
   announcer.close();
@@ -120,17 +124,22 @@ type Stage = Pick<
 >;
 
 function pretend(network: Network, source: string): Network {
+  let asked = false;
   const stage: Stage = {
     link: () => LINK,
     nameOf: () => LINK.name,
     noteExisting: () => {},
     sourceAddress: () => source,
     unicastSource: () => source,
-    hasAddress: () => false,
+    // What was to be added counts as there, or nothing would be announced.
+    hasAddress: () => asked,
     addressInfo: () => null,
     isOurs: () => false,
     claim: () => {},
-    change: (operations) => network.change(operations),
+    change: (operations) => {
+      asked = true;
+      return network.change(operations);
+    },
   };
   // A class with private fields cannot be stood in for by its type alone.
   return stage as Network;

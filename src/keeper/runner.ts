@@ -7,6 +7,7 @@ import { assertNever } from '../core/assert.ts';
 import type { VrrpConfig } from '../core/config/config.ts';
 import { compareIp, formatIp, parseIp } from '../core/ip.ts';
 import type { Problem } from '../core/problem.ts';
+import type { Burst } from '../core/vrrp/announce.ts';
 import type { GroupCommand } from '../core/vrrp/group.ts';
 import {
   INITIAL_STATE,
@@ -71,6 +72,13 @@ const CLEARED: Readonly<
   'tracker-down': 'tracker-up',
 };
 
+const BURST_SCOPES: readonly Burst['scope'][] = ['all', 'extra-interfaces'];
+
+/** A burst takes the place of one with the same scope only. */
+function burstOwner(name: string, scope: Burst['scope']): string {
+  return `${name} ${scope}`;
+}
+
 export interface RunnerPorts {
   readonly network: Network;
   readonly announcer: Announcer;
@@ -84,6 +92,8 @@ export interface RunnerPorts {
   readonly groupStepped: (group: string) => void;
   /** Whether another member of the runner's sync group has a fault of its own. */
   readonly groupFaulty: (runner: InstanceRunner) => boolean;
+  /** A peer lost against the runner: its group's other members announce their VIPs too. */
+  readonly groupPeerLost: (runner: InstanceRunner) => void;
   /** Notes in the record when the instance of this slot advertised; 0: it is not active. */
   readonly noteAdvert: (slot: number, atUs: number) => void;
 }
@@ -131,7 +141,7 @@ export class InstanceRunner {
     this.#vips = new VipHolder({
       network: ports.network,
       restored: (vip, byPid) => this.#addressRestored(vip.address, byPid),
-      appeared: () => this.#announce(),
+      appeared: () => this.#announceAll(),
       problem: (problem) => this.#reportProblems([problem]),
     });
     this.#evaluation = this.#evaluate();
@@ -201,7 +211,7 @@ export class InstanceRunner {
     this.#evaluation = this.#evaluate();
     this.#options = { ...config, priority: this.#evaluation.priority };
     this.#prepare();
-    if (this.isActive && this.#vips.hold(config.addresses).length > 0) this.#announce();
+    if (this.isActive && this.#vips.hold(config.addresses).length > 0) this.#announceAll();
     // Peers, or the group, may be others now.
     this.networkChanged();
     this.#dispatch({ kind: 'reconfigured', atUs: monotonicUs() });
@@ -268,7 +278,10 @@ export class InstanceRunner {
       advertIntervalUs: decoded.advertIntervalUs,
       fromHigherAddress: compareIp(source, own) > 0,
     });
-    if (wasActive && this.isActive && decoded.priority > 0) this.#reportLowerPriority(receivedAtUs);
+    if (wasActive && this.isActive && decoded.priority > 0) {
+      this.#reportLowerPriority(receivedAtUs);
+      this.#ports.groupPeerLost(this);
+    }
     return null;
   }
 
@@ -364,7 +377,7 @@ export class InstanceRunner {
 
   #addressRestored(address: string, byPid: number | null): void {
     this.#counters.addressesRestored++;
-    this.#announce();
+    this.#announceAll();
     const instance = this.#config.name;
     this.#ports.report({ kind: 'address-restored', instance, address, byPid });
   }
@@ -374,7 +387,7 @@ export class InstanceRunner {
     const link = this.#config.virtualLink?.name;
     if (link === undefined) return;
     this.#holdAddresses();
-    this.#announce();
+    this.#announceAll();
     this.#counters.linksRestored++;
     this.#ports.report({ kind: 'link-restored', instance: this.#config.name, link });
   }
@@ -399,6 +412,17 @@ export class InstanceRunner {
     this.#linkProblem = problem?.message ?? null;
     if (problem !== null && problem.message !== known) this.#reportProblems([problem]);
     return problem === null;
+  }
+
+  /** What is behind this interface may have forgotten where the VIPs are. */
+  carrierReturned(interfaceName: string): void {
+    const behind = this.#config.addresses.some((vip) => vip.interface === interfaceName);
+    if (this.isActive && behind) this.#announceAll();
+  }
+
+  /** A peer lost an election against another member of its sync group. */
+  peerLost(): void {
+    this.#dispatch({ kind: 'group-peer-lost', atUs: monotonicUs() });
   }
 
   /** The controller cannot be started (true), or is back (false). */
@@ -528,8 +552,14 @@ export class InstanceRunner {
     this.#state = state;
     if (before.kind === 'fault' && state.kind === 'backup') this.#announceSource();
     for (const effect of effects) this.#perform(effect);
-    if (before.kind === 'active' && state.kind !== 'active') this.#ports.noteAdvert(this.slot, 0);
+    if (before.kind === 'active' && state.kind !== 'active') this.#leaveActive();
     if (this.#config.group !== null) this.#ports.groupStepped(this.#config.group);
+  }
+
+  #leaveActive(): void {
+    const { name } = this.#config;
+    for (const scope of BURST_SCOPES) this.#ports.announcer.cancel(burstOwner(name, scope));
+    this.#ports.noteAdvert(this.slot, 0);
   }
 
   #perform(effect: VrrpEffect): void {
@@ -541,7 +571,7 @@ export class InstanceRunner {
       case 'remove-addresses':
         return this.#releaseAddresses();
       case 'announce':
-        return this.#announce();
+        return this.#announce(effect);
       case 'report-transition':
         return this.#reportTransition(effect);
       case 'report-handover':
@@ -583,21 +613,33 @@ export class InstanceRunner {
    */
   #announceSource(): void {
     const { sourceText: address } = this.#reach;
-    const { unicast, interface: interfaceName } = this.#config;
+    const { name, unicast, interface: interfaceName, announce: pace } = this.#config;
     if (unicast === null || address === null) return;
-    const { sent, failed } = this.#ports.announcer.burst(
-      [{ interface: interfaceName, address }],
-      1,
-    );
-    this.#counters.announcementsSent += sent;
-    this.#counters.sendErrors += failed;
+    this.#ports.announcer.burst({
+      owner: `${name} source`,
+      vips: [{ interface: interfaceName, address }],
+      repeat: 1,
+      pace,
+      counters: this.#counters,
+    });
   }
 
-  #announce(): void {
-    const { addresses, announce } = this.#config;
-    const { sent, failed } = this.#ports.announcer.burst(addresses, announce.repeat);
-    this.#counters.announcementsSent += sent;
-    this.#counters.sendErrors += failed;
+  #announceAll(): void {
+    this.#announce({ repeat: this.#config.announce.repeat, scope: 'all' });
+  }
+
+  #announce({ repeat, scope }: Burst): void {
+    const { name, interface: own, addresses, announce: pace } = this.#config;
+    const vips =
+      scope === 'all'
+        ? addresses
+        : addresses.filter(
+            (vip, index) =>
+              vip.interface !== own &&
+              addresses.findIndex((other) => other.interface === vip.interface) === index,
+          );
+    const owner = burstOwner(name, scope);
+    this.#ports.announcer.burst({ owner, vips, repeat, pace, counters: this.#counters });
   }
 
   #reportTransition(effect: Extract<VrrpEffect, { kind: 'report-transition' }>): void {

@@ -19,7 +19,7 @@ let network: Network;
 beforeAll(async () => {
   topology = await Topology.create(localMachine, { directors: 1, realServers: 0, clients: 1 });
   node = topology.directors[0] as LabNode;
-  const handlers = { onChanged: () => {}, onAddressLost: () => {} };
+  const handlers = { onChanged: () => {}, onCarrier: () => {}, onAddressLost: () => {} };
   const opened = inside(node, () => Network.open(handlers));
   if (!opened.ok) throw new LabError(opened.error.message);
   network = opened.value;

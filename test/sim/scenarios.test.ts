@@ -1,5 +1,6 @@
 /** Named scenarios: what a person would try first, each a sentence, on a fixed small cluster. */
 import { describe, expect, test } from 'vitest';
+import { DEFAULTS } from '../../src/core/config/defaults.ts';
 import { CALM, generate } from '../../src/core/sim/generate.ts';
 import type {
   Scenario,
@@ -45,7 +46,13 @@ function run(
     family: 'ipv4',
     advertIntervalUs: SECOND,
     vip: '192.0.2.10',
-    announce: { repeat: 1, delayUs: 5 * SECOND, refreshUs: 0, lowerPriorityDelayUs: 5 * SECOND },
+    announce: {
+      ...DEFAULTS.vrrp.announce,
+      repeat: 1,
+      delayUs: 5 * SECOND,
+      refreshUs: 0,
+      lowerPriorityDelayUs: 5 * SECOND,
+    },
     directors: [A, B],
     lan: { ...CALM, latencyUs: 200, jitterUs: 50 },
     timerLateUs: 100,

@@ -41,8 +41,27 @@ export interface AnnounceConfig {
   readonly delayUs: number;
   /** Interval of periodic announcements while active; 0 for none. */
   readonly refreshUs: number;
-  /** Least time between two bursts that a losing peer's advertisements cause. */
+  /** Packets per VIP in those, 1 to 100. */
+  readonly refreshRepeat: number;
+  /** Interval of packets on interfaces other than the instance's own; 0 for none. */
+  readonly extraInterfaceRefreshUs: number;
+  /** Packets per VIP in the bursts that a losing peer's advertisements cause; 0 for no burst. */
+  readonly lowerPriorityRepeat: number;
+  /** Least time between two of those bursts; 0: every advertisement of a loser causes one. */
   readonly lowerPriorityDelayUs: number;
+  /** Least time between two gratuitous ARP on one interface; 0 for back to back. */
+  readonly intervalUs: number;
+  /** The same for unsolicited NA. */
+  readonly naIntervalUs: number;
+}
+
+/** Interfaces on one switch, which share the pace of announcements. */
+export interface AnnounceGroupConfig {
+  readonly name: string;
+  readonly interfaces: readonly string[];
+  /** In place of those of the instances' AnnounceConfig. */
+  readonly intervalUs: number;
+  readonly naIntervalUs: number;
 }
 
 /** How one instance uses a tracker. */
@@ -478,6 +497,7 @@ export interface Config {
   /** Name of this director: key of per-host values. */
   readonly director: string;
   readonly vrrp: readonly VrrpConfig[];
+  readonly announceGroups: readonly AnnounceGroupConfig[];
   readonly bfd: readonly BfdConfig[];
   readonly groups: readonly GroupConfig[];
   readonly trackers: readonly TrackerConfig[];

@@ -14,7 +14,12 @@ const ANNOUNCE: AnnounceConfig = {
   repeat: 5,
   delayUs: 5 * SECOND_US,
   refreshUs: 0,
+  refreshRepeat: 1,
+  extraInterfaceRefreshUs: 0,
+  lowerPriorityRepeat: 5,
   lowerPriorityDelayUs: 5 * SECOND_US,
+  intervalUs: 0,
+  naIntervalUs: 0,
 };
 
 /** Those of RFC 9568, but for two owners: one VIP on two directors helps nobody. */

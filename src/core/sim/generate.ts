@@ -4,6 +4,7 @@
  * that a few faults lead to. Any change here changes what every seed means.
  */
 import type { ChecksumForm } from '../config/config.ts';
+import { DEFAULTS } from '../config/defaults.ts';
 import { DRIFT_PPM_MAX, isMild, limitsOf } from './limits.ts';
 import { Random } from './random.ts';
 import type {
@@ -48,6 +49,7 @@ export function generate(seed: number): Scenario {
     advertIntervalUs,
     vip: family === 'ipv4' ? '192.0.2.10' : '2001:db8::10',
     announce: {
+      ...DEFAULTS.vrrp.announce,
       repeat: 1,
       delayUs: random.pick([0, advertIntervalUs, 5 * advertIntervalUs]),
       refreshUs: random.pick([0, 0, 7 * advertIntervalUs]),

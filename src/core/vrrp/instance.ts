@@ -12,7 +12,15 @@
  * ElectionConfig are keepalived's.
  */
 import { assertNever } from '../assert.ts';
-import { type AnnounceSchedule, scheduleAfterBurst, scheduleAfterTakeover } from './announce.ts';
+import {
+  type AnnounceSchedule,
+  answerLoser,
+  type Burst,
+  burstDue,
+  nextBurstUs,
+  reschedule,
+  scheduleAfterTakeover,
+} from './announce.ts';
 import { activeDownIntervalUs, longestSkewUs, safeSilenceUs, skewTimeUs } from './timing.ts';
 import type {
   FaultReason,
@@ -108,15 +116,12 @@ const SEND_ADVERT: VrrpEffect = { kind: 'send-advert', resign: false };
 const RESIGN: VrrpEffect = { kind: 'send-advert', resign: true };
 const ADD_ADDRESSES: VrrpEffect = { kind: 'add-addresses' };
 const REMOVE_ADDRESSES: VrrpEffect = { kind: 'remove-addresses' };
-const ANNOUNCE: VrrpEffect = { kind: 'announce' };
 const HANDED_OVER: VrrpEffect = { kind: 'report-handover', outcome: 'handed-over' };
 const HANDOVER_STAYED: VrrpEffect = { kind: 'report-handover', outcome: 'stayed' };
 const HANDOVER_FAULTED: VrrpEffect = { kind: 'report-handover', outcome: 'faulted' };
 const ONLY_ADVERT: readonly VrrpEffect[] = [SEND_ADVERT];
 const ONLY_RESIGN: readonly VrrpEffect[] = [RESIGN];
 const ONLY_REMOVE: readonly VrrpEffect[] = [REMOVE_ADDRESSES];
-const ONLY_ANNOUNCE: readonly VrrpEffect[] = [ANNOUNCE];
-const ADVERT_AND_ANNOUNCE: readonly VrrpEffect[] = [SEND_ADVERT, ANNOUNCE];
 
 /** Moment at which the machine wants 'deadline-reached', or null for never. */
 export function nextDeadlineUs(state: VrrpState): number | null {
@@ -129,7 +134,7 @@ export function nextDeadlineUs(state: VrrpState): number | null {
     case 'resigning':
       return state.releaseAtUs;
     case 'active': {
-      const announceAtUs = state.announce.nextAtUs;
+      const announceAtUs = nextBurstUs(state.announce);
       return announceAtUs === null ? state.advertAtUs : Math.min(state.advertAtUs, announceAtUs);
     }
     default:
@@ -175,6 +180,7 @@ function stepInitialize(options: InstanceOptions, state: VrrpState, event: VrrpE
     case 'group-yielded':
     case 'handover-asked':
     case 'takeback-asked':
+    case 'group-peer-lost':
     case 'reconfigured':
     case 'stopped':
       return { state, effects: NOTHING };
@@ -207,6 +213,7 @@ function stepBackup(options: InstanceOptions, state: Backup, event: VrrpEvent): 
     case 'fault-cleared':
     case 'group-yielded':
     case 'handover-asked':
+    case 'group-peer-lost':
       return { state, effects: NOTHING };
     default:
       return assertNever(event);
@@ -222,12 +229,19 @@ function stepActive(options: InstanceOptions, state: Active, event: VrrpEvent): 
     case 'fault-raised':
       return raiseFault(state, event.reason, [RESIGN, REMOVE_ADDRESSES]);
     case 'reconfigured': {
+      const announce = reschedule(options.announce, state.announce, event.atUs);
       // An advert that is overdue waits for its deadline, which comes after what peers advertised
       // meanwhile: this director may have been stalled.
-      if (event.atUs > state.advertAtUs) return { state, effects: NOTHING };
+      if (event.atUs > state.advertAtUs) {
+        return { state: { ...state, announce }, effects: NOTHING };
+      }
       // Peers learn a new priority or interval at once, not an interval later.
-      const next = afterAdvert(options, state, event.atUs);
+      const next = afterAdvert(options, { ...state, announce }, event.atUs);
       return { state: next, effects: ONLY_ADVERT };
+    }
+    case 'group-peer-lost': {
+      const { schedule, burst } = answerLoser(options.announce, state.announce, event.atUs);
+      return { state: { ...state, announce: schedule }, effects: announcing(burst) };
     }
     case 'stopped':
       // RFC 9568 section 6.4.3: on shutdown, send an advertisement with priority 0.
@@ -285,6 +299,7 @@ function stepResigning(options: InstanceOptions, state: Resigning, event: VrrpEv
     case 'group-activated':
     case 'group-yielded':
     case 'handover-asked':
+    case 'group-peer-lost':
     case 'reconfigured':
       return { state, effects: NOTHING };
     default:
@@ -305,7 +320,7 @@ function succeed(options: InstanceOptions, state: Resigning, event: AdvertReceiv
 /** Nobody took over: active as before, with addresses that never left. */
 function stay(options: InstanceOptions, nowUs: number): Step {
   const state = activeFrom(options, nowUs);
-  return { state, effects: [SEND_ADVERT, ANNOUNCE, HANDOVER_STAYED] };
+  return { state, effects: [SEND_ADVERT, ...takeoverBurst(options), HANDOVER_STAYED] };
 }
 
 function stepFault(
@@ -329,6 +344,7 @@ function stepFault(
     case 'group-activated':
     case 'group-yielded':
     case 'handover-asked':
+    case 'group-peer-lost':
     case 'reconfigured':
       return { state, effects: NOTHING };
     default:
@@ -382,7 +398,12 @@ function becomeActive(
   nowUs: number,
   reason: TransitionReason,
 ): Step {
-  const effects = [SEND_ADVERT, ADD_ADDRESSES, ANNOUNCE, transition(from, 'active', reason)];
+  const effects = [
+    SEND_ADVERT,
+    ADD_ADDRESSES,
+    ...takeoverBurst(options),
+    transition(from, 'active', reason),
+  ];
   return { state: activeFrom(options, nowUs), effects };
 }
 
@@ -475,17 +496,12 @@ function hearAsActive(options: InstanceOptions, state: Active, event: AdvertRece
     const gone = [REMOVE_ADDRESSES, transition(state, 'backup', yieldReason)];
     return { state: next, effects: last ? [SEND_ADVERT, ...gone] : gone };
   }
-  // The loser announced the VIPs too: hosts and switches must hear from us again.
-  const announce = atUs >= state.announce.quietUntilUs;
-  const schedule = announce
-    ? { ...state.announce, quietUntilUs: atUs + options.announce.lowerPriorityDelayUs }
-    : state.announce;
+  const { schedule, burst } = answerLoser(options.announce, state.announce, atUs);
   const rival = priority === 255 ? rivalHeard(options, state.rival, event) : state.rival;
   const next: Active = { ...state, announce: schedule, rival };
   // RFC 9568 section 6.4.3 (version 3): discard and advertise at once. RFC 3768: discard.
   const answers = options.answerLowerPriority ?? options.version === 3;
-  if (!answers) return { state: next, effects: announce ? ONLY_ANNOUNCE : NOTHING };
-  return { state: next, effects: announce ? ADVERT_AND_ANNOUNCE : ONLY_ADVERT };
+  return { state: next, effects: [...(answers ? ONLY_ADVERT : NOTHING), ...announcing(burst)] };
 }
 
 /** The other owner after one more advertisement of it; one that was silent begins anew. */
@@ -533,9 +549,8 @@ function reasonToYield(
 
 function actOnDeadline(options: InstanceOptions, state: Active, nowUs: number): Step {
   const advertDue = nowUs >= state.advertAtUs;
-  const announceAtUs = state.announce.nextAtUs;
-  const announceDue = announceAtUs !== null && nowUs >= announceAtUs;
-  if (!advertDue && !announceDue) return { state, effects: NOTHING };
+  const { schedule, burst } = burstDue(options.announce, state.announce, nowUs);
+  if (!advertDue && burst === null) return { state, effects: NOTHING };
   if (advertDue && isExpired(options, state, nowUs)) {
     const next = backupFrom(options, nowUs, options.advertIntervalUs);
     return {
@@ -543,18 +558,22 @@ function actOnDeadline(options: InstanceOptions, state: Active, nowUs: number): 
       effects: [REMOVE_ADDRESSES, transition(state, 'backup', 'timer-expired')],
     };
   }
-  let next = state;
+  let next: Active = { ...state, announce: schedule };
   if (advertDue) {
     // On a fixed grid, so that lateness does not add up; after a stall the grid starts anew.
     const onGridUs = state.advertAtUs + options.advertIntervalUs;
     const advertAtUs = onGridUs > nowUs ? onGridUs : nowUs + options.advertIntervalUs;
     next = { ...next, advertAtUs, lastAdvertAtUs: nowUs };
   }
-  if (announceDue) {
-    next = { ...next, announce: scheduleAfterBurst(options.announce, state.announce, nowUs) };
-  }
-  if (advertDue && announceDue) return { state: next, effects: ADVERT_AND_ANNOUNCE };
-  return { state: next, effects: advertDue ? ONLY_ADVERT : ONLY_ANNOUNCE };
+  return { state: next, effects: [...(advertDue ? ONLY_ADVERT : NOTHING), ...announcing(burst)] };
+}
+
+function takeoverBurst(options: InstanceOptions): readonly VrrpEffect[] {
+  return announcing({ repeat: options.announce.repeat, scope: 'all' });
+}
+
+function announcing(burst: Burst | null): readonly VrrpEffect[] {
+  return burst === null ? NOTHING : [{ kind: 'announce', ...burst }];
 }
 
 /**

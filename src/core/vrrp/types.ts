@@ -4,6 +4,7 @@
  * microseconds of the monotonic clock.
  */
 import type { AnnounceConfig, ChecksumForm, ElectionConfig, IpText } from '../config/config.ts';
+import type { Burst } from './announce.ts';
 
 export type VrrpStateName = 'initialize' | 'backup' | 'active' | 'fault';
 
@@ -149,6 +150,8 @@ export type VrrpEvent =
   | { readonly kind: 'handover-asked'; readonly atUs: number }
   /** An operator ends what a handover began: it may preempt again. */
   | { readonly kind: 'takeback-asked'; readonly atUs: number }
+  /** A peer lost against another active member of the sync group: hosts may have heard it. */
+  | { readonly kind: 'group-peer-lost'; readonly atUs: number }
   /** The options given to this and later steps differ from the earlier ones. */
   | { readonly kind: 'reconfigured'; readonly atUs: number }
   /** `handover`: keep the addresses until a successor is heard, or its time is over. */
@@ -170,8 +173,8 @@ export type VrrpEffect =
   | { readonly kind: 'add-addresses' }
   | { readonly kind: 'remove-addresses' }
   | { readonly kind: 'report-handover'; readonly outcome: HandoverOutcome }
-  /** Send one burst of gratuitous ARP and unsolicited NA for every VIP. */
-  | { readonly kind: 'announce' }
+  /** Send one burst of gratuitous ARP and unsolicited NA, in place of what is pending of one. */
+  | ({ readonly kind: 'announce' } & Burst)
   | {
       readonly kind: 'report-transition';
       readonly from: VrrpStateName;

@@ -40,6 +40,7 @@ export const IFLA_LINKINFO = 18;
 export const IFLA_IFALIAS = 20;
 export const IFLA_EXT_MASK = 29;
 export const IFLA_INFO_KIND = 1;
+const IFLA_CARRIER_UP_COUNT = 47;
 
 /** include/uapi/linux/if_addr.h */
 const IFADDRMSG_BYTES = 8;
@@ -80,6 +81,8 @@ export interface Link {
   readonly baseIndex: number | null;
   /** Text that an administrator, or we, gave it; null for none. */
   readonly alias: string | null;
+  /** How often it got carrier (modulo 2^32); 0 where the kernel does not tell, before 4.16. */
+  readonly carrierUps: number;
 }
 
 export interface InterfaceAddress {
@@ -216,10 +219,12 @@ export function decodeLink(message: MessageCursor): LinkMessage | null {
   let kind: string | null = null;
   let baseIndex: number | null = null;
   let alias: string | null = null;
+  let carrierUps = 0;
   reader.forEach(payloadStart + IFINFOMSG_BYTES, payloadEnd, (type, start, end) => {
     if (type === IFLA_IFNAME) name = reader.string0(start, end);
     else if (type === IFLA_ADDRESS) address = reader.copy(start, end);
     else if (type === IFLA_MTU) mtu = reader.u32(start, end);
+    else if (type === IFLA_CARRIER_UP_COUNT) carrierUps = reader.u32(start, end);
     else if (type === IFLA_LINK) baseIndex = reader.u32(start, end);
     else if (type === IFLA_IFALIAS) alias = reader.string0(start, end);
     else if (type === IFLA_LINKINFO) {
@@ -232,8 +237,8 @@ export function decodeLink(message: MessageCursor): LinkMessage | null {
   const up = (flags & IFF_UP) !== 0;
   const running = up && (flags & IFF_RUNNING) !== 0;
   const loopback = (flags & IFF_LOOPBACK) !== 0;
-  const link = { index, name, up, running, address, mtu, loopback, kind, baseIndex, alias };
-  return { family, link };
+  const state = { up, running, loopback, carrierUps };
+  return { family, link: { index, name, ...state, address, mtu, kind, baseIndex, alias } };
 }
 
 /** The link itself is meant, and not its part as a port of a bridge. */

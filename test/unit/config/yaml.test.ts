@@ -84,6 +84,7 @@ test('readConfigText makes of the example exactly this', () => {
   const expected = {
     director: 'dir-b',
     groups: [],
+    announceGroups: [],
     trackers: [],
     bfd: [],
     vrrp: [
@@ -108,7 +109,12 @@ test('readConfigText makes of the example exactly this', () => {
           repeat: 5,
           delayUs: 5_000_000,
           refreshUs: 0,
+          refreshRepeat: 1,
+          extraInterfaceRefreshUs: 0,
+          lowerPriorityRepeat: 5,
           lowerPriorityDelayUs: 5_000_000,
+          intervalUs: 0,
+          naIntervalUs: 0,
         },
         ...DEFAULTS.vrrp.election,
         addresses: [

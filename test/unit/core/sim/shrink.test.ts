@@ -1,5 +1,6 @@
 /** Shrinking: keeps what a violation needs and nothing else. */
 import { expect, test } from 'vitest';
+import { DEFAULTS } from '../../../../src/core/config/defaults.ts';
 import { CALM } from '../../../../src/core/sim/generate.ts';
 import type { Scenario, SimFault } from '../../../../src/core/sim/scenario.ts';
 import { shrink, withFaults } from '../../../../src/core/sim/shrink.ts';
@@ -26,7 +27,13 @@ function scenario(faults: readonly SimFault[]): Scenario {
     family: 'ipv4',
     advertIntervalUs: SECOND,
     vip: '192.0.2.10',
-    announce: { repeat: 1, delayUs: 0, refreshUs: 0, lowerPriorityDelayUs: SECOND },
+    announce: {
+      ...DEFAULTS.vrrp.announce,
+      repeat: 1,
+      delayUs: 0,
+      refreshUs: 0,
+      lowerPriorityDelayUs: SECOND,
+    },
     directors,
     lan: { ...CALM, latencyUs: 100 },
     timerLateUs: 0,

@@ -1,5 +1,6 @@
 /** The choices of ElectionConfig in the state machine: each as configured, and as it is without. */
 import { describe, expect, test } from 'vitest';
+import { DEFAULTS } from '../../../../src/core/config/defaults.ts';
 import {
   INITIAL_STATE,
   nextDeadlineUs,
@@ -21,7 +22,13 @@ const OPTIONS: InstanceOptions = {
   advertIntervalUs: SECOND,
   preempt: true,
   preemptDelayUs: 0,
-  announce: { repeat: 5, delayUs: 0, refreshUs: 0, lowerPriorityDelayUs: 5 * SECOND },
+  announce: {
+    ...DEFAULTS.vrrp.announce,
+    repeat: 5,
+    delayUs: 0,
+    refreshUs: 0,
+    lowerPriorityDelayUs: 5 * SECOND,
+  },
 };
 const OWNER: InstanceOptions = { ...OPTIONS, priority: 255 };
 

@@ -1,5 +1,6 @@
 /** Sync groups: members are active together or not at all. */
 import { describe, expect, test } from 'vitest';
+import { DEFAULTS } from '../../../../src/core/config/defaults.ts';
 import { coordinate, type Member } from '../../../../src/core/vrrp/group.ts';
 import {
   INITIAL_STATE,
@@ -17,7 +18,13 @@ const OPTIONS: InstanceOptions = {
   advertIntervalUs: SECOND,
   preempt: true,
   preemptDelayUs: 0,
-  announce: { repeat: 5, delayUs: 0, refreshUs: 0, lowerPriorityDelayUs: 0 },
+  announce: {
+    ...DEFAULTS.vrrp.announce,
+    repeat: 5,
+    delayUs: 0,
+    refreshUs: 0,
+    lowerPriorityDelayUs: 0,
+  },
   group: 'pair',
 };
 

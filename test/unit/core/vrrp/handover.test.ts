@@ -1,6 +1,7 @@
 /** Planned handover: the machine, the sync group, and what is said of it beforehand. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { DEFAULTS } from '../../../../src/core/config/defaults.ts';
 import type { InstanceReport, PeerReport } from '../../../../src/core/status.ts';
 import { coordinate } from '../../../../src/core/vrrp/group.ts';
 import { planHandover, planTakeback } from '../../../../src/core/vrrp/handover.ts';
@@ -21,7 +22,13 @@ const OPTIONS: InstanceOptions = {
   advertIntervalUs: SECOND,
   preempt: true,
   preemptDelayUs: 0,
-  announce: { repeat: 5, delayUs: 5 * SECOND, refreshUs: 0, lowerPriorityDelayUs: 5 * SECOND },
+  announce: {
+    ...DEFAULTS.vrrp.announce,
+    repeat: 5,
+    delayUs: 5 * SECOND,
+    refreshUs: 0,
+    lowerPriorityDelayUs: 5 * SECOND,
+  },
 };
 
 interface Ran {

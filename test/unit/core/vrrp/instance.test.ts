@@ -1,5 +1,6 @@
 /** The state machine of one instance, sentence by sentence of RFC 9568 section 6.4. */
 import { describe, expect, test } from 'vitest';
+import { DEFAULTS } from '../../../../src/core/config/defaults.ts';
 import {
   INITIAL_STATE,
   nextDeadlineUs,
@@ -17,7 +18,13 @@ const OPTIONS: InstanceOptions = {
   advertIntervalUs: SECOND,
   preempt: true,
   preemptDelayUs: 0,
-  announce: { repeat: 5, delayUs: 5 * SECOND, refreshUs: 0, lowerPriorityDelayUs: 5 * SECOND },
+  announce: {
+    ...DEFAULTS.vrrp.announce,
+    repeat: 5,
+    delayUs: 5 * SECOND,
+    refreshUs: 0,
+    lowerPriorityDelayUs: 5 * SECOND,
+  },
 };
 
 /** Feeds events one after the other and returns the last step. */
@@ -261,6 +268,15 @@ describe('active', () => {
       bursts += kinds(next.effects).filter((kind) => kind === 'announce').length;
     }
     expect(bursts).toBe(2);
+  });
+
+  test('a peer that lost against another member of the group causes the same burst', () => {
+    const lost: VrrpEvent = { kind: 'group-peer-lost', atUs: 6 * SECOND };
+    const { state, effects } = run(OPTIONS, [lost], activeState());
+    expect(effects).toEqual([{ kind: 'announce', repeat: 5, scope: 'all' }]);
+    expect(run(OPTIONS, [lost], state).effects).toEqual([]);
+    const backup = run(OPTIONS, [started]).state;
+    expect(run(OPTIONS, [lost], backup)).toEqual({ state: backup, effects: [] });
   });
 
   test('priority 0 of another active is answered with an advert at once', () => {

@@ -196,6 +196,7 @@ function linkPayload(flags: number, family = 0): Uint8Array {
   writer
     .string0(3, 'eth0')
     .u32(4, 1500)
+    .u32(47, 7)
     .bytes(1, new Uint8Array([2, 0, 0, 0, 0, 1]));
   return writer.copy();
 }
@@ -217,6 +218,7 @@ describe('decodeLink', () => {
         kind: null,
         baseIndex: null,
         alias: null,
+        carrierUps: 7,
         ...expected,
       },
     });

@@ -16,6 +16,7 @@ import { KEEPER_ENVIRONMENT, KEEPER_NODE_FLAGS } from './core/processes.ts';
 import { err } from './core/result.ts';
 import { VERSION } from './core/version.ts';
 import { serveControl, serveHttp } from './http/server.ts';
+import { makeDirectory } from './linux/make-directory.ts';
 
 const KEEPER = fileURLToPath(new URL('./keeper-main.js', import.meta.url));
 
@@ -85,6 +86,11 @@ async function main(): Promise<void> {
   });
   const problem = controller.open();
   if (problem !== null) refuse([problem]);
+  try {
+    makeDirectory(config.runtimeDirectory);
+  } catch {
+    // The control socket, which is made in it, says why.
+  }
   const control = await serveControl(`${config.runtimeDirectory}/control.sock`, controller);
   if (!control.ok) return refuse([control.error]);
   controller.addCleanup(() => control.value.close());

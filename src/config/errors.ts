@@ -2,7 +2,7 @@
  * ConfigError: what is wrong with a configuration file, and exactly where. Readers return all
  * errors of a file at once, in the file's order; formatting happens here and nowhere else.
  */
-import type { ProblemCode } from '../core/problem.ts';
+import { formatProblem, type ProblemCode } from '../core/problem.ts';
 
 export interface ConfigError {
   readonly code: Extract<ProblemCode, 'VK-CONFIG-READ' | 'VK-CONFIG-SYNTAX' | 'VK-CONFIG-INVALID'>;
@@ -26,8 +26,18 @@ export interface FormatOptions {
   readonly color: boolean;
 }
 
-/** One error as one line, without line end: `file:line:col: path: message, found X`. */
+/**
+ * One error as one line, without line end: `file:line:col: path: message, found X`. A file that
+ * cannot be read at all has no such place: it is a problem like any other, with code and cure.
+ */
 export function formatConfigError(error: ConfigError, options: FormatOptions): string {
+  if (error.code === 'VK-CONFIG-READ') {
+    return formatProblem({
+      code: error.code,
+      message: `The configuration file ${error.file} ${error.message}`,
+      cure: `Check it with \`ls -l ${error.file}\`, or name another file with --config`,
+    });
+  }
   const [bold, red, reset] = options.color
     ? ['\u001b[1m', '\u001b[31m', '\u001b[0m']
     : ['', '', ''];

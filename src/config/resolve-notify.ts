@@ -6,7 +6,7 @@ import type { InstanceNotifyConfig, MailConfig, NotifyConfig } from '../core/con
 import { DEFAULTS } from '../core/config/defaults.ts';
 import type { Report } from './report.ts';
 import type { NamedVrrp } from './resolve-vrrp.ts';
-import type { MailInput, NotifyInput } from './schema.ts';
+import type { GroupInput, MailInput, NotifyInput } from './schema.ts';
 
 export interface NotifyParts {
   /** null where it is missing or wrong. */
@@ -15,10 +15,11 @@ export interface NotifyParts {
   /** The section `mail` is in the file, right or wrong. */
   readonly hasMail: boolean;
   readonly instances: readonly NamedVrrp[];
+  readonly groups: readonly { readonly name: string; readonly input: GroupInput }[];
 }
 
 export function resolveNotify(
-  { notify, mail, hasMail, instances }: NotifyParts,
+  { notify, mail, hasMail, instances, groups }: NotifyParts,
   report: Report,
 ): { readonly notify: NotifyConfig; readonly mail: MailConfig | null } {
   const defaults = DEFAULTS.notify;
@@ -58,6 +59,22 @@ export function resolveNotify(
       shutdown: notify?.shutdown ?? null,
       scriptSecurity: notify?.script_security ?? defaults.scriptSecurity,
       instances: resolved,
+      groups: groups.map(({ name, input }) => {
+        const own = input.notify;
+        if (own?.mail === true && !hasMail) {
+          report.error(['groups', name, 'notify', 'mail'], 'the section mail is missing', 'bare');
+        }
+        return {
+          name,
+          active: own?.active ?? null,
+          backup: own?.backup ?? null,
+          fault: own?.fault ?? null,
+          stop: own?.stop ?? null,
+          any: own?.any ?? null,
+          mail: own?.mail ?? defaults.mail,
+        };
+      }),
+      fifoStatesOnReload: notify?.fifo_states_on_reload ?? defaults.fifoStatesOnReload,
     },
     mail: mail === null ? null : resolveMail(mail),
   };

@@ -6,11 +6,13 @@ import type {
   GroupConfig,
   NotifyConfig,
   ServiceConfig,
+  TrackConfig,
   TrackerConfig,
   VrrpConfig,
 } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import type { Report } from './report.ts';
+import { resolveTrack } from './resolve-vrrp.ts';
 import type { GroupInput, TrackerInput } from './schema.ts';
 import { joinWords } from './suggest.ts';
 
@@ -195,19 +197,54 @@ export function resolveGroups(
     }
   }
   reportUnknownTrackers(instances, context);
+  const tracks = new Map(
+    groups.map(({ name, input }) => [name, resolveGroupTrack(name, input, { instances, context })]),
+  );
   return {
     groups: groups.map(({ name, input }) => ({ name, members: input.instances })),
-    instances: instances.map((one) => ({ ...one, group: groupOf.get(one.name) ?? null })),
+    instances: instances.map((one) => {
+      const group = groupOf.get(one.name) ?? null;
+      const track = group === null ? one.track : [...one.track, ...(tracks.get(group) ?? [])];
+      return { ...one, group, track };
+    }),
   };
+}
+
+/** What the group tracks: trackers that exist, and that no member tracks in its own way. */
+function resolveGroupTrack(
+  group: string,
+  input: GroupInput,
+  { instances, context }: { instances: readonly VrrpConfig[]; context: TrackingContext },
+): readonly TrackConfig[] {
+  const track = resolveTrack(input.track);
+  for (const [index, { tracker }] of track.entries()) {
+    const path = ['groups', group, 'track', index];
+    reportUnknownTracker(tracker, path, context);
+    const own = instances.find(
+      (one) =>
+        input.instances.includes(one.name) && one.track.some((use) => use.tracker === tracker),
+    );
+    if (own !== undefined) {
+      context.report.error(path, `${own.name} tracks ${tracker} already`, 'bare');
+    }
+  }
+  return track;
 }
 
 function reportUnknownTrackers(instances: readonly VrrpConfig[], context: TrackingContext): void {
   for (const { name, track } of instances) {
     for (const [index, { tracker }] of track.entries()) {
-      if (context.trackerNames.includes(tracker)) continue;
-      const expected = listOf(context.trackerNames);
-      const message = `expected a tracker of the section trackers: ${expected}`;
-      context.report.error(['vrrp', name, 'track', index], message);
+      reportUnknownTracker(tracker, ['vrrp', name, 'track', index], context);
     }
   }
+}
+
+function reportUnknownTracker(
+  tracker: string,
+  path: readonly (string | number)[],
+  context: TrackingContext,
+): void {
+  if (context.trackerNames.includes(tracker)) return;
+  const expected = listOf(context.trackerNames);
+  context.report.error(path, `expected a tracker of the section trackers: ${expected}`);
 }

@@ -3,7 +3,13 @@
  * values checked (RFC 9568 sections 5 and 6, RFC 3768 section 5), duplicates between instances
  * found. A value is returned even when errors were reported, so that others can be checked.
  */
-import type { AddressFamily, HmacConfig, VipConfig, VrrpConfig } from '../core/config/config.ts';
+import type {
+  AddressFamily,
+  HmacConfig,
+  TrackConfig,
+  VipConfig,
+  VrrpConfig,
+} from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { ipFamily } from '../core/ip.ts';
 import type { Path } from './document.ts';
@@ -87,15 +93,21 @@ function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpCo
     announce: resolveAnnounce(input.announce),
     addresses,
     group: null,
-    track: (input.track ?? []).map(({ tracker, weight, reverse }) => ({
-      tracker,
-      weight: weight ?? 0,
-      reverse: reverse ?? false,
-    })),
+    track: resolveTrack(input.track),
+    trackInterface: input.track_interface ?? vrrp.trackInterface,
   };
   reportVersion(instance, path, report);
   reportFamily(instance, path, report);
   return instance;
+}
+
+/** Uses of trackers with their defaults. */
+export function resolveTrack(track: VrrpInput['track']): TrackConfig[] {
+  return (track ?? []).map(({ tracker, weight, reverse }) => ({
+    tracker,
+    weight: weight ?? 0,
+    reverse: reverse ?? false,
+  }));
 }
 
 /** keepalived's default: three intervals, in whole seconds, and not less than 5. */

@@ -127,6 +127,25 @@ export function instanceNotifySchema(per: Per) {
   });
 }
 
+/** `notify` of one sync group. */
+export function groupNotifySchema(per: Per) {
+  const run = (about: string) => option(per(command()), { about, without: 'nothing' });
+  return section({
+    active: run('Command when all of its instances have become active.'),
+    backup: run('Command when all have become backup.'),
+    fault: run('Command when all are in fault.'),
+    stop: run('Command when vipkeeper stops.'),
+    any: run(
+      'Command at each of these, with four arguments more, as keepalived has them: `GROUP`, ' +
+        'its name, `MASTER`, `BACKUP`, `FAULT` or `STOP`, and `0`.',
+    ),
+    mail: option(per(truth()), {
+      about: 'Send a mail at every change of its state.',
+      default: DEFAULTS.notify.mail,
+    }),
+  });
+}
+
 /** `notify` and `mail` of the director. */
 export function notifySections(per: Per, duration: Duration) {
   const { notify, mail } = DEFAULTS;
@@ -140,6 +159,10 @@ export function notifySections(per: Per, duration: Duration) {
         fifo_script: option(per(command()), {
           about: 'Command that reads the FIFO and runs all the time; the path is added to it.',
           without: 'nothing',
+        }),
+        fifo_states_on_reload: option(per(truth()), {
+          about: 'Write the states of all instances and groups to the FIFO again after a reload.',
+          default: notify.fifoStatesOnReload,
         }),
         user: option(per(userName()), {
           about: 'User that scripts run as, and owner of the FIFO.',

@@ -31,6 +31,7 @@ import { linkOptions } from './schema-link.ts';
 import {
   command,
   groupName,
+  groupNotifySchema,
   instanceNotifySchema,
   notifySections,
   userName,
@@ -307,6 +308,12 @@ function vrrpSchema(per: Per) {
         'the weight.',
       without: 'none',
     }),
+    track_interface: option(per(truth()), {
+      about:
+        'In fault while its interface is down or has no carrier. Without it, it goes on as if ' +
+        'nobody else was there; an interface that does not exist is a fault all the same.',
+      default: DEFAULTS.vrrp.trackInterface,
+    }),
     notify: option(instanceNotifySchema(per), {
       about: 'Who is told when it changes its state.',
       without: 'nobody, but for the FIFO',
@@ -338,6 +345,14 @@ function trackSchema(per: Per) {
 function groupSchema(per: Per) {
   return section({
     instances: required(per(list(name(), 1)), 'Names of the VRRP instances in it.'),
+    track: option(per(list(trackSchema(per))), {
+      about: 'Trackers of all of its instances, beside their own.',
+      without: 'none',
+    }),
+    notify: option(groupNotifySchema(per), {
+      about: 'Who is told when all of its instances have come to the same state.',
+      without: 'nobody, but for the FIFO',
+    }),
   });
 }
 
@@ -930,6 +945,12 @@ function sectionSchemas(per: Per) {
         hold: option(per(duration(SECOND_US, DAY_US)), {
           about: 'How long it stays active without a controller that can be started.',
           default: formatDuration(keeper.holdUs),
+        }),
+        dynamic_interfaces: option(per(truth()), {
+          about:
+            'Start also while interfaces of instances do not exist: these are in fault until ' +
+            'they do. Without it, that is an error at the start.',
+          default: keeper.dynamicInterfaces,
         }),
       }),
       { about: 'The process that holds the virtual IPs.', without: 'its defaults' },

@@ -83,8 +83,16 @@ async function readText(path: string): Promise<Result<string, ConfigError[]>> {
     }
   } catch (error) {
     if (error instanceof TypeError) return refuse('cannot be read: not UTF-8');
-    return refuse(`cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    return refuse(`cannot be read: ${readFailure(error)}`);
   }
+}
+
+/** What the system says, in words for the usual reasons. */
+function readFailure(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return 'it does not exist';
+  if (code === 'EACCES' || code === 'EPERM') return 'permission is denied';
+  return message ?? String(error);
 }
 
 function faultError(fault: YamlFault, file: string): ConfigError {
@@ -134,6 +142,7 @@ function readValue(value: unknown, director: string, report: Report): Config {
       mail: parsed(schema.mail, root.mail) ?? null,
       hasMail: root.mail !== undefined,
       instances: readVrrp(schema, root.vrrp),
+      groups: readNamed(schema.group, root.groups),
     },
     report,
   );
@@ -211,6 +220,7 @@ function readSections(schema: Schema, root: Record<string, unknown>) {
     keeper: {
       scheduling: keeperInput?.scheduling ?? keeper.scheduling,
       holdUs: keeperInput?.hold ?? keeper.holdUs,
+      dynamicInterfaces: keeperInput?.dynamic_interfaces ?? keeper.dynamicInterfaces,
     },
     log: { level: logInput?.level ?? log.level, format: logInput?.format ?? log.format },
   };

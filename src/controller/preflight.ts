@@ -13,7 +13,7 @@ export function preflight(config: Config): readonly Problem[] {
   const problems: Problem[] = [];
   const missing = requireCapabilities(['CAP_NET_ADMIN', 'CAP_NET_RAW']);
   if (missing !== null) problems.push(missing);
-  for (const [name, users] of interfacesOf(config)) {
+  for (const [name, users] of config.keeper.dynamicInterfaces ? [] : interfacesOf(config)) {
     if (existsSync(`/sys/class/net/${name}`)) continue;
     const known = Object.keys(networkInterfaces()).filter((candidate) => candidate !== 'lo');
     problems.push({

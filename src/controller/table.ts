@@ -6,7 +6,7 @@
  * Ownership is written down before the kernel is changed, so that a crash in between cannot turn
  * our entries into foreign ones.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { IpvsConfig, ServiceConfig } from '../core/config/config.ts';
 import { desiredService, type ServerState } from '../core/ipvs/desired.ts';
@@ -31,6 +31,7 @@ import { type DriftItem, type Plan, plan, planService, serverPath } from '../cor
 import type { Problem } from '../core/problem.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { IpvsClient, OperationResult } from '../linux/ipvs/client.ts';
+import { makeDirectory } from '../linux/make-directory.ts';
 
 /** Health of a configured server as the table needs it. */
 export type ServerHealth = 'up' | 'down' | 'unknown' | 'unchecked';
@@ -313,7 +314,7 @@ export class Table {
     const text = JSON.stringify(ownedToJson(owned));
     if (text === before) return;
     try {
-      mkdirSync(dirname(this.#options.ownedFile), { recursive: true });
+      makeDirectory(dirname(this.#options.ownedFile));
       writeFileSync(`${this.#options.ownedFile}.new`, text, { mode: 0o600 });
       renameSync(`${this.#options.ownedFile}.new`, this.#options.ownedFile);
     } catch (error) {

@@ -16,7 +16,7 @@
  *                     200 for a dry run, 422 when it cannot be
  *   POST /v1/takeback?instance=NAME  lets it preempt again: 200, or 422 when it is not held back
  */
-import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
@@ -101,7 +101,7 @@ export async function serveControl(
   }
   const server = createBoundedServer(source, source);
   try {
-    mkdirSync(dirname(socketPath), { recursive: true, mode: 0o755 });
+    if (!existsSync(dirname(socketPath))) mkdirSync(dirname(socketPath), { mode: 0o755 });
     const taken = await whoHolds(socketPath);
     if (taken !== null) return err(taken);
     rmSync(bindPath, { force: true });

@@ -5,17 +5,10 @@
  * overwritten in place with every advertisement. Times are of the monotonic clock and hold
  * within one boot only, so the boot id is part of the record.
  */
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { VrrpConfig } from '../core/config/config.ts';
+import { makeDirectory } from '../linux/make-directory.ts';
 import { type KeeperPlan, PROTOCOL_VERSION } from './messages.ts';
 
 /** Title of the keeper's process, by which a living one is told from another with its id. */
@@ -139,7 +132,7 @@ export class RecordWriter {
    * Throws the file system's error when the directory cannot be used.
    */
   writeStructure(instances: readonly VrrpConfig[], lastAdvertAtUs: readonly number[]): void {
-    mkdirSync(this.#directory, { recursive: true, mode: 0o755 });
+    makeDirectory(this.#directory);
     this.close();
     const slots = Buffer.alloc(Math.max(1, instances.length) * SLOT_BYTES);
     for (const [slot, atUs] of lastAdvertAtUs.entries())

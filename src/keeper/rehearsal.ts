@@ -50,6 +50,7 @@ function instanceOf(family: AddressFamily): VrrpConfig {
     preempt: true,
     preemptDelayUs: 0,
     checksum: 'auto',
+    trackInterface: true,
     password: null,
     hmac: null,
     sourceAddress: null,

@@ -673,7 +673,7 @@ export class InstanceRunner {
     const link = network.link(this.#config.interface);
     if (this.#controllerLost) return 'controller-lost';
     if (link === null) return 'interface-missing';
-    if (!link.up || !link.running) return 'interface-down';
+    if (this.#config.trackInterface && !(link.up && link.running)) return 'interface-down';
     const carrierFault = this.#findCarrierFault();
     if (carrierFault !== null) return carrierFault;
     const found = this.#reach.findSource(this.#vipTexts);

@@ -101,6 +101,29 @@ describe('stopping the active director', () => {
   );
 
   it(
+    'hands over when a terminal interrupts both processes at once',
+    async () => {
+      const a = await startA();
+      const b = await Director.start(nodeB, { name: 'b', config });
+      running.push(b);
+      await b.waitFor('the backup to hear', async () => (await b.instance('web')).peer !== null);
+      const onA = new AddressWatch(nodeA);
+      const onB = new AddressWatch(nodeB);
+      // As Ctrl-C does: the terminal signals every process of the group.
+      a.signalGroup('SIGINT');
+      await b.waitForState('web', 'active');
+      expect(await a.ended()).toBe(0);
+      const added = onB.events.find((event) => event.address === VIP && event.kind === 'added');
+      const [removed] = onA.removals(VIP);
+      onA.close();
+      onB.close();
+      expect(added?.atUs).toBeGreaterThan(0);
+      expect(removed?.atUs).toBeGreaterThan(added?.atUs as number);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
     'hands over to keepalived without the VIP being nowhere',
     async () => {
       const a = await startA();

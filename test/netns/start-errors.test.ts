@@ -162,9 +162,18 @@ vrrp:
     expectProblem(result, 'VK-RUNTIME-DIRECTORY', /file\/run\/control\.sock cannot be made/);
   });
 
+  it('with a runtime directory below /proc: says so and ends', async () => {
+    const result = await refused({ vrrp: { web: WEB }, runtime_directory: '/proc/vipkeeper' });
+    expectProblem(
+      result,
+      'VK-RUNTIME-DIRECTORY',
+      /\/proc\/vipkeeper\/control\.sock cannot be made/,
+    );
+  });
+
   it.each([
-    ['is missing', ['--config', '/nonexistent/vipkeeper.yaml'], /no such file/, []],
-    ['may not be read', null, /permission denied/, without('dac_override', 'dac_read_search')],
+    ['is missing', ['--config', '/nonexistent/vipkeeper.yaml'], /it does not exist/, []],
+    ['may not be read', null, /permission is denied/, without('dac_override', 'dac_read_search')],
     ['is a directory', ['--config', '/proc'], /not a regular file/, []],
   ])('with a configuration file that %s', async (_, args, text, wrapper) => {
     const path = write({ vrrp: { web: WEB } });
@@ -172,9 +181,7 @@ vrrp:
     if (args === null) await localMachine.run(['chmod', '000', path]);
     const result = await runVipkeeper(args ?? ['--config', path], wrapper);
     rmSync(path);
-    expect(result.stderr).toMatch(/^[^\n]+: cannot be read: [^\n]+\n$/);
-    expect(result.stderr).toMatch(text);
-    expect(result).toMatchObject({ code: 1, stdout: '' });
+    expectProblem(result, 'VK-CONFIG-READ', text);
   });
 
   it.each([

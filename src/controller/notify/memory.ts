@@ -4,11 +4,12 @@
  * have ended, so a transition is told again rather than never. It holds within one boot, and is
  * removed at a proper stop: its presence also says that the startup script has run.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Problem } from '../../core/problem.ts';
 import type { VrrpStateName } from '../../core/vrrp/types.ts';
 import { readBootId } from '../../keeper/record.ts';
+import { makeDirectory } from '../../linux/make-directory.ts';
 
 const STATES: readonly unknown[] = ['initialize', 'backup', 'active', 'fault'];
 /** Far more than 255 VRIDs on a few hundred interfaces need. */
@@ -51,7 +52,7 @@ export class NotifyMemory {
   save(): void {
     const text = JSON.stringify({ bootId: readBootId(), states: [...this.#states] });
     try {
-      mkdirSync(this.#directory, { recursive: true, mode: 0o755 });
+      makeDirectory(this.#directory);
       writeFileSync(`${this.#path}.new`, text, { mode: 0o600 });
       renameSync(`${this.#path}.new`, this.#path);
       this.#told = null;

@@ -11,6 +11,7 @@
 import type {
   Command,
   Config,
+  GroupNotifyConfig,
   InstanceNotifyConfig,
   NotifyConfig,
 } from '../../core/config/config.ts';
@@ -18,7 +19,6 @@ import type { WaitingKind } from '../../core/notify/queue.ts';
 import {
   type Circumstances,
   fifoLine,
-  groupState,
   mailSubject,
   mailText,
   type Notice,
@@ -38,6 +38,7 @@ import { type Log, logProblem } from '../log.ts';
 import { type Account, findAccount } from './account.ts';
 import { FifoWriter } from './fifo.ts';
 import { FifoScript } from './fifo-script.ts';
+import { type GroupChange, GroupStates } from './group-states.ts';
 import { Lanes } from './lanes.ts';
 import { Mailer } from './mail.ts';
 import { NotifyMemory } from './memory.ts';
@@ -52,6 +53,8 @@ const STOP_MS = 7_000;
 /** Where the scripts of start and stop run; instances cannot have these names. */
 const STARTUP_LANE = ' startup';
 const SHUTDOWN_LANE = ' shutdown';
+/** In front of a group's name, where instances are too: their names have no spaces. */
+const GROUP_PREFIX = 'group ';
 
 export interface Transition {
   readonly instance: string;
@@ -90,7 +93,7 @@ export class Notifier {
   /** What was told last, or waits to be told. */
   readonly #states: Map<string, VrrpStateName>;
   readonly #priorities = new Map<string, number>();
-  readonly #groupStates = new Map<string, VrrpStateName>();
+  readonly #groups: GroupStates;
   #account: Result<Account | null, Problem> = ok(null);
   #fifo: FifoWriter | null = null;
   #fifoScript: FifoScript | null = null;
@@ -103,7 +106,15 @@ export class Notifier {
     this.#config = config;
     this.#log = log;
     this.#memory = new NotifyMemory(config.runtimeDirectory, (problem) => logProblem(log, problem));
-    this.#states = new Map(this.#memory.states);
+    const told = [...this.#memory.states];
+    this.#states = new Map(told.filter(([name]) => !name.startsWith(GROUP_PREFIX)));
+    this.#groups = new GroupStates(
+      new Map(
+        told
+          .filter(([name]) => name.startsWith(GROUP_PREFIX))
+          .map(([name, state]) => [name.slice(GROUP_PREFIX.length), state]),
+      ),
+    );
   }
 
   /**
@@ -112,7 +123,10 @@ export class Notifier {
    */
   async start(): Promise<void> {
     this.#apply(this.#config, null);
-    if (this.#memory.continued) return;
+    if (this.#memory.continued) {
+      // What came of the transitions that were told before the end of the other controller.
+      return this.#tellGroups({ reason: 'adopted', peer: null, at: new Date().toISOString() });
+    }
     this.#memory.save();
     await this.#runAlone(STARTUP_LANE, this.#config.notify.startup);
   }
@@ -127,6 +141,7 @@ export class Notifier {
     const before = this.#config;
     this.#config = config;
     this.#apply(config, before.notify);
+    if (config.notify.fifoStatesOnReload) this.#writeStates();
   }
 
   /** An instance has changed its state. */
@@ -150,7 +165,7 @@ export class Notifier {
     const at = new Date(atMs).toISOString();
     const facts: Circumstances = { from, to, reason, peer, priority, at };
     this.#fifo?.write(fifoLine(notice));
-    this.#tellGroups(instance, to);
+    this.#tellGroups(facts);
     if (config?.mail === true) this.#send(notice, facts);
     const calls = callsOf(commandFor(config, word), config?.any ?? null, notice);
     this.#queue('state', notice, { facts, calls, done: () => this.#memory.set(instance, to) });
@@ -252,11 +267,7 @@ export class Notifier {
     else {
       this.#mailer = new Mailer(mail, { onProblem: (problem) => logProblem(this.#log, problem) });
     }
-    this.#groupStates.clear();
-    for (const { name, members } of config.groups) {
-      const state = groupState(members.map((member) => this.#states.get(member)));
-      if (state !== null) this.#groupStates.set(name, state);
-    }
+    this.#groups.configure(config.groups, this.#states, before === null && this.continued);
     void this.#verify();
   }
 
@@ -308,6 +319,8 @@ export class Notifier {
     const commands = [
       ...notify.instances.flatMap((each) => [each.active, each.backup, each.fault, each.stop]),
       ...notify.instances.flatMap((each) => [each.deleted, each.any, each.lowerPriority]),
+      ...notify.groups.flatMap((each) => [each.active, each.backup, each.fault]),
+      ...notify.groups.flatMap((each) => [each.stop, each.any]),
       notify.startup,
       notify.shutdown,
     ];
@@ -329,15 +342,38 @@ export class Notifier {
     return departing.deleted === null ? 'FAULT' : 'DELETED';
   }
 
-  #tellGroups(instance: string, to: VrrpStateName): void {
-    for (const { name, members } of this.#config.groups) {
-      if (!members.includes(instance)) continue;
-      const states = members.map((member) =>
-        member === instance ? to : (this.#states.get(member) ?? 'initialize'),
-      );
-      const state = groupState(states);
-      if (state === null || state === (this.#groupStates.get(name) ?? 'initialize')) continue;
-      this.#groupStates.set(name, state);
+  /** Groups whose members have come to one state with the last change of one of them. */
+  #tellGroups(cause: Pick<Circumstances, 'reason' | 'peer' | 'at'>): void {
+    for (const change of this.#groups.changes(this.#states)) this.#tellGroup(change, cause);
+  }
+
+  #tellGroup(
+    { group: name, from, to }: GroupChange,
+    { reason, peer, at }: Pick<Circumstances, 'reason' | 'peer' | 'at'>,
+  ): void {
+    const notice: Notice = { kind: 'GROUP', name, word: notifyState(to), priority: 0 };
+    const facts: Circumstances = { from, to, reason, peer, priority: 0, at };
+    this.#log.info(
+      { event: 'group-transition', group: name, from, to, reason },
+      `Sync group ${name}: ${from} -> ${to} (${reason})`,
+    );
+    this.#fifo?.write(fifoLine(notice));
+    const config = this.#config.notify.groups.find((group) => group.name === name);
+    if (config?.mail === true) this.#send(notice, facts);
+    const calls = callsOf(commandFor(config, notice.word), config?.any ?? null, notice);
+    const done = (): void => this.#memory.set(`${GROUP_PREFIX}${name}`, to);
+    this.#queue('state', notice, { facts, calls, done });
+  }
+
+  /** For a reader of the FIFO that may have begun anew. */
+  #writeStates(): void {
+    for (const [name, state] of this.#states) {
+      const configured = this.#config.vrrp.find((instance) => instance.name === name);
+      if (configured === undefined) continue;
+      const priority = this.#priorities.get(name) ?? configured.priority;
+      this.#fifo?.write(fifoLine({ kind: 'INSTANCE', name, word: notifyState(state), priority }));
+    }
+    for (const [name, state] of this.#groups.states) {
       const word = notifyState(state);
       this.#fifo?.write(fifoLine({ kind: 'GROUP', name, word, priority: 0 }));
     }
@@ -355,7 +391,7 @@ export class Notifier {
     const { director } = this.#config;
     this.#mailer?.send({
       subject: mailSubject(director, notice),
-      text: mailText(director, notice.name, facts),
+      text: mailText(director, notice, facts),
     });
   }
 
@@ -368,19 +404,19 @@ export class Notifier {
       readonly done: () => void;
     },
   ): void {
-    const variables = scriptVariables(this.#config.director, notice.name, job.facts);
+    const variables = scriptVariables(this.#config.director, notice, job.facts);
     if (job.calls.length === 0) return job.done();
     const run = async (): Promise<void> => {
       for (const call of job.calls) await this.#run(call, variables, notice);
       job.done();
     };
-    this.#lanes.add(notice.name, {
+    this.#lanes.add(notice.kind === 'GROUP' ? `${GROUP_PREFIX}${notice.name}` : notice.name, {
       kind,
       run,
       dropped: () => {
         this.#scripts.dropped++;
         this.#log.warn(
-          { event: 'notify', reason: 'dropped', instance: notice.name, word: notice.word },
+          { event: 'notify', reason: 'dropped', ...subjectOf(notice), word: notice.word },
           `Scripts of ${notice.name} for ${notice.word} are left out, as newer ones wait`,
         );
       },
@@ -425,7 +461,7 @@ export class Notifier {
     const script = command[0] as string;
     const { output } = outcome;
     const durationMs = Math.round(outcome.durationMs);
-    const about = notice === null ? {} : { instance: notice.name, word: notice.word };
+    const about = notice === null ? {} : { ...subjectOf(notice), word: notice.word };
     const fields = { event: 'notify', script, ...about, durationMs, output };
     if (outcome.kind === 'succeeded') {
       this.#scripts.delivered++;
@@ -435,6 +471,11 @@ export class Notifier {
     if (outcome.kind === 'not-run') return logProblem(this.#log, outcome.problem, fields);
     this.#log.warn({ ...fields, reason: 'failed' }, `Script ${script} ${outcome.detail}`);
   }
+}
+
+/** Name of what a notice is about, as a field of the log. */
+function subjectOf({ kind, name }: Notice): { instance: string } | { group: string } {
+  return kind === 'GROUP' ? { group: name } : { instance: name };
 }
 
 interface Call {
@@ -450,14 +491,17 @@ function callsOf(own: Command | null, any: Command | null, notice: Notice): read
 }
 
 /** The command of a word's own, beside `any`. */
-function commandFor(config: InstanceNotifyConfig | undefined, word: NotifyWord): Command | null {
+function commandFor(
+  config: InstanceNotifyConfig | GroupNotifyConfig | undefined,
+  word: NotifyWord,
+): Command | null {
   if (config === undefined) return null;
   const commands: Partial<Record<NotifyWord, Command | null>> = {
     MASTER: config.active,
     BACKUP: config.backup,
     FAULT: config.fault,
     STOP: config.stop,
-    DELETED: config.deleted,
+    DELETED: 'deleted' in config ? config.deleted : null,
   };
   return commands[word] ?? null;
 }

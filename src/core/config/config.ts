@@ -270,7 +270,10 @@ export interface VrrpConfig extends ElectionConfig {
   readonly addresses: readonly VipConfig[];
   /** Sync group that it is a member of; null for none. */
   readonly group: string | null;
+  /** Its own trackers and those of its group. */
   readonly track: readonly TrackConfig[];
+  /** In fault while its interface is down. */
+  readonly trackInterface: boolean;
 }
 
 /** A program by its absolute path and its arguments: one word or more, run without a shell. */
@@ -295,6 +298,12 @@ export interface InstanceNotifyConfig {
   readonly mail: boolean;
 }
 
+/** The same for a sync group, when all of its members are in one state. */
+export type GroupNotifyConfig = Pick<
+  InstanceNotifyConfig,
+  'name' | 'active' | 'backup' | 'fault' | 'stop' | 'any' | 'mail'
+>;
+
 export interface NotifyConfig {
   /** Path of the FIFO that gets a line for every transition. */
   readonly fifo: string | null;
@@ -311,6 +320,10 @@ export interface NotifyConfig {
   readonly scriptSecurity: boolean;
   /** One for each VRRP instance. Not part of VrrpConfig: the keeper has nothing to do with it. */
   readonly instances: readonly InstanceNotifyConfig[];
+  /** One for each sync group. */
+  readonly groups: readonly GroupNotifyConfig[];
+  /** Write all states to the FIFO again after a reload. */
+  readonly fifoStatesOnReload: boolean;
 }
 
 export interface MailConfig {
@@ -491,6 +504,8 @@ export interface KeeperTuning {
   readonly scheduling: 'realtime' | 'normal';
   /** How long the keeper stays active without a controller that can be started. */
   readonly holdUs: number;
+  /** Start also while interfaces do not exist. */
+  readonly dynamicInterfaces: boolean;
 }
 
 export interface Config {

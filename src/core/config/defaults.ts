@@ -67,6 +67,7 @@ export const DEFAULTS = {
     preempt: true,
     preemptDelayUs: 0,
     checksum: 'auto',
+    trackInterface: true,
     // keepalived's, so that both ends agree where both leave them out.
     hmac: { mode: 'enforce', replay: 'time' },
     announce: ANNOUNCE,
@@ -134,11 +135,17 @@ export const DEFAULTS = {
     },
     service: { quorum: 1 },
   },
-  notify: { timeoutUs: 30 * SECOND_US, scriptSecurity: true, priorityChanges: false, mail: false },
+  notify: {
+    timeoutUs: 30 * SECOND_US,
+    scriptSecurity: true,
+    priorityChanges: false,
+    mail: false,
+    fifoStatesOnReload: false,
+  },
   mail: { host: '127.0.0.1', port: 25, timeoutUs: 30 * SECOND_US },
   listen: { host: '127.0.0.1', port: 9112 },
   runtimeDirectory: '/run/vipkeeper',
-  keeper: { scheduling: 'realtime', holdUs: 60 * SECOND_US },
+  keeper: { scheduling: 'realtime', holdUs: 60 * SECOND_US, dynamicInterfaces: false },
   log: { level: 'info', format: 'auto' },
 } as const satisfies {
   readonly ipvs: Config['ipvs'];

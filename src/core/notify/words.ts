@@ -79,9 +79,14 @@ export interface Circumstances {
 }
 
 /** Body of a mail: a line for each fact, each with its end. */
-export function mailText(director: string, instance: string, facts: Circumstances): string {
+export function mailText(
+  director: string,
+  { kind, name }: Pick<Notice, 'kind' | 'name'>,
+  facts: Circumstances,
+): string {
+  const what = kind === 'INSTANCE' ? 'VRRP instance' : 'Sync group';
   const lines = [
-    `VRRP instance ${instance} of director ${director} is ${facts.to} (before: ${facts.from}).`,
+    `${what} ${name} of director ${director} is ${facts.to} (before: ${facts.from}).`,
     '',
     `Reason:   ${facts.reason}`,
     `Priority: ${facts.priority}`,
@@ -94,12 +99,12 @@ export function mailText(director: string, instance: string, facts: Circumstance
 /** What a script finds in its environment beside PATH: documented with the configuration. */
 export function scriptVariables(
   director: string,
-  instance: string | null,
+  about: Pick<Notice, 'kind' | 'name'> | null,
   facts: Circumstances | null,
 ): Readonly<Record<string, string>> {
   return {
     VIPKEEPER_DIRECTOR: director,
-    ...(instance === null ? {} : { VIPKEEPER_INSTANCE: instance }),
+    ...(about === null ? {} : { [`VIPKEEPER_${about.kind}`]: about.name }),
     ...(facts === null
       ? {}
       : {

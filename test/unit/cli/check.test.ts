@@ -101,7 +101,9 @@ describe('check', () => {
     const file = join(directory, 'missing.yaml');
     const { code, stderr } = await runOn(file, {});
     expect(code).toBe(2);
-    expect(stderr).toMatch(/missing\.yaml:1:1: cannot be read: ENOENT/);
+    expect(stderr).toMatch(
+      /^VK-CONFIG-READ: .*missing\.yaml cannot be read: it does not exist\. .*\.\n$/,
+    );
   });
 
   test('exits with 2 when the director cannot be one', async () => {

@@ -32,6 +32,8 @@ notify: {fifo: /run/f, fifo_script: /bin/r x, user: nobody, group: 65534, timeou
       shutdown: ['/bin/d'],
       scriptSecurity: false,
       instances: [expect.objectContaining({ lowerPriority: ['/bin/l'], priorityChanges: true })],
+      groups: [],
+      fifoStatesOnReload: false,
     });
   });
 

@@ -131,6 +131,46 @@ describe('groups', () => {
     expect(found[1]).toContain('front is in group a already');
   });
 
+  test('give their trackers to all of their members, beside their own', () => {
+    const text = `${INSTANCES}trackers: { uplink: { interface: eth2 }, more: { file: /x } }
+groups: { edge: { instances: [front, back], track: [{ tracker: more, weight: 2 }] } }
+`;
+    expect(read(text)).toMatchObject({
+      ok: true,
+      value: {
+        vrrp: [
+          { track: [{ tracker: 'uplink' }, { tracker: 'more', weight: 2, reverse: false }] },
+          { track: [{ tracker: 'more', weight: 2 }] },
+        ],
+      },
+    });
+  });
+
+  test('refuse trackers that do not exist, and those that a member has already', () => {
+    const text = `${INSTANCES}${UPLINK}groups: { edge: { instances: [front], track: [none, uplink] } }\n`;
+    const found = errors(text);
+    expect(found[0]).toContain(
+      'groups.edge.track[0]: expected a tracker of the section trackers: uplink',
+    );
+    expect(found[1]).toContain('groups.edge.track[1]: front tracks uplink already');
+  });
+
+  test('tell who they are told to, with mail only where there is a server', () => {
+    const group = (notify: string): string =>
+      `${INSTANCES}${UPLINK}groups: { edge: { instances: [front], notify: ${notify} } }\n`;
+    expect(read(group('{ active: /bin/a b, any: /bin/any }'))).toMatchObject({
+      ok: true,
+      value: {
+        notify: {
+          groups: [
+            { name: 'edge', active: ['/bin/a', 'b'], backup: null, any: ['/bin/any'], mail: false },
+          ],
+        },
+      },
+    });
+    expect(errors(group('{ mail: true }'))[0]).toContain('the section mail is missing');
+  });
+
   test('refuse an owner beside others', () => {
     const text = `${INSTANCES.replace('vrid: 2,', 'vrid: 2, priority: 255,')}${UPLINK}`;
     const found = errors(`${text}groups: { a: { instances: [front, back] } }\n`);

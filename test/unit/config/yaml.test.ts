@@ -137,6 +137,7 @@ test('readConfigText makes of the example exactly this', () => {
         ],
         group: null,
         track: [],
+        trackInterface: true,
       },
     ],
     services: [
@@ -179,12 +180,14 @@ test('readConfigText makes of the example exactly this', () => {
           mail: false,
         },
       ],
+      groups: [],
+      fifoStatesOnReload: false,
     },
     mail: null,
     ipvs: { reconcileIntervalUs: 5_000_000, ownership: 'shared', onStop: 'keep' },
     http: { host: '127.0.0.1', port: 9112 },
     runtimeDirectory: '/run/vipkeeper',
-    keeper: { scheduling: 'realtime', holdUs: 60_000_000 },
+    keeper: { scheduling: 'realtime', holdUs: 60_000_000, dynamicInterfaces: false },
     log: { level: 'info', format: 'auto' },
   };
   expect(configOf(EXAMPLE, 'dir-b')).toEqual(expected);
@@ -538,20 +541,22 @@ describe('readConfigFile', () => {
     }
   }
 
+  const unreadable = (why: string): string =>
+    `VK-CONFIG-READ: The configuration file PATH cannot be read: ${why}. ` +
+    'Check it with `ls -l PATH`, or name another file with --config.\n';
+
   test('reads a file', async () =>
     expect(await messageFor((path) => writeFileSync(path, EXAMPLE))).toBe('ok'));
   test('reads a file that starts with a byte order mark', async () =>
     expect(await messageFor((path) => writeFileSync(path, `\ufeff${EXAMPLE}`))).toBe('ok'));
   test('says that there is no file', async () =>
-    expect(await messageFor(() => {})).toBe(
-      "PATH:1:1: cannot be read: ENOENT: no such file or directory, open 'PATH'\n",
-    ));
+    expect(await messageFor(() => {})).toBe(unreadable('it does not exist')));
   test('is not held by a FIFO', async () =>
     expect(await messageFor((path) => execFileSync('mkfifo', [path]))).toBe(
-      'PATH:1:1: cannot be read: not a regular file\n',
+      unreadable('not a regular file'),
     ));
   test('refuses what is not UTF-8', async () =>
     expect(await messageFor((path) => writeFileSync(path, Uint8Array.of(0x61, 0xff)))).toBe(
-      'PATH:1:1: cannot be read: not UTF-8\n',
+      unreadable('not UTF-8'),
     ));
 });

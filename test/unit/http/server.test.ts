@@ -246,7 +246,7 @@ describe('serveHttp', () => {
 
 describe('serveControl', () => {
   test('makes the directory and a socket of mode 0600, and answers on it', async () => {
-    const path = join(directory, 'run', 'vipkeeper', 'control.sock');
+    const path = join(directory, 'run', 'control.sock');
     const server = await listening(serveControl(path, SOURCE));
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(existsSync(`${path}.new`)).toBe(false);

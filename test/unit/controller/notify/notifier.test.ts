@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Notifier, type Transition } from '../../../../src/controller/notify/notifier.ts';
 import type { Config } from '../../../../src/core/config/config.ts';
@@ -54,6 +54,7 @@ function recorder(name: string, more = ''): string {
 }
 
 const out = () => scripts.lines('out');
+const memoryText = () => readFileSync(`${scripts.path}/run/notified.json`, 'utf8');
 
 describe('Notifier', () => {
   test('runs the state’s script without arguments, then any with keepalived’s four', async () => {
@@ -215,6 +216,66 @@ GROUP "all" STOP 0
 `);
   });
 
+  test('runs the scripts of groups, and mails, when all members have come to one state', async () => {
+    const server = new SmtpServer();
+    const port = await server.listen();
+    const active = scripts.script(
+      'active',
+      `echo "active $VIPKEEPER_GROUP $VIPKEEPER_STATE" >> ${scripts.file('out')}`,
+    );
+    const group = `{active: ${active}, fault: ${recorder('fault')}, any: ${recorder('any')}, mail: true}`;
+    const notifier = await start(
+      config('{}', {
+        extra: `groups: {all: {instances: [web, db], notify: ${group}}}
+mail: {server: "127.0.0.1:${port}", from: a@b.c, to: [d@e.f]}`,
+      }),
+    );
+    notifier.transition(change('backup', 'active'));
+    notifier.transition(change('backup', 'active', { instance: 'db' }));
+    await waitFor('two scripts', () => notifier.report().script.delivered === 2);
+    notifier.transition(change('active', 'fault', { reason: 'interface-down' }));
+    notifier.transition(
+      change('active', 'fault', { instance: 'db', reason: 'group-member-fault' }),
+    );
+    await waitFor('four scripts', () => notifier.report().script.delivered === 4);
+    expect(out()).toEqual([
+      'active all active',
+      'any GROUP all MASTER 0',
+      'fault',
+      'any GROUP all FAULT 0',
+    ]);
+    await waitFor('the mails', () => notifier.report().mail.delivered === 2);
+    expect(server.mails[0]?.data).toContain(
+      '\nSubject: [dir-a] VRRP Group all - Entering MASTER state\n',
+    );
+    expect(server.mails[1]?.data).toContain(
+      '\nSync group all of director dir-a is fault (before: active).\n',
+    );
+    await Promise.all(notifiers.splice(0).map((each) => each.stop()));
+    await server.close();
+  });
+
+  test('writes all states to the FIFO again after a reload, where that is wanted', async () => {
+    const reader = scripts.script('reader', `cat "$1" > ${scripts.file('out')}`);
+    const from = config('{}', {
+      director: `fifo: ${scripts.file('fifo')}, fifo_script: ${reader}, fifo_states_on_reload: true`,
+      extra: 'groups: {all: {instances: [web]}}',
+    });
+    const notifier = await start(from);
+    notifier.transition(change('initialize', 'backup'));
+    notifier.transition(change('initialize', 'active', { instance: 'db', priority: 90 }));
+    notifier.configure(from);
+    await waitFor('the lines', () => out().length === 6);
+    expect(out()).toEqual([
+      'INSTANCE "web" BACKUP 150',
+      'GROUP "all" BACKUP 0',
+      'INSTANCE "db" MASTER 90',
+      'INSTANCE "web" BACKUP 150',
+      'INSTANCE "db" MASTER 90',
+      'GROUP "all" BACKUP 0',
+    ]);
+  });
+
   test('runs lower_priority for the active only, and any for changed priorities where asked', async () => {
     const notifier = await start(
       config(
@@ -288,6 +349,22 @@ describe('a controller that is started again', () => {
     peer: { address: '192.0.2.9', priority: 100, advertIntervalUs: 1_000_000, lastHeardUs: 0 },
     priority: 150,
     lastTransitionAtMs: 0,
+  });
+
+  test('tells of a group what came of transitions that were told before', async () => {
+    const waits = `echo >> ${scripts.file('begun')}; test -e ${scripts.file('go')} || exec sleep 600`;
+    const group = `{instances: [web], notify: {any: ${recorder('group', waits)}}}`;
+    const from = config('{}', { extra: `groups: {all: ${group}}` });
+    const first = await start(from);
+    first.transition(change('initialize', 'active'));
+    await waitFor('its begin', () => scripts.lines('begun').length === 1);
+    expect(memoryText()).toContain('web');
+    expect(memoryText()).not.toContain('group all');
+    writeFileSync(scripts.file('go'), '');
+    const second = await start(from);
+    await waitFor('the script', () => second.report().script.delivered === 1);
+    expect(out()).toEqual(['group GROUP all MASTER 0']);
+    await waitFor('the memory', () => memoryText().includes('group all'));
   });
 
   test('tells nothing that was told, runs no startup again, and tells what has changed', async () => {

@@ -67,15 +67,22 @@ test('mailSubject is keepalived’s, with the director for the router_id', () =>
 });
 
 test('mailText says why and when', () => {
-  expect(mailText('dir-a', 'web', facts)).toBe(`\
-VRRP instance web of director dir-a is active (before: backup).
+  expect(mailText('dir-a', notice('MASTER'), facts)).toBe(`\
+VRRP instance VI_1 of director dir-a is active (before: backup).
 
 Reason:   peers-silent
 Priority: 150
 Peer:     192.0.2.2
 Time:     2026-03-01T12:00:00.000Z
 `);
-  expect(mailText('dir-a', 'web', { ...facts, peer: null })).toContain('Peer:     none heard\n');
+  expect(mailText('dir-a', notice('MASTER'), { ...facts, peer: null })).toContain(
+    'Peer:     none heard\n',
+  );
+});
+
+test('mailText and scriptVariables name a group as what it is', () => {
+  expect(mailText('dir-a', group, facts)).toContain('Sync group VG_1 of director dir-a is active');
+  expect(scriptVariables('dir-a', group, facts)).toMatchObject({ VIPKEEPER_GROUP: 'VG_1' });
 });
 
 test('groupState is the members’ common state, or null', () => {
@@ -87,9 +94,9 @@ test('groupState is the members’ common state, or null', () => {
 
 test('scriptVariables leave out what is not known', () => {
   expect(scriptVariables('dir-a', null, null)).toEqual({ VIPKEEPER_DIRECTOR: 'dir-a' });
-  expect(scriptVariables('dir-a', 'web', { ...facts, peer: null })).toEqual({
+  expect(scriptVariables('dir-a', notice('MASTER'), { ...facts, peer: null })).toEqual({
     VIPKEEPER_DIRECTOR: 'dir-a',
-    VIPKEEPER_INSTANCE: 'web',
+    VIPKEEPER_INSTANCE: 'VI_1',
     VIPKEEPER_STATE: 'active',
     VIPKEEPER_PREVIOUS_STATE: 'backup',
     VIPKEEPER_REASON: 'peers-silent',

@@ -1,0 +1,1 @@
+export declare function makeDirectory(path: string): void;

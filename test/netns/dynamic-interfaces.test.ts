@@ -1,0 +1,109 @@
+/**
+ * Interfaces that come and go: an instance is in fault while its interface is missing, and takes
+ * part again when it is there, whatever index it has then.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Director } from '../lab/director.ts';
+import { check, LabError, localMachine } from '../lab/host.ts';
+import { ensurePackages, NETWORK_PACKAGES } from '../lab/packages.ts';
+import { canUseNamespaces } from '../lab/requirements.ts';
+import { type LabNode, Topology } from '../lab/topology.ts';
+
+const SETUP_TIMEOUT_MS = 10 * 60_000;
+const TEST_TIMEOUT_MS = 40_000;
+
+let topology: Topology;
+let node: LabNode;
+let running: Director | null = null;
+
+beforeAll(async () => {
+  await ensurePackages(NETWORK_PACKAGES);
+  const possible = await canUseNamespaces();
+  if (!possible.ok) throw new LabError(possible.cure);
+  topology = await Topology.create(localMachine, { directors: 1, realServers: 1 });
+  node = topology.directors[0] as LabNode;
+}, SETUP_TIMEOUT_MS);
+
+afterEach(async () => {
+  await node.run(['ip', 'link', 'delete', 'dyn1']);
+  await running?.dispose();
+  running = null;
+});
+
+afterAll(() => topology?.dispose());
+
+/** A pair of interfaces, of which dyn0 is the instance's and has an address. */
+async function makeInterface(): Promise<void> {
+  await check(node, ['ip', 'link', 'add', 'dyn0', 'type', 'veth', 'peer', 'name', 'dyn1']);
+  await check(node, ['ip', 'link', 'set', 'dyn1', 'up']);
+  await check(node, ['ip', 'address', 'add', '203.0.113.2/24', 'dev', 'dyn0']);
+  await check(node, ['ip', 'link', 'set', 'dyn0', 'up']);
+}
+
+async function hasVip(): Promise<boolean> {
+  const { stdout } = await node.run(['ip', '-4', '-o', 'address', 'show']);
+  return stdout.includes('203.0.113.10/24');
+}
+
+function instance(more: object = {}) {
+  const addresses = ['203.0.113.10/24'];
+  return { web: { interface: 'dyn0', vrid: 63, interval: '100ms', addresses, ...more } };
+}
+
+describe('an interface', () => {
+  it(
+    'that is missing at the start is waited for, may be renamed away and back, and be replaced',
+    async () => {
+      const config = { vrrp: instance(), keeper: { dynamic_interfaces: true } };
+      const director = await Director.start(node, { name: 'a', config });
+      running = director;
+      await director.waitForState('web', 'fault');
+      expect((await director.instance('web')).reason).toBe('interface-missing');
+      await makeInterface();
+      await director.waitForState('web', 'active');
+      expect(await hasVip()).toBe(true);
+
+      await check(node, ['ip', 'link', 'set', 'dyn0', 'down']);
+      await check(node, ['ip', 'link', 'set', 'dyn0', 'name', 'away0']);
+      await director.waitForState('web', 'fault');
+      await director.waitFor('the interface to be missed', async () => {
+        return (await director.instance('web')).reason === 'interface-missing';
+      });
+      expect(await hasVip()).toBe(false);
+      await check(node, ['ip', 'link', 'set', 'away0', 'name', 'dyn0']);
+      await check(node, ['ip', 'link', 'set', 'dyn0', 'up']);
+      await director.waitForState('web', 'active');
+      expect(await hasVip()).toBe(true);
+
+      await check(node, ['ip', 'link', 'delete', 'dyn0']);
+      await director.waitForState('web', 'fault');
+      await makeInterface();
+      await director.waitForState('web', 'active');
+      expect(await hasVip()).toBe(true);
+      await check(node, ['ip', 'link', 'delete', 'dyn0']);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    'that is down is no fault with track_interface false',
+    async () => {
+      await makeInterface();
+      const config = { vrrp: instance({ track_interface: false }) };
+      const director = await Director.start(node, { name: 'a', config });
+      running = director;
+      await director.waitForState('web', 'active');
+      const mark = director.mark;
+      await check(node, ['ip', 'link', 'set', 'dyn1', 'down']);
+      const sent = async (): Promise<number> =>
+        (await director.instance('web')).counters.sendErrors +
+        (await director.instance('web')).counters.advertsSent;
+      const before = await sent();
+      await director.waitFor('ten more adverts', async () => (await sent()) >= before + 10);
+      expect(director.lines('transition', {}, mark)).toEqual([]);
+      expect(await hasVip()).toBe(true);
+      await check(node, ['ip', 'link', 'delete', 'dyn0']);
+    },
+    TEST_TIMEOUT_MS,
+  );
+});

@@ -33,10 +33,9 @@ export async function explain(options: ExplainOptions, terminal: Terminal): Prom
     );
     return EXIT.usage;
   }
-  const explanations = chosen.map((report) => ({ report, ...explainInstance(report) }));
+  const explanations = chosen.map(explainInstance);
   if (options.json) {
-    const shown = explanations.map(({ report: _report, ...rest }) => rest);
-    terminal.out(`${JSON.stringify(shown, null, 2)}\n`);
+    terminal.out(`${JSON.stringify(explanations, null, 2)}\n`);
   } else {
     const texts = chosen.map((report) => draw(report, terminal.nowMs()));
     terminal.out(printable(texts.join('\n')));

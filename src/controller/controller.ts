@@ -24,6 +24,7 @@ import type {
   InstanceReport,
   TakebackAnswer,
 } from '../core/status.ts';
+import { REFUSAL_CURES, runbookOf } from '../core/vrrp/explain.ts';
 import { planHandover, planTakeback } from '../core/vrrp/handover.ts';
 import type { WeighedServer } from '../core/vrrp/quorum.ts';
 import type { VrrpStateName } from '../core/vrrp/types.ts';
@@ -267,7 +268,12 @@ export class Controller implements DirectorControl {
         return this.#transition(message);
       case 'refused':
         return this.#log.warn(
-          { event: 'advert-refused', ...withoutKind(message) },
+          {
+            event: 'advert-refused',
+            ...withoutKind(message),
+            cure: REFUSAL_CURES[message.reason],
+            runbook: runbookOf('adverts-refused'),
+          },
           refusalText(message),
         );
       case 'lower-priority':
@@ -371,8 +377,11 @@ export class Controller implements DirectorControl {
     for (const { instance, finding, began } of this.#findings.look(reports)) {
       const { kind, text, cure } = finding;
       const fields = { event: 'finding', instance, kind, began };
-      if (began) this.#log.warn({ ...fields, cure }, `Instance ${instance}: ${text}`);
-      else this.#log.info(fields, `Instance ${instance}: no ${kind} any more`);
+      if (began) {
+        const more = { cure, runbook: runbookOf(kind) };
+        this.#log.warn({ ...fields, ...more }, `Instance ${instance}: ${text}. ${cure}`);
+      }
+      if (!began) this.#log.info(fields, `Instance ${instance}: no ${kind} any more`);
     }
   }
 

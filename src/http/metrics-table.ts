@@ -2,13 +2,15 @@
  * Every metric with its name, type, help and labels, and how its values follow from a snapshot.
  * Names follow Prometheus' conventions (base units, _total, _seconds, _bytes) and, once released,
  * are never reused with another meaning. Label values come from the configuration and from
- * closed sets, never from packets or servers, so that the number of series is bounded.
+ * closed sets, never from packets or servers, so that the number of series is bounded. The one
+ * exception are the addresses of VRRP peers that were accepted, of which an instance keeps 16.
  */
 import { BFD_REFUSAL_REASONS, BFD_STATES } from '../core/bfd/types.ts';
 import {
   type BfdReport,
   type DirectorStatus,
   type InstanceReport,
+  type PeerReport,
   type ServiceReport,
   TRACKER_RUN_RESULTS,
 } from '../core/status.ts';
@@ -125,6 +127,7 @@ function eachServer(value: (server: ServiceReport['servers'][number]) => number 
 }
 
 const INSTANCE = ['instance'];
+const PEER = ['instance', 'peer'];
 const SESSION = ['session'];
 const SERVICE = ['service'];
 const SERVER = ['service', 'server'];
@@ -194,6 +197,23 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     help: 'Whether an instance was handed over and does not preempt until it is taken back',
     labels: INSTANCE,
     samples: eachInstance(({ heldBack }) => flag(heldBack)),
+  },
+  {
+    name: 'vipkeeper_vrrp_configured_priority',
+    type: 'gauge',
+    help: 'Priority of the VRRP instance before its trackers',
+    labels: INSTANCE,
+    samples: eachInstance((instance) => instance.configuredPriority),
+  },
+  {
+    name: 'vipkeeper_vrrp_priority_delta',
+    type: 'gauge',
+    help: 'What the tracker adds to the priority of the VRRP instance now',
+    labels: ['instance', 'tracker'],
+    samples: ({ status }) =>
+      status.instances.flatMap(({ name, priorityParts }) =>
+        priorityParts.map(({ tracker, delta }): Sample => [[name, tracker], delta]),
+      ),
   },
   {
     name: 'vipkeeper_vrrp_finding',
@@ -318,6 +338,63 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     samples: ({ status }) =>
       status.instances.flatMap((instance) =>
         instance.addresses.map((vip): Sample => [[instance.name, vip.address], flag(vip.present)]),
+      ),
+  },
+];
+
+/** Of peers whose advertisements were accepted: what others send has no say in the labels. */
+function eachPeer(
+  value: (accepted: NonNullable<PeerReport['accepted']>, peer: PeerReport) => number,
+) {
+  return ({ status }: Snapshot): readonly Sample[] =>
+    status.instances.flatMap(({ name, peers }) =>
+      peers.flatMap((peer): readonly Sample[] =>
+        peer.accepted === null ? [] : [[[name, peer.address], value(peer.accepted, peer)]],
+      ),
+    );
+}
+
+const PEER_METRICS: readonly MetricDefinition[] = [
+  {
+    name: 'vipkeeper_vrrp_peer_last_heard_seconds',
+    type: 'gauge',
+    help: 'Age of the last advertisement from the peer that was accepted',
+    labels: PEER,
+    samples: eachPeer(({ secondsAgo }) => secondsAgo),
+  },
+  {
+    name: 'vipkeeper_vrrp_peer_priority',
+    type: 'gauge',
+    help: 'Priority that the peer advertised last, 0 when it resigned',
+    labels: PEER,
+    samples: eachPeer(({ priority }) => priority),
+  },
+  {
+    name: 'vipkeeper_vrrp_peer_advert_interval_seconds',
+    type: 'gauge',
+    help: 'Interval that the peer advertised last',
+    labels: PEER,
+    samples: eachPeer(({ advertIntervalSeconds }) => advertIntervalSeconds),
+  },
+  {
+    name: 'vipkeeper_vrrp_peer_adverts_accepted_total',
+    type: 'counter',
+    help: 'Advertisements accepted from the peer since it was first heard',
+    labels: PEER,
+    samples: eachPeer(({ count }) => count),
+  },
+  {
+    name: 'vipkeeper_vrrp_peer_adverts_refused_total',
+    type: 'counter',
+    help: 'Packets refused from the peer by reason, of peers that were accepted once',
+    labels: ['instance', 'peer', 'reason'],
+    samples: ({ status }) =>
+      status.instances.flatMap(({ name, peers }) =>
+        peers.flatMap(({ address, accepted, refused }): readonly Sample[] =>
+          accepted === null || refused === null
+            ? []
+            : byKey(refused.counts as Record<string, number>, [], [name, address]),
+        ),
       ),
   },
 ];
@@ -734,6 +811,7 @@ export const METRIC_GROUPS: readonly {
 }[] = [
   { title: 'Director', metrics: DIRECTOR_METRICS },
   { title: 'VRRP', metrics: VRRP_METRICS },
+  { title: 'VRRP peers', metrics: PEER_METRICS },
   { title: 'BFD', metrics: BFD_METRICS },
   { title: 'Trackers', metrics: TRACKER_METRICS },
   { title: 'Health checks', metrics: CHECK_METRICS },

@@ -1,11 +1,12 @@
 /**
- * The HTTP server and the control socket: three read-only routes over TCP, and over a unix
+ * The HTTP server and the control socket: read-only routes over TCP, and over a unix
  * socket that only root may use these and what changes something. So few routes need no framework, so this is node:http.
  * Every request is bounded in size and time and the connections in number, because both listen
  * for strangers; nothing that a request holds is kept or echoed.
  *
  *   GET /metrics    Prometheus text
  *   GET /v1/status  DirectorStatus as JSON
+ *   GET /v1/explain why each instance is what it is, as `vipkeeper explain --json`; ?instance=NAME
  *   GET /healthz    200 while the controller answers
  *
  * Over the unix socket also:
@@ -24,6 +25,7 @@ import { endpointText } from '../core/ipvs/model.ts';
 import type { Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import type { DirectorControl, StatusSource } from '../core/status.ts';
+import { explainInstances } from '../core/vrrp/explain.ts';
 import { Metrics } from './metrics.ts';
 
 /** Requests have a short line and few headers; browsers' cookies do not belong here. */
@@ -191,7 +193,8 @@ class Routes {
   /** Never rejects: what goes wrong is an answer. */
   async answer(request: IncomingMessage): Promise<Answer> {
     const [path = '', query = ''] = (request.url ?? '').split('?', 2);
-    const action = this.#action(path, new URLSearchParams(query));
+    const parameters = new URLSearchParams(query);
+    const action = this.#action(path, parameters);
     if (action !== null) {
       if (request.method !== 'POST') return failure(405, 'Only POST is allowed');
       if (hasBody(request)) return failure(413, 'A request must not have a body');
@@ -201,9 +204,9 @@ class Routes {
         return failure(503, `It could not be done: ${(error as Error).message}`);
       }
     }
-    const route = this.#route(path);
+    const route = this.#route(path, parameters);
     if (route === null) {
-      return failure(404, 'No such page: there are /metrics, /v1/status and /healthz');
+      return failure(404, 'No such page: there are /metrics, /v1/status, /v1/explain and /healthz');
     }
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       return failure(405, 'Only GET and HEAD are allowed');
@@ -247,7 +250,17 @@ class Routes {
     }
   }
 
-  #route(path: string): (() => Promise<Answer>) | null {
+  async #explain(instance: string | null): Promise<Answer> {
+    const { instances } = await this.#source.status();
+    const explanations = explainInstances(instances, instance);
+    if (instance !== null && explanations.length === 0) {
+      const names = instances.map(({ name }) => name).join(', ') || 'none';
+      return failure(404, `There is no such VRRP instance; instances here: ${names}`);
+    }
+    return json(200, explanations);
+  }
+
+  #route(path: string, query: URLSearchParams): (() => Promise<Answer>) | null {
     switch (path) {
       case '/metrics':
         return async () => ({ status: 200, ...(await this.#metrics.render()) });
@@ -257,6 +270,8 @@ class Routes {
           contentType: JSON_TYPE,
           body: `${JSON.stringify(await this.#source.status())}\n`,
         });
+      case '/v1/explain':
+        return () => this.#explain(query.get('instance'));
       case '/healthz':
         return async () => ({ status: 200, contentType: 'text/plain', body: 'ok\n' });
       default:

@@ -4,6 +4,7 @@
  * died now. Pure: from a DirectorStatus to text and findings, for people and for --json alike.
  */
 import type { InstanceReport, PeerReport } from '../status.ts';
+import type { RefusalReason } from './types.ts';
 
 /** Every kind of finding: label of a metric, name of a runbook section. */
 export const FINDING_KINDS = [
@@ -32,9 +33,27 @@ export interface Explanation {
   readonly instance: string;
   /** "active for 3 h 2 min: the active director fell silent" is made of these by the caller. */
   readonly state: InstanceReport['state'];
+  /** Why it is in this state. */
+  readonly reason: InstanceReport['reason'];
+  /** ISO 8601. */
+  readonly since: string;
   readonly priority: string;
+  /** What that sentence says, for programs. */
+  readonly effectivePriority: {
+    readonly value: number;
+    readonly configured: number;
+    readonly parts: InstanceReport['priorityParts'];
+  };
   readonly peers: readonly string[];
+  /** Every sender heard of, for programs. */
+  readonly heard: readonly PeerReport[];
   readonly whatIf: string;
+  /** If the active director died now: whether this one takes over, and when. */
+  readonly ifActiveDied: {
+    readonly takesOver: 'this' | 'another' | 'not-this';
+    /** From the active's last advertisement on; null where others decide. */
+    readonly afterSeconds: number | null;
+  };
   /** What an operator has asked for or should know, and is nothing wrong. */
   readonly notes: readonly string[];
   readonly findings: readonly Finding[];
@@ -48,9 +67,18 @@ export function explainInstance(report: InstanceReport): Explanation {
   return {
     instance: report.name,
     state: report.state,
+    reason: report.reason,
+    since: report.lastTransitionAt,
     priority: priorityText(report),
+    effectivePriority: {
+      value: report.priority,
+      configured: report.configuredPriority,
+      parts: report.priorityParts,
+    },
     peers: [...report.peers.map((peer) => peerText(peer)), ...unheardPeers(report)],
+    heard: report.peers,
     whatIf: whatIfText(report),
+    ifActiveDied: ifActiveDied(report),
     notes: notesOf(report),
     findings: findingsOf(report),
   };
@@ -99,6 +127,26 @@ function checksumText(form: 'message' | 'pseudo-header'): string {
 function countText(counts: Readonly<Partial<Record<string, number>>>): string {
   const all = Object.entries(counts).map(([reason, count]) => `${count} (${reason})`);
   return all.join(', ');
+}
+
+function ifActiveDied(report: InstanceReport): Explanation['ifActiveDied'] {
+  if (report.state === 'backup') {
+    return { takesOver: 'this', afterSeconds: report.activeDownIntervalSeconds };
+  }
+  return { takesOver: report.state === 'active' ? 'another' : 'not-this', afterSeconds: null };
+}
+
+/** The explanations of all instances, or of the one with this name: [] where there is none. */
+export function explainInstances(
+  reports: readonly InstanceReport[],
+  name: string | null,
+): readonly Explanation[] {
+  return reports.filter((report) => name === null || report.name === name).map(explainInstance);
+}
+
+/** Where the runbook has more about a kind of finding; refusals are one kind. */
+export function runbookOf(kind: FindingKind): string {
+  return `docs/runbooks/vrrp.md#${kind}`;
 }
 
 function whatIfText(report: InstanceReport): string {
@@ -168,7 +216,7 @@ function peerFindings(report: InstanceReport, peer: PeerReport): readonly Findin
     findings.push({
       kind: 'adverts-refused',
       text: `Advertisements of ${address} are refused (${refused.reason}): ${refused.detail}`,
-      cure: refusalCure(report, refused.reason) ?? 'Compare the configurations of both directors',
+      cure: refusalCure(report, refused.reason),
     });
   }
   if (accepted === null || accepted.secondsAgo >= fresh) return findings;
@@ -245,7 +293,7 @@ function faultFindings(report: InstanceReport): readonly Finding[] {
   ];
 }
 
-function refusalCure(report: InstanceReport, reason: string): string | undefined {
+function refusalCure(report: InstanceReport, reason: RefusalReason): string {
   if (reason === 'ttl' && report.unicast !== null) {
     return 'It crossed other routers than min_ttl and max_ttl of this peer allow, or is forged';
   }
@@ -253,7 +301,12 @@ function refusalCure(report: InstanceReport, reason: string): string | undefined
 }
 
 /** What to do about refused advertisements, by reason. */
-const REFUSAL_CURES: Readonly<Partial<Record<string, string>>> = {
+export const REFUSAL_CURES: Readonly<Record<RefusalReason, string>> = {
+  type: 'Look for another program that uses IP protocol 112',
+  truncated: 'Look for damage on the way, or for another program that uses IP protocol 112',
+  oversized: 'Look for damage on the way, or for another program that uses IP protocol 112',
+  interval: 'Configure an interval above 0 on the sender',
+  'unknown-vrid': 'If the sender is the other director, configure the same vrid on both',
   ttl: 'It came through a router: VRRP works on one segment only; look for a proxy or a forged sender',
   'not-multicast':
     'The sender has this director among its peers: configure peers on both, or on neither',

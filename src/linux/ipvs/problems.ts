@@ -134,7 +134,7 @@ function daemonProblem(daemon: SyncDaemon, outcome: NetlinkOutcome): Problem {
     case e.ENODEV:
       return {
         code: 'VK-NO-INTERFACE',
-        message: `${name}: there is no such interface, or it has no address to send from`,
+        message: `${name}: there is no such interface`,
         cure: `Create interface ${daemon.interface}, or configure another one for sync`,
       };
     case e.EEXIST:

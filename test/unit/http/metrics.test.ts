@@ -47,6 +47,30 @@ describe('Metrics.render', () => {
     }
   });
 
+  test('shows what each accepted peer said last, and why it was refused', async () => {
+    const labels = 'instance="web",peer="192.0.2.2"';
+    expect(await lines(STATUS, 'vipkeeper_vrrp_peer_')).toEqual(
+      expect.arrayContaining([
+        `vipkeeper_vrrp_peer_last_heard_seconds{${labels}} 11532`,
+        `vipkeeper_vrrp_peer_priority{${labels}} 100`,
+        `vipkeeper_vrrp_peer_advert_interval_seconds{${labels}} 1`,
+        `vipkeeper_vrrp_peer_adverts_accepted_total{${labels}} 7`,
+        `vipkeeper_vrrp_peer_adverts_refused_total{${labels},reason="checksum"} 3`,
+      ]),
+    );
+  });
+
+  test('shows trackers with their state, number and runs', async () => {
+    expect(await lines(STATUS, 'vipkeeper_tracker_')).toEqual(
+      expect.arrayContaining([
+        'vipkeeper_tracker_up{tracker="haproxy",kind="script"} 0',
+        'vipkeeper_tracker_value{tracker="maintenance",kind="file"} -20',
+        'vipkeeper_tracker_problem{tracker="uplink",kind="interface"} 0',
+        'vipkeeper_tracker_runs_total{tracker="haproxy",result="timeout"} 1',
+      ]),
+    );
+  });
+
   test('shows the state of an instance as one of four', async () => {
     expect(await lines(STATUS, 'vipkeeper_vrrp_state{instance="web"')).toEqual([
       'vipkeeper_vrrp_state{instance="web",state="initialize"} 0',

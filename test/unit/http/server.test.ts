@@ -126,7 +126,7 @@ describe('routes', () => {
     const missing = await ask(server, '/v1/statu');
     expect(missing.status).toBe(404);
     expect(JSON.parse(missing.body)).toEqual({
-      error: 'No such page: there are /metrics, /v1/status and /healthz',
+      error: 'No such page: there are /metrics, /v1/status, /v1/explain and /healthz',
     });
     const posted = await ask(server, '/v1/status', { method: 'DELETE' });
     expect([posted.status, posted.headers.allow]).toEqual([405, 'GET, HEAD']);
@@ -241,6 +241,26 @@ describe('serveHttp', () => {
     const found = await problem(serveHttp({ host: '192.0.2.1', port: 0 }, SOURCE));
     expect(found.code).toBe('VK-SYSTEM');
     expect(found.message).toBe('Listening on 192.0.2.1:0 failed with EADDRNOTAVAIL');
+  });
+});
+
+describe('GET /v1/explain', () => {
+  test('explains every instance, or the one that is asked for, as the command does', async () => {
+    const server = await listening(serveHttp({ host: '127.0.0.1', port: 0 }, SOURCE));
+    const all = await ask(server, '/v1/explain');
+    expect(all.status).toBe(200);
+    const names = STATUS.instances.map(({ name }) => name);
+    expect(
+      (JSON.parse(all.body) as { instance: string }[]).map(({ instance }) => instance),
+    ).toEqual(names);
+    const one = await ask(server, '/v1/explain?instance=mail6');
+    expect(JSON.parse(one.body)).toMatchObject([
+      { instance: 'mail6', state: 'fault', findings: [] },
+    ]);
+    const none = await ask(server, '/v1/explain?instance=none');
+    expect(none.status).toBe(404);
+    expect(none.body).toContain('instances here: web, mail6');
+    await server.close();
   });
 });
 

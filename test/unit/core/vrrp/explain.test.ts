@@ -1,7 +1,7 @@
 /** Explanations: what is said of an instance, and which findings come with which cure. */
 import { describe, expect, test } from 'vitest';
 import type { InstanceReport, PeerReport } from '../../../../src/core/status.ts';
-import { explainInstance } from '../../../../src/core/vrrp/explain.ts';
+import { explainInstance, explainInstances } from '../../../../src/core/vrrp/explain.ts';
 import { STATUS } from '../../status-fixture.ts';
 
 const BASE: InstanceReport = {
@@ -175,5 +175,37 @@ describe('explainInstance', () => {
       expect(text).not.toBe('');
       expect(cure).not.toBe('');
     }
+  });
+});
+
+describe('explainInstances', () => {
+  test('says for programs what it says for people', () => {
+    const parts = [{ tracker: 'haproxy', delta: -20, detail: 'exit code 1' }];
+    const report: InstanceReport = {
+      ...BASE,
+      state: 'backup',
+      priorityParts: parts,
+      peers: [PEER],
+    };
+    const [found, ...more] = explainInstances([report, { ...BASE, name: 'other' }], BASE.name);
+    expect(more).toEqual([]);
+    expect(found).toMatchObject({
+      instance: BASE.name,
+      reason: BASE.reason,
+      since: BASE.lastTransitionAt,
+      effectivePriority: { value: BASE.priority, configured: BASE.configuredPriority, parts },
+      heard: [PEER],
+      ifActiveDied: { takesOver: 'this', afterSeconds: BASE.activeDownIntervalSeconds },
+    });
+    expect(explainInstances([report], null)).toHaveLength(1);
+    expect(explainInstances([report], 'none')).toEqual([]);
+  });
+
+  test.each([
+    ['active', 'another'],
+    ['fault', 'not-this'],
+  ] as const)('says who would take over while it is %s', (state, takesOver) => {
+    const [found] = explainInstances([{ ...BASE, state }], null);
+    expect(found?.ifActiveDied).toEqual({ takesOver, afterSeconds: null });
   });
 });

@@ -1,6 +1,6 @@
 /** Named scenarios: what a person would try first, each a sentence, on a fixed small cluster. */
 import { describe, expect, test } from 'vitest';
-import { DEFAULTS } from '../../src/core/config/defaults.ts';
+import type { VrrpConfig } from '../../src/core/config/config.ts';
 import { CALM, generate } from '../../src/core/sim/generate.ts';
 import type {
   Scenario,
@@ -9,57 +9,26 @@ import type {
   SimFault,
 } from '../../src/core/sim/scenario.ts';
 import { type SimResult, simulate } from '../../src/core/sim/simulate.ts';
+import { cluster, configured, director, instance, SECOND } from './cluster.ts';
 
-const SECOND = 1_000_000;
+const A = director('a', [instance('a', { priority: 200 })], { clockDriftPpm: 150 });
+const B = director('b', [instance('b')], { clockOffsetUs: 77 * SECOND, clockDriftPpm: -150 });
+const C = director('c', [instance('c', { priority: 50 })]);
 
-function director(
-  name: string,
-  priority: number,
-  more: Partial<SimDirectorOptions> = {},
-): SimDirectorOptions {
-  return {
-    name,
-    address: `10.0.0.${name.charCodeAt(0)}`,
-    priority,
-    preempt: true,
-    preemptDelayUs: 0,
-    checksum: 'auto',
-    startAtUs: 1,
-    clockOffsetUs: 5 * SECOND,
-    clockDriftPpm: 0,
-    receiveQueueMax: 8_192,
-    drainPacketsMax: 1_024,
-    ...more,
-  };
+interface Changes extends Partial<SimCluster> {
+  /** Of every instance. */
+  readonly config?: Partial<VrrpConfig>;
 }
 
-const A = director('a', 200, { clockDriftPpm: 150 });
-const B = director('b', 100, { clockOffsetUs: 77 * SECOND, clockDriftPpm: -150 });
-const C = director('c', 50);
-
-function run(
-  faults: readonly SimFault[],
-  more: { directors?: readonly SimDirectorOptions[] } & Partial<SimCluster> = {},
-): SimResult {
-  const cluster: SimCluster = {
-    version: 3,
-    family: 'ipv4',
-    advertIntervalUs: SECOND,
-    vip: '192.0.2.10',
-    announce: {
-      ...DEFAULTS.vrrp.announce,
-      repeat: 1,
-      delayUs: 5 * SECOND,
-      refreshUs: 0,
-      lowerPriorityDelayUs: 5 * SECOND,
-    },
-    directors: [A, B],
-    lan: { ...CALM, latencyUs: 200, jitterUs: 50 },
-    timerLateUs: 100,
-    turnLateUs: 100,
-    ...more,
+function run(faults: readonly SimFault[], changes: Changes = {}): SimResult {
+  const { config = {}, directors = [A, B], ...more } = changes;
+  const all = directors.map((one: SimDirectorOptions) => configured(one, config));
+  const scenario: Scenario = {
+    seed: 1,
+    cluster: cluster(all, more),
+    faults,
+    durationUs: 120 * SECOND,
   };
-  const scenario: Scenario = { seed: 1, cluster, faults, durationUs: 120 * SECOND };
   const result = simulate({ scenario, trace: 'transitions' });
   expect(result.violations, result.trace.slice(-30).join('\n')).toEqual([]);
   expect(result.statistics.restUs).toBeGreaterThan(0);
@@ -103,12 +72,12 @@ describe('simulate', () => {
   test('a backup that waits for five advertisements takes over that much later, all else alike', () => {
     const election = { downTimerAdverts: 5 };
     const lost = { kind: 'power-loss', atUs: 30 * SECOND, director: 0, forUs: 500 * SECOND };
-    const result = run([lost as SimFault], { election });
+    const result = run([lost as SimFault], { config: election });
     const passedUs = timeOf(result, 'b  backup -> active: peers-silent') - 30 * SECOND;
     expect(passedUs).toBeGreaterThan(4.6 * SECOND);
     expect(passedUs).toBeLessThan(5.612 * SECOND);
     const crash = { kind: 'crash', atUs: 30 * SECOND, director: 0, forUs: 3.9 * SECOND };
-    const adopted = run([crash as SimFault], { election });
+    const adopted = run([crash as SimFault], { config: election });
     expect(transitions(adopted)).toEqual([...BEGINNING, 'a  initialize -> active: adopted']);
   });
 
@@ -116,12 +85,21 @@ describe('simulate', () => {
     // The other one is deaf and dumb meanwhile, so there is nothing to hear.
     const faults: readonly SimFault[] = [
       { kind: 'stall', atUs: 30 * SECOND, director: 0, forUs: 5 * SECOND },
-      { kind: 'partition', atUs: 29.9 * SECOND, side: 1, direction: 'both', forUs: 6 * SECOND },
+      {
+        kind: 'partition',
+        atUs: 29.9 * SECOND,
+        side: 1,
+        direction: 'both',
+        lan: null,
+        forUs: 6 * SECOND,
+      },
     ];
     const changes = (result: SimResult): string[] =>
       transitions(result).filter((line) => line.includes('active -> backup'));
     const election = { timerExpiredBackup: 100 };
-    expect(changes(run(faults, { election }))[0]).toBe('a  active -> backup: timer-expired');
+    expect(changes(run(faults, { config: election }))[0]).toBe(
+      'a  active -> backup: timer-expired',
+    );
     expect(changes(run(faults)).join()).not.toContain('timer-expired');
   });
 
@@ -147,10 +125,7 @@ describe('simulate', () => {
   });
 
   test('without preemption the one that took over stays active when the other comes back', () => {
-    const directors = [
-      { ...A, preempt: false },
-      { ...B, preempt: false },
-    ];
+    const directors = [configured(A, { preempt: false }), configured(B, { preempt: false })];
     const result = run(
       [{ kind: 'power-loss', atUs: 30 * SECOND, director: 0, forUs: 10 * SECOND }],
       { directors },
@@ -180,7 +155,7 @@ describe('simulate', () => {
   });
 
   test('the owner of the addresses takes them back after a stall, even without preemption', () => {
-    const directors = [{ ...A, priority: 255, preempt: false }, B];
+    const directors = [configured(A, { priority: 255, preempt: false }), B];
     const result = run([{ kind: 'stall', atUs: 30 * SECOND, director: 0, forUs: 9 * SECOND }], {
       directors,
     });
@@ -193,7 +168,12 @@ describe('simulate', () => {
   test('a priority that changes while the active is stalled does not win the VIP back', () => {
     const faults: SimFault[] = [
       { kind: 'stall', atUs: 30 * SECOND, director: 0, forUs: 5 * SECOND },
-      { kind: 'reconfigure', atUs: 32 * SECOND, director: 0, priority: 210 },
+      {
+        kind: 'reload',
+        atUs: 32 * SECOND,
+        director: 0,
+        instances: configured(A, { priority: 210 }).instances,
+      },
     ];
     const result = run(faults);
     expect(timeOf(result, 'a  active -> backup: stalled')).toBe(timeOf(result, 'a  runs again'));
@@ -201,7 +181,14 @@ describe('simulate', () => {
 
   test('both sides of a partition are active, and the lower one yields when it heals', () => {
     const result = run([
-      { kind: 'partition', atUs: 30 * SECOND, side: 1, direction: 'both', forUs: 20 * SECOND },
+      {
+        kind: 'partition',
+        atUs: 30 * SECOND,
+        side: 1,
+        direction: 'both',
+        lan: null,
+        forUs: 20 * SECOND,
+      },
     ]);
     expect(transitions(result).slice(BEGINNING.length)).toEqual([
       'b  backup -> active: peers-silent',
@@ -214,7 +201,14 @@ describe('simulate', () => {
 
   test('a backup that only cannot hear becomes active too, and yields when it hears again', () => {
     const result = run([
-      { kind: 'partition', atUs: 30 * SECOND, side: 2, direction: 'in', forUs: 20 * SECOND },
+      {
+        kind: 'partition',
+        atUs: 30 * SECOND,
+        side: 2,
+        direction: 'in',
+        lan: null,
+        forUs: 20 * SECOND,
+      },
     ]);
     expect(transitions(result).slice(BEGINNING.length)).toEqual([
       'b  backup -> active: peers-silent',
@@ -235,7 +229,7 @@ describe('simulate', () => {
   });
 
   test('equal priorities that take over at once are settled by the higher address', () => {
-    const directors = [A, { ...B, clockDriftPpm: 0 }, { ...C, priority: 100 }];
+    const directors = [A, { ...B, clockDriftPpm: 0 }, configured(C, { priority: 100 })];
     const faults: SimFault[] = [
       { kind: 'power-loss', atUs: 30 * SECOND, director: 0, forUs: 500 * SECOND },
     ];
@@ -252,9 +246,9 @@ describe('simulate', () => {
       { kind: 'power-loss', atUs: 30 * SECOND, director: 0, forUs: 10 * SECOND },
       { kind: 'stop', atUs: 70 * SECOND, director: 0, forUs: 10 * SECOND },
     ];
-    expect(transitions(run(faults, { version: 2 })).at(-1)).toBe(
-      'b  active -> backup: higher-priority-peer',
-    );
+    expect(
+      transitions(run(faults, { config: { version: 2, answerLowerPriority: false } })).at(-1),
+    ).toBe('b  active -> backup: higher-priority-peer');
   });
 
   test('the same scenario gives the same run, to the last microsecond', () => {

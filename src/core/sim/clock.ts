@@ -37,6 +37,12 @@ export class SimClock {
     return worldUs;
   }
 
+  /** The clock has stood still since it showed `localUs`, and goes on now. */
+  resume(worldUs: number, localUs: number): void {
+    this.#localUs = localUs;
+    this.#worldUs = worldUs;
+  }
+
   /** The clock goes on at another rate. */
   setDrift(worldUs: number, driftPpm: number): void {
     this.#localUs = this.localAt(worldUs);

@@ -1,154 +1,170 @@
 /**
- * One simulated director: a machine with a clock, a link, a kernel that holds the VIP and queues
- * packets, and a keeper that may be dead or stalled. Around the machine of core/vrrp it does what
- * keeper/runner.ts, keeper/receivers.ts and keeper/keeper.ts do, through the same codecs:
- * packets that wait are handled with their receive times before a deadline is; effects are
- * performed in their order; the record of the last advertisement outlives the keeper.
+ * One simulated director: a machine with clocks, links, a kernel that holds VIPs and queues
+ * packets, and a keeper that may be dead, stalled or frozen with its machine. Does what
+ * keeper/keeper.ts does around its instances (runner.ts): packets that wait are handled with
+ * their receive times before a deadline is, except that an active director on time advertises
+ * first; sync groups are brought to one mind after every step; a stop hands over.
  */
-import { assertNever } from '../assert.ts';
-import type { ElectionConfig } from '../config/config.ts';
-import { compareIp, parseIp } from '../ip.ts';
-import { INITIAL_STATE, nextDeadlineUs, step, type VrrpState } from '../vrrp/instance.ts';
-import { acceptAdvertisement } from '../vrrp/receive.ts';
-import type { FaultReason, VrrpEffect, VrrpEvent } from '../vrrp/types.ts';
-import {
-  decodeAdvertisement,
-  encodeAdvertisement,
-  MAX_ADVERTISEMENT_BYTES,
-  VRRP_GROUP_IPV4,
-  VRRP_GROUP_IPV6,
-  VRRP_TTL,
-} from '../wire/vrrp.ts';
+import { assert, assertNever } from '../assert.ts';
+import { coordinate, type Member } from '../vrrp/group.ts';
+import type { TrackerState } from '../vrrp/tracking.ts';
 import type { Agenda } from './agenda.ts';
 import { SimClock } from './clock.ts';
 import type { SimPacket } from './lan.ts';
 import { orphanGraceUs } from './limits.ts';
 import { Random } from './random.ts';
-import type { SimCluster, SimDirectorOptions } from './scenario.ts';
+import {
+  type ObservedStep,
+  type QueuedPacket,
+  type RunnerHost,
+  SimRunner,
+  sameRouter,
+} from './runner.ts';
+import type { Scenario, SimDirectorOptions, SimInstance } from './scenario.ts';
+import { routerConfigs } from './scenario.ts';
 
-/** The one virtual router of the simulated LAN. */
-const VRID = 51;
 /** Streams of chance of directors begin here; the generator has the first. */
 const DIRECTOR_STREAMS = 1;
 /** A restarted machine's clock shows this much: it has just booted. */
 const BOOT_US = 20_000_000;
+/** Begin of the world, by a right time of day. */
+const EPOCH_US = 1_700_000_000_000_000;
+/** As in keeper/keeper.ts: turns that did not empty the sockets, before it is a flood. */
+const FULL_TURNS_MAX = 128;
+/** Turns in which sync groups come to rest; each group needs three at most. */
+const COORDINATION_TURNS_MAX = 1_000;
 
 /** What keeps a keeper from running; each may apply several times at once. */
 export type Absence = 'not-started' | 'crash' | 'power-loss' | 'stop' | 'controller-lost';
 
-export interface QueuedPacket {
-  readonly packet: SimPacket;
-  /** Receive time by the director's clock. */
-  readonly atUs: number;
-}
+/** How a director leaves to others what it had, so far. */
+export type Departure = 'crash' | 'power-loss' | 'stop' | 'handover';
 
 /** Everything a director lets the checks see, at the moment it happens. */
 export interface DirectorWatch {
-  /** The next thing this director does may come from a fault. */
+  /** The next thing that all instances of this director do may come from a fault. */
   disturbed(director: SimDirector, what: string): void;
-  /** It left for good, so far; the others have only to notice. */
-  departed(director: SimDirector, what: string): void;
-  holdingChanged(director: SimDirector): void;
-  stepped(director: SimDirector, step: ObservedStep): void;
+  /** As above, of one instance. */
+  runnerDisturbed(runner: SimRunner, what: string): void;
+  /** It leaves for good, so far; the others have only to notice. */
+  departed(director: SimDirector, what: Departure): void;
+  /** Its keeper is no more. */
+  ended(director: SimDirector): void;
+  holdingChanged(runner: SimRunner): void;
+  stepped(runner: SimRunner, step: ObservedStep): void;
   /** An advertisement reached the machine, whether or not its socket had room. */
   reached(director: SimDirector, packet: SimPacket): void;
-  accepted(director: SimDirector, packet: SimPacket): void;
-  started(director: SimDirector, recordedAtUs: number, atUs: number): void;
+  accepted(runner: SimRunner, packet: SimPacket): void;
+  /** Adopted or not, `silenceUs` after an advertisement that promised the next in `intervalUs`. */
+  adopted(runner: SimRunner, silenceUs: number, intervalUs: number): void;
   turnEnded(director: SimDirector): void;
   /** Before and after the first turn that follows a stall. */
   waking(director: SimDirector): void;
   woke(director: SimDirector): void;
 }
 
-export interface ObservedStep {
-  readonly event: VrrpEvent;
-  readonly before: VrrpState;
-  readonly effects: readonly VrrpEffect[];
-}
-
 export interface DirectorPorts {
   readonly agenda: Agenda;
   readonly watch: DirectorWatch;
-  readonly transmit: (packet: SimPacket) => void;
+  readonly transmit: (lan: number, packet: SimPacket) => void;
 }
 
-export class SimDirector {
+export class SimDirector implements RunnerHost {
   readonly index: number;
   readonly name: string;
-  readonly source: Uint8Array;
-  readonly cluster: SimCluster;
-  #options: SimDirectorOptions &
-    Pick<SimCluster, 'version' | 'advertIntervalUs' | 'announce'> &
-    Partial<ElectionConfig>;
+  /** One for each virtual router of the world that this director ever has. */
+  readonly runners: readonly SimRunner[];
+  readonly receiveQueueMax: number;
+  readonly drainPacketsMax: number;
+  readonly #lateness: { readonly timerUs: number; readonly turnUs: number };
   readonly #ports: DirectorPorts;
   readonly #random: Random;
-  readonly #message = new Uint8Array(MAX_ADVERTISEMENT_BYTES);
-  readonly #vipBytes: readonly Uint8Array[];
-  readonly #group: Uint8Array;
   #clock: SimClock;
   #driftPpm: number;
+  #wallOffsetUs: number;
   /** The controller's configuration, which the next keeper starts with. */
-  #wantedPriority: number;
+  #wanted: readonly SimInstance[];
   readonly #absences = new Map<Absence, number>();
-  #linkFaults = 0;
+  readonly #linkFaults: number[];
+  readonly #trackersDown = new Map<string, number>();
+  #wrongKeys = 0;
   /** How many keepers there were: what was meant for an earlier one is void. */
   #generation = 0;
   #running = false;
+  #stopping = false;
   #stalls = 0;
-  #state: VrrpState = INITIAL_STATE;
-  #holding = false;
-  #recordedAtUs = 0;
+  #freezes = 0;
+  /** What the clock showed when it was stopped; null while it runs. */
+  #clockStoppedUs: number | null = null;
+  #ring: { readonly packet: SimPacket; readonly lan: number }[] = [];
+  #ringOpen = true;
   #queue: QueuedPacket[] = [];
   #inputs: (() => void)[] = [];
   #turnPlanned = false;
   #timerAtUs = Number.POSITIVE_INFINITY;
   #timerFired = false;
-  #peerChecksum: 'message' | 'pseudo-header' = 'pseudo-header';
-  #refused = 0;
+  #fullTurns = 0;
+  readonly #steppedGroups = new Set<string>();
+  #coordinating = false;
   #queueDrops = 0;
+  /** Packets for no instance of this director. */
+  #unknown = 0;
 
-  constructor(cluster: SimCluster, index: number, seed: number, ports: DirectorPorts) {
+  constructor(scenario: Scenario, index: number, routers: readonly string[], ports: DirectorPorts) {
+    const { cluster, faults, seed } = scenario;
     const options = cluster.directors[index] as SimDirectorOptions;
     this.index = index;
     this.name = options.name;
-    this.cluster = cluster;
-    const { version, advertIntervalUs, announce, family, election } = cluster;
-    this.#options = { ...options, version, advertIntervalUs, announce, ...election };
-    this.#wantedPriority = options.priority;
+    this.receiveQueueMax = options.receiveQueueMax;
+    this.drainPacketsMax = options.drainPacketsMax;
+    this.#lateness = { timerUs: cluster.timerLateUs, turnUs: cluster.turnLateUs };
+    this.#wanted = options.instances;
     this.#ports = ports;
     this.#random = new Random(seed, DIRECTOR_STREAMS + index);
-    this.source = parseIp(options.address) as Uint8Array;
-    this.#vipBytes = [parseIp(cluster.vip) as Uint8Array];
-    this.#group = family === 'ipv4' ? VRRP_GROUP_IPV4 : VRRP_GROUP_IPV6;
     this.#driftPpm = options.clockDriftPpm;
     this.#clock = new SimClock(0, options.clockOffsetUs, this.#driftPpm);
+    this.#wallOffsetUs = options.wallOffsetUs;
+    this.#linkFaults = Array.from({ length: cluster.lans }, () => 0);
     this.#absences.set('not-started', 1);
+    const mine = faults.filter((fault) => fault.kind === 'reload' && fault.director === index);
+    const own = { cluster: { ...cluster, directors: [options] }, faults: mine };
+    this.runners = routers.flatMap((name) => {
+      const [first] = routerConfigs(own, name);
+      return first === undefined ? [] : [new SimRunner(this, first, routers.length === 1)];
+    });
   }
 
-  get state(): VrrpState {
-    return this.#state;
+  runner(name: string): SimRunner | undefined {
+    return this.runners.find((runner) => runner.name === name);
   }
 
-  get options(): SimDirectorOptions {
-    return this.#options;
-  }
-
-  /** The keeper lives, be it stalled. */
   get running(): boolean {
     return this.#running;
+  }
+
+  /** Between a proper stop and its end. */
+  get stopping(): boolean {
+    return this.#stopping;
   }
 
   get stalled(): boolean {
     return this.#stalls > 0;
   }
 
-  get linkUp(): boolean {
-    return this.#linkFaults === 0;
+  get frozen(): boolean {
+    return this.#freezes > 0;
   }
 
-  /** The kernel has the VIP. */
-  get holding(): boolean {
-    return this.#holding;
+  get controllerLost(): boolean {
+    return (this.#absences.get('controller-lost') ?? 0) > 0;
+  }
+
+  get wrongKey(): boolean {
+    return this.#wrongKeys > 0;
+  }
+
+  get wallOffsetUs(): number {
+    return this.#wallOffsetUs;
   }
 
   get queue(): readonly QueuedPacket[] {
@@ -156,7 +172,7 @@ export class SimDirector {
   }
 
   get refused(): number {
-    return this.#refused;
+    return this.runners.reduce((sum, runner) => sum + runner.refused, this.#unknown);
   }
 
   get queueDrops(): number {
@@ -164,18 +180,84 @@ export class SimDirector {
   }
 
   get localNowUs(): number {
-    return this.#clock.localAt(this.#ports.agenda.nowUs);
+    return this.#clockStoppedUs ?? this.#clock.localAt(this.#ports.agenda.nowUs);
+  }
+
+  get wallNowUs(): number {
+    return EPOCH_US + this.#ports.agenda.nowUs + this.#wallOffsetUs;
+  }
+
+  linkUp(lan: number): boolean {
+    return this.#linkFaults[lan] === 0;
+  }
+
+  tracker(name: string): TrackerState | undefined {
+    const down = (this.#trackersDown.get(name) ?? 0) > 0;
+    return { up: !down, value: null, detail: down ? 'down' : 'up' };
+  }
+
+  transmit(lan: number, packet: SimPacket): void {
+    this.#ports.transmit(lan, packet);
+  }
+
+  disturbed(runner: SimRunner, what: string): void {
+    this.#ports.watch.runnerDisturbed(runner, what);
+  }
+
+  holdingChanged(runner: SimRunner): void {
+    this.#ports.watch.holdingChanged(runner);
+  }
+
+  stepped(runner: SimRunner, step: ObservedStep): void {
+    this.#ports.watch.stepped(runner, step);
+  }
+
+  accepted(runner: SimRunner, packet: SimPacket): void {
+    this.#ports.watch.accepted(runner, packet);
+  }
+
+  adopted(runner: SimRunner, silenceUs: number, intervalUs: number): void {
+    this.#ports.watch.adopted(runner, silenceUs, intervalUs);
+  }
+
+  groupStepped(group: string): void {
+    this.#steppedGroups.add(group);
+    this.#coordinate();
+  }
+
+  groupPeerLost(loserOf: SimRunner): void {
+    const { group } = loserOf.options;
+    if (group === null) return;
+    for (const runner of this.runners) {
+      const member = runner.present && runner !== loserOf && runner.options.group === group;
+      if (member) runner.peerLost();
+    }
+  }
+
+  groupFaulty(runner: SimRunner): boolean {
+    const { group } = runner.options;
+    if (group === null) return false;
+    return this.#membersOf(group).some(
+      ({ name, state }) =>
+        name !== runner.name && state.kind === 'fault' && state.reason !== 'group-member-fault',
+    );
   }
 
   /** A packet's arrival at the machine. */
-  deliver(packet: SimPacket): void {
-    if (!this.#running || !this.linkUp) return;
+  deliver(lan: number, packet: SimPacket): void {
+    if (!this.linkUp(lan) || !this.#running) return;
+    if (this.#freezes > 0) {
+      const room = this.#ringOpen && this.#ring.length < this.receiveQueueMax;
+      if (room) this.#ring.push({ packet, lan });
+      else this.#queueDrops++;
+      return;
+    }
     this.#ports.watch.reached(this, packet);
-    if (this.#queue.length >= this.#options.receiveQueueMax) {
+    if (this.#queue.length >= this.receiveQueueMax) {
       this.#queueDrops++;
       return;
     }
-    this.#queue.push({ packet, atUs: this.localNowUs });
+    this.#queue.push({ packet, lan, atUs: this.localNowUs });
     this.#planTurn();
   }
 
@@ -190,19 +272,12 @@ export class SimDirector {
         return;
       case 'power-loss':
         if (this.#running) this.#die('power-loss');
-        this.#setHolding(false);
-        this.#recordedAtUs = 0;
+        for (const runner of this.runners) runner.forgetVips();
         return;
       case 'stop':
-        this.#input(() => {
-          this.#dispatch({ kind: 'stopped', atUs: this.localNowUs });
-          this.#die('stop');
-          this.#startIfPossible();
-        });
-        return;
+        return this.#input(() => this.#stop());
       case 'controller-lost':
-        this.#input(() => this.#networkChanged());
-        return;
+        return this.#input(() => this.#networkChanged());
       case 'not-started':
         return;
       default:
@@ -216,6 +291,7 @@ export class SimDirector {
     this.#absences.set(absence, count);
     if (absence === 'power-loss' && count === 0) {
       this.#clock = new SimClock(this.#ports.agenda.nowUs, BOOT_US, this.#driftPpm);
+      if (this.#clockStoppedUs !== null) this.#clockStoppedUs = BOOT_US;
     }
     if (absence === 'controller-lost') this.#input(() => this.#networkChanged());
     this.#startIfPossible();
@@ -232,76 +308,204 @@ export class SimDirector {
     };
   }
 
-  setLink(up: boolean): void {
-    this.#linkFaults += up ? -1 : 1;
+  /** Freezes the machine; what is returned ends that. */
+  freeze(how: { readonly clockStops: boolean; readonly packetsWait: boolean }): () => void {
+    if (this.#freezes++ === 0) {
+      this.#ringOpen = how.packetsWait;
+      if (how.clockStops) this.#clockStoppedUs = this.localNowUs;
+      this.#servingMayHaveChanged();
+    }
+    const endStall = this.stall();
+    return () => {
+      if (--this.#freezes > 0) return endStall();
+      this.#thaw();
+      this.#servingMayHaveChanged();
+      endStall();
+      // Whoever would have started it could not either.
+      this.#startIfPossible();
+    };
+  }
+
+  #thaw(): void {
+    if (this.#clockStoppedUs !== null) {
+      this.#clock.resume(this.#ports.agenda.nowUs, this.#clockStoppedUs);
+      this.#clock.setDrift(this.#ports.agenda.nowUs, this.#driftPpm);
+      this.#clockStoppedUs = null;
+      // The kernel counts the armed timer by the clock that stood still.
+      this.#timerFired = false;
+      if (this.#running) this.#arm(true);
+    }
+    // The kernel stamps what waited in front of it when it takes it.
+    for (const { packet, lan } of this.#ring.splice(0)) this.deliver(lan, packet);
+  }
+
+  setLink(up: boolean, lan: number | null): void {
+    for (const each of this.#linkFaults.keys()) {
+      if (lan === null || lan === each)
+        this.#linkFaults[each] = this.#faultsOf(each) + (up ? -1 : 1);
+    }
     this.#ports.watch.disturbed(this, up ? 'link up' : 'link down');
-    if (!up) this.#ports.watch.holdingChanged(this);
-    // The kernel's notice takes its time.
-    const { agenda } = this.#ports;
-    agenda.at(agenda.nowUs + this.#lateUs(), () => this.#input(() => this.#networkChanged()));
-    if (up) this.#ports.watch.holdingChanged(this);
+    this.#servingMayHaveChanged();
+    this.#notice(() => this.#networkChanged());
   }
 
   setDrift(driftPpm: number): void {
     this.#driftPpm = driftPpm;
+    if (this.#clockStoppedUs !== null) return;
     this.#clock.setDrift(this.#ports.agenda.nowUs, driftPpm);
     // The kernel counts the armed timer by the clock that now runs differently.
     if (this.#running) this.#arm(true);
   }
 
-  reconfigure(priority: number): void {
-    this.#wantedPriority = priority;
-    this.#input(() => {
-      if (this.#options.priority === this.#wantedPriority) return;
-      this.#options = { ...this.#options, priority: this.#wantedPriority };
-      this.#ports.watch.disturbed(this, `priority ${this.#wantedPriority}`);
-      this.#dispatch({ kind: 'reconfigured', atUs: this.localNowUs });
+  stepWallClock(byUs: number): void {
+    this.#wallOffsetUs += byUs;
+  }
+
+  setWrongKey(wrong: boolean): void {
+    this.#wrongKeys += wrong ? 1 : -1;
+  }
+
+  setTracker(name: string, up: boolean): void {
+    this.#trackersDown.set(name, (this.#trackersDown.get(name) ?? 0) + (up ? -1 : 1));
+    this.#ports.watch.disturbed(this, `tracker ${name} ${up ? 'up' : 'down'}`);
+    this.#notice(() => {
+      if (this.#stopping) return;
+      for (const runner of this.runners) if (runner.present) runner.trackersChanged();
     });
+  }
+
+  steal(instance: string | null): void {
+    const victims = this.runners.filter(({ name }) => instance === null || name === instance);
+    this.#ports.watch.disturbed(this, 'VIPs deleted by another program');
+    for (const victim of victims) victim.steal();
+    this.#notice(() => {
+      for (const victim of victims) victim.restore();
+    });
+  }
+
+  /** An operator hands everything over that is active here. */
+  handOver(): void {
+    this.#input(() => {
+      this.#ports.watch.departed(this, 'handover');
+      this.#each((runner) => runner.state.kind === 'active' && runner.beginHandover());
+    });
+  }
+
+  /** An operator ends what a handover began. */
+  takeBack(): void {
+    this.#input(() => {
+      this.#ports.watch.disturbed(this, 'takes back');
+      this.#each((runner) => runner.takeBack());
+    });
+  }
+
+  /** What an operator wants of its instances; members of a group are looked at afterwards. */
+  #each(command: (runner: SimRunner) => void): void {
+    if (this.#stopping) return;
+    this.#coordinating = true;
+    for (const runner of this.runners) if (runner.present) command(runner);
+    this.#coordinating = false;
+    this.#coordinate();
+  }
+
+  reload(instances: readonly SimInstance[]): void {
+    this.#wanted = instances;
+    this.#input(() => {
+      if (this.#stopping) return;
+      this.#configure();
+    });
+  }
+
+  #faultsOf(lan: number): number {
+    return this.#linkFaults[lan] ?? 0;
+  }
+
+  #servingMayHaveChanged(): void {
+    for (const runner of this.runners) this.#ports.watch.holdingChanged(runner);
+  }
+
+  /** The kernel's notice takes its time. */
+  #notice(handle: () => void): void {
+    const { agenda } = this.#ports;
+    agenda.at(agenda.nowUs + this.#lateUs(), () => this.#input(handle));
   }
 
   // --- The keeper ---------------------------------------------------------------------------
 
   #startIfPossible(): void {
-    if (this.#running) return;
+    if (this.#running || this.#freezes > 0) return;
     for (const count of this.#absences.values()) if (count > 0) return;
     this.#running = true;
-    this.#options = { ...this.#options, priority: this.#wantedPriority };
-    this.#state = INITIAL_STATE;
-    this.#peerChecksum = 'pseudo-header';
     const { watch } = this.#ports;
     watch.disturbed(this, 'started');
-    const nowUs = this.localNowUs;
-    const recordedAtUs = this.#recordedAtUs;
-    if (!this.linkUp) {
-      this.#setHolding(false);
-      this.#dispatch({ kind: 'fault-raised', atUs: nowUs, reason: 'interface-down' });
-    } else if (recordedAtUs > 0) {
-      this.#dispatch({ kind: 'adopted', atUs: nowUs, lastAdvertAtUs: recordedAtUs });
-      watch.started(this, recordedAtUs, nowUs);
-    } else {
-      this.#setHolding(false);
-      this.#dispatch({ kind: 'started', atUs: nowUs });
+    // Members of a group start before the group is looked at.
+    this.#coordinating = true;
+    for (const runner of this.runners) {
+      const instance = this.#wantedFor(runner);
+      if (instance !== undefined) runner.start(instance, true);
+      else if (runner.present) runner.remove();
     }
+    this.#coordinating = false;
+    this.#coordinate();
     this.#arm(true);
     watch.turnEnded(this);
+  }
+
+  #wantedFor(runner: SimRunner): SimInstance | undefined {
+    return this.#wanted.find(({ config }) => config.name === runner.name);
+  }
+
+  /** Makes the instances match the wanted ones: keeper.ts, #configure and #replaceRunners. */
+  #configure(): void {
+    this.#coordinating = true;
+    const fresh: (readonly [SimRunner, SimInstance])[] = [];
+    for (const runner of this.runners) {
+      const wanted = this.#wantedFor(runner);
+      if (runner.present && wanted !== undefined && sameRouter(runner.instance, wanted)) {
+        if (runner.instance !== wanted) runner.reconfigure(wanted);
+        continue;
+      }
+      if (runner.present || wanted !== undefined) {
+        this.#ports.watch.runnerDisturbed(runner, wanted === undefined ? 'removed' : 'added');
+      }
+      if (runner.present) runner.remove();
+      if (wanted !== undefined) fresh.push([runner, wanted]);
+    }
+    for (const [runner, wanted] of fresh) runner.start(wanted, false);
+    this.#coordinating = false;
+    this.#coordinate();
+  }
+
+  #stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#ports.watch.departed(this, 'stop');
+    for (const runner of this.runners) if (runner.present) runner.handOver();
   }
 
   #die(what: 'crash' | 'power-loss' | 'stop'): void {
     const { agenda, watch } = this.#ports;
     this.#running = false;
+    this.#stopping = false;
     this.#generation++;
     this.#stalls = 0;
     this.#queue = [];
+    this.#ring = [];
     this.#inputs = [];
     this.#turnPlanned = false;
     this.#timerAtUs = Number.POSITIVE_INFINITY;
     this.#timerFired = false;
-    this.#state = INITIAL_STATE;
-    watch.departed(this, what);
-    if (!this.#holding || what === 'power-loss') return;
+    this.#steppedGroups.clear();
+    for (const runner of this.runners) runner.die();
+    if (what !== 'stop') watch.departed(this, what);
+    watch.ended(this);
+    if (what === 'power-loss' || !this.runners.some((runner) => runner.holding)) return;
     const generation = this.#generation;
-    agenda.at(agenda.nowUs + orphanGraceUs(this.cluster), () => {
-      if (generation === this.#generation && !this.#running) this.#setHolding(false);
+    const present = this.runners.filter((runner) => runner.present);
+    const configs = present.map((runner) => runner.instance.config);
+    agenda.at(agenda.nowUs + orphanGraceUs(configs), () => {
+      if (generation !== this.#generation || this.#running) return;
+      for (const runner of this.runners) runner.removeVips();
     });
   }
 
@@ -321,7 +525,7 @@ export class SimDirector {
     this.#turnPlanned = true;
     const { agenda } = this.#ports;
     const generation = this.#generation;
-    agenda.at(agenda.nowUs + this.#random.below(this.cluster.turnLateUs + 1), () => {
+    agenda.at(agenda.nowUs + this.#random.below(this.#lateness.turnUs + 1), () => {
       if (generation !== this.#generation) return;
       this.#turnPlanned = false;
       if (this.#stalls > 0) return;
@@ -341,24 +545,39 @@ export class SimDirector {
       handle();
       if (generation !== this.#generation) return;
     }
-    this.#drain();
+    // The timer is looked at before the sockets, or after them.
+    if (this.#random.below(2) === 0) this.#drain();
     if (this.#timerFired) this.#onTimer();
+    this.#drain();
     this.#endTurn();
-    watch.woke(this);
+    if (generation === this.#generation) watch.woke(this);
   }
 
   #onTimer(): void {
     this.#timerFired = false;
-    this.#drain();
-    const nowUs = this.localNowUs;
-    const deadlineUs = nextDeadlineUs(this.#state);
-    if (deadlineUs !== null && deadlineUs <= nowUs) {
-      this.#dispatch({ kind: 'deadline-reached', atUs: nowUs });
+    this.#fireDue(true);
+    const more = this.#drain();
+    this.#fullTurns = more ? this.#fullTurns + 1 : 0;
+    if (more && this.#fullTurns < FULL_TURNS_MAX) {
+      // Looked at again at once, after what else is due now.
+      this.#fireAt(this.#ports.agenda.nowUs);
+      return;
     }
+    this.#fireDue(false);
+  }
+
+  #fireDue(onlyPunctual: boolean): void {
+    const nowUs = this.localNowUs;
+    for (const runner of this.runners) runner.fireIfDue(nowUs, onlyPunctual);
   }
 
   #endTurn(): void {
     if (!this.#running) return;
+    if (this.#stopping && this.runners.every((runner) => runner.hasStopped)) {
+      this.#die('stop');
+      this.#startIfPossible();
+      return;
+    }
     if (this.#queue.length > 0) this.#planTurn();
     this.#arm(false);
     this.#ports.watch.turnEnded(this);
@@ -366,14 +585,21 @@ export class SimDirector {
 
   /** Keeps a timer that fires early enough, because re-arming when it does is cheaper. */
   #arm(anew: boolean): void {
-    const deadlineUs = nextDeadlineUs(this.#state);
-    if (deadlineUs === null) return;
+    let deadlineUs = Number.POSITIVE_INFINITY;
+    for (const runner of this.runners) {
+      deadlineUs = Math.min(deadlineUs, runner.deadlineUs ?? Number.POSITIVE_INFINITY);
+    }
+    if (deadlineUs === Number.POSITIVE_INFINITY) return;
     const { agenda } = this.#ports;
     const atUs = Math.max(this.#clock.worldAt(deadlineUs), agenda.nowUs) + this.#lateUs();
     if (!anew && this.#timerAtUs <= atUs) return;
+    this.#fireAt(atUs);
+  }
+
+  #fireAt(atUs: number): void {
     this.#timerAtUs = atUs;
     const generation = this.#generation;
-    agenda.at(atUs, () => {
+    this.#ports.agenda.at(atUs, () => {
       if (generation !== this.#generation || this.#timerAtUs !== atUs) return;
       this.#timerAtUs = Number.POSITIVE_INFINITY;
       this.#timerFired = true;
@@ -384,125 +610,44 @@ export class SimDirector {
   }
 
   #lateUs(): number {
-    return this.#random.below(this.cluster.timerLateUs + 1);
+    return this.#random.below(this.#lateness.timerUs + 1);
   }
 
-  #drain(): void {
-    const count = Math.min(this.#queue.length, this.#options.drainPacketsMax);
-    for (const queued of this.#queue.splice(0, count)) this.#receive(queued);
-  }
-
-  #receive({ packet, atUs }: QueuedPacket): void {
-    const { version, family, advertIntervalUs } = this.cluster;
-    const decoded = decodeAdvertisement({
-      bytes: packet.bytes,
-      lengthBytes: packet.bytes.length,
-      truncated: false,
-      ttl: VRRP_TTL,
-      source: packet.source,
-      destination: this.#group,
-      family,
-    });
-    if (!decoded.ok || decoded.value.vrid !== VRID) {
-      this.#refused++;
-      return;
+  /** Handles the packets that wait; true when more may wait than it handled. */
+  #drain(): boolean {
+    const count = Math.min(this.#queue.length, this.drainPacketsMax);
+    for (const queued of this.#queue.splice(0, count)) {
+      const { lan, packet } = queued;
+      const runner = this.runners.find((candidate) => candidate.hears(lan, packet));
+      if (runner === undefined) this.#unknown++;
+      else runner.receive(queued);
     }
-    const accepted = acceptAdvertisement(
-      decoded.value,
-      { version, vrid: VRID, family, password: null, advertIntervalUs, ownAddress: this.source },
-      packet.source,
-    );
-    if (!accepted.ok) {
-      this.#refused++;
-      return;
-    }
-    this.#peerChecksum = decoded.value.checksum;
-    this.#ports.watch.accepted(this, packet);
-    this.#dispatch({
-      kind: 'advert-received',
-      atUs,
-      priority: decoded.value.priority,
-      advertIntervalUs: decoded.value.advertIntervalUs,
-      fromHigherAddress: compareIp(packet.source, this.source) > 0,
-    });
+    return count >= this.drainPacketsMax;
   }
 
   #networkChanged(): void {
-    const lost = (this.#absences.get('controller-lost') ?? 0) > 0;
-    const fault: FaultReason | null = lost
-      ? 'controller-lost'
-      : this.linkUp
-        ? null
-        : 'interface-down';
-    const state = this.#state;
-    const atUs = this.localNowUs;
-    if (fault !== null) {
-      if (state.kind === 'fault' && state.reason === fault) return;
-      this.#ports.watch.disturbed(this, fault);
-      this.#dispatch({ kind: 'fault-raised', atUs, reason: fault });
-    } else if (state.kind === 'fault') {
-      this.#ports.watch.disturbed(this, 'fault cleared');
-      this.#dispatch({ kind: 'fault-cleared', atUs, reason: 'interface-up' });
+    if (this.#stopping) return;
+    for (const runner of this.runners) if (runner.present) runner.networkChanged();
+  }
+
+  /** Brings the members of groups to one mind; steps that this causes are looked at in turn. */
+  #coordinate(): void {
+    if (this.#coordinating || this.#stopping) return;
+    this.#coordinating = true;
+    let turns = 0;
+    for (const group of this.#steppedGroups) {
+      this.#steppedGroups.delete(group);
+      assert(turns++ < COORDINATION_TURNS_MAX, `sync group ${group} does not come to rest`);
+      for (const { member, event } of coordinate(this.#membersOf(group))) {
+        this.runner(member)?.follow(event);
+      }
     }
+    this.#coordinating = false;
   }
 
-  #dispatch(event: VrrpEvent): void {
-    const before = this.#state;
-    const { state, effects } = step(this.#options, before, event);
-    this.#state = state;
-    for (const effect of effects) this.#perform(effect);
-    if (before.kind === 'active' && state.kind !== 'active') this.#recordedAtUs = 0;
-    this.#ports.watch.stepped(this, { event, before, effects });
-  }
-
-  #perform(effect: VrrpEffect): void {
-    switch (effect.kind) {
-      case 'send-advert':
-        return this.#sendAdvert(effect.resign);
-      case 'add-addresses':
-        return this.#setHolding(true);
-      case 'remove-addresses':
-        return this.#setHolding(false);
-      // The checks read both from the step.
-      case 'announce':
-      case 'report-transition':
-      case 'report-handover':
-        return;
-      default:
-        return assertNever(effect);
-    }
-  }
-
-  #sendAdvert(resign: boolean): void {
-    const { version, family, advertIntervalUs } = this.cluster;
-    const { checksum } = this.#options;
-    const priority = resign ? 0 : this.#options.priority;
-    const length = encodeAdvertisement(this.#message, {
-      version,
-      family,
-      vrid: VRID,
-      priority,
-      advertIntervalUs,
-      addresses: this.#vipBytes,
-      checksum: checksum === 'auto' ? this.#peerChecksum : checksum,
-      password: null,
-      source: this.source,
-      destination: this.#group,
-    });
-    if (!resign) this.#recordedAtUs = this.localNowUs;
-    if (!this.linkUp) return;
-    this.#ports.transmit({
-      from: this.index,
-      bytes: this.#message.slice(0, length),
-      source: this.source,
-      corrupted: false,
-      priority,
-    });
-  }
-
-  #setHolding(holding: boolean): void {
-    if (this.#holding === holding) return;
-    this.#holding = holding;
-    this.#ports.watch.holdingChanged(this);
+  #membersOf(group: string): readonly Member[] {
+    return this.runners
+      .filter((runner) => runner.present && runner.options.group === group)
+      .map(({ name, state }) => ({ name, state }));
   }
 }

@@ -1,18 +1,20 @@
 /**
- * The judge: sees everything that happens in a simulated world, which no director can, and holds
- * it against named invariants. It knows the faults, so it knows what the protocol can promise:
- * VRRP has no quorum, so directors that cannot hear one another are all active, and two that can
- * are for as long as an advertisement takes. An invariant says so where it applies; everything
- * beyond is a violation.
+ * The judge of one virtual router: sees everything that happens to it, which no director can, and
+ * holds it against named invariants. It knows the faults, so it knows what the protocol can
+ * promise: VRRP has no quorum, so directors that cannot hear one another are all active, and two
+ * that can are for as long as an advertisement takes. An invariant says so where it applies;
+ * everything beyond is a violation.
  *
  * A disturbance is a fault's beginning or end at a director or a link. A departure (power loss, a
  * crash, a stop) is one too, but the directors that stay need no time to recover from it.
  */
+
+import type { VrrpConfig } from '../config/config.ts';
 import { compareIp } from '../ip.ts';
 import type { TransitionReason, VrrpEffect } from '../vrrp/types.ts';
 import type { Agenda } from './agenda.ts';
-import type { DirectorWatch, ObservedStep, SimDirector } from './director.ts';
-import type { Lan, SimPacket } from './lan.ts';
+import type { Departure } from './director.ts';
+import type { SimPacket } from './lan.ts';
 import {
   driftUs,
   isMild,
@@ -22,8 +24,9 @@ import {
   specifiedDownUs,
   specifiedSilenceUs,
   specifiedSkewUs,
+  type Weather,
 } from './limits.ts';
-import type { SimCluster } from './scenario.ts';
+import type { ObservedStep, SimRunner } from './runner.ts';
 
 /** What is promised, and the reason. */
 export const INVARIANTS = {
@@ -33,6 +36,8 @@ export const INVARIANTS = {
     'Two directors that hear one another do not both hold the VIP for longer than an advert takes',
   'clean-takeover':
     'When an active leaves a LAN at rest, its successor is alone from the first moment',
+  'handover-without-gap':
+    'When an active is stopped in a LAN at rest, its successor holds the VIP before it lets go',
   'takeover-in-time':
     'Without a holder a backup takes over in its active-down interval, or skew time when told',
   'no-usurping': 'Nobody takes over from an active that it hears, unless it may preempt it',
@@ -43,6 +48,7 @@ export const INVARIANTS = {
   'woken-waits':
     'A stalled backup whose active still advertises is not active after its first turn',
   'addresses-follow-state': 'A running keeper holds the VIP exactly while it is active',
+  'group-agrees': 'The members of a sync group are active together, or not at all',
   'takeover-order': 'On becoming active: advertisement, VIP, announcement, in this order',
   'announced-again': 'The announcements are repeated after their delay',
   'announcements-bounded':
@@ -58,12 +64,12 @@ export type Invariant = keyof typeof INVARIANTS;
 
 export interface Violation {
   readonly invariant: Invariant;
+  /** Name of the virtual router. */
+  readonly router: string;
   readonly atUs: number;
   readonly message: string;
 }
 
-/** More tell nothing new; the first is what counts. */
-const VIOLATIONS_MAX = 16;
 /** Transitions per director that one disturbance may cause: there, back, and each once more. */
 const TRANSITIONS_PER_DIRECTOR = 4;
 
@@ -74,6 +80,8 @@ interface Watched {
   /** Since it entered backup, by its own clock. */
   backupSinceUs: number;
   lastAccepted: SimPacket | null;
+  /** When it last heard a resignation. */
+  resignationAtUs: number;
   /** When a peer's last advertisement that claims the VIP reached the machine. */
   readonly reachedAtUs: number[];
   bursts: number;
@@ -89,8 +97,29 @@ interface Watched {
   mustNotHold: 'woken-yields' | 'woken-waits' | null;
 }
 
-export class Judge implements DirectorWatch {
-  readonly violations: Violation[] = [];
+/** The virtual router that is judged, and its world. */
+export interface Judged {
+  readonly name: string;
+  readonly weather: Weather;
+  /** Every configuration of it, and of the members of its groups, at any director and time. */
+  readonly configs: readonly VrrpConfig[];
+  /** One for each director that ever has it. */
+  readonly runners: readonly SimRunner[];
+  /** How many directors there are. */
+  readonly directors: number;
+  /**
+   * When the way from one director to another last was anything but mild, on any LAN that the
+   * router or its group needs; now, while it is.
+   */
+  disturbedUntilUs(from: number, to: number): number;
+  /** The same of any two. */
+  anyDisturbedUntilUs(): number;
+  /** Whether what one director signs now is authentic and in time to another. */
+  believes(from: number, to: number): boolean;
+  violated(violation: Violation): void;
+}
+
+export class Judge {
   readonly limits: Limits;
   transitions = 0;
   takeovers = 0;
@@ -98,12 +127,14 @@ export class Judge implements DirectorWatch {
   vacancyMaxUs = 0;
   /** Time at rest: what the strongest invariants were checked on. */
   restUs = 0;
-  readonly #cluster: SimCluster;
+  readonly #judged: Judged;
+  readonly #weather: Weather;
   readonly #agenda: Agenda;
   readonly #log: (text: string) => void;
+  readonly #runners: readonly SimRunner[];
+  /** By the director's place. */
   readonly #watched: readonly Watched[];
-  #directors: readonly SimDirector[] = [];
-  #lan: Lan | null = null;
+  readonly #grouped: boolean;
   /** Of anything, departures included. */
   #disturbedAtUs = 0;
   /** Of anything but departures. */
@@ -114,17 +145,22 @@ export class Judge implements DirectorWatch {
   #restAtDeparture = false;
   #resignedAtDeparture = false;
 
-  constructor(cluster: SimCluster, agenda: Agenda, log: (text: string) => void) {
-    this.#cluster = cluster;
+  constructor(judged: Judged, agenda: Agenda, log: (text: string) => void) {
+    this.#judged = judged;
+    this.#weather = judged.weather;
     this.#agenda = agenda;
     this.#log = log;
-    this.limits = limitsOf(cluster);
-    this.#watched = cluster.directors.map(() => ({
+    this.#runners = judged.runners;
+    this.#grouped = judged.configs.some(({ group }) => group !== null);
+    this.limits = limitsOf(judged.weather, judged.configs);
+    const places = Array.from({ length: judged.directors }, (_, place) => place);
+    this.#watched = places.map(() => ({
       disturbedAtUs: 0,
       holdingSinceUs: Number.POSITIVE_INFINITY,
       backupSinceUs: 0,
       lastAccepted: null,
-      reachedAtUs: cluster.directors.map(() => Number.NEGATIVE_INFINITY),
+      resignationAtUs: Number.NEGATIVE_INFINITY,
+      reachedAtUs: places.map(() => Number.NEGATIVE_INFINITY),
       bursts: 0,
       activeSinceUs: 0,
       gridAtUs: 0,
@@ -136,22 +172,15 @@ export class Judge implements DirectorWatch {
     }));
   }
 
-  /** What there is to see; before the first event. */
-  observe(directors: readonly SimDirector[], lan: Lan): void {
-    this.#directors = directors;
-    this.#lan = lan;
-  }
-
   // --- What happens -------------------------------------------------------------------------
 
-  disturbed(director: SimDirector, what: string): void {
-    this.#log(`${director.name}  ${what}`);
-    const watched = this.#of(director);
+  /** The next thing that this instance does may come from a fault. */
+  disturbed(runner: SimRunner): void {
+    const watched = this.#of(runner);
     watched.disturbedAtUs = this.#agenda.nowUs;
-    if (director.stalled) {
-      watched.stalledWhileActive = true;
-      watched.stalledAtUs = director.localNowUs;
-    }
+    // A changed interval begins a new grid, as a stall does.
+    watched.stalledWhileActive = true;
+    if (runner.host.stalled) watched.stalledAtUs = runner.host.localNowUs;
     this.lanDisturbed();
   }
 
@@ -163,22 +192,26 @@ export class Judge implements DirectorWatch {
     this.#restAtDeparture = false;
   }
 
-  departed(director: SimDirector, what: string): void {
-    this.#log(`${director.name}  gone: ${what}`);
+  /** It leaves for good, so far. */
+  departed(runner: SimRunner, what: Departure): void {
     this.#restAtDeparture = this.#restsFor(this.#settledSinceUs());
-    this.#resignedAtDeparture = what === 'stop' && this.#vacantSinceUs === this.#agenda.nowUs;
-    this.#of(director).wakingSinceUs = Number.POSITIVE_INFINITY;
+    this.#resignedAtDeparture = (what === 'stop' || what === 'handover') && runner.holding;
+    const watched = this.#of(runner);
+    watched.wakingSinceUs = Number.POSITIVE_INFINITY;
+    watched.stalledWhileActive = true;
+    // Commands that waited during a stall are obeyed before what waits in the socket is read.
+    watched.mustNotHold = null;
     // A dead keeper's VIP stays for a while: the others are not alone.
     if (what === 'crash') this.#unsettledAtUs = this.#agenda.nowUs;
-    this.#of(director).disturbedAtUs = this.#agenda.nowUs;
+    watched.disturbedAtUs = this.#agenda.nowUs;
     this.#disturbedAtUs = this.#agenda.nowUs;
     this.#transitionsSince = 0;
   }
 
-  holdingChanged(director: SimDirector): void {
+  holdingChanged(runner: SimRunner): void {
     const nowUs = this.#agenda.nowUs;
-    const watched = this.#of(director);
-    const serves = serving(director);
+    const watched = this.#of(runner);
+    const serves = runner.serving;
     if (serves && watched.holdingSinceUs === Number.POSITIVE_INFINITY) {
       this.#checkVacancy();
       this.#vacantSinceUs = Number.POSITIVE_INFINITY;
@@ -186,113 +219,132 @@ export class Judge implements DirectorWatch {
     } else if (!serves && watched.holdingSinceUs !== Number.POSITIVE_INFINITY) {
       this.#checkOverlaps();
       watched.holdingSinceUs = Number.POSITIVE_INFINITY;
-      if (!this.#directors.some(serving)) this.#vacantSinceUs = nowUs;
+      if (this.#runners.some(serving)) return;
+      this.#vacantSinceUs = nowUs;
+      this.#checkHandover(runner);
     }
   }
 
-  reached(director: SimDirector, packet: SimPacket): void {
-    if (packet.corrupted || packet.priority === 0) return;
-    this.#of(director).reachedAtUs[packet.from] = this.#agenda.nowUs;
+  /** An advertisement of a peer reached the machine. */
+  reached(runner: SimRunner, packet: SimPacket): void {
+    if (packet.corrupted || packet.priority === 0 || !this.#believes(packet.from, runner)) return;
+    this.#of(runner).reachedAtUs[packet.from] = this.#agenda.nowUs;
   }
 
-  accepted(director: SimDirector, packet: SimPacket): void {
-    this.#of(director).lastAccepted = packet;
+  accepted(runner: SimRunner, packet: SimPacket): void {
+    this.#of(runner).lastAccepted = packet;
+    if (packet.priority === 0) this.#of(runner).resignationAtUs = this.#agenda.nowUs;
     if (packet.corrupted) {
-      this.#violate('corruption-refused', `${director.name} took a corrupted advertisement`);
+      this.#violate('corruption-refused', `${runner.label} took a corrupted advertisement`);
     }
   }
 
-  stepped(director: SimDirector, observed: ObservedStep): void {
+  stepped(runner: SimRunner, observed: ObservedStep): void {
     const { event, before, effects } = observed;
-    const watched = this.#of(director);
+    const watched = this.#of(runner);
     const change = effects.find((effect) => effect.kind === 'report-transition');
     if (effects.some((effect) => effect.kind === 'send-advert' && !effect.resign)) {
-      this.#checkGrid(director, event.kind === 'deadline-reached' && before.kind === 'active');
+      this.#checkGrid(runner, event.kind === 'deadline-reached' && before.kind === 'active');
     }
     if (effects.some((effect) => effect.kind === 'announce')) watched.bursts++;
+    if (before.kind === 'resigning' && runner.state.kind === 'active') {
+      // Nobody took over: it goes on as if it had just become active.
+      watched.bursts = 1;
+      watched.activeSinceUs = runner.host.localNowUs;
+    }
     if (change === undefined) {
-      if (event.kind === 'advert-received' && before.kind === 'active') this.#checkBursts(director);
+      if (event.kind === 'advert-received' && before.kind === 'active') this.#checkBursts(runner);
       return;
     }
-    this.#log(`${director.name}  ${change.from} -> ${change.to}: ${change.reason}`);
+    this.#log(`${runner.label}  ${change.from} -> ${change.to}: ${change.reason}`);
     this.transitions++;
     this.#transitionsSince++;
-    this.#checkTransition(director, change.reason);
+    this.#checkTransition(runner, change.reason);
     if (change.to === 'backup') {
       // What waited during a stall counts as listened to, even if a fault ended only after it.
       watched.backupSinceUs = Math.min(event.atUs, watched.wakingSinceUs);
     }
     if (change.to === 'active') {
-      this.#checkTakeover(director, effects, change.reason);
+      this.#checkTakeover(runner, effects, change.reason);
       watched.bursts = 1;
-      watched.activeSinceUs = director.localNowUs;
+      watched.activeSinceUs = runner.host.localNowUs;
       watched.stalledWhileActive = false;
       this.takeovers++;
     } else if (change.from === 'active' && event.kind === 'advert-received') {
-      this.#checkYield(director, observed);
+      this.#checkYield(runner, observed);
     }
   }
 
-  started(director: SimDirector, recordedAtUs: number, atUs: number): void {
-    const safe = atUs - recordedAtUs < specifiedSilenceUs(this.#cluster);
-    const active = director.state.kind === 'active';
-    if (active === safe || director.options.priority === 255) return;
-    const silenceUs = atUs - recordedAtUs;
+  adopted(runner: SimRunner, silenceUs: number, intervalUs: number): void {
+    const { options, state } = runner;
+    // Where the configurations differ in it, the adopting one counts by the lower number.
+    if (options.priority === 255 || !this.#sameAdverts()) return;
+    const safe = silenceUs < specifiedSilenceUs(options, intervalUs);
+    const active = state.kind === 'active';
+    if (active === safe) return;
     const did = active ? 'went on as active' : 'gave the VIP up';
-    this.#violate('adoption-is-safe', `${director.name} ${did} after ${silenceUs} us of silence`);
+    this.#violate('adoption-is-safe', `${runner.label} ${did} after ${silenceUs} us of silence`);
   }
 
-  turnEnded(director: SimDirector): void {
-    const active = director.state.kind === 'active';
-    if (active === director.holding) return;
-    const has = director.holding ? 'has' : 'lacks';
+  turnEnded(runner: SimRunner): void {
+    const { kind } = runner.state;
+    const active = kind === 'active' || kind === 'resigning';
+    if (active !== runner.holding && !runner.stolen) {
+      const has = runner.holding ? 'has' : 'lacks';
+      this.#violate('addresses-follow-state', `${runner.label} is ${kind} and ${has} the VIP`);
+    }
+  }
+
+  /** The members of a sync group of one director, after a turn: this is one of them. */
+  groupTurnEnded(runner: SimRunner, active: number, members: number): void {
+    if (active === 0 || active === members) return;
+    const { group } = runner.options;
     this.#violate(
-      'addresses-follow-state',
-      `${director.name} is ${director.state.kind} and ${has} the VIP`,
+      'group-agrees',
+      `${active} of ${members} members of ${group} are active at ${runner.host.name}`,
     );
   }
 
-  waking(director: SimDirector): void {
-    const watched = this.#of(director);
-    const { state } = director;
+  waking(runner: SimRunner): void {
+    const watched = this.#of(runner);
+    const { state } = runner;
     watched.wakingSinceUs = watched.stalledAtUs;
     watched.mustNotHold = null;
-    if (state.kind === 'active' && this.#peerTookOver(director, state.lastAdvertAtUs)) {
+    if (!this.limits.uniform) return;
+    if (state.kind === 'active' && this.#peerTookOver(runner, state.lastAdvertAtUs)) {
       watched.mustNotHold = 'woken-yields';
-    } else if (state.kind === 'backup' && this.#hearsHolder(director, true)) {
-      watched.mustNotHold = queueHides(director) ? null : 'woken-waits';
+    } else if (state.kind === 'backup' && this.#hearsHolder(runner, true)) {
+      watched.mustNotHold = queueHides(runner) ? null : 'woken-waits';
     }
   }
 
   /** What waits in a stalled active's socket says that a peer is active, rightfully and still. */
-  #peerTookOver(director: SimDirector, lastAdvertAtUs: number): boolean {
-    const { advertIntervalUs } = this.#cluster;
-    const { priority } = director.options;
-    const valid = director.queue.filter(({ packet }) => !packet.corrupted);
+  #peerTookOver(runner: SimRunner, lastAdvertAtUs: number): boolean {
+    const { options } = runner;
+    const valid = queueOf(runner).filter(
+      ({ packet }) => !packet.corrupted && this.#believes(packet.from, runner),
+    );
     if (valid.some(({ packet }) => packet.priority === 0)) return false;
-    const safeUs = specifiedSilenceUs(this.#cluster);
+    const safeUs = specifiedSilenceUs(options, options.advertIntervalUs);
     const rightful = valid.filter(({ atUs }) => atUs - lastAdvertAtUs > safeUs);
-    if (rightful.length === 0 || !this.#hearsHolder(director, false)) return false;
+    if (rightful.length === 0 || !this.#hearsHolder(runner, false)) return false;
     // Had it been backup since one of them, it might preempt just now.
-    const downUs = specifiedDownUs(this.#cluster, priority);
+    const downUs = specifiedDownUs(options, options.advertIntervalUs);
     const mayPreemptNow = rightful.some(({ atUs }) => {
-      const lateUs = director.localNowUs - atUs - downUs;
-      return lateUs >= 0 && lateUs <= advertIntervalUs;
+      const lateUs = runner.host.localNowUs - atUs - downUs;
+      return lateUs >= 0 && lateUs <= options.advertIntervalUs;
     });
-    return !mayPreemptNow || (this.#hearsHolder(director, true) && !queueHides(director));
+    return !mayPreemptNow || (this.#hearsHolder(runner, true) && !queueHides(runner));
   }
 
-  woke(director: SimDirector): void {
-    const watched = this.#of(director);
+  woke(runner: SimRunner): void {
+    const watched = this.#of(runner);
     const { mustNotHold } = watched;
     watched.wakingSinceUs = Number.POSITIVE_INFINITY;
-    if (mustNotHold === null || !director.holding) return;
+    if (mustNotHold === null || !runner.holding) return;
     // A priority that it was given during the stall may allow it to preempt by now.
-    if (mustNotHold === 'woken-waits' && !this.#hearsHolder(director, true)) return;
-    this.#violate(
-      mustNotHold,
-      `${director.name} holds the VIP after a stall, and so does its peer`,
-    );
+    if (mustNotHold === 'woken-waits' && !this.#hearsHolder(runner, true)) return;
+    this.#violate(mustNotHold, `${runner.label} holds the VIP after a stall, and so does its peer`);
   }
 
   /** The run has made more events than any honest one. */
@@ -306,8 +358,8 @@ export class Judge implements DirectorWatch {
   inspect(sinceUs: number): void {
     this.#checkVacancy();
     this.#checkOverlaps();
-    for (const director of this.#directors) this.#checkRepeated(director);
-    const limit = TRANSITIONS_PER_DIRECTOR * this.#directors.length;
+    for (const runner of this.#runners) this.#checkRepeated(runner);
+    const limit = TRANSITIONS_PER_DIRECTOR * this.#runners.length;
     if (this.#stormy()) this.#transitionsSince = 0;
     if (this.#transitionsSince > limit) {
       this.#violate('no-flapping', `${this.#transitionsSince} transitions since the last fault`);
@@ -318,12 +370,12 @@ export class Judge implements DirectorWatch {
   }
 
   #checkOneActive(): void {
-    const holders = this.#directors.filter(serving);
-    const candidates = this.#directors.filter(eligible);
+    const holders = this.#runners.filter(serving);
+    const candidates = this.#runners.filter(eligible);
     if (candidates.length === 0 && holders.length === 0) return;
     const [holder] = holders;
     if (holders.length !== 1 || holder === undefined || !eligible(holder)) {
-      const names = holders.map(({ name }) => name).join(' and ') || 'nobody';
+      const names = holders.map(({ label }) => label).join(' and ') || 'nobody';
       this.#violate('one-active', `${names} hold the VIP in a LAN at rest`);
       return;
     }
@@ -331,7 +383,7 @@ export class Judge implements DirectorWatch {
     if (better !== undefined) {
       this.#violate(
         'one-active',
-        `${holder.name} holds the VIP, and ${better.name} may preempt it`,
+        `${holder.label} holds the VIP, and ${better.label} may preempt it`,
       );
     }
   }
@@ -339,20 +391,20 @@ export class Judge implements DirectorWatch {
   #checkVacancy(): void {
     const nowUs = this.#agenda.nowUs;
     if (this.#vacantSinceUs === Number.POSITIVE_INFINITY) return;
-    const candidates = this.#directors.filter(eligible);
+    const candidates = this.#runners.filter(eligible);
     if (candidates.length === 0) return;
     const sinceUs = Math.max(this.#vacantSinceUs, this.#settledSinceUs());
     const vacancyUs = nowUs - sinceUs;
     this.vacancyMaxUs = Math.max(this.vacancyMaxUs, vacancyUs);
-    const { version, advertIntervalUs, lan } = this.#cluster;
-    const resigned = this.#restAtDeparture && this.#resignedAtDeparture && lan.lossRunMax === 0;
-    const waits = candidates.map(({ options: { priority } }) =>
-      resigned
-        ? specifiedSkewUs({ version, priority }, advertIntervalUs)
-        : specifiedDownUs(this.#cluster, priority),
+    const { intervalUs } = this.limits;
+    const lossless = this.#weather.lan.lossRunMax === 0;
+    const resigned = this.#restAtDeparture && this.#resignedAtDeparture && lossless;
+    const waits = this.#waiting(candidates).map((options) =>
+      resigned ? specifiedSkewUs(options, intervalUs) : specifiedDownUs(options, intervalUs),
     );
     // At rest all backups heard the same last advert, so the first of them is in time.
-    const waitUs = this.#restAtDeparture ? Math.min(...waits) : Math.max(...waits);
+    const first = this.#restAtDeparture && this.limits.uniform && !this.#grouped;
+    const waitUs = first ? Math.min(...waits) : Math.max(...waits);
     const limitUs = waitUs + driftUs(waitUs) + 2 * this.limits.hopUs;
     if (vacancyUs > limitUs) {
       this.#violate('takeover-in-time', `nobody held the VIP for ${vacancyUs} us (${limitUs})`);
@@ -361,10 +413,12 @@ export class Judge implements DirectorWatch {
 
   #checkOverlaps(): void {
     const nowUs = this.#agenda.nowUs;
-    const holders = this.#directors.filter(serving);
+    const holders = this.#runners.filter(serving);
     if (holders.length < 2) return;
     for (const [place, left] of holders.entries()) {
       for (const right of holders.slice(place + 1)) {
+        // Neither hears a successor: each lets go when its time is over.
+        if (left.state.kind === 'resigning' && right.state.kind === 'resigning') continue;
         const sinceUs = Math.max(
           this.#of(left).holdingSinceUs,
           this.#of(right).holdingSinceUs,
@@ -373,7 +427,7 @@ export class Judge implements DirectorWatch {
         const overlapUs = nowUs - sinceUs;
         this.overlapMaxUs = Math.max(this.overlapMaxUs, overlapUs);
         if (overlapUs <= this.limits.overlapMaxUs) continue;
-        const names = `${left.name} and ${right.name}`;
+        const names = `${left.label} and ${right.label}`;
         this.#violate(
           'overlap-ends',
           `${names} both held the VIP for ${overlapUs} us (${this.limits.overlapMaxUs})`,
@@ -382,190 +436,232 @@ export class Judge implements DirectorWatch {
     }
   }
 
-  #checkRepeated(director: SimDirector): void {
-    const watched = this.#of(director);
-    const { delayUs } = this.#cluster.announce;
-    if (director.state.kind !== 'active' || watched.stalledWhileActive || delayUs === 0) return;
-    const activeUs = director.localNowUs - watched.activeSinceUs;
-    if (director.running && watched.bursts < 2 && activeUs > delayUs + 2 * this.limits.hopUs) {
-      this.#violate('announced-again', `${director.name} announced once in ${activeUs} us`);
+  /** Nobody has the VIP any more, and this was the last. */
+  #checkHandover(runner: SimRunner): void {
+    // It is over for this state as soon as the machine has let go.
+    if (!this.#restAtDeparture || !this.#resignedAtDeparture || !this.limits.handsOverInTime)
+      return;
+    const lossless = this.#weather.lan.lossRunMax === 0;
+    const quiet = this.#agenda.nowUs - this.#of(runner).disturbedAtUs < this.limits.settleUs;
+    if (!lossless || !quiet || runner.stolen || !runner.linkUp) return;
+    const successor = this.#runners.find(eligible);
+    if (successor === undefined) return;
+    this.#violate(
+      'handover-without-gap',
+      `${runner.label} let the VIP go before ${successor.label} had it`,
+    );
+  }
+
+  #checkRepeated(runner: SimRunner): void {
+    const watched = this.#of(runner);
+    const { delayUs } = runner.options.announce;
+    if (runner.state.kind !== 'active' || watched.stalledWhileActive || delayUs === 0) return;
+    const activeUs = runner.host.localNowUs - watched.activeSinceUs;
+    if (runner.running && watched.bursts < 2 && activeUs > delayUs + 2 * this.limits.hopUs) {
+      this.#violate('announced-again', `${runner.label} announced once in ${activeUs} us`);
     }
   }
 
   // --- What is looked at when it happens ----------------------------------------------------
 
-  #checkTransition(director: SimDirector, reason: TransitionReason): void {
+  #checkTransition(runner: SimRunner, reason: TransitionReason): void {
     // To be stopped is the fault itself.
     if (reason === 'stopped' || !this.#restsFor(this.#restSinceUs())) return;
-    this.#violate('rest-is-stable', `${director.name} changed (${reason}) in a LAN at rest`);
+    this.#violate('rest-is-stable', `${runner.label} changed (${reason}) in a LAN at rest`);
   }
 
   #checkTakeover(
-    director: SimDirector,
+    runner: SimRunner,
     effects: readonly VrrpEffect[],
     reason: TransitionReason,
   ): void {
     const order = effects.slice(0, 3).map((effect) => effect.kind);
     if (order.join() !== 'send-advert,add-addresses,announce') {
-      this.#violate('takeover-order', `${director.name} did ${order.join(', ')}`);
+      this.#violate('takeover-order', `${runner.label} did ${order.join(', ')}`);
     }
-    const listenedUs = director.localNowUs - this.#of(director).backupSinceUs;
-    if (reason === 'preempted' && listenedUs < director.options.preemptDelayUs) {
-      this.#violate('preempt-delay', `${director.name} preempted after ${listenedUs} us`);
+    const listenedUs = runner.host.localNowUs - this.#of(runner).backupSinceUs;
+    if (reason === 'preempted' && listenedUs < runner.options.preemptDelayUs) {
+      this.#violate('preempt-delay', `${runner.label} preempted after ${listenedUs} us`);
     }
-    const others = this.#directors.filter((other) => other !== director && serving(other));
-    const rival = others.find((other) => !mayPreempt(director, other));
+    // Whoever hands over keeps the VIP until it hears this.
+    const others = this.#runners.filter(
+      (other) => other !== runner && other.serving && other.state.kind !== 'resigning',
+    );
+    const rival = others.find((other) => !mayPreempt(runner, other));
     if (rival === undefined) return;
-    const names = `${director.name} took over (${reason}) from ${rival.name}`;
-    const undisturbedUs = this.#agenda.nowUs - this.#pairDisturbedUs(director, rival);
+    const names = `${runner.label} took over (${reason}) from ${rival.label}`;
+    const undisturbedUs = this.#agenda.nowUs - this.#pairDisturbedUs(runner, rival);
     const heldUs = this.#agenda.nowUs - this.#of(rival).holdingSinceUs;
     const { activeDownMaxUs } = this.limits;
     const longUs = activeDownMaxUs + this.limits.overlapMaxUs;
     // Whoever resigns need not be the only active one, and may be heard after the other's answer:
     // RFC 9568 section 6.4.2 shortens the wait all the same.
-    const heard = undisturbedUs > longUs && heldUs > longUs && reason !== 'peer-resigned';
-    if (heard) {
+    const toldUs = this.#agenda.nowUs - this.#of(runner).resignationAtUs;
+    const heard = undisturbedUs > longUs && heldUs > longUs && toldUs > longUs;
+    // With several intervals, a third director's advertisement may have shortened the wait.
+    if (heard && this.limits.uniform) {
       this.#violate('no-usurping', `${names}, which it has heard`);
     }
-    const clean = this.#restAtDeparture && this.#cluster.lan.lossRunMax === 0;
-    const priorities = this.#directors.filter(eligible).map((one) => one.options.priority);
-    if (clean && undisturbedUs > longUs && skewsApart(this.#cluster, priorities)) {
+    const lossless = this.#weather.lan.lossRunMax === 0;
+    const clean = this.#restAtDeparture && lossless && this.limits.uniform && !this.#grouped;
+    const candidates = this.#runners.filter(eligible).map((one) => one.options);
+    if (clean && undisturbedUs > longUs && skewsApart(this.#weather, candidates)) {
       this.#violate('clean-takeover', `${names}, which had already`);
     }
   }
 
-  #checkYield(director: SimDirector, { event, before }: ObservedStep): void {
-    const peer = this.#of(director).lastAccepted;
+  #checkYield(runner: SimRunner, { event, before }: ObservedStep): void {
+    const peer = this.#of(runner).lastAccepted;
     if (peer === null || before.kind !== 'active') return;
-    const own = director.options.priority;
+    const own = runner.options.priority;
     const higher = peer.priority > own;
-    const tie = peer.priority === own && compareIp(peer.source, director.source) > 0;
+    const tie = peer.priority === own && compareIp(peer.source, runner.source) > 0;
     const silenceUs = event.atUs - before.lastAdvertAtUs;
-    if (higher || tie || silenceUs > specifiedSilenceUs(this.#cluster)) return;
-    this.#violate('yields-rightly', `${director.name} (${own}) gave way to ${peer.priority}`);
+    const { options } = runner;
+    const safeUs = specifiedSilenceUs(options, options.advertIntervalUs);
+    if (higher || tie || silenceUs > safeUs) return;
+    // Two owners: the one of higher address gives way when the other does not.
+    if (own === 255 && peer.priority === 255 && options.ownerConflict === 'yield') return;
+    this.#violate('yields-rightly', `${runner.label} (${own}) gave way to ${peer.priority}`);
   }
 
-  #checkBursts(director: SimDirector): void {
-    const { delayUs, refreshUs, lowerPriorityDelayUs } = this.#cluster.announce;
+  #checkBursts(runner: SimRunner): void {
+    const { delayUs, refreshUs, lowerPriorityDelayUs } = runner.options.announce;
     if (lowerPriorityDelayUs === 0) return;
-    const watched = this.#of(director);
-    const activeUs = director.localNowUs - watched.activeSinceUs;
+    const watched = this.#of(runner);
+    const activeUs = runner.host.localNowUs - watched.activeSinceUs;
     const planned = 1 + (delayUs > 0 ? 1 : 0) + (refreshUs > 0 ? activeUs / refreshUs : 0);
     const limit = Math.floor(planned) + Math.floor(activeUs / lowerPriorityDelayUs);
     if (watched.bursts > limit) {
-      this.#violate('announcements-bounded', `${director.name}: ${watched.bursts} bursts`);
+      this.#violate('announcements-bounded', `${runner.label}: ${watched.bursts} bursts`);
     }
   }
 
-  #checkGrid(director: SimDirector, onGrid: boolean): void {
-    const watched = this.#of(director);
-    const nowUs = director.localNowUs;
-    const { advertIntervalUs, timerLateUs } = this.#cluster;
+  #checkGrid(runner: SimRunner, onGrid: boolean): void {
+    const watched = this.#of(runner);
+    const nowUs = runner.host.localNowUs;
+    const { timerLateUs } = this.#weather;
+    const { advertIntervalUs } = runner.options;
     const lateUs = nowUs - watched.gridAtUs - ++watched.gridAdverts * advertIntervalUs;
     if (!onGrid || watched.stalledWhileActive) {
       watched.gridAtUs = nowUs;
       watched.gridAdverts = 0;
-      watched.stalledWhileActive = director.stalled;
+      watched.stalledWhileActive = runner.host.stalled;
     } else if (lateUs > 2 * timerLateUs + driftUs(timerLateUs)) {
       // Twice, because a clock that changes its rate makes the timer be set anew.
-      this.#violate('adverts-on-time', `${director.name} advertised ${lateUs} us off its grid`);
+      this.#violate('adverts-on-time', `${runner.label} advertised ${lateUs} us off its grid`);
     }
   }
 
   // --- What the world is like ---------------------------------------------------------------
 
-  #of(director: SimDirector): Watched {
-    return this.#watched[director.index] as Watched;
+  #of(runner: SimRunner): Watched {
+    return this.#watched[runner.host.index] as Watched;
   }
 
   #stormy(): boolean {
-    return this.#linksDisturbedUs() >= this.#agenda.nowUs;
-  }
-
-  #linksDisturbedUs(): number {
-    let latestUs = 0;
-    const lan = this.#lan as Lan;
-    for (const from of this.#directors) {
-      for (const to of this.#directors) {
-        latestUs = Math.max(latestUs, lan.disturbedUntilUs(from.index, to.index));
-      }
-    }
-    return latestUs;
+    return this.#judged.anyDisturbedUntilUs() >= this.#agenda.nowUs;
   }
 
   /** When something last was wrong that is not a departure; now, while something is. */
   #settledSinceUs(): number {
     const nowUs = this.#agenda.nowUs;
-    const odd = this.#directors.some((one) => one.stalled || (one.holding && !one.running));
-    return odd ? nowUs : Math.max(this.#unsettledAtUs, this.#linksDisturbedUs());
+    const odd = this.#runners.some((one) => one.host.stalled || (one.holding && !one.running));
+    return odd ? nowUs : Math.max(this.#unsettledAtUs, this.#judged.anyDisturbedUntilUs());
   }
 
   #restSinceUs(): number {
     return Math.max(this.#settledSinceUs(), this.#disturbedAtUs);
   }
 
+  #believes(from: number, to: SimRunner): boolean {
+    return this.#judged.believes(from, to.host.index);
+  }
+
+  #linkDisturbedUs(from: SimRunner, to: SimRunner): number {
+    return this.#judged.disturbedUntilUs(from.host.index, to.host.index);
+  }
+
+  /** All wait for as many advertisements. */
+  #sameAdverts(): boolean {
+    return new Set(this.#judged.configs.map((config) => config.downTimerAdverts)).size === 1;
+  }
+
+  /** Whose timers a takeover by one of these waits for: with groups, those of any member. */
+  #waiting(candidates: readonly SimRunner[]): readonly VrrpConfig[] {
+    const own = candidates.map(({ options }) => options);
+    return this.#grouped ? [...own, ...this.#judged.configs] : own;
+  }
+
   #restsFor(sinceUs: number): boolean {
-    const priorities = this.#directors.map((director) => director.options.priority);
-    if (!isMild(this.#cluster, this.#cluster.lan, Math.max(...priorities))) return false;
-    return this.#agenda.nowUs - sinceUs > this.limits.settleUs;
+    if (this.#agenda.nowUs - sinceUs <= this.limits.settleUs) return false;
+    const options = this.#runners.map((runner) => runner.options);
+    return isMild(this.#weather, options);
   }
 
   /** When these two, or the way between them, last were disturbed. */
-  #pairDisturbedUs(left: SimDirector, right: SimDirector): number {
-    if (left.stalled || right.stalled || !left.running || !right.running) return this.#agenda.nowUs;
-    const lan = this.#lan as Lan;
+  #pairDisturbedUs(left: SimRunner, right: SimRunner): number {
+    if (left.host.stalled || right.host.stalled || !left.running || !right.running)
+      return this.#agenda.nowUs;
     return Math.max(
       this.#of(left).disturbedAtUs,
       this.#of(right).disturbedAtUs,
-      lan.disturbedUntilUs(left.index, right.index),
-      lan.disturbedUntilUs(right.index, left.index),
+      this.#linkDisturbedUs(left, right),
+      this.#linkDisturbedUs(right, left),
     );
   }
 
-  /** A director that holds the VIP, and that this one may not preempt, was heard lately. */
-  #hearsHolder(director: SimDirector, respectPreemption: boolean): boolean {
-    const { reachedAtUs } = this.#of(director);
-    const recentUs = this.#agenda.nowUs - specifiedSilenceUs(this.#cluster) / 2;
-    return this.#directors.some(
+  /** A runner that holds the VIP, and that this one may not preempt, was heard lately. */
+  #hearsHolder(runner: SimRunner, respectPreemption: boolean): boolean {
+    const { reachedAtUs } = this.#of(runner);
+    const silenceUs = specifiedSilenceUs(runner.options, this.limits.intervalUs);
+    const recentUs = this.#agenda.nowUs - silenceUs / 2;
+    return this.#runners.some(
       (other) =>
-        other !== director &&
+        other !== runner &&
         serving(other) &&
         eligible(other) &&
-        (reachedAtUs[other.index] as number) > recentUs &&
-        !(respectPreemption && mayPreempt(director, other)),
+        (reachedAtUs[other.host.index] as number) > recentUs &&
+        this.#believes(other.host.index, runner) &&
+        !(respectPreemption && mayPreempt(runner, other)),
     );
   }
 
   #violate(invariant: Invariant, message: string): void {
-    if (this.violations.length >= VIOLATIONS_MAX) return;
     this.#log(`*  VIOLATION ${invariant}: ${message}`);
-    this.violations.push({ invariant, atUs: this.#agenda.nowUs, message });
+    const { name: router } = this.#judged;
+    this.#judged.violated({ invariant, router, atUs: this.#agenda.nowUs, message });
   }
 }
 
-/** Clients of its LAN reach the VIP there, whatever the keeper does. */
-function serving(director: SimDirector): boolean {
-  return director.holding && director.linkUp;
+function serving(runner: SimRunner): boolean {
+  return runner.serving;
+}
+
+/** What of this router waits in the socket. */
+function queueOf(runner: SimRunner): SimRunner['host']['queue'] {
+  return runner.host.queue.filter(({ packet }) => packet.router === runner.name);
 }
 
 /**
  * What waits is more than its socket or one turn can take. The machine listens once more when it
  * is late by an interval; within that interval it cannot know what it has not read.
  */
-function queueHides(director: SimDirector): boolean {
-  const { receiveQueueMax, drainPacketsMax } = director.options;
-  return director.queue.length >= Math.min(receiveQueueMax, drainPacketsMax);
+function queueHides(runner: SimRunner): boolean {
+  const { queue, receiveQueueMax, drainPacketsMax } = runner.host;
+  return queue.length >= Math.min(receiveQueueMax, drainPacketsMax);
 }
 
 /** Able to be active: it runs, and takes part in the election. */
-function eligible(director: SimDirector): boolean {
-  const { kind } = director.state;
+function eligible(runner: SimRunner): boolean {
+  const { kind } = runner.state;
   const takesPart = kind === 'backup' || kind === 'active';
-  return director.running && !director.stalled && director.linkUp && takesPart;
+  return runner.running && !runner.host.stalled && runner.linkUp && takesPart;
 }
 
 /** RFC 9568 section 6.1: the address owner always preempts. */
-function mayPreempt(director: SimDirector, holder: SimDirector): boolean {
-  const { preempt, priority } = director.options;
+function mayPreempt(runner: SimRunner, holder: SimRunner): boolean {
+  const { preempt, priority } = runner.options;
+  if (runner.state.kind === 'backup' && runner.state.heldBack) return false;
   return (preempt || priority === 255) && priority > holder.options.priority;
 }

@@ -1,5 +1,5 @@
 /**
- * The simulated LAN: carries the bytes of each advertisement to every other director, over one
+ * One simulated LAN: carries the bytes of each advertisement to every other director, over one
  * link per pair and direction, each with its own luck. It loses, delays, repeats, reorders and
  * corrupts, as its conditions say, and it knows since when each link has been good again.
  */
@@ -9,6 +9,8 @@ import type { LinkConditions, SimFault } from './scenario.ts';
 
 /** Streams of chance below this number belong to directors and the generator. */
 const LINK_STREAMS = 1_000;
+/** More links than one LAN has. */
+const STREAMS_PER_LAN = 10_000;
 
 export interface SimPacket {
   readonly from: number;
@@ -16,7 +18,8 @@ export interface SimPacket {
   readonly bytes: Uint8Array;
   readonly source: Uint8Array;
   readonly corrupted: boolean;
-  /** Priority that was sent, for the checks. */
+  /** Name of the instance that sent it, and the priority that it sent: for the checks. */
+  readonly router: string;
   readonly priority: number;
 }
 
@@ -43,21 +46,30 @@ export class Lan {
   readonly #agenda: Agenda;
   readonly #mild: LinkConditions;
   readonly #storms: LinkConditions[] = [];
+  #partitions = 0;
+  #anyDisturbedUntilUs = 0;
   readonly #links: readonly (readonly Link[])[];
   readonly #deliver: (to: number, packet: SimPacket) => void;
 
   constructor(
     agenda: Agenda,
-    world: { readonly seed: number; readonly size: number; readonly conditions: LinkConditions },
+    world: {
+      readonly seed: number;
+      /** Its place among the LANs. */
+      readonly lan: number;
+      readonly size: number;
+      readonly conditions: LinkConditions;
+    },
     deliver: (to: number, packet: SimPacket) => void,
   ) {
     const { seed, size } = world;
+    const streams = LINK_STREAMS + world.lan * STREAMS_PER_LAN;
     this.#agenda = agenda;
     this.#mild = world.conditions;
     this.#deliver = deliver;
     this.#links = Array.from({ length: size }, (_, from) =>
       Array.from({ length: size }, (_, to) => ({
-        random: new Random(seed, LINK_STREAMS + from * size + to),
+        random: new Random(seed, streams + from * size + to),
         lossRun: 0,
         lastArrivalUs: 0,
         blocks: 0,
@@ -81,6 +93,13 @@ export class Lan {
     return link.disturbedUntilUs;
   }
 
+  /** When any of its links was last anything but mild; now, while one is. */
+  get anyDisturbedUntilUs(): number {
+    return this.#storms.length > 0 || this.#partitions > 0
+      ? this.#agenda.nowUs
+      : this.#anyDisturbedUntilUs;
+  }
+
   /** Blocks links until `untilUs`. */
   partition(fault: Extract<SimFault, { kind: 'partition' }>, untilUs: number): void {
     const cut: Link[] = [];
@@ -95,7 +114,10 @@ export class Lan {
       }
     }
     for (const link of cut) link.blocks++;
+    this.#partitions++;
     this.#agenda.at(untilUs, () => {
+      this.#partitions--;
+      this.#anyDisturbedUntilUs = Math.max(this.#anyDisturbedUntilUs, this.#agenda.nowUs);
       for (const link of cut) {
         link.blocks--;
         link.disturbedUntilUs = Math.max(link.disturbedUntilUs, this.#agenda.nowUs);
@@ -109,6 +131,7 @@ export class Lan {
     this.#agenda.at(untilUs, () => {
       this.#storms.splice(this.#storms.indexOf(conditions), 1);
       const inFlightUs = this.#agenda.nowUs + conditions.latencyUs + conditions.jitterUs;
+      this.#anyDisturbedUntilUs = Math.max(this.#anyDisturbedUntilUs, inFlightUs);
       for (const link of this.#links.flat()) {
         link.disturbedUntilUs = Math.max(link.disturbedUntilUs, inFlightUs);
         // What a storm left in flight must not hold up what comes after it.

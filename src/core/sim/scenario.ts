@@ -1,30 +1,30 @@
 /**
- * What a simulation is made of: a cluster of directors on one LAN, and the faults that meet it.
- * Plain data, complete, so that a scenario can be written by hand, drawn from a seed
- * (generate.ts) or made smaller (shrink.ts). Times are integer microseconds of the world.
+ * What a simulation is made of: a cluster of directors on one or more LANs, and the faults that
+ * meet it. Plain data, complete, so that a scenario can be written by hand, drawn from a seed
+ * (generate.ts), made of an operator's own configuration (operator.ts) or made smaller
+ * (shrink.ts). Times are integer microseconds of the world.
  */
-import type {
-  AddressFamily,
-  AnnounceConfig,
-  ChecksumForm,
-  ElectionConfig,
-  IpText,
-} from '../config/config.ts';
+import type { IpText, VrrpConfig } from '../config/config.ts';
+
+/** One VRRP instance of one director. Instances of one name are one virtual router. */
+export interface SimInstance {
+  /** As a reader of configurations makes it. */
+  readonly config: VrrpConfig;
+  /** The LAN that its interface is on: 0 to SimCluster.lans - 1. */
+  readonly lan: number;
+  /** Source of its advertisements; decides ties. */
+  readonly source: IpText;
+}
 
 export interface SimDirectorOptions {
-  /** One letter, for the trace. */
   readonly name: string;
-  /** Source of its advertisements; decides ties. */
-  readonly address: IpText;
-  /** 1 to 255; at most one director is the owner (255). */
-  readonly priority: number;
-  readonly preempt: boolean;
-  readonly preemptDelayUs: number;
-  readonly checksum: ChecksumForm;
+  readonly instances: readonly SimInstance[];
   readonly startAtUs: number;
   readonly clockOffsetUs: number;
   /** -DRIFT_PPM_MAX to DRIFT_PPM_MAX. */
   readonly clockDriftPpm: number;
+  /** How far its time of day is off. */
+  readonly wallOffsetUs: number;
   /** Packets that its socket keeps; the kernel drops what comes after. */
   readonly receiveQueueMax: number;
   /** Packets that it handles in one turn. */
@@ -46,15 +46,9 @@ export interface LinkConditions {
 }
 
 export interface SimCluster {
-  readonly version: 2 | 3;
-  readonly family: AddressFamily;
-  readonly advertIntervalUs: number;
-  readonly vip: IpText;
-  /** Rules of all directors that are not the defaults. */
-  readonly election?: Partial<ElectionConfig>;
-  readonly announce: AnnounceConfig;
   readonly directors: readonly SimDirectorOptions[];
-  /** The LAN on a normal day; must satisfy `isMild` (limits.ts). */
+  readonly lans: number;
+  /** Every LAN on a normal day; must satisfy `isMild` (limits.ts). */
   readonly lan: LinkConditions;
   /** How late a timer may fire. */
   readonly timerLateUs: number;
@@ -62,77 +56,75 @@ export interface SimCluster {
   readonly turnLateUs: number;
 }
 
-/** Directors are given by their place in the cluster. A fault with `forUs` ends by itself. */
+/** What all faults have. */
+interface AtTime {
+  readonly atUs: number;
+}
+
+/** What ends by itself has; the director is given by its place in the cluster. */
+interface Lasting extends AtTime {
+  readonly director: number;
+  readonly forUs: number;
+}
+
 export type SimFault =
-  /** The keeper is killed; after `forUs` its twin has started the next, which may adopt the VIP. */
-  | {
-      readonly kind: 'crash';
-      readonly atUs: number;
-      readonly director: number;
-      readonly forUs: number;
-    }
-  /** The machine is off and forgets everything, its VIP first. */
-  | {
-      readonly kind: 'power-loss';
-      readonly atUs: number;
-      readonly director: number;
-      readonly forUs: number;
-    }
+  /** The keeper is killed; after `forUs` its twin has started the next, which may adopt VIPs. */
+  | (Lasting & { readonly kind: 'crash' })
+  /** The machine is off and forgets everything, its VIPs first. */
+  | (Lasting & { readonly kind: 'power-loss' })
   /** The keeper does not run (SIGSTOP, a starved host), but its kernel does. */
-  | {
-      readonly kind: 'stall';
-      readonly atUs: number;
-      readonly director: number;
-      readonly forUs: number;
-    }
-  /** The service is stopped properly and started again. */
-  | {
-      readonly kind: 'stop';
-      readonly atUs: number;
-      readonly director: number;
-      readonly forUs: number;
-    }
-  | {
-      readonly kind: 'link-down';
-      readonly atUs: number;
-      readonly director: number;
-      readonly forUs: number;
-    }
+  | (Lasting & { readonly kind: 'stall' })
+  /** Nothing runs, the kernel neither: a suspended guest, a host that swaps. */
+  | (Lasting & {
+      readonly kind: 'freeze';
+      /** The monotonic clock stands still, too. */
+      readonly clockStops: boolean;
+      /** What arrives meanwhile waits in front of the kernel, instead of being lost. */
+      readonly packetsWait: boolean;
+    })
+  /** The service is stopped properly, handing over, and started again. */
+  | (Lasting & { readonly kind: 'stop' })
+  /** An operator hands all its active instances over, and takes them back. */
+  | (Lasting & { readonly kind: 'handover' })
+  /** Its interface on this LAN has no carrier; null for all its interfaces. */
+  | (Lasting & { readonly kind: 'link-down'; readonly lan: number | null })
   /** The keeper gave up waiting for a controller. */
-  | {
-      readonly kind: 'controller-lost';
-      readonly atUs: number;
+  | (Lasting & { readonly kind: 'controller-lost' })
+  | (AtTime & { readonly kind: 'drift'; readonly director: number; readonly driftPpm: number })
+  /** The time of day is wrong by this much more; the monotonic clock is not concerned. */
+  | (Lasting & { readonly kind: 'clock-step'; readonly byUs: number })
+  /** It signs and verifies with a key that nobody else has. */
+  | (Lasting & { readonly kind: 'wrong-key' })
+  /** Another program deletes the VIPs of this instance; null for all instances. */
+  | (AtTime & {
+      readonly kind: 'address-theft';
       readonly director: number;
-      readonly forUs: number;
-    }
-  | {
-      readonly kind: 'drift';
-      readonly atUs: number;
+      readonly instance: string | null;
+    })
+  /** This tracker is down, or up again. */
+  | (Lasting & { readonly kind: 'tracker-down'; readonly tracker: string })
+  /** It is given another configuration of its instances. */
+  | (AtTime & {
+      readonly kind: 'reload';
       readonly director: number;
-      readonly driftPpm: number;
-    }
-  | {
-      readonly kind: 'reconfigure';
-      readonly atUs: number;
-      readonly director: number;
-      readonly priority: number;
-    }
-  /** Directors whose bit is set in `side` are cut off from the others. */
-  | {
+      readonly instances: readonly SimInstance[];
+    })
+  /** Directors whose bit is set in `side` are cut off from the others; null for every LAN. */
+  | (AtTime & {
       readonly kind: 'partition';
-      readonly atUs: number;
       readonly side: number;
       /** Both ways, or only what `side` sends or receives. */
       readonly direction: 'both' | 'out' | 'in';
+      readonly lan: number | null;
       readonly forUs: number;
-    }
-  /** The whole LAN has a bad time. */
-  | {
+    })
+  /** A whole LAN has a bad time; null for all of them. */
+  | (AtTime & {
       readonly kind: 'storm';
-      readonly atUs: number;
       readonly conditions: LinkConditions;
+      readonly lan: number | null;
       readonly forUs: number;
-    };
+    });
 
 export interface Scenario {
   /** Seed of the chances within the run: which packet is lost, how late a timer is. */
@@ -140,4 +132,23 @@ export interface Scenario {
   readonly cluster: SimCluster;
   readonly faults: readonly SimFault[];
   readonly durationUs: number;
+}
+
+/** Names of the virtual routers that any director ever has, in the order of their appearance. */
+export function routerNames(scenario: Pick<Scenario, 'cluster' | 'faults'>): readonly string[] {
+  const names = everyInstance(scenario).map(({ config }) => config.name);
+  return [...new Set(names)];
+}
+
+/** Every configuration of this virtual router that any director ever has. */
+export function routerConfigs(
+  scenario: Pick<Scenario, 'cluster' | 'faults'>,
+  name: string,
+): readonly SimInstance[] {
+  return everyInstance(scenario).filter(({ config }) => config.name === name);
+}
+
+function everyInstance({ cluster, faults }: Pick<Scenario, 'cluster' | 'faults'>) {
+  const reloaded = faults.flatMap((fault) => (fault.kind === 'reload' ? fault.instances : []));
+  return [...cluster.directors.flatMap(({ instances }) => instances), ...reloaded];
 }

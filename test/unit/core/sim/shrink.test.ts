@@ -1,45 +1,15 @@
 /** Shrinking: keeps what a violation needs and nothing else. */
 import { expect, test } from 'vitest';
-import { DEFAULTS } from '../../../../src/core/config/defaults.ts';
-import { CALM } from '../../../../src/core/sim/generate.ts';
 import type { Scenario, SimFault } from '../../../../src/core/sim/scenario.ts';
 import { shrink, withFaults } from '../../../../src/core/sim/shrink.ts';
 import { simulate } from '../../../../src/core/sim/simulate.ts';
-
-const SECOND = 1_000_000;
+import { cluster, director, instance, SECOND } from '../../../sim/cluster.ts';
 
 function scenario(faults: readonly SimFault[]): Scenario {
-  const directors = [200, 100].map((priority, index) => ({
-    name: 'ab'.charAt(index),
-    address: `10.0.0.${index + 1}`,
-    priority,
-    preempt: true,
-    preemptDelayUs: 0,
-    checksum: 'auto' as const,
-    startAtUs: 0,
-    clockOffsetUs: 1,
-    clockDriftPpm: 0,
-    receiveQueueMax: 64,
-    drainPacketsMax: 64,
-  }));
-  const cluster = {
-    version: 3,
-    family: 'ipv4',
-    advertIntervalUs: SECOND,
-    vip: '192.0.2.10',
-    announce: {
-      ...DEFAULTS.vrrp.announce,
-      repeat: 1,
-      delayUs: 0,
-      refreshUs: 0,
-      lowerPriorityDelayUs: SECOND,
-    },
-    directors,
-    lan: { ...CALM, latencyUs: 100 },
-    timerLateUs: 0,
-    turnLateUs: 0,
-  } as const;
-  return { seed: 1, cluster, faults, durationUs: 60 * SECOND };
+  const directors = ['a', 'b'].map((name, index) =>
+    director(name, [instance(name, { priority: 200 - 100 * index })]),
+  );
+  return { seed: 1, cluster: cluster(directors), faults, durationUs: 60 * SECOND };
 }
 
 const harmless: readonly SimFault[] = [10, 11, 12, 13, 14, 15, 16].map((second) => ({

@@ -1,0 +1,558 @@
+/**
+ * One VRRP instance of a simulated director: does what keeper/runner.ts does around the machine
+ * of core/vrrp, through the same codecs, with the same authentication, tracking and sync groups.
+ * There is one for each virtual router of the world, `present` while its director has it.
+ */
+import { assert, assertNever } from '../assert.ts';
+import type { HmacConfig, VrrpConfig } from '../config/config.ts';
+import { compareIp, parseIp } from '../ip.ts';
+import { type Authentication, authenticate, signsAdverts } from '../vrrp/authenticate.ts';
+import type { GroupCommand } from '../vrrp/group.ts';
+import { INITIAL_STATE, nextDeadlineUs, step, type VrrpState } from '../vrrp/instance.ts';
+import { acceptAdvertisement } from '../vrrp/receive.ts';
+import { NO_SENDERS, nextSequence, type ReplayState } from '../vrrp/replay.ts';
+import { safeSilenceUs } from '../vrrp/timing.ts';
+import { evaluateTracks, type TrackerState } from '../vrrp/tracking.ts';
+import type { FaultReason, VrrpEffect, VrrpEvent } from '../vrrp/types.ts';
+import {
+  AUTHENTICATION_BYTES,
+  decodeAdvertisement,
+  encodeAdvertisement,
+  MAX_ADVERTISEMENT_BYTES,
+  type TrailerWriter,
+  VRRP_GROUP_IPV4,
+  VRRP_GROUP_IPV6,
+  VRRP_TTL,
+} from '../wire/vrrp.ts';
+import {
+  HMAC_TRAILER_BYTES,
+  type HmacSequence,
+  hmacTrailer,
+  MAC_INPUT_BYTES_MAX,
+} from '../wire/vrrp-hmac.ts';
+import type { SimPacket } from './lan.ts';
+import { simulatedMac } from './mac.ts';
+import type { SimInstance } from './scenario.ts';
+
+export interface QueuedPacket {
+  readonly packet: SimPacket;
+  readonly lan: number;
+  /** Receive time by the director's clock. */
+  readonly atUs: number;
+}
+
+export interface ObservedStep {
+  readonly event: VrrpEvent;
+  readonly before: VrrpState;
+  readonly effects: readonly VrrpEffect[];
+}
+
+/** What an instance needs of its director. */
+export interface RunnerHost {
+  readonly index: number;
+  readonly name: string;
+  readonly localNowUs: number;
+  /** Time of day, microseconds since 1970, as right or wrong as it is. */
+  readonly wallNowUs: number;
+  /** The keeper lives, be it stalled. */
+  readonly running: boolean;
+  readonly stalled: boolean;
+  /** Not even its kernel runs. */
+  readonly frozen: boolean;
+  readonly controllerLost: boolean;
+  readonly wrongKey: boolean;
+  readonly queue: readonly QueuedPacket[];
+  readonly receiveQueueMax: number;
+  readonly drainPacketsMax: number;
+  linkUp(lan: number): boolean;
+  tracker(name: string): TrackerState | undefined;
+  transmit(lan: number, packet: SimPacket): void;
+  /** A member of this sync group took a step. */
+  groupStepped(group: string): void;
+  /** A peer lost against this member of a sync group. */
+  groupPeerLost(runner: SimRunner): void;
+  /** Whether another member of the runner's group has a fault of its own. */
+  groupFaulty(runner: SimRunner): boolean;
+  disturbed(runner: SimRunner, what: string): void;
+  holdingChanged(runner: SimRunner): void;
+  stepped(runner: SimRunner, step: ObservedStep): void;
+  accepted(runner: SimRunner, packet: SimPacket): void;
+  adopted(runner: SimRunner, silenceUs: number, intervalUs: number): void;
+}
+
+/** What the end of a fault of an instance's own is called. */
+const CLEARED = {
+  'interface-down': 'interface-up',
+  'interface-missing': 'interface-up',
+  'no-source-address': 'interface-up',
+  'controller-lost': 'controller-back',
+  'tracker-down': 'tracker-up',
+  'no-peer': 'reconfigured',
+  'no-virtual-link': 'interface-up',
+} as const;
+
+export class SimRunner {
+  readonly name: string;
+  /** For people: the director's name, with the instance's where there are several. */
+  readonly label: string;
+  readonly host: RunnerHost;
+  readonly #message = new Uint8Array(MAX_ADVERTISEMENT_BYTES + HMAC_TRAILER_BYTES);
+  readonly #scratch = new Uint8Array(MAC_INPUT_BYTES_MAX);
+  #instance: SimInstance;
+  #present = false;
+  /** The configuration with the effective priority. */
+  #options: VrrpConfig;
+  #faultyTracker: string | null = null;
+  #vipBytes: readonly Uint8Array[] = [];
+  #source: Uint8Array = new Uint8Array(0);
+  #password: Uint8Array | null = null;
+  #state: VrrpState = INITIAL_STATE;
+  #holding = false;
+  #stolen = false;
+  /** The record of the last advertisement outlives the keeper, as its interval does. */
+  #recordedAtUs = 0;
+  #recordedIntervalUs = 0;
+  #recordedAdverts = 0;
+  #peerChecksum: 'message' | 'pseudo-header' = 'pseudo-header';
+  #replay: ReplayState = NO_SENDERS;
+  #lastSent: HmacSequence | null = null;
+  #authenticator: {
+    readonly hmac: HmacConfig;
+    readonly wrong: boolean;
+    readonly authentication: Authentication;
+  } | null = null;
+  refused = 0;
+
+  constructor(host: RunnerHost, instance: SimInstance, alone: boolean) {
+    this.host = host;
+    this.name = instance.config.name;
+    this.label = alone ? host.name : `${host.name} ${this.name}`;
+    this.#instance = instance;
+    this.#options = instance.config;
+    this.#adopt(instance);
+  }
+
+  get instance(): SimInstance {
+    return this.#instance;
+  }
+
+  /** With the effective priority. */
+  get options(): VrrpConfig {
+    return this.#options;
+  }
+
+  /** Its director has this instance now. */
+  get present(): boolean {
+    return this.#present;
+  }
+
+  get source(): Uint8Array {
+    return this.#source;
+  }
+
+  get state(): VrrpState {
+    return this.#state;
+  }
+
+  get running(): boolean {
+    return this.#present && this.host.running;
+  }
+
+  get linkUp(): boolean {
+    return this.host.linkUp(this.#instance.lan);
+  }
+
+  /** The kernel has the VIPs. */
+  get holding(): boolean {
+    return this.#holding;
+  }
+
+  /** Another program has deleted the VIPs, and nobody has put them back. */
+  get stolen(): boolean {
+    return this.#stolen;
+  }
+
+  /** Clients reach the VIPs here, whatever the keeper does. */
+  get serving(): boolean {
+    return this.#holding && this.linkUp && !this.host.frozen;
+  }
+
+  get deadlineUs(): number | null {
+    return nextDeadlineUs(this.#state);
+  }
+
+  get hasStopped(): boolean {
+    return this.#state.kind === 'initialize';
+  }
+
+  /** Whether a packet that came on this LAN is for it. */
+  hears(lan: number, packet: SimPacket): boolean {
+    const { config } = this.#instance;
+    if (!this.#present || this.#instance.lan !== lan) return false;
+    return packet.bytes[1] === config.vrid && packet.source.length === this.#source.length;
+  }
+
+  /** A new keeper has this instance. */
+  start(instance: SimInstance, recorded: boolean): void {
+    this.#present = true;
+    this.#state = INITIAL_STATE;
+    this.#peerChecksum = 'pseudo-header';
+    this.#replay = NO_SENDERS;
+    this.#lastSent = null;
+    this.#adopt(instance);
+    const nowUs = this.host.localNowUs;
+    const recordedAtUs = recorded ? this.#recordedAtUs : 0;
+    const fault = this.#findFault();
+    if (fault !== null) {
+      this.#setHolding(false);
+      this.#dispatch({ kind: 'fault-raised', atUs: nowUs, reason: fault });
+    } else if (recordedAtUs > 0) {
+      const intervalUs = this.#recordedIntervalUs;
+      const { advertIntervalUs, downTimerAdverts } = this.#options;
+      const adverts = Math.min(this.#recordedAdverts, downTimerAdverts);
+      // Peers wait as long as the interval that they heard demands, not a changed one.
+      const changeUs =
+        safeSilenceUs(intervalUs, adverts) - safeSilenceUs(advertIntervalUs, downTimerAdverts);
+      const lastAdvertAtUs = recordedAtUs + changeUs;
+      this.#dispatch({ kind: 'adopted', atUs: nowUs, lastAdvertAtUs });
+      this.host.adopted(this, nowUs - recordedAtUs, intervalUs);
+    } else {
+      this.#setHolding(false);
+      this.#dispatch({ kind: 'started', atUs: nowUs });
+    }
+  }
+
+  /** The configuration has no such instance any more: resigns, all now. */
+  remove(): void {
+    if (!this.hasStopped) this.#dispatch({ kind: 'stopped', atUs: this.host.localNowUs });
+    this.#present = false;
+    this.forgetVips();
+  }
+
+  /** The keeper is gone; its VIPs stay in the kernel. */
+  die(): void {
+    this.#state = INITIAL_STATE;
+  }
+
+  /** Nobody holds the VIPs here any more, and nothing is recorded of them. */
+  forgetVips(): void {
+    this.#recordedAtUs = 0;
+    this.#stolen = false;
+    this.#setHolding(false);
+  }
+
+  /** As forgetVips(), but the record stays: their controller has removed them. */
+  removeVips(): void {
+    this.#setHolding(false);
+  }
+
+  reconfigure(instance: SimInstance): void {
+    this.#adopt(instance);
+    this.host.disturbed(this, 'reloaded');
+    this.#dispatch({ kind: 'reconfigured', atUs: this.host.localNowUs });
+  }
+
+  handOver(): void {
+    this.#dispatch({ kind: 'stopped', atUs: this.host.localNowUs, handover: true });
+  }
+
+  /** An operator wants another director to be active. */
+  beginHandover(): void {
+    this.#dispatch({ kind: 'handover-asked', atUs: this.host.localNowUs });
+  }
+
+  /** It may preempt again. */
+  takeBack(): void {
+    this.#dispatch({ kind: 'takeback-asked', atUs: this.host.localNowUs });
+  }
+
+  trackersChanged(): void {
+    const before = this.#options.priority;
+    this.#evaluate();
+    if (this.#options.priority !== before) {
+      this.host.disturbed(this, `priority ${this.#options.priority}`);
+      this.#dispatch({ kind: 'reconfigured', atUs: this.host.localNowUs });
+    }
+    this.networkChanged();
+  }
+
+  networkChanged(): void {
+    const fault = this.#findFault();
+    const state = this.#state;
+    const atUs = this.host.localNowUs;
+    if (fault !== null) {
+      if (state.kind === 'fault' && state.reason === fault) return;
+      this.host.disturbed(this, fault);
+      this.#dispatch({ kind: 'fault-raised', atUs, reason: fault });
+    } else if (state.kind === 'fault' && state.reason !== 'group-member-fault') {
+      this.host.disturbed(this, 'fault cleared');
+      if (this.host.groupFaulty(this)) {
+        this.#dispatch({ kind: 'fault-raised', atUs, reason: 'group-member-fault' });
+      } else {
+        this.#dispatch({ kind: 'fault-cleared', atUs, reason: CLEARED[state.reason] });
+      }
+    }
+  }
+
+  /** A peer lost against another member of its group. */
+  peerLost(): void {
+    this.#dispatch({ kind: 'group-peer-lost', atUs: this.host.localNowUs });
+  }
+
+  /** What its sync group tells it. */
+  follow(command: GroupCommand['event']): void {
+    const atUs = this.host.localNowUs;
+    switch (command) {
+      case 'group-activated':
+      case 'group-yielded':
+        return this.#dispatch({ kind: command, atUs });
+      case 'group-faulted':
+        return this.#dispatch({ kind: 'fault-raised', atUs, reason: 'group-member-fault' });
+      case 'group-cleared':
+        return this.#dispatch({ kind: 'fault-cleared', atUs, reason: 'group-recovered' });
+      default:
+        return assertNever(command);
+    }
+  }
+
+  /** Another program deletes its VIPs. */
+  steal(): void {
+    if (!this.#holding) return;
+    this.#stolen = true;
+    this.#setHolding(false);
+  }
+
+  /** The kernel has told of it. */
+  restore(): void {
+    const { kind } = this.#state;
+    if (!this.#stolen || (kind !== 'active' && kind !== 'resigning')) return;
+    this.#stolen = false;
+    this.#setHolding(true);
+  }
+
+  fireIfDue(nowUs: number, onlyPunctual: boolean): void {
+    const deadlineUs = this.deadlineUs;
+    if (deadlineUs === null || deadlineUs > nowUs) return;
+    const lateUs = nowUs - deadlineUs;
+    const punctual = this.#state.kind === 'active' && lateUs < this.#options.advertIntervalUs;
+    if (!onlyPunctual || punctual) this.#dispatch({ kind: 'deadline-reached', atUs: nowUs });
+  }
+
+  receive({ packet, atUs }: QueuedPacket): void {
+    const { version, family, vrid, advertIntervalUs, hmac } = this.#options;
+    const decoded = decodeAdvertisement(
+      {
+        bytes: packet.bytes,
+        lengthBytes: packet.bytes.length,
+        truncated: false,
+        ttl: VRRP_TTL,
+        source: packet.source,
+        destination: groupOf(family),
+        family,
+      },
+      hmac === null ? 0 : HMAC_TRAILER_BYTES,
+    );
+    if (!decoded.ok || decoded.value.vrid !== vrid) {
+      this.refused++;
+      return;
+    }
+    const password = this.#password;
+    const own = { version, vrid, family, password, advertIntervalUs, ownAddress: this.#source };
+    const accepted = acceptAdvertisement(decoded.value, own, packet.source);
+    if (!accepted.ok || !this.#isAuthentic(decoded.value, packet.source, atUs)) {
+      this.refused++;
+      return;
+    }
+    this.#peerChecksum = decoded.value.checksum;
+    this.host.accepted(this, packet);
+    const wasActive = this.#state.kind === 'active';
+    this.#dispatch({
+      kind: 'advert-received',
+      atUs,
+      priority: decoded.value.priority,
+      advertIntervalUs: decoded.value.advertIntervalUs,
+      fromHigherAddress: compareIp(packet.source, this.#source) > 0,
+    });
+    const isActive = this.state.kind === 'active';
+    if (wasActive && isActive && decoded.value.priority > 0) this.host.groupPeerLost(this);
+  }
+
+  // ---------------------------------------------------------------------------------------------
+
+  #adopt(instance: SimInstance): void {
+    const { config } = instance;
+    this.#instance = instance;
+    this.#source = parseIp(instance.source) as Uint8Array;
+    this.#vipBytes = config.addresses
+      .filter((vip) => vip.advertised)
+      .map((vip) => parseIp(vip.address) as Uint8Array);
+    this.#password = null;
+    if (config.password !== null) {
+      this.#password = new Uint8Array(AUTHENTICATION_BYTES);
+      // The reader lets only ASCII through.
+      for (let index = 0; index < config.password.length; index++) {
+        this.#password[index] = config.password.charCodeAt(index);
+      }
+    }
+    this.#evaluate();
+  }
+
+  #evaluate(): void {
+    const { config } = this.#instance;
+    const evaluation = evaluateTracks(config.priority, config.track, (name) =>
+      this.host.tracker(name),
+    );
+    this.#faultyTracker = evaluation.faultyTracker;
+    this.#options = { ...config, priority: evaluation.priority };
+  }
+
+  #findFault(): FaultReason | null {
+    if (this.host.controllerLost) return 'controller-lost';
+    if (!this.linkUp && this.#options.trackInterface) return 'interface-down';
+    return this.#faultyTracker === null ? null : 'tracker-down';
+  }
+
+  /** Made anew only when the keys change, because every packet needs it. */
+  #authentication(): Authentication | null {
+    const { hmac } = this.#options;
+    if (hmac === null) return null;
+    const wrong = this.host.wrongKey;
+    const made = this.#authenticator;
+    if (made !== null && made.hmac === hmac && made.wrong === wrong) return made.authentication;
+    const { mode, replay, windowSeconds } = hmac;
+    const keys = new Map(hmac.keys.map(({ id, secretHex }) => [id, keyBytes(secretHex, wrong)]));
+    const scratch = this.#scratch;
+    const authentication = { mode, keys, replay, windowSeconds, mac: simulatedMac, scratch };
+    this.#authenticator = { hmac, wrong, authentication };
+    return authentication;
+  }
+
+  #isAuthentic(
+    decoded: Parameters<typeof authenticate>[0],
+    source: Uint8Array,
+    receivedAtUs: number,
+  ): boolean {
+    const authentication = this.#authentication();
+    if (authentication === null) return true;
+    const wallUs = this.host.wallNowUs - (this.host.localNowUs - receivedAtUs);
+    const step = authenticate(decoded, authentication, this.#replay, { source, wallUs });
+    this.#replay = step.state;
+    return step.result.ok;
+  }
+
+  #trailer(): TrailerWriter | null {
+    const authentication = this.#authentication();
+    const { hmac, family } = this.#options;
+    if (authentication === null || hmac === null || !signsAdverts(hmac.mode)) return null;
+    const key = authentication.keys.get(hmac.activeKey);
+    assert(key !== undefined, 'the active key is one of the keys');
+    this.#lastSent = nextSequence(this.#lastSent, authentication, this.host.wallNowUs);
+    return hmacTrailer({
+      family,
+      source: this.#source,
+      keyId: hmac.activeKey,
+      key,
+      sequence: this.#lastSent,
+      mac: simulatedMac,
+      scratch: this.#scratch,
+    });
+  }
+
+  #dispatch(event: VrrpEvent): void {
+    const before = this.#state;
+    const { state, effects } = step(this.#options, before, event);
+    this.#state = state;
+    for (const effect of effects) this.#perform(effect);
+    if (before.kind === 'active' && state.kind !== 'active') this.#recordedAtUs = 0;
+    this.host.stepped(this, { event, before, effects });
+    const { group } = this.#options;
+    if (group !== null) this.host.groupStepped(group);
+  }
+
+  #perform(effect: VrrpEffect): void {
+    switch (effect.kind) {
+      case 'send-advert':
+        return this.#sendAdvert(effect.resign);
+      case 'add-addresses':
+        this.#stolen = false;
+        return this.#setHolding(true);
+      case 'remove-addresses':
+        this.#stolen = false;
+        return this.#setHolding(false);
+      // The checks read both from the step.
+      case 'announce':
+      case 'report-transition':
+      case 'report-handover':
+        return;
+      default:
+        return assertNever(effect);
+    }
+  }
+
+  #sendAdvert(resign: boolean): void {
+    const { version, vrid, family, advertIntervalUs, checksum } = this.#options;
+    const priority = resign ? 0 : this.#options.priority;
+    const length = encodeAdvertisement(
+      this.#message,
+      {
+        version,
+        family,
+        vrid,
+        priority,
+        advertIntervalUs,
+        addresses: this.#vipBytes,
+        checksum: checksum === 'auto' ? this.#peerChecksum : checksum,
+        password: this.#password,
+        source: this.#source,
+        destination: groupOf(family),
+      },
+      this.#trailer(),
+    );
+    if (!resign) {
+      this.#recordedAtUs = this.host.localNowUs;
+      this.#recordedIntervalUs = advertIntervalUs;
+      this.#recordedAdverts = this.#options.downTimerAdverts;
+    }
+    if (!this.linkUp) return;
+    this.host.transmit(this.#instance.lan, {
+      from: this.host.index,
+      bytes: this.#message.slice(0, length),
+      source: this.#source,
+      corrupted: false,
+      router: this.name,
+      priority,
+    });
+  }
+
+  #setHolding(holding: boolean): void {
+    if (this.#holding === holding) return;
+    this.#holding = holding;
+    this.host.holdingChanged(this);
+  }
+}
+
+function groupOf(family: VrrpConfig['family']): Uint8Array {
+  return family === 'ipv4' ? VRRP_GROUP_IPV4 : VRRP_GROUP_IPV6;
+}
+
+/** True when both describe the same virtual router: changes between them need no new start. */
+export function sameRouter(left: SimInstance, right: SimInstance): boolean {
+  const { config: one } = left;
+  const { config: other } = right;
+  return (
+    one.interface === other.interface &&
+    one.vrid === other.vrid &&
+    one.family === other.family &&
+    one.version === other.version &&
+    one.sourceAddress === other.sourceAddress
+  );
+}
+
+function keyBytes(secretHex: string, wrong: boolean): Uint8Array {
+  const bytes = new Uint8Array(secretHex.length / 2);
+  for (let index = 0; index < bytes.length; index++) {
+    const byte = Number.parseInt(secretHex.slice(2 * index, 2 * index + 2), 16);
+    bytes[index] = wrong ? byte ^ 0xff : byte;
+  }
+  return bytes;
+}

@@ -5,6 +5,7 @@
  * out.
  */
 import type { BfdDiagnostic, BfdStateName } from '../core/bfd/types.ts';
+import type { WeightReason } from '../core/health/pool.ts';
 import type {
   BfdReport,
   DirectorStatus,
@@ -276,7 +277,8 @@ function serviceLines(services: readonly ServiceReport[], nowMs: number): Line[]
       serviceLine(service),
       ...service.servers.flatMap((server): Line[] => {
         const line = next.next().value as Line;
-        return server.reason === null ? [line] : [line, [span(`    ${server.reason}`, 'bad')]];
+        const note = noteOf(server);
+        return note === null ? [line] : [line, [span(`    ${note}`, 'bad')]];
       }),
     ]),
   ];
@@ -290,11 +292,49 @@ function serviceLine(service: ServiceReport): Line {
     `${bytes(service.bytesOut)} out`,
   ];
   const missing = service.present ? [] : [span("  missing from the kernel's table", 'bad')];
+  const { met, healthyWeight, weight, below } = service.quorum;
+  const short =
+    met === false
+      ? [span(`  below quorum (${healthyWeight} of ${weight}): ${BELOW_TEXTS[below]}`, 'bad')]
+      : [];
   return [
     span(service.name, 'strong'),
     span(`  ${service.service}  ${figures.join(', ')}`),
     ...missing,
+    ...short,
   ];
+}
+
+const BELOW_TEXTS: Readonly<Record<ServiceReport['quorum']['below'], string>> = {
+  serve: 'the healthy servers go on',
+  sorry: 'the sorry servers take over',
+  'keep-last': 'those that served last go on',
+  drop: 'no new connections',
+};
+
+/** What an operator should know of a server's weight, beside its health; null for nothing. */
+const WEIGHT_NOTES: Readonly<Record<WeightReason, string | null>> = {
+  healthy: null,
+  failed: null,
+  'slow-start': 'slow start: its weight rises',
+  'awaiting-check': null,
+  guarded: 'kept in by min_healthy: too many servers failed',
+  'kept-last': 'kept in by below_quorum keep-last',
+  'below-quorum': 'no new connections: the service is below its quorum',
+  sorry: 'sorry server in use',
+  standby: null,
+  draining: 'draining: waits for its connections to end',
+  drained: 'drained: taken out of the table',
+  'forced-down': 'taken out by an operator',
+  'forced-up': 'kept in by an operator, whatever its check says',
+  'weight-override': 'weight set by an operator',
+};
+
+function noteOf({ reason, weightReason, sorry }: ServerReport): string | null {
+  const why = weightReason === null ? null : WEIGHT_NOTES[weightReason];
+  const role = sorry && why === null ? 'sorry server' : null;
+  const parts = [role, why, reason].filter((part) => part !== null);
+  return parts.length === 0 ? null : parts.join('; ');
 }
 
 function serverRow(server: ServerReport, nowMs: number): Line {

@@ -127,11 +127,16 @@ reads the end: then vipkeeper was closed.
 export function generateConfigurationReference(): string {
   const rows = configOptions();
   const parts = SECTIONS.map(([title, path]) => {
-    const own = rows.filter((row) => sectionOf(row.path) === path);
+    const own = rows.filter((row) => sectionOf(row.path) === path && !isRepeated(row.path));
     const note = NOTES[path] ?? '';
     return `## ${title}\n\n${note}${table(own, path)}`;
   });
   return `${[INTRODUCTION, ...parts].join('\n')}`;
+}
+
+/** Sorry servers are written as the others are. */
+function isRepeated(path: string): boolean {
+  return path.startsWith('services.NAME.sorry_servers[].');
 }
 
 /** The longest section's path that a row stands in. */

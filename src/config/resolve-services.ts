@@ -25,6 +25,7 @@ export interface NamedService {
   readonly input: ServiceInput;
   /** In the order of the file; null for one that could not be parsed. */
   readonly servers: readonly (ServerInput | null)[];
+  readonly sorryServers: readonly (ServerInput | null)[];
 }
 
 /** The services with all defaults; `path` of each is services.NAME. */
@@ -73,7 +74,7 @@ function resolveIdentity(input: ServiceInput, path: Path, report: Report): Servi
 }
 
 function resolveService(
-  { name, input, servers }: NamedService,
+  { name, input, servers, sorryServers }: NamedService,
   identity: ServiceIdentity,
   report: Report,
 ): ServiceConfig {
@@ -94,11 +95,56 @@ function resolveService(
     persistenceEngine: engine === 'none' ? service.persistenceEngine : engine,
     onePacket: input.one_packet ?? service.onePacket,
     onFailure: input.on_failure ?? service.onFailure,
-    servers: resolveServers({ name, input, servers }, { identity, tcpByDefault }, report),
+    quorum: {
+      weight: input.quorum ?? service.quorum.weight,
+      hysteresis: input.hysteresis ?? service.quorum.hysteresis,
+      below: input.below_quorum ?? (sorryServers.length > 0 ? 'sorry' : 'serve'),
+    },
+    minHealthyPercent: input.min_healthy ?? service.minHealthyPercent,
+    slowStartUs: input.slow_start ?? service.slowStartUs,
+    ...resolveServers({ name, input, servers, sorryServers }, { identity, tcpByDefault }, report),
   };
-  reportTunnelUse(input, servers, path, report);
+  reportTunnelUse(input, [...servers, ...sorryServers], path, report);
   reportService(config, path, report);
+  reportQuorum(config, { input, complete: !servers.includes(null) }, path, report);
   return config;
+}
+
+/** A quorum that can never be met, or does nothing, is a mistake. */
+function reportQuorum(
+  { servers, sorryServers, quorum, slowStartUs }: ServiceConfig,
+  { input, complete }: { readonly input: ServiceInput; readonly complete: boolean },
+  path: Path,
+  report: Report,
+): void {
+  const total = servers.reduce((sum, { weight }) => sum + weight, 0);
+  if (complete && input.quorum !== undefined && quorum.weight > total) {
+    const message = `expected at most ${total}, the weight of all servers: it could never be met`;
+    report.error([...path, 'quorum'], message);
+  }
+  if (complete && input.hysteresis !== undefined && quorum.weight + quorum.hysteresis > total) {
+    const message = `quorum and hysteresis are more than ${total}, the weight of all servers: once lost, the quorum could never be met again`;
+    report.error([...path, 'hysteresis'], message, 'bare');
+  }
+  if (quorum.hysteresis >= quorum.weight && input.hysteresis !== undefined) {
+    report.error([...path, 'hysteresis'], `expected less than quorum, which is ${quorum.weight}`);
+  }
+  if (quorum.below === 'sorry' && sorryServers.length === 0) {
+    report.error([...path, 'below_quorum'], 'sorry needs sorry_servers', 'bare');
+  }
+  if (quorum.below !== 'sorry' && sorryServers.length > 0) {
+    const message = `the sorry servers are never used with below_quorum ${quorum.below}`;
+    report.warning([...path, 'below_quorum'], message);
+  }
+  if (
+    slowStartUs > 0 &&
+    complete &&
+    servers.length > 0 &&
+    servers.every(({ weight }) => weight < 2)
+  ) {
+    const message = 'weights of 1 cannot rise: give the servers weights such as 100';
+    report.warning([...path, 'slow_start'], message);
+  }
 }
 
 function resolvePersistence(
@@ -183,24 +229,30 @@ interface ServiceFacts {
 }
 
 function resolveServers(
-  { name, input, servers }: NamedService,
+  { name, input, servers, sorryServers }: NamedService,
   facts: ServiceFacts,
   report: Report,
-): RealServerConfig[] {
-  const resolved: RealServerConfig[] = [];
-  const seen = new Map<string, number>();
-  for (const [index, server] of servers.entries()) {
-    if (server === null) continue;
-    const path = ['services', name, 'servers', index];
-    const config = resolveServer(server, input, facts);
-    reportServer({ config, server, input, facts }, path, report);
-    const key = serverKey(config);
-    const other = seen.get(key);
-    if (other === undefined) seen.set(key, index);
-    else report.error(path, `${key} is servers[${other}] already`, 'bare');
-    resolved.push(config);
-  }
-  return resolved;
+): Pick<ServiceConfig, 'servers' | 'sorryServers'> {
+  const seen = new Map<string, string>();
+  const resolveList = (list: NamedService['servers'], place: string): RealServerConfig[] => {
+    const resolved: RealServerConfig[] = [];
+    for (const [index, server] of list.entries()) {
+      if (server === null) continue;
+      const path = ['services', name, place, index];
+      const config = resolveServer(server, input, facts);
+      reportServer({ config, server, input, facts }, path, report);
+      const key = serverKey(config);
+      const other = seen.get(key);
+      if (other === undefined) seen.set(key, `${place}[${index}]`);
+      else report.error(path, `${key} is ${other} already`, 'bare');
+      resolved.push(config);
+    }
+    return resolved;
+  };
+  return {
+    servers: resolveList(servers, 'servers'),
+    sorryServers: resolveList(sorryServers, 'sorry_servers'),
+  };
 }
 
 function completeCheck(server: ServerInput, service: ServiceInput, tcp: boolean): CheckInput {

@@ -833,7 +833,47 @@ function serviceSchema<C, S>(per: Per, check: z.ZodType<C>, server: z.ZodType<S>
       about: 'How the servers are checked: `none`, `tcp`, `http`, `https` or a mapping.',
       without: '`tcp` for TCP services, `none` for others',
     }),
+    quorum: option(per(whole(1, INT_MAX)), {
+      about: 'Least sum of the weights of healthy servers. Below it, `below_quorum` happens.',
+      default: service.quorum.weight,
+    }),
+    hysteresis: option(per(whole(0, INT_MAX)), {
+      about:
+        'The quorum is lost below `quorum` less this, and met again at `quorum` plus this: ' +
+        'a flapping server changes nothing.',
+      default: service.quorum.hysteresis,
+    }),
+    below_quorum: option(per(word(['serve', 'sorry', 'keep-last', 'drop'])), {
+      about:
+        'Below quorum the healthy servers go on (`serve`), the sorry servers take over (`sorry`), ' +
+        'those that served last go on, failed or not (`keep-last`), or nobody does (`drop`).',
+      without: '`sorry` with `sorry_servers`, else `serve`',
+    }),
+    min_healthy: option(per(percent()), {
+      about:
+        'Share of the servers that failed checks never take out: if more fail, those that failed ' +
+        'last stay in. It protects from a check that is wrong, not from servers that are down.',
+      default: `${service.minHealthyPercent}%`,
+    }),
+    slow_start: option(per(duration(0, HOUR_US)), {
+      about:
+        'How long the weight of a server that came back rises to its full value, in at most 20 ' +
+        'steps; it needs weights above 1.',
+      default: formatDuration(service.slowStartUs),
+    }),
+    sorry_servers: option(per(list(server)), {
+      about: 'Servers for the time below quorum, written and checked as `servers` are.',
+      without: 'none',
+    }),
     servers: required(per(list(server)), 'Real servers: `10.0.0.11:8080`, or a mapping.'),
+  });
+}
+
+function percent() {
+  const expects = 'a share from 0% to 100%';
+  return scalar(expects, z.string().regex(/^\d{1,3}%$/), (value) => {
+    const share = Number.parseInt(value, 10);
+    return share <= 100 ? share : undefined;
   });
 }
 

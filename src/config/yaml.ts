@@ -197,8 +197,12 @@ function readServices(schema: Schema, value: unknown): NamedService[] {
   return Object.entries(mapping(value)).flatMap(([name, raw]) => {
     const input = parsed(schema.service, raw);
     if (input === null) return [];
-    const items = parsed(schema.servers, mapping(raw).servers) ?? [];
-    return [{ name, input, servers: items.map((item) => parsed(schema.server, item)) }];
+    const read = (list: unknown) =>
+      (list === undefined ? [] : (parsed(schema.servers, list) ?? [])).map((item) =>
+        parsed(schema.server, item),
+      );
+    const { servers, sorry_servers } = mapping(raw);
+    return [{ name, input, servers: read(servers), sorryServers: read(sorry_servers) }];
   });
 }
 
@@ -250,9 +254,10 @@ function readSync(
 /** The kernel refuses a sync daemon beside servers of the other family, and the reverse. */
 function reportSyncFamilies(config: Config, report: Report): void {
   if (config.sync === null) return;
-  for (const { name, identity, servers } of config.services) {
+  for (const { name, identity, servers, sorryServers } of config.services) {
     const family = serviceFamily(identity);
-    if (servers.every((server) => ipFamily(server.address) === family)) continue;
+    if ([...servers, ...sorryServers].every((server) => ipFamily(server.address) === family))
+      continue;
     const message = 'servers of another family than the service exclude connection sync';
     report.error(['services', name, 'servers'], message, 'bare');
   }

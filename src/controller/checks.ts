@@ -150,9 +150,9 @@ export class CheckRunner {
     }));
   }
 
-  /** The status of a check; null when there is none with this key. */
-  status(key: string): CheckStatus | null {
-    return this.#checks.get(key)?.state.status ?? null;
+  /** The state of a check; null when there is none with this key. */
+  state(key: string): CheckState | null {
+    return this.#checks.get(key)?.state ?? null;
   }
 
   /** Aborts all runs; resolves when their sockets are closed. Nothing is reported afterwards. */

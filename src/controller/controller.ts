@@ -10,8 +10,13 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { assertNever } from '../core/assert.ts';
-import type { Config } from '../core/config/config.ts';
-import { checkDefinition, checksOf } from '../core/health/check-key.ts';
+import type {
+  BelowQuorum,
+  Config,
+  RealServerConfig,
+  ServiceConfig,
+} from '../core/config/config.ts';
+import { allServers, checkDefinition, checksOf } from '../core/health/check-key.ts';
 import type { CheckChange } from '../core/health/check-state.ts';
 import type { IpvsOperation } from '../core/ipvs/model.ts';
 import { serverKey, serviceKey } from '../core/ipvs/model.ts';
@@ -39,9 +44,10 @@ import { FINDINGS_INTERVAL_MS, Findings } from './findings.ts';
 import { KeeperGuard } from './guard.ts';
 import { type Log, logProblem } from './log.ts';
 import { Notifier } from './notify/notifier.ts';
+import { type HealthReport, Pools } from './pools.ts';
 import { buildStatus, instanceReport } from './report.ts';
 import { SyncDaemonFollower } from './sync.ts';
-import { type ServerHealth, Table } from './table.ts';
+import { Table } from './table.ts';
 import { Trackers } from './trackers/trackers.ts';
 
 /** The kernel answers in microseconds; what takes longer is not worth delaying a stop for. */
@@ -72,6 +78,7 @@ export class Controller implements DirectorControl {
   readonly #states = new Map<string, VrrpStateName>();
   readonly #cleanups: (() => Promise<void>)[] = [];
   readonly #notifier: Notifier;
+  readonly #pools: Pools;
   #client: IpvsClient | null = null;
   #table: Table | null = null;
   #sync: SyncDaemonFollower | null = null;
@@ -93,6 +100,13 @@ export class Controller implements DirectorControl {
           this.#log.error({ event: 'defect', err: error }, 'A check failed to run'),
       },
     );
+    this.#pools = new Pools({
+      nowUs: monotonicUs,
+      health: (server) => this.#health(server),
+      override: () => null,
+      onQuorum: (service, met, healthyWeight) => this.#quorumChanged(service, met, healthyWeight),
+      onDue: (service) => this.#table?.changed([service]),
+    });
     this.#trackers = new Trackers(options.config.director, {
       onStates: (states) => this.#guard.send({ kind: 'trackers', states }),
       onChange: (tracker, { up, value, detail }) =>
@@ -251,7 +265,8 @@ export class Controller implements DirectorControl {
       notify: this.#notifier.report(),
       trackers: this.#trackers.report(keeper?.trackers ?? {}),
       sync: this.#sync === null ? null : this.#sync.report(),
-      health: (server) => this.#health(server),
+      health: (server) => this.#health(server).health,
+      pool: (service) => this.#pools.report(service),
     });
   }
 
@@ -388,7 +403,10 @@ export class Controller implements DirectorControl {
   #weighedServers(name: string): readonly WeighedServer[] {
     const service = this.#config.services.find((candidate) => candidate.name === name);
     const servers = service?.servers ?? [];
-    return servers.map((server) => ({ weight: server.weight, health: this.#health(server) }));
+    return servers.map((server) => ({
+      weight: server.weight,
+      health: this.#health(server).health,
+    }));
   }
 
   #follow(): void {
@@ -413,7 +431,7 @@ export class Controller implements DirectorControl {
   async #configureServices(): Promise<void> {
     this.#servicesOfCheck.clear();
     for (const service of this.#config.services) {
-      for (const server of service.servers) {
+      for (const server of allServers(service)) {
         if (server.check === null) continue;
         const { key } = checkDefinition(server.check, server);
         const names = this.#servicesOfCheck.get(key) ?? new Set<string>();
@@ -423,6 +441,7 @@ export class Controller implements DirectorControl {
     const definitions = checksOf(this.#config.services);
     this.#tally.keep(definitions);
     this.#checks.configure(definitions);
+    this.#pools.keep(this.#config.services);
     if (this.#client === null) return;
     const options = {
       services: this.#config.services,
@@ -432,16 +451,30 @@ export class Controller implements DirectorControl {
     if (this.#table !== null) return this.#table.reconfigure(options);
     this.#table = new Table(options, {
       client: this.#client,
-      health: (server) => this.#health(server),
+      weights: (service, observed) => this.#pools.decide(service, observed),
       onChanges: (operations, cause) => this.#logChanges(operations, cause),
       onProblem: (problem) => logProblem(this.#log, problem),
     });
     await this.#table.start();
   }
 
-  #health(server: Config['services'][number]['servers'][number]): ServerHealth {
-    if (server.check === null) return 'unchecked';
-    return this.#checks.status(checkDefinition(server.check, server).key) ?? 'unknown';
+  #health(server: RealServerConfig): HealthReport {
+    if (server.check === null) return UNCHECKED;
+    const state = this.#checks.state(checkDefinition(server.check, server).key);
+    if (state === null || state.status === 'unknown') return UNKNOWN;
+    return { health: state.status, sinceUs: state.sinceUs, recoveredAtUs: state.recoveredAtUs };
+  }
+
+  #quorumChanged(service: ServiceConfig, met: boolean, healthyWeight: number): void {
+    const { name, quorum } = service;
+    const fields = { event: 'quorum', service: name, met, healthyWeight, quorum: quorum.weight };
+    const weights = `healthy weight ${healthyWeight} of quorum ${quorum.weight}`;
+    if (met) this.#log.info(fields, `Service ${name} has its quorum: ${weights}`);
+    else
+      this.#log.warn(
+        fields,
+        `Service ${name} lost its quorum: ${weights}; ${belowText(quorum.below)}`,
+      );
   }
 
   #logChanges(operations: readonly IpvsOperation[], cause: 'plan' | 'drift'): void {
@@ -510,6 +543,7 @@ export class Controller implements DirectorControl {
   async #closeOthers(): Promise<void> {
     if (this.#findingsTimer !== null) clearInterval(this.#findingsTimer);
     this.#trackers.close();
+    this.#pools.close();
     await this.#checks.stop();
     await this.#table?.close();
     this.#sync?.close();
@@ -528,6 +562,24 @@ function keeperPlan(config: Config): KeeperPlan {
     runtimeDirectory: config.runtimeDirectory,
     tuning: config.keeper,
   };
+}
+
+const UNCHECKED: HealthReport = { health: 'unchecked', sinceUs: null, recoveredAtUs: null };
+const UNKNOWN: HealthReport = { health: 'unknown', sinceUs: null, recoveredAtUs: null };
+
+function belowText(below: BelowQuorum): string {
+  switch (below) {
+    case 'serve':
+      return 'the healthy servers go on';
+    case 'sorry':
+      return 'its sorry servers take over';
+    case 'keep-last':
+      return 'those that served last go on';
+    case 'drop':
+      return 'nobody gets new connections';
+    default:
+      return assertNever(below);
+  }
 }
 
 function withoutKind<T extends { readonly kind: string }>(message: T): Omit<T, 'kind'> {

@@ -1,6 +1,7 @@
 /** Puts a DirectorStatus together from what keeper, checks, table and sync say of themselves. */
 import type { Config, RealServerConfig, ServiceConfig } from '../core/config/config.ts';
-import { checkDefinition } from '../core/health/check-key.ts';
+import { allServers, checkDefinition } from '../core/health/check-key.ts';
+import type { PoolWeight, ServerHealth } from '../core/health/pool.ts';
 import { type ObservedRealServer, serverKey, serviceKey } from '../core/ipvs/model.ts';
 import type {
   BfdReport,
@@ -18,7 +19,8 @@ import type { BfdStatus, InstanceStatus, KeeperStatus, PeerRecord } from '../kee
 import { monotonicUs } from '../linux/clock.ts';
 import type { CheckTally, Tally } from './check-tally.ts';
 import type { CheckSnapshot } from './checks.ts';
-import type { ServerHealth, TableReport } from './table.ts';
+import type { PoolReport } from './pools.ts';
+import type { TableReport } from './table.ts';
 
 const US_PER_SECOND = 1_000_000;
 
@@ -41,6 +43,8 @@ export interface StatusParts {
   readonly notify: NotifyReport;
   readonly trackers: readonly TrackerReport[];
   readonly health: (server: RealServerConfig) => ServerHealth;
+  /** What was decided of a service's servers; null before the first decision. */
+  readonly pool: (service: string) => PoolReport | null;
 }
 
 export function buildStatus(parts: StatusParts): DirectorStatus {
@@ -165,6 +169,7 @@ function serviceReport(
 ): ServiceReport {
   const key = serviceKey(service.identity);
   const observed = parts.table?.observed.get(key);
+  const pool = parts.pool(service.name);
   const servers = new Map(observed?.servers.map((server) => [serverKey(server), server]));
   return {
     name: service.name,
@@ -176,32 +181,47 @@ function serviceReport(
     packetsOut: observed?.stats.packetsOut ?? 0,
     bytesIn: observed?.stats.bytesIn ?? 0,
     bytesOut: observed?.stats.bytesOut ?? 0,
-    servers: service.servers.map((server) => {
+    quorum: {
+      weight: service.quorum.weight,
+      healthyWeight: pool?.healthyWeight ?? 0,
+      met: pool?.quorumMet ?? null,
+      below: service.quorum.below,
+    },
+    servers: allServers(service).map((server) => {
       const check =
         server.check === null ? null : checks.get(checkDefinition(server.check, server).key);
-      return serverReport(
-        server,
-        parts.health(server),
-        check ?? null,
-        servers.get(serverKey(server)),
-      );
+      return serverReport(server, {
+        health: parts.health(server),
+        check: check ?? null,
+        observed: servers.get(serverKey(server)),
+        decided: pool?.weights.get(serverKey(server)) ?? null,
+        sorry: service.sorryServers.includes(server),
+      });
     }),
   };
 }
 
 function serverReport(
   server: RealServerConfig,
-  health: ServerHealth,
-  check: CheckSnapshot | null,
-  observed: ObservedRealServer | undefined,
+  known: {
+    readonly health: ServerHealth;
+    readonly check: CheckSnapshot | null;
+    readonly observed: ObservedRealServer | undefined;
+    readonly decided: PoolWeight | null;
+    readonly sorry: boolean;
+  },
 ): ServerReport {
+  const { health, check, observed, decided, sorry } = known;
   return {
     server: serverKey(server),
     forwarding: server.forwarding,
     health,
     reason: health === 'down' ? (check?.lastFailure?.detail ?? null) : null,
     since: check === null || check.status === 'unknown' ? null : wallTime(check.sinceUs),
+    sorry,
     configuredWeight: server.weight,
+    wantedWeight: decided?.weight ?? null,
+    weightReason: decided?.reason ?? null,
     weight: observed?.weight ?? null,
     activeConnections: observed?.activeConnections ?? 0,
     inactiveConnections: observed?.inactiveConnections ?? 0,

@@ -9,7 +9,8 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { IpvsConfig, ServiceConfig } from '../core/config/config.ts';
-import { desiredService, type ServerState } from '../core/ipvs/desired.ts';
+import type { PoolWeight } from '../core/health/pool.ts';
+import { desiredService } from '../core/ipvs/desired.ts';
 import {
   type DesiredService,
   type IpvsOperation,
@@ -33,9 +34,6 @@ import { monotonicUs } from '../linux/clock.ts';
 import type { IpvsClient, OperationResult } from '../linux/ipvs/client.ts';
 import { makeDirectory } from '../linux/make-directory.ts';
 
-/** Health of a configured server as the table needs it. */
-export type ServerHealth = 'up' | 'down' | 'unknown' | 'unchecked';
-
 export interface TableReport {
   readonly reconciles: number;
   readonly lastReconcileAtMs: number | null;
@@ -52,7 +50,11 @@ export interface TableReport {
 
 export interface TablePorts {
   readonly client: IpvsClient;
-  readonly health: (server: ServiceConfig['servers'][number]) => ServerHealth;
+  /** Weights of a service's servers by their keys; `observed` as in the kernel. */
+  readonly weights: (
+    service: ServiceConfig,
+    observed: ObservedService | undefined,
+  ) => ReadonlyMap<string, PoolWeight>;
   readonly onChanges: (operations: readonly IpvsOperation[], cause: 'plan' | 'drift') => void;
   readonly onProblem: (problem: Problem) => void;
 }
@@ -232,24 +234,10 @@ export class Table {
     if (after.ok && after.value !== null) this.#observed.set(key, after.value);
   }
 
-  /**
-   * What is wanted of a service. A server whose first verdict is still out keeps the weight that
-   * it has in the kernel: a restart of the controller takes no healthy server out.
-   */
   #desired(service: ServiceConfig): DesiredService {
     const observed = this.#observed.get(serviceKey(service.identity));
-    const weights = new Map(observed?.servers.map((server) => [serverKey(server), server.weight]));
-    const states = new Map(
-      service.servers.map((server): [string, ServerState] => {
-        const key = serverKey(server);
-        const health = this.#ports.health(server);
-        if (health !== 'unknown') return [key, { healthy: health !== 'down' }];
-        const weight = weights.get(key);
-        if (weight === undefined) return [key, { healthy: false }];
-        return [key, { healthy: true, weightOverride: weight }];
-      }),
-    );
-    return desiredService(service, (_name, key) => states.get(key) ?? { healthy: true });
+    const weights = this.#ports.weights(service, observed);
+    return desiredService(service, (_name, key) => weights.get(key)?.weight ?? null);
   }
 
   #isDrift(item: DriftItem): boolean {

@@ -4,7 +4,8 @@
  * only: scripts read it.
  */
 import type { BfdDiagnostic, BfdRefusalReason, BfdStateName } from './bfd/types.ts';
-import type { AddressFamily, Forwarding, TrackerConfig } from './config/config.ts';
+import type { AddressFamily, BelowQuorum, Forwarding, TrackerConfig } from './config/config.ts';
+import type { WeightReason } from './health/pool.ts';
 import type {
   HandoverOutcome,
   RefusalReason,
@@ -210,7 +211,13 @@ export interface ServerReport {
   readonly reason: string | null;
   /** ISO 8601 of the last change of health; null while unknown or unchecked. */
   readonly since: string | null;
+  /** One of the service's sorry servers. */
+  readonly sorry: boolean;
   readonly configuredWeight: number;
+  /** Weight that it should have now; null: it should not be in the table. */
+  readonly wantedWeight: number | null;
+  /** Why; null before the first decision. */
+  readonly weightReason: WeightReason | null;
   /** Weight in the kernel; null when it is not in the table. */
   readonly weight: number | null;
   readonly activeConnections: number;
@@ -234,6 +241,15 @@ export interface ServiceReport {
   readonly packetsOut: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
+  readonly quorum: {
+    readonly weight: number;
+    /** Sum of the weights of healthy servers, without the sorry servers. */
+    readonly healthyWeight: number;
+    /** null before enough checks have spoken. */
+    readonly met: boolean | null;
+    readonly below: BelowQuorum;
+  };
+  /** Its sorry servers after the others. */
   readonly servers: readonly ServerReport[];
 }
 

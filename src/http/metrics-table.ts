@@ -567,6 +567,32 @@ const CHECK_METRICS: readonly MetricDefinition[] = [
 
 const SERVICE_METRICS: readonly MetricDefinition[] = [
   {
+    name: 'vipkeeper_service_healthy_weight',
+    type: 'gauge',
+    help: 'Sum of the weights of healthy real servers, without sorry servers',
+    labels: SERVICE,
+    samples: ({ status }) =>
+      status.services.map(({ name, quorum }): Sample => [[name], quorum.healthyWeight]),
+  },
+  {
+    name: 'vipkeeper_service_quorum',
+    type: 'gauge',
+    help: 'Healthy weight that the service needs',
+    labels: SERVICE,
+    samples: ({ status }) =>
+      status.services.map(({ name, quorum }): Sample => [[name], quorum.weight]),
+  },
+  {
+    name: 'vipkeeper_service_quorum_met',
+    type: 'gauge',
+    help: '1 if the service has its quorum, absent before the first checks have spoken',
+    labels: SERVICE,
+    samples: ({ status }) =>
+      status.services.flatMap(({ name, quorum }): readonly Sample[] =>
+        quorum.met === null ? [] : [[[name], flag(quorum.met)]],
+      ),
+  },
+  {
     name: 'vipkeeper_service_present',
     type: 'gauge',
     help: "1 while the virtual service is in the kernel's table",
@@ -621,6 +647,25 @@ const SERVICE_METRICS: readonly MetricDefinition[] = [
     help: 'Active connections to the real server',
     labels: SERVER,
     samples: eachServer((server) => server.activeConnections),
+  },
+  {
+    name: 'vipkeeper_server_wanted_weight',
+    type: 'gauge',
+    help: 'Weight that the real server should have now, absent when it should not be in the table',
+    labels: SERVER,
+    samples: eachServer((server) => server.wantedWeight),
+  },
+  {
+    name: 'vipkeeper_server_weight_reason',
+    type: 'gauge',
+    help: 'Always 1, with why the real server has its weight as a label',
+    labels: [...SERVER, 'reason'],
+    samples: ({ status }) =>
+      status.services.flatMap(({ name, servers }) =>
+        servers.flatMap(({ server, weightReason }): readonly Sample[] =>
+          weightReason === null ? [] : [[[name, server, weightReason], 1]],
+        ),
+      ),
   },
   {
     name: 'vipkeeper_server_inactive_connections',

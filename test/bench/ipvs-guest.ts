@@ -72,7 +72,7 @@ async function program(namespace: string): Promise<Measurement> {
   const client = open(namespace);
   const observed = await client.dump();
   if (!observed.ok) throw new Error(observed.error.message);
-  const desired = desiredTable(services, () => ({ healthy: true }));
+  const desired = desiredTable(services, () => 1);
   const input = { desired, observed: observed.value, owned: NOTHING_OWNED };
   const { operations } = plan({ ...input, ownership: 'shared' });
   const results = await client.apply(operations);

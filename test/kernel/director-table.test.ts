@@ -48,6 +48,13 @@ const LIVE: Readonly<Record<string, TableCase['config']>> = {
     on_failure: 'remove',
     servers: [`${REAL1}:80`, `${REAL2}:80`],
   },
+  spare: {
+    address: `${VIP}:84`,
+    scheduler: 'rr',
+    check: CHECK,
+    servers: [`${REAL1}:80`],
+    sorry_servers: [`${REAL2}:80`],
+  },
   sticky: {
     address: `${VIP}:82`,
     scheduler: 'rr',
@@ -82,6 +89,9 @@ const LIVE_SAVED: readonly string[] = [
   `-A -t ${VIP}:81 -s rr`,
   `-a -t ${VIP}:81 -r ${REAL1}:80 -m -w 1`,
   `-a -t ${VIP}:81 -r ${REAL2}:80 -m -w 1`,
+  `-A -t ${VIP}:84 -s rr`,
+  `-a -t ${VIP}:84 -r ${REAL1}:80 -m -w 1`,
+  `-a -t ${VIP}:84 -r ${REAL2}:80 -m -w 0`,
   `-A -t ${VIP}:82 -s rr -p 600 -M 255.255.255.0`,
   `-a -t ${VIP}:82 -r ${REAL1}:80 -m -w 1`,
   `-a -t ${VIP}:82 -r ${REAL2}:80 -m -w 1`,
@@ -365,6 +375,39 @@ describe('health', { timeout: TEST_MS }, () => {
     expect(await director.saved()).toEqual(WITH_TWOS);
   });
 
+  /** What ipvsadm -Sn says while this server is down. */
+  function savedWithout(ip: string): string[] {
+    const line = `-a -t ${VIP}:80 -r ${ip}:80 -m -w `;
+    const changed = [line, `-a -t ${VIP}:81 -r ${ip}:80`, `-a -t ${VIP}:84 `];
+    const [main, sorry] = ip === REAL1 ? [0, 1] : [1, 0];
+    return [
+      ...WITH_TWOS.filter((saved) => !changed.some((start) => saved.startsWith(start))),
+      `${line}0`,
+      `-a -t ${VIP}:84 -r ${REAL1}:80 -m -w ${main}`,
+      `-a -t ${VIP}:84 -r ${REAL2}:80 -m -w ${sorry}`,
+    ];
+  }
+
+  it('hands a service below its quorum to the sorry server, and takes it back', async () => {
+    expect(await requests(`http://${VIP}:84/`, 1)).toEqual(['real1']);
+    await tellHealth('real1', '503');
+    await director.untilSaved(savedWithout(REAL1));
+    expect(await requests(`http://${VIP}:84/`, 1)).toEqual(['real2']);
+    expect(director.lines('quorum', { service: 'spare' }).map(({ met }) => met)).toEqual([
+      true,
+      false,
+    ]);
+    const spare = (await director.status()).services.find(({ name }) => name === 'spare');
+    expect(spare?.quorum).toEqual({ weight: 1, healthyWeight: 0, met: false, below: 'sorry' });
+    expect(spare?.servers.map(({ sorry, weightReason }) => [sorry, weightReason])).toEqual([
+      [false, 'failed'],
+      [true, 'sorry'],
+    ]);
+    await tellHealth('real1', '200');
+    await director.untilSaved(WITH_TWOS);
+    expect(director.lines('quorum', { service: 'spare' }).at(-1)).toMatchObject({ met: true });
+  });
+
   it('quiesces or removes a server that fails, and takes it back after rise', async () => {
     const download = await peer.startDownload(`http://${VIP}/stream?bytes=1000000000&rate=100000`);
     const name = download.server as 'real1' | 'real2';
@@ -379,13 +422,7 @@ describe('health', { timeout: TEST_MS }, () => {
     };
 
     await tellHealth(name, '503');
-    const line = `-a -t ${VIP}:80 -r ${ip}:80 -m -w `;
-    await director.untilSaved([
-      ...WITH_TWOS.filter((saved) => {
-        return !saved.startsWith(line) && !saved.startsWith(`-a -t ${VIP}:81 -r ${ip}:80`);
-      }),
-      `${line}0`,
-    ]);
+    await director.untilSaved(savedWithout(ip));
     const [down] = director.lines('health', { server: `${ip}:80`, to: 'down' }).slice(-1);
     expect(down?.msg).toContain(`${FALL} checks in a row failed`);
     expect(new Set(await requests(`http://${VIP}/`, 3))).toEqual(new Set([other]));

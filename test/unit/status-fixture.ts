@@ -131,7 +131,10 @@ const SERVER: ServerReport = {
   health: 'up',
   reason: null,
   since: '2026-03-01T08:47:50.000Z',
+  sorry: false,
   configuredWeight: 1,
+  wantedWeight: 1,
+  weightReason: 'healthy',
   weight: 1,
   activeConnections: 12,
   inactiveConnections: 40,
@@ -226,6 +229,7 @@ export const STATUS: DirectorStatus = {
       packetsOut: 30_000,
       bytesIn: 1_236_100,
       bytesOut: 98_765_999,
+      quorum: { weight: 2, healthyWeight: 1, met: false, below: 'serve' },
       servers: [
         SERVER,
         {
@@ -235,6 +239,8 @@ export const STATUS: DirectorStatus = {
           reason: 'connection refused by 10.0.0.12:8080',
           since: '2026-03-01T11:57:00.000Z',
           configuredWeight: 2,
+          wantedWeight: 0,
+          weightReason: 'failed',
           weight: 0,
           activeConnections: 0,
           inactiveConnections: 1,
@@ -243,7 +249,14 @@ export const STATUS: DirectorStatus = {
           bytesIn: 1533,
           bytesOut: 567,
         },
-        { ...SERVER, server: '10.0.0.13:8080', health: 'unknown', since: null, weight: null },
+        {
+          ...SERVER,
+          server: '10.0.0.13:8080',
+          health: 'unknown',
+          since: null,
+          weight: null,
+          weightReason: 'awaiting-check',
+        },
       ],
     },
     {
@@ -256,6 +269,7 @@ export const STATUS: DirectorStatus = {
       packetsOut: 0,
       bytesIn: 0,
       bytesOut: 0,
+      quorum: { weight: 1, healthyWeight: 1, met: true, below: 'serve' },
       servers: [
         {
           ...SERVER,

@@ -444,6 +444,25 @@ export interface Persistence {
   readonly prefixLength: number;
 }
 
+/** What is done while the healthy weight of a service is below its quorum. */
+export type BelowQuorum =
+  /** The healthy servers go on; it is told. */
+  | 'serve'
+  /** The sorry servers get the clients, if one of them is healthy. */
+  | 'sorry'
+  /** Those that served when the quorum was last met go on, failed or not. */
+  | 'keep-last'
+  /** Nobody gets new connections. */
+  | 'drop';
+
+export interface QuorumConfig {
+  /** Least sum of the weights of healthy servers, 1 or more. */
+  readonly weight: number;
+  /** The quorum is lost below weight - hysteresis, and met again at weight + hysteresis. */
+  readonly hysteresis: number;
+  readonly below: BelowQuorum;
+}
+
 export interface ServiceConfig {
   readonly name: string;
   readonly identity: ServiceIdentity;
@@ -455,7 +474,14 @@ export interface ServiceConfig {
   readonly onePacket: boolean;
   /** What happens to a server that fails its check. */
   readonly onFailure: 'quiesce' | 'remove';
+  readonly quorum: QuorumConfig;
+  /** 0 to 100: share of the servers that checks alone never take out. */
+  readonly minHealthyPercent: number;
+  /** How long the weight of a server that came back rises to its full value; 0 for at once. */
+  readonly slowStartUs: number;
   readonly servers: readonly RealServerConfig[];
+  /** Servers for the time below quorum: checked like the others, with weight 0 until then. */
+  readonly sorryServers: readonly RealServerConfig[];
 }
 
 export interface SyncConfig {

@@ -105,6 +105,9 @@ export const DEFAULTS = {
     onePacket: false,
     // Existing connections of a failed server may finish; 'remove' would cut them.
     onFailure: 'quiesce',
+    quorum: { weight: 1, hysteresis: 0 },
+    minHealthyPercent: 0,
+    slowStartUs: 0,
     /** Family of a service that is a firewall mark. */
     fwmarkFamily: 'ipv4',
   },

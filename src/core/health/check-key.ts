@@ -4,7 +4,7 @@
  * canonical JSON of all that. The question (the key without timing) tells whether a check of the
  * old configuration has already learnt what one of the new configuration wants to know.
  */
-import type { CheckConfig, IpText, ServiceConfig } from '../config/config.ts';
+import type { CheckConfig, IpText, RealServerConfig, ServiceConfig } from '../config/config.ts';
 
 export interface CheckTarget {
   readonly address: IpText;
@@ -35,11 +35,18 @@ export function checkDefinition(
   };
 }
 
+/** A service's servers and its sorry servers. */
+export function allServers(service: ServiceConfig): readonly RealServerConfig[] {
+  return service.sorryServers.length === 0
+    ? service.servers
+    : [...service.servers, ...service.sorryServers];
+}
+
 /** All checks of all services, each once, by key. */
 export function checksOf(services: readonly ServiceConfig[]): Map<string, CheckDefinition> {
   const definitions = new Map<string, CheckDefinition>();
   for (const service of services) {
-    for (const server of service.servers) {
+    for (const server of allServers(service)) {
       if (server.check === null) continue;
       const definition = checkDefinition(server.check, server);
       definitions.set(definition.key, definition);

@@ -13,6 +13,8 @@ export interface CheckState {
   readonly status: CheckStatus;
   /** When the status was entered; monotonic microseconds. */
   readonly sinceUs: number;
+  /** When it came up again after it was down; null when it is not up, or never was down. */
+  readonly recoveredAtUs: number | null;
   /** Results of the same kind in a row, up to now. They stop counting at COUNT_MAX. */
   readonly successes: number;
   readonly failures: number;
@@ -58,6 +60,7 @@ export function initialCheckState(nowUs: number): CheckState {
   return {
     status: 'unknown',
     sinceUs: nowUs,
+    recoveredAtUs: null,
     successes: 0,
     failures: 0,
     lastResult: null,
@@ -137,7 +140,12 @@ function changed(
   reason: CheckChangeReason,
 ): CheckStep {
   return {
-    state: { ...state, status: to, sinceUs: atUs },
+    state: {
+      ...state,
+      status: to,
+      sinceUs: atUs,
+      recoveredAtUs: state.status === 'down' ? atUs : null,
+    },
     change: { from: state.status, to, reason },
   };
 }

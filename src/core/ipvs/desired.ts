@@ -1,41 +1,34 @@
 /**
- * From configuration and health to the IPVS table that the kernel should hold. Which servers are
- * healthy, slowly starting or drained is decided elsewhere and comes in as `ServerState`.
+ * From configuration and health to the IPVS table that the kernel should hold. Which servers
+ * get which weight is decided in health/pool.ts and comes in as `WeightOf`.
  */
 import type { RealServerConfig, SchedulerFlag, ServiceConfig } from '../config/config.ts';
+import { allServers } from '../health/check-key.ts';
 import type { DesiredService, RealServer, VirtualService } from './model.ts';
 import { serverKey, serviceFamily, serviceKey } from './model.ts';
 
-export interface ServerState {
-  readonly healthy: boolean;
-  /** Instead of the configured weight, 0 to 65535: slow start, drain, an operator's wish. */
-  readonly weightOverride?: number;
-}
-
-/** State of a server by its service's name and its own key ('10.0.0.11:8080'). */
-export type ServerStateOf = (serviceName: string, serverKey: string) => ServerState;
+/** Weight of a server by its service's name and its own key; null: it is not in the table. */
+export type WeightOf = (serviceName: string, serverKey: string) => number | null;
 
 /** The wanted table, sorted by service key; servers sorted by their keys. */
 export function desiredTable(
   services: readonly ServiceConfig[],
-  serverState: ServerStateOf,
+  weightOf: WeightOf,
 ): DesiredService[] {
   return services
-    .map((service) => desiredService(service, serverState))
+    .map((service) => desiredService(service, weightOf))
     .map((entry) => ({ key: serviceKey(entry.service.identity), entry }))
     .sort(compareKeys)
     .map(({ entry }) => entry);
 }
 
 /** One service as wanted: `desiredTable` for a change that touches one service. */
-export function desiredService(config: ServiceConfig, serverState: ServerStateOf): DesiredService {
+export function desiredService(config: ServiceConfig, weightOf: WeightOf): DesiredService {
   const servers: { key: string; server: RealServer }[] = [];
-  for (const server of config.servers) {
+  for (const server of allServers(config)) {
     const key = serverKey(server);
-    const state = serverState(config.name, key);
-    if (!state.healthy && config.onFailure === 'remove') continue;
-    const weight = state.healthy ? (state.weightOverride ?? server.weight) : 0;
-    servers.push({ key, server: realServer(server, weight) });
+    const weight = weightOf(config.name, key);
+    if (weight !== null) servers.push({ key, server: realServer(server, weight) });
   }
   return {
     service: virtualService(config),

@@ -28,7 +28,7 @@ maintenance  up       file          1h  number -20
 uplink       unknown  interface      -  not known yet
 
   SERVER               HEALTH        WEIGHT  FORWARD  ACTIVE  INACT  PERSIST  TOTAL      IN    OUT
-web  tcp 192.0.2.10:80  wlc, 3421 connections, 1.2 MB in, 99 MB out
+web  tcp 192.0.2.10:80  wlc, 3421 connections, 1.2 MB in, 99 MB out  below quorum (1 of 2): the healthy servers go on
   10.0.0.11:8080       up 3h 12m          1  nat          12     40        3   3412  1.2 MB  99 MB
   10.0.0.12:8080       down 3m       0 of 2  nat           0      1        0      9  1.5 kB  567 B
     connection refused by 10.0.0.12:8080

@@ -86,6 +86,10 @@ describe('conf/vipkeeper.yaml', () => {
       [
         path,
         path.replace('.servers[].check.', '.check.'),
+        // A sorry server's are those of a server.
+        path.replace('.sorry_servers[]', '.servers[]'),
+        path.replace('.sorry_servers[].check.', '.check.'),
+        path.replace('.sorry_servers[].check.https.', '.check.http.'),
         path.replace('.servers[].check.https.', '.check.http.'),
         path.replace('.check.https.', '.check.http.'),
         path.replace('.NAME.tunnel.', '.NAME.servers[].tunnel.'),
@@ -104,7 +108,8 @@ describe('conf/vipkeeper.yaml', () => {
     // `priority` shows values per director; `default` stands in its explanation.
     const elsewhere = ['vrrp.NAME.priority'];
     const wrong = options.filter(({ path, text }) => {
-      const own = /\.(servers\[\]\.(check|tunnel)|check\.https|NAME\.tunnel)\./.test(path);
+      const own =
+        /\.(servers\[\]\.(check|tunnel)|sorry_servers\[\]|check\.https|NAME\.tunnel)\./.test(path);
       if (text.default === undefined || own || elsewhere.includes(path)) return false;
       const expected = JSON.stringify(text.default);
       return !(shown.get(path) ?? []).some((value) => JSON.stringify(value) === expected);

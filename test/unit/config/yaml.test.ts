@@ -150,6 +150,10 @@ test('readConfigText makes of the example exactly this', () => {
         persistenceEngine: null,
         onePacket: false,
         onFailure: 'quiesce',
+        quorum: { weight: 1, hysteresis: 0, below: 'serve' },
+        minHealthyPercent: 0,
+        slowStartUs: 0,
+        sorryServers: [],
         servers: [
           { address: '10.0.0.11', weight: 1, ...server },
           { address: '10.0.0.12', weight: 2, ...server },

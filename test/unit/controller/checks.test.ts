@@ -110,6 +110,10 @@ function service(name: string, target: CheckTarget, check: CheckConfig): Service
     persistenceEngine: null,
     onePacket: false,
     onFailure: 'quiesce',
+    quorum: { weight: 1, hysteresis: 0, below: 'serve' },
+    minHealthyPercent: 0,
+    slowStartUs: 0,
+    sorryServers: [],
     servers: [server],
   };
 }

@@ -39,6 +39,10 @@ function service(name: string, servers: readonly RealServerConfig[]): ServiceCon
     persistenceEngine: null,
     onePacket: false,
     onFailure: 'quiesce',
+    quorum: { weight: 1, hysteresis: 0, below: 'serve' },
+    minHealthyPercent: 0,
+    slowStartUs: 0,
+    sorryServers: [],
     servers,
   };
 }

@@ -73,6 +73,7 @@ describe('step', () => {
     expect(states[2]).toEqual({
       status: 'up',
       sinceUs: 1_000_000,
+      recoveredAtUs: null,
       successes: 0,
       failures: 2,
       lastResult: { ok: false, atUs: 3_000_000 },
@@ -81,11 +82,27 @@ describe('step', () => {
     expect(states[3]).toEqual({
       status: 'up',
       sinceUs: 1_000_000,
+      recoveredAtUs: null,
       successes: 1,
       failures: 0,
       lastResult: { ok: true, atUs: 4_000_000 },
       lastFailure: { ...failure, atUs: 3_000_000 },
     });
+  });
+
+  test('a check that is up again says since when, and one that was never down does not', () => {
+    const { states } = play('-++-+--', { rise: 2, fall: 2 });
+    expect(states.map(({ recoveredAtUs }) => recoveredAtUs)).toEqual([
+      null,
+      null,
+      3_000_000,
+      3_000_000,
+      3_000_000,
+      3_000_000,
+      null,
+    ]);
+    const { states: lucky } = play('++', { rise: 1, fall: 1 });
+    expect(lucky.map(({ recoveredAtUs }) => recoveredAtUs)).toEqual([null, null]);
   });
 
   test('a threshold below 1 is a defect', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { RealServerConfig, ServiceConfig } from '../../../../src/core/config/config.ts';
-import { desiredTable, type ServerState } from '../../../../src/core/ipvs/desired.ts';
+import { desiredTable } from '../../../../src/core/ipvs/desired.ts';
 import { serviceKey } from '../../../../src/core/ipvs/model.ts';
 import { server, service, WEB } from './samples.ts';
 
@@ -14,6 +14,10 @@ function config(changes: Partial<ServiceConfig> = {}): ServiceConfig {
     persistenceEngine: null,
     onePacket: false,
     onFailure: 'quiesce',
+    quorum: { weight: 1, hysteresis: 0, below: 'serve' },
+    minHealthyPercent: 0,
+    slowStartUs: 0,
+    sorryServers: [],
     servers: [serverConfig(12), serverConfig(11)],
     ...changes,
   };
@@ -23,17 +27,17 @@ function serverConfig(host: number): RealServerConfig {
   return { ...server(host, { weight: 10 }), forwarding: 'nat', check: null };
 }
 
-function weights(changes: Partial<ServiceConfig>, states: Readonly<Record<string, ServerState>>) {
+function weights(changes: Partial<ServiceConfig>, wanted: Readonly<Record<string, number | null>>) {
   const table = desiredTable([config(changes)], (name, key) => {
     expect(name).toBe('web');
-    return states[key] as ServerState;
+    return wanted[key] ?? null;
   });
   return table[0]?.servers.map(({ address, weight }) => [address, weight]);
 }
 
 describe('desiredTable', () => {
   it('takes healthy servers with their configured weights, sorted by key', () => {
-    const table = desiredTable([config()], () => ({ healthy: true }));
+    const table = desiredTable([config()], () => 10);
     expect(table).toEqual([
       {
         service: service(WEB),
@@ -42,42 +46,23 @@ describe('desiredTable', () => {
     ]);
   });
 
-  it('quiesces a failed server with onFailure quiesce, whatever its weight override', () => {
-    expect(
-      weights(
-        {},
-        {
-          '10.0.0.11:8080': { healthy: false, weightOverride: 5 },
-          '10.0.0.12:8080': { healthy: true },
-        },
-      ),
-    ).toEqual([
+  it('gives servers the weights that were decided, zero included, and leaves out those of none', () => {
+    expect(weights({}, { '10.0.0.11:8080': 0, '10.0.0.12:8080': 3 })).toEqual([
       ['10.0.0.11', 0],
+      ['10.0.0.12', 3],
+    ]);
+    expect(weights({}, { '10.0.0.11:8080': null, '10.0.0.12:8080': 10 })).toEqual([
       ['10.0.0.12', 10],
     ]);
   });
 
-  it('leaves a failed server out with onFailure remove', () => {
-    expect(
-      weights(
-        { onFailure: 'remove' },
-        { '10.0.0.11:8080': { healthy: false }, '10.0.0.12:8080': { healthy: true } },
-      ),
-    ).toEqual([['10.0.0.12', 10]]);
-  });
-
-  it('gives a healthy server its overriding weight, zero included', () => {
-    expect(
-      weights(
-        { onFailure: 'remove' },
-        {
-          '10.0.0.11:8080': { healthy: true, weightOverride: 0 },
-          '10.0.0.12:8080': { healthy: true, weightOverride: 3 },
-        },
-      ),
-    ).toEqual([
-      ['10.0.0.11', 0],
-      ['10.0.0.12', 3],
+  it('has sorry servers in their places among the others', () => {
+    const sorry = { sorryServers: [serverConfig(10)] };
+    const all = { '10.0.0.10:8080': 0, '10.0.0.11:8080': 1, '10.0.0.12:8080': 1 };
+    expect(weights(sorry, all)).toEqual([
+      ['10.0.0.10', 0],
+      ['10.0.0.11', 1],
+      ['10.0.0.12', 1],
     ]);
   });
 
@@ -91,7 +76,7 @@ describe('desiredTable', () => {
           schedulerFlags: ['mh-fallback', 'sh-port', 'flag-3'],
         }),
       ],
-      () => ({ healthy: true }),
+      () => 1,
     );
     expect(entry?.service).toEqual(
       service(WEB, {
@@ -110,7 +95,7 @@ describe('desiredTable', () => {
     const mark = { kind: 'fwmark', family: 'ipv6', mark: 5 } as const;
     const table = desiredTable(
       [config(), config({ name: 'mark', identity: mark, servers: [] })],
-      () => ({ healthy: true }),
+      () => 1,
     );
     expect(table.map((entry) => serviceKey(entry.service.identity))).toEqual([
       'fwmark 5 ipv6',

@@ -1,0 +1,122 @@
+/**
+ * Decides the weights of all servers (core/health/pool.ts) for the table, and remembers what must
+ * be remembered from one decision to the next: whether the quorum was met, and who served. One
+ * timer calls for a new decision when a slow start takes its next step.
+ */
+import type { RealServerConfig, ServiceConfig } from '../core/config/config.ts';
+import type { OverrideAction } from '../core/health/override.ts';
+import {
+  decide,
+  INITIAL_POOL,
+  type PoolDecision,
+  type PoolMember,
+  type PoolWeight,
+  type ServerHealth,
+} from '../core/health/pool.ts';
+import { type ObservedService, serverKey } from '../core/ipvs/model.ts';
+
+/** What the checks say of a server. */
+export interface HealthReport {
+  readonly health: ServerHealth;
+  readonly sinceUs: number | null;
+  readonly recoveredAtUs: number | null;
+}
+
+export interface PoolReport {
+  readonly quorumMet: boolean | null;
+  readonly healthyWeight: number;
+  readonly weights: ReadonlyMap<string, PoolWeight>;
+}
+
+export interface PoolPorts {
+  /** Monotonic microseconds. */
+  readonly nowUs: () => number;
+  readonly health: (server: RealServerConfig) => HealthReport;
+  /** What an operator decided about a server; null for nothing. */
+  readonly override: (service: string, server: string) => OverrideAction | null;
+  /** The quorum of a service was lost, or is met again; also when that is first known. */
+  readonly onQuorum: (service: ServiceConfig, met: boolean, healthyWeight: number) => void;
+  /** Weights of this service change by the passing of time: the table should follow. */
+  readonly onDue: (service: string) => void;
+}
+
+/** The slowest step of a slow start is three minutes; setTimeout takes up to 24 days. */
+const TIMER_MIN_MS = 1;
+
+export class Pools {
+  readonly #ports: PoolPorts;
+  readonly #decisions = new Map<string, PoolDecision>();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(ports: PoolPorts) {
+    this.#ports = ports;
+  }
+
+  /** Forgets services that are no longer configured. */
+  keep(services: readonly ServiceConfig[]): void {
+    const names = new Set(services.map(({ name }) => name));
+    for (const name of this.#decisions.keys()) if (!names.has(name)) this.#decisions.delete(name);
+  }
+
+  /** Weights of a service's servers by their keys, now; `observed` as in the kernel. */
+  decide(service: ServiceConfig, observed: ObservedService | undefined): PoolDecision['weights'] {
+    const before = this.#decisions.get(service.name);
+    const kernel = new Map(observed?.servers.map((server) => [serverKey(server), server.weight]));
+    const member = (server: RealServerConfig): PoolMember => {
+      const key = serverKey(server);
+      return {
+        key,
+        weight: server.weight,
+        ...this.#ports.health(server),
+        kernelWeight: kernel.get(key) ?? null,
+        override: this.#ports.override(service.name, key),
+      };
+    };
+    const decision = decide(
+      service,
+      before?.state ?? INITIAL_POOL,
+      service.servers.map(member),
+      service.sorryServers.map(member),
+      this.#ports.nowUs(),
+    );
+    this.#decisions.set(service.name, decision);
+    const met = decision.state.quorumMet;
+    if (met !== null && met !== (before?.state.quorumMet ?? null)) {
+      this.#ports.onQuorum(service, met, decision.healthyWeight);
+    }
+    this.#schedule();
+    return decision.weights;
+  }
+
+  /** As last decided; null before that. */
+  report(service: string): PoolReport | null {
+    const decision = this.#decisions.get(service);
+    if (decision === undefined) return null;
+    const { healthyWeight, weights, state } = decision;
+    return { quorumMet: state.quorumMet, healthyWeight, weights };
+  }
+
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  #schedule(): void {
+    let nextUs: number | null = null;
+    for (const { nextAtUs } of this.#decisions.values()) {
+      if (nextAtUs !== null && (nextUs === null || nextAtUs < nextUs)) nextUs = nextAtUs;
+    }
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (nextUs === null) return;
+    const delayMs = Math.max(TIMER_MIN_MS, Math.ceil((nextUs - this.#ports.nowUs()) / 1000));
+    this.#timer = setTimeout(() => this.#due(), delayMs);
+  }
+
+  #due(): void {
+    const nowUs = this.#ports.nowUs();
+    for (const [name, { nextAtUs }] of this.#decisions) {
+      if (nextAtUs !== null && nextAtUs <= nowUs) this.#ports.onDue(name);
+    }
+    this.#schedule();
+  }
+}

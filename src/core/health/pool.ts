@@ -1,0 +1,257 @@
+/**
+ * Which servers of one virtual service get clients, and with which weight: from the verdicts of
+ * the checks, the quorum, the sorry servers, the guard against taking out too many, the slow
+ * start of those that came back, and what operators decided.
+ *
+ * decide(policy, state, members, sorry, nowUs) -> weights with their reasons, the next state, and
+ * when to look again. Pure; time is an argument. Precedence, highest first: an operator's wish,
+ * the quorum, the guard, the check, slow start.
+ */
+import type { QuorumConfig } from '../config/config.ts';
+import type { OverrideAction } from './override.ts';
+
+export type ServerHealth = 'up' | 'down' | 'unknown' | 'unchecked';
+
+export interface PoolPolicy {
+  readonly quorum: QuorumConfig;
+  /** A failed server's weight becomes 0, or it leaves the table. */
+  readonly onFailure: 'quiesce' | 'remove';
+  /** Share of the servers, 0 to 100, that checks alone never take out. */
+  readonly minHealthyPercent: number;
+  /** How long the weight of a server that came back rises; 0 for at once. */
+  readonly slowStartUs: number;
+}
+
+/** One configured server with what is known of it. */
+export interface PoolMember {
+  readonly key: string;
+  readonly weight: number;
+  readonly health: ServerHealth;
+  /** When its check last changed its mind; null while unknown or unchecked. */
+  readonly sinceUs: number | null;
+  /** When it came back after a failure; null when it is not up, or never failed. */
+  readonly recoveredAtUs: number | null;
+  /** Weight in the kernel; null when it is not in the table. */
+  readonly kernelWeight: number | null;
+  readonly override: OverrideAction | null;
+}
+
+/** Why a server has its weight: a label of metrics, a word in the status. */
+export const WEIGHT_REASONS = [
+  'healthy',
+  'slow-start',
+  'awaiting-check',
+  'failed',
+  'guarded',
+  'kept-last',
+  'below-quorum',
+  'sorry',
+  'standby',
+  'draining',
+  'drained',
+  'forced-down',
+  'forced-up',
+  'weight-override',
+] as const;
+export type WeightReason = (typeof WEIGHT_REASONS)[number];
+
+export interface PoolWeight {
+  /** null: not in the table. */
+  readonly weight: number | null;
+  readonly reason: WeightReason;
+}
+
+export interface PoolState {
+  /** null before enough checks have spoken to decide it. */
+  readonly quorumMet: boolean | null;
+  /** Servers that had clients when the quorum was last met, by key: for 'keep-last'. */
+  readonly lastServing: readonly string[];
+}
+
+export interface PoolDecision {
+  readonly state: PoolState;
+  readonly weights: ReadonlyMap<string, PoolWeight>;
+  /** Healthy weight, as the quorum counts it. */
+  readonly healthyWeight: number;
+  /** When weights change by the mere passing of time; null for never. */
+  readonly nextAtUs: number | null;
+}
+
+export const INITIAL_POOL: PoolState = { quorumMet: null, lastServing: [] };
+
+/** Steps of a slow start: each is one change of the kernel's table. */
+const SLOW_START_STEPS_MAX = 20;
+
+/** Decides for all servers of a service; `sorry` are its sorry servers. */
+export function decide(
+  policy: PoolPolicy,
+  state: PoolState,
+  members: readonly PoolMember[],
+  sorry: readonly PoolMember[],
+  nowUs: number,
+): PoolDecision {
+  const healthyWeight = sum(members, (member) => (isHealthy(member) ? weightOf(member) : 0));
+  const quorumMet = meetsQuorum(policy, state.quorumMet, members, healthyWeight);
+  const weights = new Map<string, PoolWeight>();
+  const outMax = Math.floor((members.length * (100 - policy.minHealthyPercent)) / 100);
+  const guarded = beyond(outMax, members);
+  let nextAtUs: number | null = null;
+  for (const member of members) {
+    const one = decideMember(policy, member, guarded.has(member.key), nowUs);
+    weights.set(member.key, one.weight);
+    if (one.nextAtUs !== null) nextAtUs = Math.min(nextAtUs ?? Infinity, one.nextAtUs);
+  }
+  const sorryServes = serveSorry(policy, quorumMet, sorry, weights);
+  if (quorumMet === false) belowQuorum(policy, state, { members, sorryServes }, weights);
+  const lastServing =
+    quorumMet === false ? state.lastServing : members.filter(isHealthy).map(({ key }) => key);
+  return { state: { quorumMet, lastServing }, weights, healthyWeight, nextAtUs };
+}
+
+/** Keys of the failed servers above `outMax`: those that failed last stay in. */
+function beyond(outMax: number, members: readonly PoolMember[]): ReadonlySet<string> {
+  const failed = members.filter(({ health, override }) => health === 'down' && override === null);
+  if (failed.length <= outMax) return new Set();
+  const byTime = [...failed].sort(
+    (left, right) => (left.sinceUs ?? 0) - (right.sinceUs ?? 0) || (left.key < right.key ? -1 : 1),
+  );
+  return new Set(byTime.slice(outMax).map(({ key }) => key));
+}
+
+function decideMember(
+  policy: PoolPolicy,
+  member: PoolMember,
+  guarded: boolean,
+  nowUs: number,
+): { readonly weight: PoolWeight; readonly nextAtUs: number | null } {
+  const fixed = (weight: number | null, reason: WeightReason) => ({
+    weight: { weight, reason },
+    nextAtUs: null,
+  });
+  const failedWeight = policy.onFailure === 'remove' ? null : 0;
+  switch (member.override?.kind) {
+    case 'drain':
+      return member.override.drained ? fixed(null, 'drained') : fixed(0, 'draining');
+    case 'up':
+      return fixed(member.weight, 'forced-up');
+    case 'down':
+      return fixed(failedWeight, 'forced-down');
+    case 'weight':
+    case undefined:
+      break;
+  }
+  const weight = weightOf(member);
+  const reason = member.override === null ? 'healthy' : 'weight-override';
+  switch (member.health) {
+    case 'unchecked':
+      return fixed(weight, reason);
+    case 'unknown':
+      // Adopted: a restart of the controller takes no server out that was in.
+      return fixed(member.kernelWeight ?? failedWeight, 'awaiting-check');
+    case 'down':
+      return guarded ? fixed(weight, 'guarded') : fixed(failedWeight, 'failed');
+    case 'up':
+      return slowStart(policy, member, weight, nowUs) ?? fixed(weight, reason);
+  }
+}
+
+/** The rising weight of a server that came back; null when it has risen. */
+function slowStart(policy: PoolPolicy, member: PoolMember, full: number, nowUs: number) {
+  if (policy.slowStartUs === 0 || member.recoveredAtUs === null) return null;
+  const elapsedUs = Math.max(0, nowUs - member.recoveredAtUs);
+  const steps = Math.min(full, SLOW_START_STEPS_MAX);
+  if (steps < 2 || elapsedUs >= policy.slowStartUs) return null;
+  const stepUs = policy.slowStartUs / steps;
+  const step = Math.floor(elapsedUs / stepUs);
+  // Never 0: it is healthy, and may be the only one.
+  const weight = Math.max(1, Math.floor((full * (step + 1)) / (steps + 1)));
+  const nextAtUs = Math.ceil(member.recoveredAtUs + (step + 1) * stepUs);
+  return { weight: { weight, reason: 'slow-start' as const }, nextAtUs };
+}
+
+/** Puts the sorry servers' weights in; true when at least one serves. */
+function serveSorry(
+  policy: PoolPolicy,
+  quorumMet: boolean | null,
+  sorry: readonly PoolMember[],
+  weights: Map<string, PoolWeight>,
+): boolean {
+  const wanted = quorumMet === false && policy.quorum.below === 'sorry';
+  let serves = false;
+  for (const member of sorry) {
+    const healthy = isHealthy(member);
+    if (!healthy) weights.set(member.key, { weight: 0, reason: 'failed' });
+    else if (wanted) weights.set(member.key, { weight: member.weight, reason: 'sorry' });
+    else weights.set(member.key, { weight: 0, reason: 'standby' });
+    serves ||= wanted && healthy && member.weight > 0;
+  }
+  return serves;
+}
+
+/** Changes the weights of the service's own servers while there are too few healthy ones. */
+function belowQuorum(
+  policy: PoolPolicy,
+  state: PoolState,
+  {
+    members,
+    sorryServes,
+  }: { readonly members: readonly PoolMember[]; readonly sorryServes: boolean },
+  weights: Map<string, PoolWeight>,
+): void {
+  const quiesce =
+    policy.quorum.below === 'drop' || (policy.quorum.below === 'sorry' && sorryServes);
+  for (const member of members) {
+    const { key, override } = member;
+    const before = weights.get(key);
+    if (before === undefined || (override !== null && override.kind !== 'weight')) continue;
+    if (quiesce && (before.weight ?? 0) > 0) {
+      weights.set(key, { weight: 0, reason: 'below-quorum' });
+    } else if (policy.quorum.below === 'keep-last' && state.lastServing.includes(key)) {
+      if (!isHealthy(member)) weights.set(key, { weight: weightOf(member), reason: 'kept-last' });
+    }
+  }
+}
+
+/** With hysteresis; undecided while servers without a verdict could still decide it. */
+function meetsQuorum(
+  { quorum }: PoolPolicy,
+  before: boolean | null,
+  members: readonly PoolMember[],
+  healthyWeight: number,
+): boolean | null {
+  const gain = quorum.weight + (before === false ? quorum.hysteresis : 0);
+  const keep = Math.max(1, quorum.weight - (before === true ? quorum.hysteresis : 0));
+  const needed = before === true ? keep : gain;
+  if (healthyWeight >= needed) return true;
+  const possible =
+    healthyWeight + sum(members, (member) => (mayBeHealthy(member) ? member.weight : 0));
+  return possible >= needed ? before : false;
+}
+
+/** Has clients as far as it is asked alone. */
+function isHealthy({ health, override }: PoolMember): boolean {
+  switch (override?.kind) {
+    case 'drain':
+    case 'down':
+      return false;
+    case 'up':
+      return true;
+    case 'weight':
+    case undefined:
+      return health === 'up' || health === 'unchecked';
+  }
+}
+
+function mayBeHealthy({ health, override }: PoolMember): boolean {
+  return health === 'unknown' && (override === null || override.kind === 'weight');
+}
+
+function weightOf({ weight, override }: PoolMember): number {
+  return override?.kind === 'weight' ? override.weight : weight;
+}
+
+function sum<T>(items: readonly T[], value: (item: T) => number): number {
+  let total = 0;
+  for (const item of items) total += value(item);
+  return total;
+}

@@ -1,0 +1,56 @@
+/** Quorum, sorry servers, the guard and slow start: what they become, and what is refused. */
+import { expect, test } from 'vitest';
+import { readConfigText } from '../../../src/config/yaml.ts';
+import { configOf, errorLines } from './read.ts';
+
+const SERVICE = 'services: {s: {address: "192.0.2.1:80", servers: [10.0.0.1, 10.0.0.2]';
+
+test('all of it has a place', () => {
+  const [service] = configOf(
+    `${SERVICE}, quorum: 2, hysteresis: 0, sorry_servers: [10.0.0.9], min_healthy: 50%, slow_start: 30s}}`,
+  ).services;
+  expect(service).toMatchObject({
+    quorum: { weight: 2, hysteresis: 0, below: 'sorry' },
+    minHealthyPercent: 50,
+    slowStartUs: 30_000_000,
+    sorryServers: [{ address: '10.0.0.9', port: 80, weight: 1, check: { kind: 'tcp' } }],
+  });
+});
+
+test('without sorry servers the healthy ones go on below quorum', () => {
+  expect(configOf(`${SERVICE}}}`).services[0]?.quorum.below).toBe('serve');
+});
+
+test.each([
+  ['a quorum above all weights', 'quorum: 3', 'quorum: expected at most 2, the weight of all'],
+  ['a quorum that cannot come back', 'quorum: 2, hysteresis: 1', 'once lost'],
+  ['hysteresis as large as the quorum', 'quorum: 1, hysteresis: 1', 'hysteresis: expected less'],
+  ['sorry without sorry servers', 'below_quorum: sorry', 'below_quorum: sorry needs sorry_servers'],
+  ['a server twice', 'sorry_servers: [10.0.0.2]', '10.0.0.2:80 is servers[1] already'],
+  ['a share above all', 'min_healthy: 101%', 'a share from 0% to 100%'],
+  ['a share without %', 'min_healthy: 50', 'a share from 0% to 100%'],
+  ['a sorry server of the other family', 'sorry_servers: ["2001:db8::1"]', 'expected an ipv4'],
+])('%s is refused at its place', (_what, text, message) => {
+  const lines = errorLines(`${SERVICE}, ${text}}}`);
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toMatch(/^f\.yaml:1:\d+: services\.s\./);
+  expect(lines[0]).toContain(message);
+});
+
+test.each([
+  [
+    'sorry servers that are never used',
+    'sorry_servers: [10.0.0.9], below_quorum: drop',
+    'never used',
+  ],
+  ['a slow start of weights of 1', 'slow_start: 30s', 'cannot rise'],
+])('%s are warned of', (_what, text, message) => {
+  const warnings: string[] = [];
+  readConfigText(`${SERVICE}, ${text}}}`, {
+    file: 'f.yaml',
+    director: null,
+    hostname: 'h',
+    onWarning: (warning) => warnings.push(warning.message),
+  });
+  expect(warnings.join('\n')).toContain(message);
+});

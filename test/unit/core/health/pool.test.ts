@@ -1,0 +1,235 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  decide,
+  INITIAL_POOL,
+  type PoolDecision,
+  type PoolMember,
+  type PoolPolicy,
+  type PoolState,
+} from '../../../../src/core/health/pool.ts';
+
+const POLICY: PoolPolicy = {
+  quorum: { weight: 1, hysteresis: 0, below: 'serve' },
+  onFailure: 'quiesce',
+  minHealthyPercent: 0,
+  slowStartUs: 0,
+};
+
+function member(key: string, changes: Partial<PoolMember> = {}): PoolMember {
+  return {
+    key,
+    weight: 10,
+    health: 'up',
+    sinceUs: 0,
+    recoveredAtUs: null,
+    kernelWeight: null,
+    override: null,
+    ...changes,
+  };
+}
+
+const down = (key: string, sinceUs = 0) => member(key, { health: 'down', sinceUs });
+
+function told(decision: PoolDecision) {
+  return Object.fromEntries(
+    [...decision.weights].map(([key, { weight, reason }]) => [key, `${weight} ${reason}`]),
+  );
+}
+
+function decided(
+  policy: Partial<PoolPolicy>,
+  members: readonly PoolMember[],
+  {
+    sorry = [],
+    state = INITIAL_POOL,
+    nowUs = 0,
+  }: { sorry?: readonly PoolMember[]; state?: PoolState; nowUs?: number } = {},
+) {
+  return decide({ ...POLICY, ...policy }, state, members, sorry, nowUs);
+}
+
+describe('decide, one server', () => {
+  it('gives a healthy or unchecked server its weight', () => {
+    const members = [member('a'), member('b', { health: 'unchecked', weight: 3 })];
+    expect(told(decided({}, members))).toEqual({ a: '10 healthy', b: '3 healthy' });
+  });
+
+  it('quiesces a failed server, or takes it out of the table, as configured', () => {
+    expect(told(decided({}, [member('a'), down('b')])).b).toBe('0 failed');
+    expect(told(decided({ onFailure: 'remove' }, [member('a'), down('b')])).b).toBe('null failed');
+  });
+
+  it('leaves a server in, as it is in the kernel, until its first check has spoken', () => {
+    const waiting = (kernelWeight: number | null) =>
+      told(decided({}, [member('a', { health: 'unknown', kernelWeight })])).a;
+    expect(waiting(7)).toBe('7 awaiting-check');
+    expect(waiting(0)).toBe('0 awaiting-check');
+    expect(waiting(null)).toBe('0 awaiting-check');
+  });
+
+  it('puts an operator above the check', () => {
+    const members = [
+      member('drains', { override: { kind: 'drain', deadlineMs: null, drained: false } }),
+      member('gone', { override: { kind: 'drain', deadlineMs: null, drained: true } }),
+      member('up', { health: 'down', override: { kind: 'up' } }),
+      member('down', { override: { kind: 'down' } }),
+      member('light', { override: { kind: 'weight', weight: 2 } }),
+      member('failed', { health: 'down', override: { kind: 'weight', weight: 2 } }),
+    ];
+    expect(told(decided({}, members))).toEqual({
+      drains: '0 draining',
+      gone: 'null drained',
+      up: '10 forced-up',
+      down: '0 forced-down',
+      light: '2 weight-override',
+      failed: '0 failed',
+    });
+  });
+});
+
+describe('decide, the quorum', () => {
+  const quorum = (changes: object) => ({ quorum: { ...POLICY.quorum, ...changes } });
+
+  it('counts weights of healthy servers, and neither drained nor forced-down ones', () => {
+    const drain = { kind: 'drain', deadlineMs: null, drained: false } as const;
+    const members = [member('a'), member('b', { override: drain }), down('c')];
+    expect(decided(quorum({ weight: 11 }), members)).toMatchObject({
+      healthyWeight: 10,
+      state: { quorumMet: false },
+    });
+    expect(decided(quorum({ weight: 10 }), members).state.quorumMet).toBe(true);
+  });
+
+  it('is not decided while servers without a verdict could decide it', () => {
+    const members = [member('a', { health: 'unknown' }), down('b')];
+    expect(decided(quorum({ weight: 5 }), members).state.quorumMet).toBeNull();
+    expect(decided(quorum({ weight: 11 }), members).state.quorumMet).toBe(false);
+  });
+
+  it('has hysteresis: lost below quorum less it, met again at quorum plus it', () => {
+    const policy = quorum({ weight: 20, hysteresis: 5 });
+    const at = (weight: number, quorumMet: boolean) =>
+      decided(policy, [member('a', { weight })], { state: { quorumMet, lastServing: [] } }).state
+        .quorumMet;
+    expect([at(15, true), at(14, true), at(24, false), at(25, false)]).toEqual([
+      true,
+      false,
+      false,
+      true,
+    ]);
+  });
+
+  it('hands over to healthy sorry servers, and takes back', () => {
+    const policy = quorum({ weight: 10, below: 'sorry' });
+    const sorry = [member('s', { weight: 5 })];
+    expect(told(decided(policy, [member('a'), down('b')], { sorry }))).toEqual({
+      a: '10 healthy',
+      b: '0 failed',
+      s: '0 standby',
+    });
+    const short = [member('a', { weight: 9 }), down('b')];
+    expect(told(decided(policy, short, { sorry }))).toEqual({
+      a: '0 below-quorum',
+      b: '0 failed',
+      s: '5 sorry',
+    });
+  });
+
+  it('lets the healthy ones go on when no sorry server is healthy', () => {
+    const policy = quorum({ weight: 10, below: 'sorry' });
+    const members = [member('a', { weight: 9 })];
+    expect(told(decided(policy, members, { sorry: [down('s')] }))).toEqual({
+      a: '9 healthy',
+      s: '0 failed',
+    });
+  });
+
+  it('keeps those that served last, failed or not, but no others', () => {
+    const policy = quorum({ weight: 20, below: 'keep-last' });
+    const first = decided(policy, [member('a'), member('b'), down('c')]);
+    const second = decided(policy, [member('a'), down('b'), down('c')], { state: first.state });
+    expect(told(second)).toEqual({ a: '10 healthy', b: '10 kept-last', c: '0 failed' });
+    const third = decided(policy, [down('a'), down('b'), down('c')], { state: second.state });
+    expect(told(third)).toEqual({ a: '10 kept-last', b: '10 kept-last', c: '0 failed' });
+  });
+
+  it('lets nobody have new connections with drop, but for those that an operator forces up', () => {
+    const members = [member('a'), member('b', { override: { kind: 'up' } })];
+    const dropped = decided(quorum({ weight: 30, below: 'drop' }), members);
+    expect(told(dropped)).toEqual({ a: '0 below-quorum', b: '10 forced-up' });
+  });
+});
+
+describe('decide, the guard', () => {
+  it('takes out the first to fail and keeps in the last ones', () => {
+    const members = [down('a', 3), down('b', 1), down('c', 2), member('d')];
+    expect(told(decided({ minHealthyPercent: 50 }, members))).toEqual({
+      a: '10 guarded',
+      b: '0 failed',
+      c: '0 failed',
+      d: '10 healthy',
+    });
+  });
+
+  it('keeps no server in that an operator takes out', () => {
+    const members = [member('a', { override: { kind: 'down' } }), down('b', 1)];
+    expect(told(decided({ minHealthyPercent: 100 }, members))).toEqual({
+      a: '0 forced-down',
+      b: '10 guarded',
+    });
+  });
+
+  it('never leaves fewer than its share in the table, whatever fails', () => {
+    const members = fc.array(
+      fc.record({
+        failed: fc.boolean(),
+        sinceUs: fc.nat(1000),
+        weight: fc.integer({ min: 1, max: 9 }),
+      }),
+      { minLength: 1, maxLength: 12 },
+    );
+    fc.assert(
+      fc.property(members, fc.integer({ min: 0, max: 100 }), (list, minHealthyPercent) => {
+        const pool = list.map(({ failed, sinceUs, weight }, index) =>
+          member(`${index}`, { health: failed ? 'down' : 'up', sinceUs, weight }),
+        );
+        const { weights } = decided({ minHealthyPercent }, pool);
+        const serving = [...weights.values()].filter(({ weight }) => (weight ?? 0) > 0).length;
+        const healthy = list.filter(({ failed }) => !failed).length;
+        const least = pool.length - Math.floor((pool.length * (100 - minHealthyPercent)) / 100);
+        expect(serving).toBe(Math.max(healthy, least));
+      }),
+    );
+  });
+});
+
+describe('decide, slow start', () => {
+  const policy = { slowStartUs: 10_000_000 };
+  const back = member('a', { weight: 100, recoveredAtUs: 1_000_000 });
+
+  it('rises from a small weight to the full one and says when to look again', () => {
+    let nowUs = 1_000_000;
+    const weights: number[] = [];
+    for (let looks = 0; looks < 100; looks++) {
+      const { weights: found, nextAtUs } = decided(policy, [back], { nowUs });
+      weights.push(found.get('a')?.weight as number);
+      if (nextAtUs === null) break;
+      expect(nextAtUs).toBeGreaterThan(nowUs);
+      nowUs = nextAtUs;
+    }
+    expect(nowUs).toBe(11_000_000);
+    expect(weights[0]).toBe(4);
+    expect(weights.at(-1)).toBe(100);
+    expect(weights).toHaveLength(21);
+    expect([...weights].sort((left, right) => left - right)).toEqual(weights);
+    expect(new Set(weights).size).toBe(weights.length);
+  });
+
+  it('is not for a server that never failed, nor for a weight of 1', () => {
+    expect(told(decided(policy, [member('a')])).a).toBe('10 healthy');
+    const light = member('a', { weight: 1, recoveredAtUs: 0 });
+    expect(decided(policy, [light], { nowUs: 5 })).toMatchObject({ nextAtUs: null });
+    expect(told(decided(policy, [light], { nowUs: 5 })).a).toBe('1 healthy');
+  });
+});

@@ -92,7 +92,7 @@ const NO_DAEMON = { role: null, error: null };
 /** What the status says of one instance; `nowUs` is the moment of the keeper's status. */
 export function instanceReport(status: InstanceStatus, nowUs: number): InstanceReport {
   const { advertIntervalUs, activeDownIntervalUs, lastTransitionAtMs, ...others } = status;
-  const { peer, peers, lastHandover, ...same } = others;
+  const { peer, peers, strangers, lastHandover, ...same } = others;
   return {
     ...same,
     advertIntervalSeconds: advertIntervalUs / US_PER_SECOND,
@@ -109,6 +109,10 @@ export function instanceReport(status: InstanceStatus, nowUs: number): InstanceR
     lastTransitionAt: isoTime(lastTransitionAtMs),
     stateForSeconds: Math.max(0, Date.now() - lastTransitionAtMs) / 1000,
     peers: peers.map((record) => peerReport(record, nowUs)),
+    strangers: strangers.map(({ lastHeardUs, ...stranger }) => ({
+      ...stranger,
+      lastHeardSecondsAgo: Math.max(0, nowUs - lastHeardUs) / US_PER_SECOND,
+    })),
     peer:
       peer === null
         ? null

@@ -101,6 +101,13 @@ export interface InstanceReport {
   readonly advertisedAddresses: readonly string[];
   /** Every sender heard of, the last heard first. */
   readonly peers: readonly PeerReport[];
+  /** Virtual routers on its interface that no instance here has, the last heard first. */
+  readonly strangers: readonly {
+    readonly vrid: number;
+    readonly address: string;
+    readonly priority: number;
+    readonly lastHeardSecondsAgo: number;
+  }[];
   readonly counters: {
     readonly advertsSent: number;
     readonly advertsReceived: number;

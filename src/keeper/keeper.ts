@@ -571,7 +571,10 @@ export class Keeper {
       pid: process.pid,
       nowUs: monotonicUs(),
       scheduling: this.#scheduling,
-      instances: [...this.#runners.values()].map((runner) => runner.status()),
+      instances: [...this.#runners.values()].map((runner) => ({
+        ...runner.status(),
+        strangers: this.#receivers.strangers.report(runner.config.interface, runner.config.family),
+      })),
       refusedUnassigned: { ...this.#receivers.refusedUnassigned },
       trackers: this.#ownTrackers(),
       bfd: this.#bfd.status(),

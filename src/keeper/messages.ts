@@ -102,6 +102,14 @@ export interface UnicastStatus {
   }[];
 }
 
+/** A virtual router on an instance's interface that no instance here has. */
+export interface StrangerRecord {
+  readonly vrid: number;
+  readonly address: string;
+  readonly priority: number;
+  readonly lastHeardUs: number;
+}
+
 export interface InstanceStatus {
   readonly name: string;
   readonly state: VrrpStateName;
@@ -158,6 +166,8 @@ export interface InstanceStatus {
   readonly peer: PeerStatus | null;
   /** Every sender heard of, the last heard first. */
   readonly peers: readonly PeerRecord[];
+  /** Other virtual routers on its interface, the last heard first. */
+  readonly strangers: readonly StrangerRecord[];
   readonly counters: InstanceCounters;
 }
 

@@ -18,6 +18,7 @@ import { DRAIN_PACKETS_MAX, type ReceivedAdvert, VrrpReceiver } from '../linux/v
 import { newRefusalCounts } from './counters.ts';
 import type { KeeperToController } from './messages.ts';
 import type { InstanceRunner } from './runner.ts';
+import { Strangers } from './strangers.ts';
 
 /** A log line a minute per fault is enough to be seen and too little to fill a disk. */
 const REPORT_INTERVAL_US = 60_000_000;
@@ -39,6 +40,7 @@ export class Receivers {
   readonly #onHandled: () => void;
   readonly #listeners = new Map<string, Listener>();
   readonly #reportedAtUs = new Map<string, number>();
+  readonly strangers = new Strangers();
   readonly refusedUnassigned: Record<RefusalReason, number> = newRefusalCounts();
 
   /** `onHandled` is called after packets were handled: deadlines may have moved. */
@@ -135,7 +137,8 @@ export class Receivers {
     if (runner === undefined) {
       // Other virtual routers on the segment are normal: counted, never reported.
       this.refusedUnassigned['unknown-vrid']++;
-      return;
+      const { source, receivedAtUs: atUs } = packet;
+      return this.strangers.note(listener, decoded.value, source, atUs);
     }
     const { receivedAtUs } = packet;
     const refusal = runner.receive(decoded.value, packet.source, { receivedAtUs, toGroup });

@@ -468,7 +468,7 @@ export class InstanceRunner {
     this.#reach.close();
   }
 
-  status(): InstanceStatus {
+  status(): Omit<InstanceStatus, 'strangers'> {
     const config = this.#config;
     const state = this.#state;
     const heardUs =

@@ -51,6 +51,7 @@ const INSTANCE: InstanceReport = {
       },
     },
   ],
+  strangers: [],
   advertisedAddresses: ['192.0.2.10'],
   interface: 'eth0',
   family: 'ipv4',

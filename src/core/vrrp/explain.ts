@@ -170,8 +170,9 @@ function whatIfText(report: InstanceReport): string {
   }
 }
 
-function notesOf({ name, heldBack, resigning, state }: InstanceReport): readonly string[] {
-  const notes: string[] = [];
+function notesOf(report: InstanceReport): readonly string[] {
+  const { name, heldBack, resigning, state } = report;
+  const notes: string[] = [...strangerNotes(report)];
   if (heldBack) {
     notes.push(
       'Held back: it was handed over, and takes over only when the active director resigns or ' +
@@ -182,6 +183,18 @@ function notesOf({ name, heldBack, resigning, state }: InstanceReport): readonly
     notes.push('It has resigned, and keeps the addresses until a successor is heard');
   }
   return notes;
+}
+
+/** Who hears no peer should know whom it hears instead: a mistyped VRID looks like that. */
+function strangerNotes(report: InstanceReport): readonly string[] {
+  const fresh = report.advertIntervalSeconds * PRESENT_INTERVALS;
+  if (report.peers.some(({ lastHeardSecondsAgo }) => lastHeardSecondsAgo < fresh)) return [];
+  return report.strangers.map(
+    ({ vrid, address, priority, lastHeardSecondsAgo }) =>
+      `${address} advertises VRID ${vrid} on ${report.interface} with priority ${priority}, heard ` +
+      `${seconds(lastHeardSecondsAgo)} ago, which no instance here has: if it is the other ` +
+      'director of this instance, configure the same vrid on both',
+  );
 }
 
 function findingsOf(report: InstanceReport): readonly Finding[] {

@@ -178,6 +178,16 @@ describe('explainInstance', () => {
   });
 });
 
+test('explainInstance tells whom else it hears while it hears no peer', () => {
+  const strangers = [{ vrid: 52, address: '192.0.2.9', priority: 100, lastHeardSecondsAgo: 0.5 }];
+  const alone = explainInstance({ ...BASE, state: 'active', peers: [], strangers });
+  expect(alone.notes).toHaveLength(1);
+  expect(alone.notes[0]).toContain('192.0.2.9 advertises VRID 52 on eth0 with priority 100');
+  expect(alone.findings).toEqual([]);
+  const heard = { ...PEER, lastHeardSecondsAgo: 0.1 };
+  expect(explainInstance({ ...BASE, strangers, peers: [heard] }).notes).toEqual([]);
+});
+
 describe('explainInstances', () => {
   test('says for programs what it says for people', () => {
     const parts = [{ tracker: 'haproxy', delta: -20, detail: 'exit code 1' }];

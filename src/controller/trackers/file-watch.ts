@@ -6,8 +6,8 @@
  * Without the file, or while it is empty, the number is 0. So it is for anything that is no
  * number and for what cannot be read, but these are problems, and told.
  */
-import { type FSWatcher, statSync, watch, writeFileSync } from 'node:fs';
-import { constants, open } from 'node:fs/promises';
+import { type FSWatcher, watch, writeFileSync } from 'node:fs';
+import { constants, open, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { TrackerConfig } from '../../core/config/config.ts';
 import type { Problem } from '../../core/problem.ts';
@@ -21,7 +21,9 @@ const NUMBER_PATTERN = /^[+-]?\d{1,9}$/;
 /** Writers empty a file before they write it: what it says counts when this time is over. */
 const SETTLE_MS = 20;
 /** A file that was emptied gets this long to be written. */
-const EMPTY_MS = 100;
+const EMPTY_MS = 250;
+/** A file that was changed later than this in the future has another clock: its age says nothing. */
+const CLOCK_SKEW_MS = 1_000;
 
 export class FileWatch implements Watch {
   readonly #config: FileConfig;
@@ -64,15 +66,13 @@ export class FileWatch implements Watch {
   }
 
   /** Watches the directory that is there now, if that is another one than before. */
-  #follow(): void {
+  async #follow(): Promise<void> {
     const directory = dirname(this.#config.path);
-    const found = statSync(directory, { throwIfNoEntry: false });
-    const identity = found === undefined ? '' : `${found.dev} ${found.ino}`;
-    if (identity === this.#watched) return;
-    this.#watcher?.close();
-    this.#watcher = null;
-    this.#watched = '';
-    if (found === undefined) return;
+    const found = await stat(directory).catch(() => null);
+    const identity = found === null ? '' : `${found.dev} ${found.ino}`;
+    if (identity === this.#watched || this.#closed) return;
+    this.#unfollow();
+    if (found === null) return;
     try {
       const watcher = watch(directory, (_event, name) => {
         if (name === null || name === basename(this.#config.path)) this.#lookSoon(SETTLE_MS);
@@ -106,7 +106,7 @@ export class FileWatch implements Watch {
       return;
     }
     this.#looking = true;
-    this.#follow();
+    await this.#follow();
     const content = await readContent(this.#config.path);
     this.#looking = false;
     if (this.#closed) return;
@@ -119,7 +119,7 @@ export class FileWatch implements Watch {
   #judge(content: Content): void {
     const { path } = this.#config;
     const empty = content.kind === 'text' && content.text === '';
-    if (empty && this.#value !== 0 && content.ageMs >= 0 && content.ageMs < EMPTY_MS) {
+    if (empty && this.#value !== 0 && isFresh(content.ageMs)) {
       return this.#lookSoon(EMPTY_MS);
     }
     if (content.kind === 'failed') {
@@ -144,6 +144,10 @@ export class FileWatch implements Watch {
   }
 }
 
+function isFresh(ageMs: number): boolean {
+  return ageMs > -CLOCK_SKEW_MS && ageMs < EMPTY_MS;
+}
+
 type Content =
   | {
       readonly kind: 'text';
@@ -155,6 +159,7 @@ type Content =
   | { readonly kind: 'failed'; readonly why: string };
 
 async function readContent(path: string): Promise<Content> {
+  const nowMs = Date.now();
   try {
     // Without waiting: a FIFO in its place has no writer.
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -168,7 +173,7 @@ async function readContent(path: string): Promise<Content> {
         0,
       );
       const text = buffer.toString('utf8', 0, bytesRead).trim();
-      return { kind: 'text', text, ageMs: Date.now() - stats.mtimeMs };
+      return { kind: 'text', text, ageMs: nowMs - stats.mtimeMs };
     } finally {
       await file.close();
     }

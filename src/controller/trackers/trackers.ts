@@ -190,6 +190,7 @@ export class Trackers {
   }
 
   #tellProblem(entry: Entry, problem: Problem | null): void {
+    if (this.#entries.get(entry.config.name) !== entry) return;
     const told = entry.problem?.message;
     entry.problem = problem;
     if (problem !== null && problem.message !== told) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * `npm run bench -- failover|ipvs|memory [--runs N] [--json]`: measurements side by side with
+ * `npm run bench -- NAME... [--runs N] [--json]`: measurements side by side with
  * keepalived, ipvsadm and bare Node processes; without a name, all of them. Installs what is
  * missing, builds, and runs test/bench/main.ts; see docs/benchmarks.md.
  */

@@ -11,18 +11,18 @@
 import { isDeepStrictEqual } from 'node:util';
 import { assert, assertNever } from '../core/assert.ts';
 import type { VrrpConfig } from '../core/config/config.ts';
+import { DeadlineQueue } from '../core/deadlines.ts';
 import type { Problem } from '../core/problem.ts';
 import { KEEPER_NODE_FLAGS } from '../core/processes.ts';
 import { coordinate, type Member } from '../core/vrrp/group.ts';
 import { safeSilenceUs } from '../core/vrrp/timing.ts';
 import type { TrackerState } from '../core/vrrp/tracking.ts';
+import { TAKEOVER_LEAD_US } from '../core/vrrp/wake.ts';
 import { monotonicUs } from '../linux/clock.ts';
-import { VrrpFrameSender } from '../linux/frame-sender.ts';
 import { execve, SystemError } from '../linux/libc.ts';
 import { enterRealtime, leaveRealtime } from '../linux/scheduling.ts';
 import { notifyServiceManager } from '../linux/service-manager.ts';
 import { DeadlineTimer } from '../linux/timer.ts';
-import { VrrpSender } from '../linux/vrrp-socket.ts';
 import { Announcer } from './announcer.ts';
 import { BaseSettings } from './base-settings.ts';
 import { BfdRunner } from './bfd.ts';
@@ -47,6 +47,7 @@ import {
 } from './record.ts';
 import { rehearseTakeover } from './rehearsal.ts';
 import { InstanceRunner } from './runner.ts';
+import { Senders } from './senders.ts';
 import { DROPPED_ENVIRONMENT, type TwinCommand, TwinSupervisor } from './twin.ts';
 import { removeVips } from './vips.ts';
 import { removeOurLink } from './virtual-link.ts';
@@ -86,8 +87,14 @@ export class Keeper {
   readonly #interfaces: InterfaceTrackers;
   readonly #receivers: Receivers;
   readonly #bfd: BfdRunner;
+  /** Those beside the instances that have something to do at times. */
+  readonly #withDeadlines: readonly { readonly deadlineUs: number | null }[];
   readonly #timer: DeadlineTimer;
   readonly #runners = new Map<string, InstanceRunner>();
+  readonly #senders = new Senders();
+  readonly #deadlines = new DeadlineQueue<InstanceRunner>();
+  /** Those that are looked at now; allocated once. */
+  readonly #due: InstanceRunner[] = [];
   readonly #backlog: KeeperToController[] = [];
   #record: RecordWriter | null = null;
   #plan: KeeperPlan | null = null;
@@ -141,6 +148,7 @@ export class Keeper {
       },
       onHandled: () => this.#arm(),
     });
+    this.#withDeadlines = [this.#bfd, this.#announcer];
     this.#timer = new DeadlineTimer(() => this.#deadline());
   }
 
@@ -353,13 +361,13 @@ export class Keeper {
         network: this.#network,
         announcer: this.#announcer,
         settings: this.#settings,
-        openSender: (options) =>
-          'sourceMac' in options ? new VrrpFrameSender(options) : new VrrpSender(options),
+        openSender: (options) => this.#senders.open(options),
         report: (message) => this.#report(message),
         tracker: (name) => this.#tracker(name),
         groupStepped: (group) => this.#groupStepped(group),
         groupFaulty: (runner) => this.#groupFaulty(runner),
         groupPeerLost: (runner) => this.#groupPeerLost(runner),
+        deadlines: this.#deadlines,
         noteAdvert: (atSlot, atUs) => this.#record?.noteAdvert(atSlot, atUs),
       });
       this.#runners.set(config.name, runner);
@@ -516,7 +524,9 @@ export class Keeper {
 
   #deadline(): void {
     // What an active director that is on time has to send does not depend on what waits.
-    this.#fireDue(true);
+    const nowUs = this.#fireDue(true);
+    if ((this.#nextUs() ?? Number.POSITIVE_INFINITY) > nowUs) return this.#arm();
+    this.#awaitTakeover();
     // A peer's advertisement that waits in a socket came before the deadline that it moves.
     const more = this.#receivers.drainAll();
     this.#bfd.drainAll();
@@ -532,9 +542,31 @@ export class Keeper {
     this.#arm();
   }
 
-  #fireDue(onlyPunctual: boolean): void {
+  /** Returns the time that it went by. */
+  #fireDue(onlyPunctual: boolean): number {
     const nowUs = monotonicUs();
-    for (const runner of this.#runners.values()) runner.fireIfDue(nowUs, onlyPunctual);
+    const count = this.#deadlines.due(nowUs, this.#due);
+    for (let index = 0; index < count; index++) this.#due[index]?.fireIfDue(nowUs, onlyPunctual);
+    return nowUs;
+  }
+
+  /**
+   * Whoever is woken before a takeover (core/vrrp/wake.ts) is awake when it is due: reading the
+   * sockets meanwhile keeps at hand what is needed then. No longer than TAKEOVER_LEAD_US.
+   */
+  #awaitTakeover(): void {
+    const startUs = monotonicUs();
+    const count = this.#deadlines.due(startUs, this.#due);
+    let takeoverUs = Number.POSITIVE_INFINITY;
+    for (let index = 0; index < count; index++) {
+      const runner = this.#due[index] as InstanceRunner;
+      const { deadlineUs } = runner;
+      if (deadlineUs === null || deadlineUs <= startUs) continue;
+      takeoverUs = Math.min(takeoverUs, deadlineUs);
+      runner.prepareTakeover();
+    }
+    if (takeoverUs - startUs > TAKEOVER_LEAD_US) return;
+    while (monotonicUs() < takeoverUs) this.#receivers.drainAll();
   }
 
   /** For what is asked for outside of a turn that ends with #arm(). */
@@ -555,11 +587,17 @@ export class Keeper {
     if (this.#reexecuting && this.#plan !== null && this.#isReadyToReexecute()) {
       this.#becomeSuccessor(this.#plan);
     }
-    let nextUs: number | null = null;
-    for (const { deadlineUs } of [this.#bfd, this.#announcer, ...this.#runners.values()]) {
+    this.#record?.flush();
+    this.#timer.arm(this.#nextUs());
+  }
+
+  /** When there is something to do next; null for never. */
+  #nextUs(): number | null {
+    let nextUs = this.#deadlines.earliestUs;
+    for (const { deadlineUs } of this.#withDeadlines) {
       if (deadlineUs !== null && (nextUs === null || deadlineUs < nextUs)) nextUs = deadlineUs;
     }
-    this.#timer.arm(nextUs);
+    return nextUs;
   }
 
   #isReadyToReexecute(): boolean {

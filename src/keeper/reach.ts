@@ -55,6 +55,9 @@ export class Reach {
   /** Of each destination's last advertisement: 0, or the errno. */
   #errnos: Uint16Array = new Uint16Array(0);
   #delivered: SendOutcome = NOTHING_SENT;
+  /** What the buffer holds, ready to be sent again; null when it is to be encoded. */
+  #readyFor: Message | null = null;
+  #readyBytes = 0;
 
   /** `openSocket` throws SystemError, as VrrpSender does. */
   constructor(
@@ -140,11 +143,39 @@ export class Reach {
     this.#source = null;
     this.#sourceText = null;
     this.#openedFor = '';
+    this.#readyFor = null;
+  }
+
+  /** Encodes an advertisement without a trailer that send() is going to be given. */
+  prepare(buffer: Uint8Array, message: Message): void {
+    const [destination] = this.#destinations;
+    if (this.#source === null || destination === undefined) return;
+    this.#encode(buffer, { message, trailer: null, source: this.#source, destination });
+  }
+
+  /** Length of the advertisement in the buffer, which is encoded unless it is there already. */
+  #encode(
+    buffer: Uint8Array,
+    advert: {
+      readonly message: Message;
+      readonly trailer: TrailerWriter | null;
+      readonly source: Uint8Array;
+      readonly destination: Uint8Array;
+    },
+  ): number {
+    const { message, trailer, source, destination } = advert;
+    if (trailer === null && this.#readyFor !== null && sameMessage(this.#readyFor, message)) {
+      return this.#readyBytes;
+    }
+    this.#readyBytes = encodeAdvertisement(buffer, { ...message, source, destination }, trailer);
+    // Beyond one destination the buffer ends up with another one's checksum.
+    this.#readyFor = trailer === null && this.#destinations.length === 1 ? message : null;
+    return this.#readyBytes;
   }
 
   /**
-   * Encodes an advertisement into `buffer` and sends it to every destination; null when there is
-   * no socket. Beside the first encoding it allocates nothing.
+   * Encodes an advertisement into `buffer`, always the same one, and sends it to every
+   * destination; null when there is no socket. Beside the first encoding it allocates nothing.
    */
   send(buffer: Uint8Array, message: Message, trailer: TrailerWriter | null): SendOutcome | null {
     const sender = this.#sender;
@@ -153,11 +184,7 @@ export class Reach {
     const destinations = this.#destinations;
     let previous = destinations[0];
     if (previous === undefined) return NOTHING_SENT;
-    const lengthBytes = encodeAdvertisement(
-      buffer,
-      { ...message, source, destination: previous },
-      trailer,
-    );
+    const lengthBytes = this.#encode(buffer, { message, trailer, source, destination: previous });
     let failed = 0;
     for (let index = 0; index < destinations.length; index++) {
       const destination = destinations[index] as Uint8Array;
@@ -210,4 +237,17 @@ export class Reach {
       }),
     };
   }
+}
+
+function sameMessage(left: Message, right: Message): boolean {
+  return (
+    left.priority === right.priority &&
+    left.advertIntervalUs === right.advertIntervalUs &&
+    left.checksum === right.checksum &&
+    left.addresses === right.addresses &&
+    left.password === right.password &&
+    left.version === right.version &&
+    left.vrid === right.vrid &&
+    left.family === right.family
+  );
 }

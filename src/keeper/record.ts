@@ -120,7 +120,10 @@ export function readPlan(runtimeDirectory: string): KeeperPlan | null {
 
 export class RecordWriter {
   readonly #directory: string;
-  readonly #slot = Buffer.alloc(SLOT_BYTES);
+  #slots: Buffer = Buffer.alloc(0);
+  /** First and last slot that were noted since they were written. */
+  #dirtyFrom = Number.POSITIVE_INFINITY;
+  #dirtyTo = -1;
   #fd: number | null = null;
 
   constructor(directory: string) {
@@ -137,6 +140,8 @@ export class RecordWriter {
     const slots = Buffer.alloc(Math.max(1, instances.length) * SLOT_BYTES);
     for (const [slot, atUs] of lastAdvertAtUs.entries())
       slots.writeDoubleLE(atUs, slot * SLOT_BYTES);
+    this.#slots = slots;
+    this.#clean();
     const structure: StructureFile = {
       bootId: readBootId(),
       pid: process.pid,
@@ -161,16 +166,35 @@ export class RecordWriter {
     this.#fd = openSync(join(this.#directory, 'adverts.bin'), 'r+');
   }
 
-  /** Notes that the instance with this slot advertised; 0 when it is not active any more. */
+  /**
+   * Notes that the instance with this slot advertised, for flush() to write; 0 when it is not
+   * active any more, which is written at once: it must not be adopted.
+   */
   noteAdvert(slot: number, atUs: number): void {
-    if (this.#fd === null) return;
-    this.#slot.writeDoubleLE(atUs, 0);
+    if (this.#fd === null || (slot + 1) * SLOT_BYTES > this.#slots.length) return;
+    this.#slots.writeDoubleLE(atUs, slot * SLOT_BYTES);
+    if (slot < this.#dirtyFrom) this.#dirtyFrom = slot;
+    if (slot > this.#dirtyTo) this.#dirtyTo = slot;
+    if (atUs === 0) this.flush();
+  }
+
+  /** Writes what was noted, in one call: the slots between the first and the last, all current. */
+  flush(): void {
+    if (this.#fd === null || this.#dirtyTo < 0) return;
+    const offset = this.#dirtyFrom * SLOT_BYTES;
+    const lengthBytes = (this.#dirtyTo + 1) * SLOT_BYTES - offset;
+    this.#clean();
     try {
-      writeSync(this.#fd, this.#slot, 0, SLOT_BYTES, slot * SLOT_BYTES);
+      writeSync(this.#fd, this.#slots, offset, lengthBytes, offset);
     } catch {
       // A full or vanished runtime directory must not stop advertisements; adoption is lost only.
       this.close();
     }
+  }
+
+  #clean(): void {
+    this.#dirtyFrom = Number.POSITIVE_INFINITY;
+    this.#dirtyTo = -1;
   }
 
   close(): void {

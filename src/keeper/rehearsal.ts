@@ -8,6 +8,7 @@
  */
 import type { AddressFamily, VrrpConfig } from '../core/config/config.ts';
 import { DEFAULTS, defaultAttributes } from '../core/config/defaults.ts';
+import { DeadlineQueue } from '../core/deadlines.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { Link } from '../linux/netlink/route-messages.ts';
 import { VrrpSender } from '../linux/vrrp-socket.ts';
@@ -94,9 +95,11 @@ function rehearse(config: VrrpConfig, network: Network): void {
     groupStepped: () => {},
     groupFaulty: () => false,
     groupPeerLost: () => {},
+    deadlines: new DeadlineQueue(),
     noteAdvert: () => {},
   });
   runner.start(null);
+  runner.prepareTakeover();
   // The first deadline is the takeover, the second one a periodic advertisement.
   for (let deadline = 0; deadline < 2; deadline++) {
     const atUs = runner.deadlineUs;

@@ -5,6 +5,7 @@
  */
 import { assertNever } from '../core/assert.ts';
 import type { VrrpConfig } from '../core/config/config.ts';
+import type { Deadline, DeadlineQueue } from '../core/deadlines.ts';
 import { compareIp, formatIp, parseIp } from '../core/ip.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Burst } from '../core/vrrp/announce.ts';
@@ -16,6 +17,7 @@ import {
   step,
   type VrrpState,
 } from '../core/vrrp/instance.ts';
+import { advertiseInPlace, type OwnActive } from '../core/vrrp/periodic.ts';
 import { acceptAdvertisement } from '../core/vrrp/receive.ts';
 import { activeDownIntervalUs, DOWN_ADVERTS, safeSilenceUs } from '../core/vrrp/timing.ts';
 import { type Evaluation, evaluateTracks, type TrackerState } from '../core/vrrp/tracking.ts';
@@ -27,7 +29,9 @@ import type {
   VrrpEffect,
   VrrpEvent,
 } from '../core/vrrp/types.ts';
+import { wakeAtUs } from '../core/vrrp/wake.ts';
 import { formatMac } from '../core/wire/ethernet.ts';
+
 import {
   AUTHENTICATION_BYTES,
   type DecodedAdvertisement,
@@ -47,7 +51,7 @@ import { HmacSession } from './hmac-session.ts';
 import type { InstanceStatus, KeeperToController, PeerStatus } from './messages.ts';
 import type { Network } from './network.ts';
 import { Peers } from './peers.ts';
-import { Reach, type Sender } from './reach.ts';
+import { type Message, Reach, type Sender } from './reach.ts';
 import type { RecordedInstance } from './record.ts';
 import { VipHolder } from './vip-holder.ts';
 import { removeVips } from './vips.ts';
@@ -94,6 +98,8 @@ export interface RunnerPorts {
   readonly groupFaulty: (runner: InstanceRunner) => boolean;
   /** A peer lost against the runner: its group's other members announce their VIPs too. */
   readonly groupPeerLost: (runner: InstanceRunner) => void;
+  /** Where the instance says when it is to be looked at again: see fireIfDue(). */
+  readonly deadlines: DeadlineQueue<InstanceRunner>;
   /** Notes in the record when the instance of this slot advertised; 0: it is not active. */
   readonly noteAdvert: (slot: number, atUs: number) => void;
 }
@@ -104,6 +110,9 @@ export class InstanceRunner {
   readonly #message = new Uint8Array(MAX_ADVERTISEMENT_BYTES + HMAC_TRAILER_BYTES);
   readonly #counters = newCounters();
   #state: VrrpState = INITIAL_STATE;
+  /** The state itself while it is one of ours that may be changed in place; else null. */
+  #ownActive: OwnActive | null = null;
+  readonly #wake: Deadline<InstanceRunner>;
   #reason: TransitionReason = 'started';
   #lastTransitionAtMs = Date.now();
   #vipBytes: readonly Uint8Array[] = [];
@@ -134,6 +143,7 @@ export class InstanceRunner {
     this.#config = config;
     this.slot = slot;
     this.#ports = ports;
+    this.#wake = ports.deadlines.add(this);
     this.#peers = new Peers(config.family);
     const { virtualLink, name } = config;
     this.#link = virtualLink === null ? null : new VirtualLink(virtualLink, name, ports);
@@ -318,7 +328,34 @@ export class InstanceRunner {
     if (deadlineUs === null || deadlineUs > nowUs) return;
     const lateUs = nowUs - deadlineUs;
     const punctual = this.#state.kind === 'active' && lateUs < this.#config.advertIntervalUs;
-    if (!onlyPunctual || punctual) this.#dispatch({ kind: 'deadline-reached', atUs: nowUs });
+    if (onlyPunctual && !punctual) return;
+    if (!this.#advertise(nowUs)) this.#dispatch({ kind: 'deadline-reached', atUs: nowUs });
+  }
+
+  /** The usual deadline of an active director, without going through the machine. */
+  #advertise(nowUs: number): boolean {
+    const state = this.#state;
+    if (state.kind !== 'active') return false;
+    let own = this.#ownActive;
+    if (own !== state) {
+      own = { ...state };
+      this.#ownActive = own;
+      this.#state = own;
+    }
+    if (!advertiseInPlace(this.#options, own, nowUs)) return false;
+    this.#sendAdvert(false);
+    this.#schedule();
+    return true;
+  }
+
+  /** Makes ready what a takeover at its deadline sends first. */
+  prepareTakeover(): void {
+    if (this.#hmac === null) this.#reach.prepare(this.#message, this.#content(false));
+  }
+
+  #schedule(): void {
+    const atUs = wakeAtUs(this.#state, this.#options.advertIntervalUs);
+    this.#ports.deadlines.set(this.#wake, atUs);
   }
 
   /** Looks at links and addresses again: raises or clears faults, follows a changed source. */
@@ -552,6 +589,7 @@ export class InstanceRunner {
     this.#state = state;
     if (before.kind === 'fault' && state.kind === 'backup') this.#announceSource();
     for (const effect of effects) this.#perform(effect);
+    this.#schedule();
     if (before.kind === 'active' && state.kind !== 'active') this.#leaveActive();
     if (this.#config.group !== null) this.#ports.groupStepped(this.#config.group);
   }
@@ -584,27 +622,28 @@ export class InstanceRunner {
   #sendAdvert(resign: boolean): void {
     const { source } = this.#reach;
     if (source === null) return;
-    const { version, vrid, priority, advertIntervalUs, family, checksum } = this.#options;
-    const outcome = this.#reach.send(
-      this.#message,
-      {
-        version,
-        vrid,
-        priority: resign ? 0 : priority,
-        advertIntervalUs,
-        addresses: this.#vipBytes,
-        family,
-        checksum: checksum === 'auto' ? this.#peerChecksum : checksum,
-        password: this.#password,
-      },
-      this.#hmac?.trailer({ family, source }) ?? null,
-    );
+    const trailer = this.#hmac?.trailer({ family: this.#config.family, source }) ?? null;
+    const outcome = this.#reach.send(this.#message, this.#content(resign), trailer);
     if (outcome === null) return;
     this.#counters.sendErrors += outcome.failed;
     this.#counters.advertsSent += outcome.sent;
     if (resign) this.#counters.priorityZeroSent += outcome.sent;
     // Noted even when it failed: what counts is that we meant to be active at this moment.
-    if (!resign) this.#ports.noteAdvert(this.slot, monotonicUs());
+    if (!resign) this.#ports.noteAdvert(this.slot, this.lastAdvertAtUs);
+  }
+
+  #content(resign: boolean): Message {
+    const { version, vrid, priority, advertIntervalUs, family, checksum } = this.#options;
+    return {
+      version,
+      vrid,
+      priority: resign ? 0 : priority,
+      advertIntervalUs,
+      addresses: this.#vipBytes,
+      family,
+      checksum: checksum === 'auto' ? this.#peerChecksum : checksum,
+      password: this.#password,
+    };
   }
 
   /**

@@ -1,8 +1,8 @@
 /**
  * DeadlineTimer: the one timer of an event loop, on a timerfd. setTimeout counts whole
  * milliseconds and fires up to 0.4 ms early, which VRRP's skew times cannot bear.
- * Invariants: never fires before its deadline, fires once for each arming, and arming for the
- * deadline that is already set costs no system call.
+ * Invariants: never fires before its deadline, fires once for each arming. Putting a deadline off
+ * costs no system call: the descriptor expires as it was set, and is set anew then.
  */
 import { assert } from '../core/assert.ts';
 import { monotonicUs } from './clock.ts';
@@ -16,6 +16,8 @@ export class DeadlineTimer {
   readonly #poll: PollHandle;
   readonly #expirations = new Uint8Array(EXPIRATIONS_BYTES);
   #deadlineUs: number | null = null;
+  /** When the descriptor expires: at the deadline, or before a deadline that was put off. */
+  #expiresUs: number | null = null;
   #closed = false;
 
   /** `onFire` runs on the event loop. Throws SystemError when there is no descriptor left. */
@@ -33,8 +35,8 @@ export class DeadlineTimer {
     assert(!this.#closed, 'A closed timer is not armed');
     if (atUs === this.#deadlineUs) return;
     this.#deadlineUs = atUs;
-    // 0 would disarm; any past time fires at once.
-    timerfdSet(this.#fd, atUs === null ? 0 : Math.max(atUs, 1));
+    if (atUs !== null && this.#expiresUs !== null && atUs >= this.#expiresUs) return;
+    this.#set(atUs);
   }
 
   /** Disarms for good. May be called from `onFire`, and again. */
@@ -42,6 +44,7 @@ export class DeadlineTimer {
     if (this.#closed) return;
     this.#closed = true;
     this.#deadlineUs = null;
+    this.#expiresUs = null;
     this.#poll.close();
     close(this.#fd);
   }
@@ -50,13 +53,17 @@ export class DeadlineTimer {
     if (this.#closed) return;
     // Arming anew forgets an expiry that the event loop has already been told of.
     if (read(this.#fd, this.#expirations) !== EXPIRATIONS_BYTES) return;
+    this.#expiresUs = null;
     const deadlineUs = this.#deadlineUs;
     if (deadlineUs === null) return;
-    if (monotonicUs() < deadlineUs) {
-      timerfdSet(this.#fd, deadlineUs);
-      return;
-    }
+    if (monotonicUs() < deadlineUs) return this.#set(deadlineUs);
     this.#deadlineUs = null;
     this.#onFire();
+  }
+
+  #set(atUs: number | null): void {
+    this.#expiresUs = atUs;
+    // 0 would disarm; any past time fires at once.
+    timerfdSet(this.#fd, atUs === null ? 0 : Math.max(atUs, 1));
   }
 }

@@ -140,10 +140,8 @@ export class VrrpReceiver {
    * `onReadable` is called again. `handler` may close the receiver.
    */
   drain(handler: (packet: ReceivedAdvert) => void): number {
-    // Real time first: what passes between the two readings makes arrivals later, never earlier,
-    // and a takeover is never early.
-    let nowRealUs = realtimeUs();
-    let nowUs = monotonicUs();
+    let nowRealUs = 0;
+    let nowUs = 0;
     const advert = this.#advert;
     for (let count = 0; count < DRAIN_PACKETS_MAX; ) {
       if (this.#closed) return count;
@@ -156,8 +154,10 @@ export class VrrpReceiver {
       }
       count++;
       this.#read(received);
-      if (advert.stampUs !== null && advert.stampUs > nowRealUs) {
-        // It came while this loop ran, or the real-time clock was set back: look again.
+      if (nowUs === 0 || (advert.stampUs !== null && advert.stampUs > nowRealUs)) {
+        // The first one, it came while this loop ran, or the real-time clock was set back: look.
+        // Real time first: what passes between the two readings makes arrivals later, never
+        // earlier, and a takeover is never early.
         nowRealUs = realtimeUs();
         nowUs = monotonicUs();
       }

@@ -15,7 +15,15 @@ import { VIPKEEPER } from '../lab/director.ts';
 import { type Child, check, LabError, localMachine, waitFor, writeFile } from '../lab/host.ts';
 import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
 import { crash, prepareKeepalived, vrrpConfig } from './peers.ts';
-import { load, median, print, type Report, type Row, type Target } from './report.ts';
+import {
+  load,
+  print,
+  type Report,
+  type Row,
+  type Summary,
+  summarize,
+  type Target,
+} from './report.ts';
 import { Wire } from './wire.ts';
 
 const VIP = virtualIp(1).ipv4;
@@ -25,10 +33,11 @@ const KINDS = ['vipkeeper', 'keepalived'] as const;
 const DISCIPLINES = [
   { intervalMs: 1_000, runs: 4 },
   { intervalMs: 100, runs: 15 },
+  { intervalMs: 30, runs: 15 },
   { intervalMs: 10, runs: 15 },
 ] as const;
-/** Ours may be later than keepalived's by this much in the median. */
-const TARGET_MS = 0.3;
+/** Ours may be later than keepalived's by this much, in the median and at most. */
+const TARGET_MS = 0.2;
 const START_TIMEOUT_MS = 20_000;
 /** After the start of the backup, so that starting is over when the crash comes. */
 const SETTLE_MS = 700;
@@ -205,11 +214,13 @@ export async function failover(runs: number | null): Promise<Report> {
         });
       }
       const [ours, theirs] = KINDS.map((kind) =>
-        median(samples[kind].map(({ overshootMs }) => overshootMs)),
-      ) as [number, number];
-      const value = ours - theirs;
-      const text = `${label}: overshoot above keepalived's, at most ${TARGET_MS} ms`;
-      targets.push({ text, value, met: value <= TARGET_MS });
+        summarize(samples[kind].map(({ overshootMs }) => overshootMs)),
+      ) as [Summary, Summary];
+      for (const of of ['median', 'max'] as const) {
+        const value = ours[of] - theirs[of];
+        const text = `${label}: ${of} overshoot above keepalived's, at most ${TARGET_MS} ms`;
+        targets.push({ text, value, met: value <= TARGET_MS });
+      }
     }
   } finally {
     wire.close();

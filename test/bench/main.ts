@@ -7,12 +7,14 @@
 import { parseArgs } from 'node:util';
 import { LabError } from '../lab/host.ts';
 import { failover } from './failover.ts';
+import { instances } from './instances.ts';
 import { ipvs } from './ipvs.ts';
 import { memory } from './memory.ts';
 import { describeMachine, print, printReport, type Report, summarize, toStderr } from './report.ts';
 
 const BENCHMARKS: Readonly<Record<string, (runs: number | null) => Promise<Report>>> = {
   failover,
+  instances,
   ipvs,
   memory,
 };

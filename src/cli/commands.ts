@@ -13,6 +13,8 @@ export interface OptionSpec {
   /** One sentence without a final period. */
   readonly description: string;
   readonly default?: string;
+  /** May be given several times. */
+  readonly repeatable?: true;
 }
 
 export interface CommandSpec {
@@ -28,6 +30,8 @@ export interface CommandSpec {
     readonly choices: readonly string[] | null | 'any';
     /** With one it may be left out. */
     readonly default?: string;
+    /** One or more of it. */
+    readonly several?: true;
   };
   readonly options: readonly OptionSpec[];
   readonly examples: readonly { readonly command: string; readonly does: string }[];
@@ -347,6 +351,57 @@ export const COMMANDS: readonly CommandSpec[] = [
     page: true,
   },
   {
+    name: 'simulate',
+    summary: 'Show what faults would do to your directors',
+    description: [
+      'Runs your directors, with the very functions of the daemon, in a simulated network: one ' +
+        'configuration for several directors, or one for each. A script says which faults meet ' +
+        'them; without one, the active director loses its power, its link, its processor time ' +
+        'and its network, and is stopped, one after the other.',
+      'Prints what each director does when and why, how long clients reach nobody or two of ' +
+        'them, and whether every promise of the protocol held. It touches nothing on this machine.',
+    ],
+    argument: {
+      name: 'config',
+      description: 'Configuration files: one for several directors, or one for each',
+      choices: null,
+      several: true,
+    },
+    options: [
+      {
+        name: 'director',
+        value: 'NAME',
+        description: 'A director of the file; default: those that it names',
+        repeatable: true,
+      },
+      { name: 'script', value: 'FILE', description: 'Script of faults, instead of the tour' },
+      { name: 'for', value: 'TIME', description: 'How long, instead of until all is at rest' },
+      { name: 'seed', value: 'N', description: 'Seed of chance', default: '1' },
+      { name: 'svg', value: 'FILE', description: 'Write the timeline as a picture' },
+      JSON_OUTPUT,
+    ],
+    examples: [
+      {
+        command: 'vipkeeper simulate vipkeeper.yaml --svg timeline.svg',
+        does: 'Show the tour to all directors that the file names',
+      },
+      {
+        command: 'vipkeeper simulate a.yaml b.yaml --script faults.yaml --for 2m',
+        does: 'Two directors with a file each, and your own faults',
+      },
+    ],
+    exits: [
+      { status: EXIT.ok, means: 'Every promise of the protocol held' },
+      { status: EXIT.failed, means: 'A promise was broken: the output says which and when' },
+      {
+        status: EXIT.usage,
+        means: 'The command line, a configuration or the script is not understood',
+      },
+    ],
+    files: [],
+    page: true,
+  },
+  {
     name: 'completion',
     summary: 'Print a completion script for a shell',
     description: ['Prints a script that completes commands and options of vipkeeper.'],
@@ -395,15 +450,16 @@ export function commandSpec(name: string): CommandSpec {
 
 /** 'vipkeeper run [--config FILE] [--director NAME]' */
 export function synopsis(command: CommandSpec): string {
-  const options = command.options.map(
-    ({ name, value }) => ` [--${name}${value === null ? '' : ` ${value}`}]`,
-  );
+  const options = command.options.map(({ name, value, repeatable }) => {
+    return ` [--${name}${value === null ? '' : ` ${value}`}]${repeatable === true ? '...' : ''}`;
+  });
   return `vipkeeper ${command.name}${options.join('')}${argumentSynopsis(command)}`;
 }
 
 function argumentSynopsis({ argument }: CommandSpec): string {
   if (argument === undefined) return '';
   const words = Array.isArray(argument.choices) ? argument.choices : null;
-  const shown = words?.join('|') ?? argument.name.toUpperCase();
+  const word = words?.join('|') ?? argument.name.toUpperCase();
+  const shown = argument.several === true ? `${word}...` : word;
   return argument.default === undefined ? ` ${shown}` : ` [${shown}]`;
 }

@@ -91,7 +91,8 @@ function zsh(): string {
       return `'--${name}[${quoted(description)}]${takes}'`;
     });
     const argument = argumentWords(command);
-    if (argument === 'files') specs.push("'1:file:_files'");
+    const which = command.argument?.several === true ? '*' : '1';
+    if (argument === 'files') specs.push(`'${which}:file:_files'`);
     else if (argument.length > 0) specs.push(`'1:value:(${argument.join(' ')})'`);
     return `    ${command.name}) _arguments ${specs.join(' ')} ;;`;
   });

@@ -21,6 +21,18 @@ interface Options {
   readonly watch?: boolean;
   readonly dryRun?: boolean;
   readonly all?: boolean;
+  readonly script?: string;
+  readonly for?: string;
+  readonly seed?: string;
+  readonly svg?: string;
+}
+
+/** What a command line gives besides options. */
+interface Given {
+  /** Its arguments, where it may have several. */
+  readonly words: readonly string[];
+  /** The values of the option that may be repeated. */
+  readonly repeated: readonly string[];
 }
 
 export interface Ports {
@@ -30,7 +42,7 @@ export interface Ports {
   readonly interruption: () => AbortSignal;
 }
 
-type Handler = (argument: string, options: Options, ports: Ports) => Promise<number>;
+type Handler = (argument: string, options: Options, ports: Ports, given: Given) => Promise<number>;
 
 const HANDLERS: Readonly<Record<string, Handler>> = {
   // Everything but its help is done before this file is loaded.
@@ -80,6 +92,11 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   cleanup: async (_, { runtimeDirectory, dryRun = false, json = false }, ports) => {
     const { cleanup } = await import('./cleanup.ts');
     return cleanup({ runtimeDirectory, dryRun, json }, ports.terminal, ports.cleanUp);
+  },
+  simulate: async (_, options, { terminal }, { words: files, repeated: directors }) => {
+    const { simulate } = await import('./simulate.ts');
+    const { script = null, for: duration = null, seed = '', svg = null, json = false } = options;
+    return simulate({ files, directors, script, duration, seed, svg, json }, terminal);
   },
   completion: async (shell, _, { terminal }) => {
     const { completionScript } = await import('./completion.ts');
@@ -160,21 +177,29 @@ function addCommand(
     .summary(spec.summary)
     .description(spec.description.join('\n\n'))
     .allowExcessArguments(false);
-  for (const { name, value, description, default: preset } of spec.options) {
+  const repeated: string[] = [];
+  for (const { name, value, description, default: preset, repeatable } of spec.options) {
     const option = new Option(`--${name}${value === null ? '' : ` <${value}>`}`, description);
+    if (repeatable === true) option.argParser((text) => repeated.push(text));
     command.addOption(preset === undefined ? option : option.default(preset, preset));
   }
   if (spec.argument !== undefined) command.addArgument(argumentOf(spec.argument));
   command.addHelpText('after', helpAfter(spec));
   const handler = HANDLERS[spec.name] as Handler;
   command.action(async () => {
-    done(await handler(command.processedArgs[0] ?? '', command.opts<Options>(), ports));
+    const given = { words: command.args, repeated };
+    done(await handler(command.args[0] ?? presetOf(spec), command.opts<Options>(), ports, given));
   });
 }
 
+function presetOf({ argument }: CommandSpec): string {
+  return argument?.default ?? '';
+}
+
 function argumentOf(spec: CommandSpec['argument'] & object): Argument {
-  const { name, description, choices, default: preset } = spec;
-  const argument = new Argument(preset === undefined ? `<${name}>` : `[${name}]`, description);
+  const { name, description, choices, default: preset, several } = spec;
+  const word = several === true ? `${name}...` : name;
+  const argument = new Argument(preset === undefined ? `<${word}>` : `[${word}]`, description);
   if (choices !== null && choices !== 'any') argument.choices(choices);
   return preset === undefined ? argument : argument.default(preset, preset);
 }

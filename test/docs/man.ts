@@ -89,7 +89,7 @@ function commandPage(command: CommandSpec): string {
     '.SH OPTIONS',
     ...(argument === undefined
       ? []
-      : option(argument.name.toUpperCase(), argument.description, argument.default)),
+      : option(argumentWord(argument), argument.description, argument.default)),
     ...command.options.flatMap(({ name, value, description, default: preset }) =>
       option(`--${name}${value === null ? '' : ` ${value}`}`, description, preset),
     ),
@@ -138,6 +138,10 @@ function roff(text: string): string {
     .replaceAll("'", '\\(aq')
     .replaceAll('"', '\\(dq');
   return plain.startsWith('.') ? `\\&${plain}` : plain;
+}
+
+function argumentWord({ name, several }: CommandSpec['argument'] & object): string {
+  return several === true ? `${name.toUpperCase()}...` : name.toUpperCase();
 }
 
 function lowerFirst(text: string): string {

@@ -17,6 +17,8 @@ export interface SimPacket {
   /** As they arrive; nobody may change them. */
   readonly bytes: Uint8Array;
   readonly source: Uint8Array;
+  /** Multicast group that it was sent to; null for each peer alone. */
+  readonly group: string | null;
   readonly corrupted: boolean;
   /** Name of the instance that sent it, and the priority that it sent: for the checks. */
   readonly router: string;

@@ -352,7 +352,7 @@ export class SimRunner {
       },
       hmac === null ? 0 : HMAC_TRAILER_BYTES,
     );
-    if (!decoded.ok || decoded.value.vrid !== vrid) {
+    if (!decoded.ok || decoded.value.vrid !== vrid || packet.group !== this.#reachedBy()) {
       this.refused++;
       return;
     }
@@ -404,6 +404,11 @@ export class SimRunner {
     );
     this.#faultyTracker = evaluation.faultyTracker;
     this.#options = { ...config, priority: evaluation.priority };
+  }
+
+  /** The multicast group that it sends to and hears; null where it has peers, who are all. */
+  #reachedBy(): string | null {
+    return this.#options.unicast === null ? this.#options.multicastGroup : null;
   }
 
   #findFault(): FaultReason | null {
@@ -518,6 +523,7 @@ export class SimRunner {
       from: this.host.index,
       bytes: this.#message.slice(0, length),
       source: this.#source,
+      group: this.#reachedBy(),
       corrupted: false,
       router: this.name,
       priority,

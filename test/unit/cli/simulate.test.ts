@@ -1,0 +1,167 @@
+/** vipkeeper simulate: the guide's example to the letter, the picture, JSON and what is refused. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { EXIT } from '../../../src/cli/commands.ts';
+import { type SimulateOptions, simulate } from '../../../src/cli/simulate.ts';
+import { UsageError } from '../../../src/cli/usage.ts';
+import { fakeTerminal } from './fake-terminal.ts';
+
+const GUIDE = readFileSync(join(import.meta.dirname, '../../../docs/guides/simulate.md'), 'utf8');
+const directory = mkdtempSync(join(tmpdir(), 'simulate-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+/** A fenced block of the guide, counted from 0. */
+function block(language: string, index = 0): string {
+  const found = [...GUIDE.matchAll(new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``, 'g'))][index];
+  if (found === undefined) throw new Error(`The guide has no block ${index} of ${language}`);
+  return found[1] as string;
+}
+
+function file(name: string, content: string): string {
+  const path = join(directory, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+const PAIR = file('pair.yaml', block('yaml'));
+const FAULTS = file('faults.yaml', block('yaml', 1));
+
+async function run(options: Partial<SimulateOptions>) {
+  const terminal = fakeTerminal();
+  const exit = await simulate(
+    {
+      files: [PAIR],
+      directors: [],
+      script: null,
+      duration: null,
+      seed: '1',
+      svg: null,
+      json: false,
+      ...options,
+    },
+    terminal,
+  );
+  return { exit, ...terminal.written };
+}
+
+async function document(options: Partial<SimulateOptions>) {
+  return JSON.parse((await run({ ...options, json: true })).out);
+}
+
+describe('simulate', () => {
+  test('prints what the guide shows', async () => {
+    const { exit, out, err } = await run({ script: FAULTS, duration: '45s' });
+    const [, shown = ''] = block('console').split(/^\$ .*\n/m);
+    expect([exit, err]).toEqual([EXIT.ok, '']);
+    expect(out).toBe(shown);
+  });
+
+  test('without a script every director of the file is taken on the tour', async () => {
+    const { directors, faults, held, lanes } = await document({});
+    expect(directors).toEqual(['dir-a', 'dir-b']);
+    expect(faults.map(({ kind }: { kind: string }) => kind)).toEqual([
+      'power-loss',
+      'link-down',
+      'stall',
+      'partition',
+      'stop',
+    ]);
+    expect(held).toBe(true);
+    expect(lanes).toHaveLength(2);
+  });
+
+  test('the same input gives the same output, another seed another one', async () => {
+    const first = await run({});
+    expect(await run({})).toEqual(first);
+    expect((await run({ seed: '2' })).out).not.toBe(first.out);
+  });
+
+  test('the backup takes over when the active one has no power, and outages are told', async () => {
+    const { services } = await document({ script: FAULTS });
+    const [{ outages }] = services;
+    expect(outages).toHaveLength(1);
+    const lastsUs = outages[0].toUs - outages[0].fromUs;
+    // Less than three intervals and the skew time of priority 100.
+    expect(lastsUs).toBeGreaterThan(2_600_000);
+    expect(lastsUs).toBeLessThan(3_620_000);
+  });
+
+  test('a link of one member moves the whole sync group, by the interfaces of the file', async () => {
+    const two = `${block('yaml')}  inside:
+    interface: eth1
+    vrid: 52
+    priority: { dir-a: 150, dir-b: 100 }
+    addresses: [10.0.0.1/24]
+groups:
+  edge: { instances: [web, inside] }
+`;
+    const script = file(
+      'link.yaml',
+      '- { at: 10s, fault: link-down, director: dir-a, interface: eth1 }\n',
+    );
+    const { transitions } = await document({ files: [file('two.yaml', two)], script });
+    const late = transitions.filter(({ atUs }: { atUs: number }) => atUs >= 10_000_000);
+    expect(late).toContainEqual(
+      expect.objectContaining({ director: 'dir-a', instance: 'web', reason: 'group-member-fault' }),
+    );
+    expect(late).toContainEqual(
+      expect.objectContaining({ director: 'dir-b', instance: 'web', to: 'active' }),
+    );
+  });
+
+  test('directors that do not understand one another break promises, which ends in status 1', async () => {
+    const other = file('other.yaml', block('yaml').replace('vrid: 51', 'vrid: 52'));
+    const { exit, out } = await run({ files: [PAIR, other], directors: ['dir-a', 'dir-b'] });
+    expect(exit).toBe(EXIT.failed);
+    expect(out).toContain('Broken: overlap-ends of web');
+  });
+
+  test('a reload takes its file from beside the script', async () => {
+    file('swapped.yaml', block('yaml').replace('dir-b: 100', 'dir-b: 200'));
+    const script = file(
+      'reload.yaml',
+      '- { at: 10s, fault: reload, director: dir-b, file: swapped.yaml }\n',
+    );
+    const { transitions } = await document({ script });
+    expect(transitions.at(-2)).toMatchObject({ director: 'dir-b', to: 'active' });
+    expect(transitions.at(-1)).toMatchObject({ director: 'dir-a', to: 'backup' });
+  });
+
+  test('the picture is one SVG with a lane for each director and every fault explained', async () => {
+    const svg = join(directory, 'timeline.svg');
+    const { out } = await run({ script: FAULTS, svg });
+    expect(out).toContain(`The picture is in ${svg}\n`);
+    const picture = readFileSync(svg, 'utf8');
+    expect(picture).toMatch(/^<svg xmlns="http:\/\/www.w3.org\/2000\/svg"/);
+    expect(picture).toContain('>dir-b</text>');
+    expect(picture).toContain('dir-a has no power for 8 s');
+    expect(picture).toContain('class="none"');
+    expect(picture.match(/<(text|rect|svg|style|title|defs|pattern)\b/g)?.length).toBeGreaterThan(
+      40,
+    );
+    expect(picture).not.toMatch(/NaN|undefined|Infinity/);
+  });
+
+  test('errors of configurations and scripts are told with their places, and nothing is run', async () => {
+    const broken = file('broken.yaml', block('yaml').replace('vrid: 51', 'vrid: 0'));
+    const { exit, out, err } = await run({ files: [broken] });
+    expect([exit, out]).toEqual([EXIT.usage, '']);
+    expect(err).toContain('broken.yaml:4:11: vrrp.web.vrid: expected');
+  });
+
+  test.each([
+    [{ duration: '5' }, '--for takes a duration such as 60s, at most 1h'],
+    [{ seed: '-1' }, '--seed takes a whole number'],
+    [{ directors: ['dir-a'] }, 'Only one director is known'],
+    [{ directors: ['a b'] }, '"a b" cannot be the name of a director'],
+    [{ files: [PAIR, PAIR], directors: ['x'] }, 'There are 2 files and 1 directors'],
+    [{ script: '/nowhere/at/all.yaml' }, 'The script /nowhere/at/all.yaml cannot be read'],
+    [{ svg: '/nowhere/at/all.svg' }, 'The picture cannot be written'],
+  ])('%j is refused in a sentence', async (options, message) => {
+    const error = await run(options).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(UsageError);
+    expect((error as UsageError).message).toContain(message);
+  });
+});

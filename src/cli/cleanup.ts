@@ -11,6 +11,8 @@ import { printable, type Terminal } from './terminal.ts';
 export interface CleanUpResult {
   /** Removed, or with `dryRun` what would be. */
   readonly removed: readonly { readonly interface: string; readonly address: string }[];
+  /** Names of virtual links; none without any. */
+  readonly links?: readonly string[];
   readonly problems: readonly Problem[];
 }
 
@@ -33,17 +35,19 @@ export async function cleanup(
 ): Promise<number> {
   const { runtimeDirectory, dryRun } = options;
   const result = (await directorRuns(runtimeDirectory))
-    ? { removed: [], problems: [runningProblem(runtimeDirectory)] }
+    ? { removed: [], links: [], problems: [runningProblem(runtimeDirectory)] }
     : await cleanUp({ runtimeDirectory, dryRun });
-  const { removed, problems } = result;
+  const { removed, links = [], problems } = result;
   if (options.json) {
-    terminal.out(`${JSON.stringify({ dryRun, removed, problems }, null, 2)}\n`);
+    terminal.out(`${JSON.stringify({ dryRun, removed, links, problems }, null, 2)}\n`);
   } else {
     const did = dryRun ? 'Would remove' : 'Removed';
     for (const vip of removed) {
       terminal.out(printable(`${did} ${vip.address} from ${vip.interface}`).concat('\n'));
     }
-    if (removed.length + problems.length === 0) terminal.out('Nothing is left behind\n');
+    for (const link of links) terminal.out(`${printable(`${did} the link ${link}`)}\n`);
+    if (removed.length + links.length + problems.length === 0)
+      terminal.out('Nothing is left behind\n');
     for (const problem of problems) terminal.err(`${printable(formatProblem(problem))}\n`);
   }
   return problems.length === 0 ? EXIT.ok : EXIT.failed;

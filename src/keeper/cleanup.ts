@@ -1,10 +1,12 @@
 /**
- * Removes the VIPs and virtual links that a dead keeper left behind, and puts back what it had set: for the service manager's stop hook, and for
- * a controller that cannot bring another keeper up. Only addresses that the keeper recorded in
- * this boot and that bear its mark (or were added by it, on kernels without IFA_PROTO) go.
+ * Removes the VIPs and virtual links that a dead keeper left behind, and puts back what it had set
+ * for them: for the service manager's stop hook, and for a controller that cannot bring another
+ * keeper up. Only what the keeper recorded in this boot goes, and of that what bears its mark (or
+ * was added by it, on kernels without IFA_PROTO).
  */
 import type { Problem } from '../core/problem.ts';
 import { BaseSettings } from './base-settings.ts';
+import { isOurLink } from './link-mark.ts';
 import { Network } from './network.ts';
 import { livingKeeper, readRecord } from './record.ts';
 import { removeVips } from './vips.ts';
@@ -19,6 +21,8 @@ export interface LeftBehind {
 export interface CleanUpResult {
   /** Removed, or with `dryRun` what would be. */
   readonly removed: readonly LeftBehind[];
+  /** Names of virtual links, likewise. */
+  readonly links: readonly string[];
   readonly problems: readonly Problem[];
 }
 
@@ -34,7 +38,7 @@ export function cleanUp(options: {
       message: `The keeper with process id ${pid} runs and holds its VIPs`,
       cure: 'Stop it first: it removes them itself',
     };
-    return { removed: [], problems: [problem] };
+    return { removed: [], links: [], problems: [problem] };
   }
   const opened = Network.open({
     onChanged: () => {},
@@ -44,6 +48,7 @@ export function cleanUp(options: {
   if (!opened.ok) {
     return {
       removed: [],
+      links: [],
       problems: [
         {
           code: 'VK-SYSTEM',
@@ -62,19 +67,23 @@ export function cleanUp(options: {
       if (network.isOurs(vip.interface, vip.address)) left.push(vip);
     }
   }
+  const links = recorded.flatMap(({ link }) => {
+    const found = link === null ? null : network.link(link);
+    return found !== null && isOurLink(found) ? [found.name] : [];
+  });
   const problems = options.dryRun ? [] : [...removeVips(network, left)];
   if (!options.dryRun) {
-    for (const { link } of recorded) {
-      const problem = link === null ? null : removeOurLink(network, link);
-      if (problem !== null) problems.push(problem);
-    }
+    problems.push(...links.flatMap((link) => removeOurLink(network, link) ?? []));
     const settings = new BaseSettings();
     settings.open(options.runtimeDirectory);
     settings.restoreUnheld((index) => network.nameOf(index));
   }
-  const removed = options.dryRun
-    ? left
-    : left.filter((vip) => !network.hasAddress(vip.interface, vip.address));
+  const gone = (vip: LeftBehind): boolean => !network.hasAddress(vip.interface, vip.address);
+  const result = {
+    removed: options.dryRun ? left : left.filter(gone),
+    links: options.dryRun ? links : links.filter((link) => network.link(link) === null),
+    problems,
+  };
   network.close();
-  return { removed, problems };
+  return result;
 }

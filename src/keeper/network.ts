@@ -7,6 +7,7 @@ import type { AddressSpec } from '../core/address/plan-addresses.ts';
 import type { AddressFamily, IpText } from '../core/config/config.ts';
 import { compareIp, ipFamily } from '../core/ip.ts';
 import { err, ok, type Result } from '../core/result.ts';
+import { formatMac } from '../core/wire/ethernet.ts';
 import type { NetlinkError } from '../linux/netlink/error.ts';
 import type { NewLink } from '../linux/netlink/link-messages.ts';
 import { deleteLink, makeLink, readLink, setLinkUp } from '../linux/netlink/links.ts';
@@ -20,6 +21,7 @@ import {
   type Link,
 } from '../linux/netlink/route-messages.ts';
 import { chooseSourceAddress, chooseUnicastSource } from '../linux/netlink/source-address.ts';
+import { isOurLink } from './link-mark.ts';
 
 /**
  * Value of IFA_PROTO that marks a VIP as vipkeeper's ('v'), on kernels that keep it (5.18 and
@@ -241,6 +243,10 @@ export class Network {
     // First, so that what becomes active because of it does not announce twice.
     // What we raised ourselves is announced by who asked for it.
     const raised = link.running && this.#raised.delete(link.index);
+    if (earlier !== undefined && isEcho(earlier, link, raised)) {
+      this.#rememberLink({ ...link, alias: earlier.alias });
+      return;
+    }
     if (!raised && mustBeLearntAgain(earlier, link)) this.#handlers.onCarrier(link.name);
     this.#handlers.onChanged();
   }
@@ -325,6 +331,21 @@ function mustBeLearntAgain(earlier: Link | undefined, link: Link): boolean {
   if (earlier === undefined || earlier.index !== link.index || !earlier.running) return true;
   if (earlier.carrierUps !== link.carrierUps) return true;
   return compareIp(earlier.address, link.address) !== 0;
+}
+
+/**
+ * True for a notification about a link of ours that says nothing new, as what we do to it causes
+ * several of: with hundreds of links, looking at all instances each time would take seconds.
+ */
+function isEcho(known: Link, link: Link, raised: boolean): boolean {
+  return (
+    isOurLink(known) &&
+    known.index === link.index &&
+    known.up === link.up &&
+    known.baseIndex === link.baseIndex &&
+    (raised || (known.running === link.running && known.carrierUps === link.carrierUps)) &&
+    formatMac(known.address) === formatMac(link.address)
+  );
 }
 
 function keyOf(address: { readonly interfaceIndex: number; readonly address: IpText }): string {

@@ -18,15 +18,8 @@ import {
   writeInterfaceSetting,
 } from '../linux/sysctl.ts';
 import type { BaseSettings } from './base-settings.ts';
+import { isOurLink, LINK_MARK } from './link-mark.ts';
 import type { Network } from './network.ts';
-
-/** Begins the alias of every link that vipkeeper made: by it a later keeper knows them again. */
-export const LINK_MARK = 'vipkeeper: ';
-
-/** True for a link that vipkeeper made: this process or an earlier one. */
-export function isOurLink(link: Link): boolean {
-  return link.alias?.startsWith(LINK_MARK) === true;
-}
 
 /**
  * Settings of the link itself, before it first comes up. rp_filter 2: packets to a VIP come in
@@ -44,6 +37,16 @@ const SETTINGS: readonly (readonly [family: SettingFamily, key: string, value: s
   ['ipv6', 'autoconf', '0'],
   ['ipv6', 'router_solicitations', '0'],
   ['ipv6', 'accept_dad', '0'],
+];
+
+/**
+ * Settings that a link takes over from its base: a director that routes what comes in there, such
+ * as the answers of real servers whose gateway is a VIP, must route what comes in here.
+ */
+const TAKEN_OVER: readonly (readonly [family: SettingFamily, key: string])[] = [
+  ['ipv4', 'forwarding'],
+  ['ipv4', 'send_redirects'],
+  ['ipv6', 'forwarding'],
 ];
 
 /** What the kernel means when it refuses to make a link, and what to do about it. */
@@ -89,7 +92,7 @@ export class VirtualLink {
 
   /** Makes it exist on `base` as configured, and says why it cannot. A new link is down. */
   ensure(base: Link): Problem | null {
-    return this.#prepareBase(base) ?? this.#exist(base) ?? this.#settle();
+    return this.#prepareBase(base) ?? this.#exist(base) ?? this.#settle(base);
   }
 
   /** True when it is there and down, asked for now: notifications may be on their way. */
@@ -152,13 +155,17 @@ export class VirtualLink {
   }
 
   /** Sets what must be set on the link itself, once for each that was made or found. */
-  #settle(): Problem | null {
+  #settle(base: Link): Problem | null {
     const index = this.link?.index ?? 0;
     if (index === this.#settledIndex) return null;
     const { name } = this.config;
-    for (const [family, key, value] of SETTINGS) {
+    const taken = TAKEN_OVER.map(([family, key]) => {
+      return [family, key, readInterfaceSetting(family, base.name, key)] as const;
+    });
+    for (const [family, key, value] of [...SETTINGS, ...taken]) {
       // Kernels without IPv6, and old ones, lack some: then there is nothing to keep quiet.
-      if (readInterfaceSetting(family, name, key) === null) continue;
+      const before = readInterfaceSetting(family, name, key);
+      if (before === null || value === null || before === value) continue;
       const written = writeInterfaceSetting(family, name, key, value);
       if (!written.ok) {
         return {

@@ -17,6 +17,8 @@ const TEST_MS = 180_000;
 const NAT = '192.0.2.201';
 const DIRECT = '192.0.2.202';
 const TUNNEL = '192.0.2.203';
+/** On an ipvlan, a link of its own that shares the interface's hardware address. */
+const SEPARATE = '192.0.2.204';
 const SERVERS = ['198.51.100.101', '198.51.100.102'];
 const MASTER = /^master sync daemon \(mcast=eth2, syncid=77,/;
 const BACKUP = /^backup sync daemon \(mcast=eth2, syncid=77,/;
@@ -33,13 +35,21 @@ const CONFIG = {
         { address: '198.51.100.1/24', interface: 'eth1' },
       ],
     },
+    separate: {
+      interface: 'eth0',
+      vrid: 52,
+      priority: { director1: 150, director2: 100 },
+      interval: '1s',
+      ipvlan: {},
+      addresses: [`${SEPARATE}/24`],
+    },
   },
   services: {
     nat: service(NAT, 'nat'),
     direct: service(DIRECT, 'dr'),
     tunnel: service(TUNNEL, 'tun'),
   },
-  sync: { interface: 'eth2', id: 77 },
+  sync: { interface: 'eth2', id: 77, follow: 'all' },
   ipvs: { reconcile_interval: '1s' },
 };
 
@@ -74,6 +84,7 @@ ip address add ${TUNNEL}/32 dev tunl0
 `;
 
 let vm: Vm;
+let client: LabNode;
 let peer: Peer;
 let first: GuestDirector;
 let second: GuestDirector;
@@ -84,7 +95,8 @@ beforeAll(async () => {
   for (const server of topology.realServers) {
     await check(server, ['sh', '-e'], { stdin: REAL_SERVER_SCRIPT });
   }
-  peer = await Peer.start(topology.clients[0] as LabNode);
+  client = topology.clients[0] as LabNode;
+  peer = await Peer.start(client);
   const [one, two] = topology.directors.map((node) => new GuestDirector(vm, node, peer));
   first = one as GuestDirector;
   second = two as GuestDirector;
@@ -113,6 +125,24 @@ async function holdsVips(director: GuestDirector): Promise<boolean> {
   );
   expect([0, 4]).toContain(present.length);
   return present.length === 4;
+}
+
+/** What the director's ipvlan is: up or not, and its addresses; null without one. */
+async function ipvlan(director: GuestDirector): Promise<string | null> {
+  const shown = await director.node.run(['ip', '-j', '-d', 'addr', 'show', 'dev', 'vrrp.52']);
+  if (shown.code !== 0) return null;
+  const [link] = JSON.parse(shown.stdout) as {
+    flags: string[];
+    linkinfo: { info_kind: string; info_data: { mode: string } };
+    addr_info: { local: string }[];
+  }[];
+  const { info_kind: kind, info_data: data } = link?.linkinfo ?? {};
+  const addresses = link?.addr_info.map(({ local }) => local).join(' ');
+  return `${kind} ${data?.mode} ${link?.flags.includes('UP') ? 'up' : 'down'} ${addresses}`;
+}
+
+async function isReachable(address: string): Promise<void> {
+  await check(client, ['ping', '-n', '-c', '2', '-W', '5', address]);
 }
 
 /** Names of the servers that answered two requests to each service. */
@@ -167,6 +197,12 @@ describe('a pair of directors', { timeout: TEST_MS }, () => {
     expect((await packets(first, TUNNEL))[1]).toBe(0);
   });
 
+  it('has a VIP on an ipvlan that is up on the active director alone', async () => {
+    await first.until('the VIP', async () => (await ipvlan(first)) === `ipvlan l2 up ${SEPARATE}`);
+    expect(await ipvlan(second)).toBe('ipvlan l2 down ');
+    await isReachable(SEPARATE);
+  });
+
   it('starts a sync daemon again that was stopped by hand, and stops one too many', async () => {
     await check(first.node, ['ipvsadm', '--stop-daemon', 'master']);
     await check(second.node, ['ipvsadm', '--stop-daemon', 'backup']);
@@ -208,12 +244,15 @@ describe('a pair of directors', { timeout: TEST_MS }, () => {
   it('serves new connections of every kind by the other director', async () => {
     expect(await answers()).toEqual(ALL_ANSWER);
     expect(await second.saved()).toEqual(SAVED);
+    expect(await ipvlan(second)).toBe(`ipvlan l2 up ${SEPARATE}`);
+    await isReachable(SEPARATE);
   });
 
   it('keeps its table at a stop, without virtual IPs and sync daemon', async () => {
     expect(await second.stop()).toBe(0);
     expect(await second.saved()).toEqual(SAVED);
     expect(await holdsVips(second)).toBe(false);
+    expect(await ipvlan(second)).toBeNull();
     expect(await second.ipvsadm('-L', '--daemon')).toEqual([]);
   });
 });

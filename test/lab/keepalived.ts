@@ -19,6 +19,8 @@ export interface KeepalivedInstance {
   readonly intervalSeconds: number;
   readonly password?: string;
   readonly addresses: readonly string[];
+  /** Name of a macvlan that it makes, with the virtual hardware address; without it, none. */
+  readonly vmac?: string;
   /** Without it, multicast. */
   readonly unicast?: { readonly source: string; readonly peers: readonly string[] };
 }
@@ -125,6 +127,7 @@ vrrp_instance peer {
   priority ${priority}
   advert_int ${intervalSeconds}
   ${authentication}
+  ${instance.vmac === undefined ? '' : `use_vmac ${instance.vmac}`}
   ${peers}
   virtual_ipaddress {
     ${addresses.join('\n    ')}

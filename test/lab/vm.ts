@@ -56,7 +56,7 @@ const GUEST_MODULES = [
   ...['ip_vs', 'ip_vs_rr', 'ip_vs_wrr', 'ip_vs_lc', 'ip_vs_wlc', 'ip_vs_lblc', 'ip_vs_lblcr'],
   ...['ip_vs_dh', 'ip_vs_sh', 'ip_vs_sed', 'ip_vs_nq', 'ip_vs_fo', 'ip_vs_ovf', 'ip_vs_mh'],
   ...['ip_vs_twos', 'ip_vs_ftp', 'ip_vs_pe_sip', 'ipip', 'veth', 'dummy', 'bridge', 'macvlan'],
-  ...['nf_conntrack', 'nf_tables', 'iptable_filter'],
+  ...['ipvlan', 'nf_conntrack', 'nf_tables', 'iptable_filter'],
 ];
 
 /** Of the directory with a guest's socket and boot script, then the pid of its maker. */

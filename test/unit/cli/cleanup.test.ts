@@ -55,6 +55,12 @@ describe('cleanup', () => {
     expect(ran.out).toMatch(/^Would remove 192\.0\.2\.10 from eth0\n/);
   });
 
+  test('tells of virtual links', async () => {
+    const left = { removed: [], links: ['vrrp.51'], problems: [] };
+    expect((await run(left)).out).toBe('Removed the link vrrp.51\n');
+    expect((await run(left, { dryRun: true })).out).toBe('Would remove the link vrrp.51\n');
+  });
+
   test('says so when nothing is left behind', async () => {
     expect((await run({ removed: [], problems: [] })).out).toBe('Nothing is left behind\n');
   });
@@ -68,7 +74,12 @@ describe('cleanup', () => {
   test('--json prints one document, whatever the outcome', async () => {
     const ran = await run({ removed: LEFT, problems: [PROBLEM] }, { json: true });
     expect([ran.exit, ran.err]).toEqual([1, '']);
-    expect(JSON.parse(ran.out)).toEqual({ dryRun: false, removed: LEFT, problems: [PROBLEM] });
+    expect(JSON.parse(ran.out)).toEqual({
+      dryRun: false,
+      removed: LEFT,
+      links: [],
+      problems: [PROBLEM],
+    });
   });
 
   test('removes nothing while a director answers, and does once it is dead', async () => {

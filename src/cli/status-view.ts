@@ -28,6 +28,7 @@ import {
 
 const REASONS: Readonly<Record<TransitionReason, string>> = {
   started: 'started',
+  'startup-delay': 'waits for its startup delay',
   'address-owner': 'owns the addresses (priority 255)',
   adopted: 'went on after a restart of vipkeeper',
   'peers-silent': 'the active director fell silent',
@@ -145,7 +146,7 @@ function instanceLines(instances: readonly InstanceReport[], nowMs: number): Lin
       span(`${instance.vrid}`),
       span(instance.interface),
       span(age(instance.lastTransitionAt, nowMs)),
-      span(`${reasonText(instance.reason)}${instance.heldBack ? ' (held back)' : ''}`),
+      span(`${reasonText(instance.reason)}${remark(instance)}`),
     ],
   );
   const [heading, ...lines] = table([headings(INSTANCE_HEADINGS), ...rows], INSTANCE_ALIGN);
@@ -158,6 +159,11 @@ function instanceLines(instances: readonly InstanceReport[], nowMs: number): Lin
       ...peerLines(instance),
     ]),
   ];
+}
+
+function remark({ heldBack, startsInSeconds }: InstanceReport): string {
+  if (startsInSeconds !== null) return ` (${Math.ceil(startsInSeconds)} s left)`;
+  return heldBack ? ' (held back)' : '';
 }
 
 /** VIPs belong on the active director's interface and nowhere else. */

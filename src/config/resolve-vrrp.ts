@@ -20,6 +20,7 @@ import { reportVirtualLinks, resolveVirtualLink } from './resolve-link.ts';
 import { familyOfPeers, resolveMulticastGroup, resolveUnicast } from './resolve-unicast.ts';
 import type { VrrpInput } from './schema.ts';
 import { resolveElection } from './schema-election.ts';
+import { reportStrict } from './strict.ts';
 import { joinWords } from './suggest.ts';
 
 /** Version 3 sends the interval as 12 bits of centiseconds: RFC 9568 section 5.2.7. */
@@ -98,6 +99,7 @@ function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpCo
   };
   reportVersion(instance, path, report);
   reportFamily(instance, path, report);
+  if (input.strict === true) reportStrict(instance, path, report);
   return instance;
 }
 

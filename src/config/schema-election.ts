@@ -41,6 +41,18 @@ export function electionOptions(per: Per) {
         'gives way; `ignore`, an owner discards all advertisements (RFC 9568).',
       default: election.ownerConflict,
     }),
+    check_addresses: option(per(word(['off', 'warn', 'refuse'])), {
+      about:
+        'Advertisements that list other addresses than this instance has: not compared (`off`), ' +
+        'counted and told of (`warn`), or refused (`refuse`): then each director is alone.',
+      default: election.checkAddresses,
+    }),
+    strict: option(per(truth()), {
+      about:
+        'Make every option that departs from the standards an error, as keepalived’s vrrp_strict ' +
+        'does; it changes nothing else.',
+      default: false,
+    }),
   };
 }
 
@@ -60,5 +72,6 @@ export function resolveElection(input: ElectionInput, version: 2 | 3): ElectionC
     answerLowerPriority: input.answer_lower_priority ?? version === 3,
     advertiseBeforeYielding: input.advertise_before_yielding ?? election.advertiseBeforeYielding,
     ownerConflict: input.owner_conflict ?? election.ownerConflict,
+    checkAddresses: input.check_addresses ?? election.checkAddresses,
   };
 }

@@ -992,6 +992,16 @@ function sectionSchemas(per: Per) {
             'they do. Without it, that is an error at the start.',
           default: keeper.dynamicInterfaces,
         }),
+        startup_delay: option(per(duration(0, HOUR_US)), {
+          about:
+            'How long instances take no part after vipkeeper was started: what they hear is ' +
+            'dropped, nothing is sent. Virtual IPs that are adopted are kept.',
+          default: formatDuration(keeper.startupDelayUs),
+        }),
+        delay_after_boot: option(per(duration(0, HOUR_US)), {
+          about: 'The same, counted from the boot of the machine; the later end of both counts.',
+          default: formatDuration(keeper.delayAfterBootUs),
+        }),
       }),
       { about: 'The process that holds the virtual IPs.', without: 'its defaults' },
     ),

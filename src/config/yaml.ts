@@ -225,6 +225,8 @@ function readSections(schema: Schema, root: Record<string, unknown>) {
       scheduling: keeperInput?.scheduling ?? keeper.scheduling,
       holdUs: keeperInput?.hold ?? keeper.holdUs,
       dynamicInterfaces: keeperInput?.dynamic_interfaces ?? keeper.dynamicInterfaces,
+      startupDelayUs: keeperInput?.startup_delay ?? keeper.startupDelayUs,
+      delayAfterBootUs: keeperInput?.delay_after_boot ?? keeper.delayAfterBootUs,
     },
     log: { level: logInput?.level ?? log.level, format: logInput?.format ?? log.format },
   };

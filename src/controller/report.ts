@@ -92,11 +92,12 @@ const NO_DAEMON = { role: null, error: null };
 /** What the status says of one instance; `nowUs` is the moment of the keeper's status. */
 export function instanceReport(status: InstanceStatus, nowUs: number): InstanceReport {
   const { advertIntervalUs, activeDownIntervalUs, lastTransitionAtMs, ...others } = status;
-  const { peer, peers, strangers, lastHandover, ...same } = others;
+  const { peer, peers, strangers, lastHandover, startsAtUs, ...same } = others;
   return {
     ...same,
     advertIntervalSeconds: advertIntervalUs / US_PER_SECOND,
     activeDownIntervalSeconds: activeDownIntervalUs / US_PER_SECOND,
+    startsInSeconds: startsAtUs === null ? null : Math.max(0, startsAtUs - nowUs) / US_PER_SECOND,
     lastHandover:
       lastHandover === null
         ? null

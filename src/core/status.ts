@@ -4,7 +4,13 @@
  * only: scripts read it.
  */
 import type { BfdDiagnostic, BfdRefusalReason, BfdStateName } from './bfd/types.ts';
-import type { AddressFamily, BelowQuorum, Forwarding, TrackerConfig } from './config/config.ts';
+import type {
+  AddressCheck,
+  AddressFamily,
+  BelowQuorum,
+  Forwarding,
+  TrackerConfig,
+} from './config/config.ts';
 import type { WeightReason } from './health/pool.ts';
 import type {
   HandoverOutcome,
@@ -64,8 +70,12 @@ export interface InstanceReport {
   readonly activeDownIntervalSeconds: number;
   /** Advertisements in a row that a backup misses before it takes over. */
   readonly downTimerAdverts: number;
+  /** What is left of the startup delay; null when it is over or there is none. */
+  readonly startsInSeconds: number | null;
   /** Whether it takes over from a living active director of lower priority. */
   readonly preempt: boolean;
+  /** What is done about advertisements that list other addresses. */
+  readonly checkAddresses: AddressCheck;
   /** It was handed over and does not preempt until that is taken back. */
   readonly heldBack: boolean;
   /** It has resigned and keeps the addresses until a successor is heard. */
@@ -113,6 +123,8 @@ export interface InstanceReport {
     readonly advertsReceived: number;
     /** Those among them without an HMAC trailer, where one is configured and not demanded. */
     readonly advertsUnsigned: number;
+    /** Those among the received that listed other addresses than this director has. */
+    readonly addressListMismatches: number;
     readonly priorityZeroSent: number;
     readonly priorityZeroReceived: number;
     readonly refused: Readonly<Record<RefusalReason, number>>;

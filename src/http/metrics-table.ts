@@ -277,6 +277,13 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     samples: eachInstance(({ counters }) => counters.advertsUnsigned),
   },
   {
+    name: 'vipkeeper_vrrp_address_list_mismatches_total',
+    type: 'counter',
+    help: 'Advertisements received that listed other addresses than this director has',
+    labels: INSTANCE,
+    samples: eachInstance(({ counters }) => counters.addressListMismatches),
+  },
+  {
     name: 'vipkeeper_vrrp_priority_zero_sent_total',
     type: 'counter',
     help: 'Resigning advertisements (priority 0) among those sent',

@@ -26,6 +26,7 @@ export function newCounters(): CountersInProgress {
     advertsSent: 0,
     advertsReceived: 0,
     advertsUnsigned: 0,
+    addressListMismatches: 0,
     priorityZeroSent: 0,
     priorityZeroReceived: 0,
     refused: newRefusalCounts(),

@@ -10,7 +10,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { assert, assertNever } from '../core/assert.ts';
-import type { VrrpConfig } from '../core/config/config.ts';
+import type { KeeperTuning, VrrpConfig } from '../core/config/config.ts';
 import { DeadlineQueue } from '../core/deadlines.ts';
 import type { Problem } from '../core/problem.ts';
 import { KEEPER_NODE_FLAGS } from '../core/processes.ts';
@@ -18,7 +18,7 @@ import { coordinate, type Member } from '../core/vrrp/group.ts';
 import { safeSilenceUs } from '../core/vrrp/timing.ts';
 import type { TrackerState } from '../core/vrrp/tracking.ts';
 import { TAKEOVER_LEAD_US } from '../core/vrrp/wake.ts';
-import { monotonicUs } from '../linux/clock.ts';
+import { monotonicUs, uptimeUs } from '../linux/clock.ts';
 import { execve, SystemError } from '../linux/libc.ts';
 import { enterRealtime, leaveRealtime } from '../linux/scheduling.ts';
 import { notifyServiceManager } from '../linux/service-manager.ts';
@@ -43,6 +43,7 @@ import {
   RecordWriter,
   readPlan,
   readRecord,
+  readStartsAtUs,
   writePlan,
 } from './record.ts';
 import { rehearseTakeover } from './rehearsal.ts';
@@ -108,6 +109,10 @@ export class Keeper {
   #fullTurns = 0;
   #reexecuting = false;
   #armingSoon = false;
+  /** It goes on with what an earlier keeper began: that one's startup delay, and no new one. */
+  #successor = startedByTwin();
+  /** Monotonic clock: end of the startup delay; 0 for none. */
+  #startsAtUs = 0;
   #controllerTrackers: Readonly<Record<string, TrackerState>> = {};
   /** Sync groups whose members took a step; looked at when the step is done. */
   readonly #steppedGroups = new Set<string>();
@@ -183,6 +188,7 @@ export class Keeper {
   #resume(): void {
     const directory = process.env[RESUME_VARIABLE];
     delete process.env[RESUME_VARIABLE];
+    this.#successor = directory !== undefined;
     const plan = directory === undefined ? null : readPlan(directory);
     if (plan !== null) this.#configure(plan);
   }
@@ -295,6 +301,9 @@ export class Keeper {
     if (first) this.#settings.open(plan.runtimeDirectory);
     if (first) {
       problems.push(...this.#tune(plan));
+      this.#startsAtUs = this.#successor
+        ? readStartsAtUs(plan.runtimeDirectory)
+        : startsAtUs(plan.tuning);
       setTimeout(() => {
         this.#sessionsStarting = false;
         this.#trackersChanged();
@@ -312,7 +321,7 @@ export class Keeper {
           this.#runners.get(name)?.lastAdvertAtUs ||
           (recorded.find((instance) => instance.name === name)?.lastAdvertAtUs ?? 0),
       );
-      this.#record.writeStructure(plan.instances, adverts);
+      this.#record.writeStructure(plan.instances, adverts, this.#startsAtUs);
     } catch (error) {
       problems.push(runtimeDirectoryProblem(plan.runtimeDirectory, error));
     }
@@ -369,6 +378,7 @@ export class Keeper {
         groupPeerLost: (runner) => this.#groupPeerLost(runner),
         deadlines: this.#deadlines,
         noteAdvert: (atSlot, atUs) => this.#record?.noteAdvert(atSlot, atUs),
+        startsAtUs: this.#startsAtUs,
       });
       this.#runners.set(config.name, runner);
       fresh.push(runner);
@@ -683,6 +693,12 @@ function sameRouter(left: VrrpConfig, right: VrrpConfig): boolean {
     left.sourceAddress === right.sourceAddress &&
     isDeepStrictEqual(left.virtualLink, right.virtualLink)
   );
+}
+
+/** When a director that starts now takes part: the later end of both delays, or 0. */
+function startsAtUs({ startupDelayUs, delayAfterBootUs }: KeeperTuning): number {
+  const waitUs = Math.max(startupDelayUs, delayAfterBootUs - uptimeUs());
+  return waitUs <= 0 ? 0 : monotonicUs() + waitUs;
 }
 
 function runtimeDirectoryProblem(directory: string, error: unknown): Problem {

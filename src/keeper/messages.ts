@@ -5,6 +5,7 @@
  */
 import type { BfdDiagnostic, BfdRefusalReason, BfdStateName } from '../core/bfd/types.ts';
 import type {
+  AddressCheck,
   AnnounceGroupConfig,
   BfdConfig,
   KeeperTuning,
@@ -42,6 +43,8 @@ export interface InstanceCounters {
   readonly advertsReceived: number;
   /** Those among them that had no HMAC trailer, where one is configured and not demanded. */
   readonly advertsUnsigned: number;
+  /** Those among them that listed other addresses than this director has. */
+  readonly addressListMismatches: number;
   /** Resigning advertisements (priority 0) among them. */
   readonly priorityZeroSent: number;
   readonly priorityZeroReceived: number;
@@ -141,7 +144,10 @@ export interface InstanceStatus {
   /** How long a backup waits for the active's next advertisement before it takes over. */
   readonly activeDownIntervalUs: number;
   readonly downTimerAdverts: number;
+  /** Monotonic clock: end of the startup delay, while it lasts. */
+  readonly startsAtUs: number | null;
   readonly preempt: boolean;
+  readonly checkAddresses: AddressCheck;
   /** Handed over, and does not preempt. */
   readonly heldBack: boolean;
   /** Has resigned, and keeps the addresses until a successor is heard. */

@@ -5,6 +5,7 @@
  */
 import type { AddressFamily } from '../core/config/config.ts';
 import { formatIp } from '../core/ip.ts';
+import { AddressListCheck } from '../core/vrrp/address-list.ts';
 import type { Refusal, RefusalReason } from '../core/vrrp/types.ts';
 import { equalBytes } from '../core/wire/bytes.ts';
 import type { DecodedAdvertisement } from '../core/wire/vrrp.ts';
@@ -23,6 +24,7 @@ interface Peer {
   refusal: Refusal | null;
   refusedAtUs: number;
   readonly refusedCounts: Partial<Record<RefusalReason, number>>;
+  readonly addressList: AddressListCheck;
   lastHeardUs: number;
 }
 
@@ -47,6 +49,16 @@ export class Peers {
     peer.refusal = refusal;
     peer.refusedAtUs = atUs;
     peer.refusedCounts[refusal.reason] = (peer.refusedCounts[refusal.reason] ?? 0) + 1;
+  }
+
+  /** What is different about the addresses that this sender lists, or null: address-list.ts. */
+  mismatch(
+    source: Uint8Array,
+    advert: DecodedAdvertisement,
+    own: readonly Uint8Array[],
+    atUs: number,
+  ): Refusal | null {
+    return this.#find(source, atUs).addressList.check(advert, own);
   }
 
   /** All of them, the last heard first. */
@@ -97,6 +109,7 @@ export class Peers {
       refusal: null,
       refusedAtUs: 0,
       refusedCounts: {},
+      addressList: new AddressListCheck(),
       lastHeardUs: atUs,
     };
     this.#peers.push(peer);

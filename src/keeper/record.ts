@@ -42,6 +42,8 @@ interface StructureFile {
   readonly bootId: string;
   /** The keeper that wrote it. */
   readonly pid: number;
+  /** Monotonic clock: end of the startup delay; 0 or nothing for none. */
+  readonly startsAtUs?: number;
   readonly instances: readonly Omit<RecordedInstance, 'lastAdvertAtUs'>[];
 }
 
@@ -93,6 +95,12 @@ export function readRecord(runtimeDirectory: string): readonly RecordedInstance[
   }
 }
 
+/** End of the startup delay of the previous keeper of this boot, or 0. Never throws. */
+export function readStartsAtUs(runtimeDirectory: string): number {
+  const startsAtUs = readStructure(runtimeDirectory)?.startsAtUs;
+  return Number.isSafeInteger(startsAtUs) ? (startsAtUs as number) : 0;
+}
+
 interface PlanFile {
   readonly protocol: number;
   readonly bootId: string;
@@ -131,10 +139,15 @@ export class RecordWriter {
   }
 
   /**
-   * Writes which instances there are; `lastAdvertAtUs` fills their slots. Instance i has slot i.
+   * Writes which instances there are and when they take part; `lastAdvertAtUs` fills their slots.
+   * Instance i has slot i.
    * Throws the file system's error when the directory cannot be used.
    */
-  writeStructure(instances: readonly VrrpConfig[], lastAdvertAtUs: readonly number[]): void {
+  writeStructure(
+    instances: readonly VrrpConfig[],
+    lastAdvertAtUs: readonly number[],
+    startsAtUs = 0,
+  ): void {
     makeDirectory(this.#directory);
     this.close();
     const slots = Buffer.alloc(Math.max(1, instances.length) * SLOT_BYTES);
@@ -145,6 +158,7 @@ export class RecordWriter {
     const structure: StructureFile = {
       bootId: readBootId(),
       pid: process.pid,
+      startsAtUs,
       instances: instances.map((instance) => ({
         name: instance.name,
         interface: instance.interface,

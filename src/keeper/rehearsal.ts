@@ -97,6 +97,7 @@ function rehearse(config: VrrpConfig, network: Network): void {
     groupPeerLost: () => {},
     deadlines: new DeadlineQueue(),
     noteAdvert: () => {},
+    startsAtUs: 0,
   });
   runner.start(null);
   runner.prepareTakeover();

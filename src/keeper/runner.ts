@@ -24,6 +24,7 @@ import { type Evaluation, evaluateTracks, type TrackerState } from '../core/vrrp
 import type {
   FaultReason,
   HandoverOutcome,
+  InstanceOptions,
   Refusal,
   TransitionReason,
   VrrpEffect,
@@ -102,6 +103,8 @@ export interface RunnerPorts {
   readonly deadlines: DeadlineQueue<InstanceRunner>;
   /** Notes in the record when the instance of this slot advertised; 0: it is not active. */
   readonly noteAdvert: (slot: number, atUs: number) => void;
+  /** Monotonic clock: instances take no part before this moment, but adopt. */
+  readonly startsAtUs: number;
 }
 
 export class InstanceRunner {
@@ -122,7 +125,7 @@ export class InstanceRunner {
   readonly #reach: Reach;
   #controllerLost = false;
   /** The configuration with the effective priority. */
-  #options: VrrpConfig;
+  #options: VrrpConfig & Pick<InstanceOptions, 'startsAtUs'>;
   #evaluation: Evaluation;
   readonly #peerAddress = new Uint8Array(16);
   #handoverSinceUs = 0;
@@ -155,7 +158,7 @@ export class InstanceRunner {
       problem: (problem) => this.#reportProblems([problem]),
     });
     this.#evaluation = this.#evaluate();
-    this.#options = { ...config, priority: this.#evaluation.priority };
+    this.#options = this.#optionsOf(config);
     this.#prepare();
   }
 
@@ -219,7 +222,7 @@ export class InstanceRunner {
     this.#config = config;
     this.#reach.config = config;
     this.#evaluation = this.#evaluate();
-    this.#options = { ...config, priority: this.#evaluation.priority };
+    this.#options = this.#optionsOf(config);
     this.#prepare();
     if (this.isActive && this.#vips.hold(config.addresses).length > 0) this.#announceAll();
     // Peers, or the group, may be others now.
@@ -269,6 +272,11 @@ export class InstanceRunner {
       const authentic = this.#hmac.check(decoded, source, receivedAtUs);
       if (!authentic.ok) return authentic.error;
       if (authentic.value === 'unsigned') this.#counters.advertsUnsigned++;
+    }
+    if (this.#config.checkAddresses !== 'off') {
+      const differs = this.#peers.mismatch(source, decoded, this.#vipBytes, receivedAtUs);
+      if (differs !== null && this.#config.checkAddresses === 'refuse') return differs;
+      if (differs !== null) this.#counters.addressListMismatches++;
     }
     this.#counters.advertsReceived++;
     if (decoded.priority === 0) this.#counters.priorityZeroReceived++;
@@ -384,7 +392,7 @@ export class InstanceRunner {
     const before = this.#evaluation;
     this.#evaluation = this.#evaluate();
     if (this.#evaluation.priority !== before.priority) {
-      this.#options = { ...this.#config, priority: this.#evaluation.priority };
+      this.#options = this.#optionsOf(this.#config);
       this.#dispatch({ kind: 'reconfigured', atUs: monotonicUs() });
       this.#reportPriority(before.priority);
     }
@@ -514,8 +522,8 @@ export class InstanceRunner {
     return {
       name: config.name,
       state: stateName(state),
-      // The fault that lasts, which may have come after the one that it began with.
-      reason: state.kind === 'fault' ? state.reason : this.#reason,
+      reason: this.#statusReason(),
+      startsAtUs: state.kind === 'delayed' ? state.startsAtUs : null,
       priority: this.#evaluation.priority,
       configuredPriority: config.priority,
       priorityParts: this.#evaluation.parts,
@@ -534,7 +542,8 @@ export class InstanceRunner {
       activeDownIntervalUs: activeDownIntervalUs(this.#options, heardUs),
       downTimerAdverts: config.downTimerAdverts,
       preempt: config.preempt,
-      heldBack: (state.kind === 'backup' || state.kind === 'fault') && state.heldBack,
+      checkAddresses: config.checkAddresses,
+      heldBack: 'heldBack' in state && state.heldBack,
       resigning: this.isResigning,
       lastHandover: this.#lastHandover,
       lastTransitionAtMs: this.#lastTransitionAtMs,
@@ -562,6 +571,15 @@ export class InstanceRunner {
     const { config, link } = this.#link;
     const mac = link === null ? null : formatMac(link.address);
     return { kind: config.kind, name: config.name, mac, up: link?.up ?? false };
+  }
+
+  #statusReason(): TransitionReason {
+    const state = this.#state;
+    // The fault that lasts, which may have come after the one that it began with.
+    if (state.kind === 'fault') return state.reason;
+    // The end of the startup delay is no transition: it was backup, and is.
+    const over = this.#reason === 'startup-delay' && state.kind !== 'delayed';
+    return over ? 'started' : this.#reason;
   }
 
   #prepare(): void {
@@ -732,6 +750,11 @@ export class InstanceRunner {
       if (!link.up || !link.running) return 'interface-down';
     }
     return null;
+  }
+
+  #optionsOf(config: VrrpConfig): VrrpConfig & Pick<InstanceOptions, 'startsAtUs'> {
+    const { startsAtUs } = this.#ports;
+    return { ...config, priority: this.#evaluation.priority, startsAtUs };
   }
 
   #evaluate(): Evaluation {

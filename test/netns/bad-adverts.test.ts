@@ -71,7 +71,10 @@ beforeAll(async () => {
   const common = { interface: 'eth0', priority: { a: 150, b: 100 } };
   const config = {
     vrrp: {
-      web: { ...common, vrid: WEB, interval: '100ms', addresses: [`${virtualIp(1).ipv4}/24`] },
+      web: {
+        ...{ ...common, vrid: WEB, interval: '100ms', check_addresses: 'refuse' },
+        addresses: [`${virtualIp(1).ipv4}/24`],
+      },
       legacy: {
         ...{ ...common, vrid: LEGACY, version: 2, interval: '1s', password: 'secret' },
         addresses: [`${virtualIp(2).ipv4}/24`],
@@ -243,6 +246,7 @@ const CASES: readonly [what: string, counter: `${string} ${RefusalReason}`, pack
   ['wrong checksum', 'web checksum', { damage: set(7, 0) }],
   ['no addresses', 'web no-addresses', { change: (message) => set(3, 0)(message.slice(0, 8)) }],
   ['interval 0', 'web interval', { change: (message) => set(4, 0)(set(5, 0)(message)) }],
+  ['other addresses', 'web addresses-mismatch', { change: set(11, 99) }],
   ['unknown VRID', '- unknown-vrid', { vrid: UNKNOWN }],
   ['version 2 for version 3', 'web version-mismatch', { version: 2 }],
   ['version 3 for version 2', 'legacy version-mismatch', { vrid: LEGACY }],

@@ -177,6 +177,15 @@ export type OwnerConflict =
   /** It discards every advertisement: RFC 9568 section 7.1. */
   | 'ignore';
 
+/** What is done about advertisements that list other addresses than this director's. */
+export type AddressCheck =
+  /** Nothing: they are not compared. */
+  | 'off'
+  /** They count, and are told of. */
+  | 'warn'
+  /** They are refused, as RFC 9568 section 7.1 allows: the directors do not see each other. */
+  | 'refuse';
+
 /** Where the election leaves a choice. On all directors of a virtual router the same. */
 export interface ElectionConfig {
   /** Advertisements of the active director that a backup misses before it takes over, 1 to 100. */
@@ -191,6 +200,7 @@ export interface ElectionConfig {
   /** It advertises once more before it gives way to a better one, which announces anew then. */
   readonly advertiseBeforeYielding: boolean;
   readonly ownerConflict: OwnerConflict;
+  readonly checkAddresses: AddressCheck;
 }
 
 /** A director that advertisements are sent to, and taken from, instead of the multicast group. */
@@ -532,6 +542,10 @@ export interface KeeperTuning {
   readonly holdUs: number;
   /** Start also while interfaces do not exist. */
   readonly dynamicInterfaces: boolean;
+  /** How long instances take no part after a start; 0 for no delay. */
+  readonly startupDelayUs: number;
+  /** The same after the machine has booted; the later end counts. */
+  readonly delayAfterBootUs: number;
 }
 
 export interface Config {

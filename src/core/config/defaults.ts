@@ -30,6 +30,8 @@ const ELECTION: ElectionConfig = {
   answerLowerPriority: true,
   advertiseBeforeYielding: false,
   ownerConflict: 'yield',
+  // A list that differs for the time of a change must not make two directors active.
+  checkAddresses: 'warn',
 };
 
 const IPIP: Tunnel = { kind: 'ipip' };
@@ -148,7 +150,13 @@ export const DEFAULTS = {
   mail: { host: '127.0.0.1', port: 25, timeoutUs: 30 * SECOND_US },
   listen: { host: '127.0.0.1', port: 9112 },
   runtimeDirectory: '/run/vipkeeper',
-  keeper: { scheduling: 'realtime', holdUs: 60 * SECOND_US, dynamicInterfaces: false },
+  keeper: {
+    scheduling: 'realtime',
+    holdUs: 60 * SECOND_US,
+    dynamicInterfaces: false,
+    startupDelayUs: 0,
+    delayAfterBootUs: 0,
+  },
   log: { level: 'info', format: 'auto' },
 } as const satisfies {
   readonly ipvs: Config['ipvs'];

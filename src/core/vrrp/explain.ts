@@ -159,6 +159,9 @@ function whatIfText(report: InstanceReport): string {
         `${seconds(report.advertIntervalSeconds)} and its skew time`
       );
     case 'backup':
+      if (report.startsInSeconds !== null) {
+        return 'This director would not take over before its startup delay has ended';
+      }
       return (
         `If the active director died now, this one would take over ${wait} after its last ` +
         'advertisement, unless a better one does so before'
@@ -171,8 +174,13 @@ function whatIfText(report: InstanceReport): string {
 }
 
 function notesOf(report: InstanceReport): readonly string[] {
-  const { name, heldBack, resigning, state } = report;
+  const { name, heldBack, resigning, state, startsInSeconds } = report;
   const notes: string[] = [...strangerNotes(report)];
+  if (startsInSeconds !== null) {
+    notes.push(
+      `Startup delay: for another ${seconds(startsInSeconds)} it drops what it hears and takes no part`,
+    );
+  }
   if (heldBack) {
     notes.push(
       'Held back: it was handed over, and takes over only when the active director resigns or ' +
@@ -265,7 +273,7 @@ function peerFindings(report: InstanceReport, peer: PeerReport): readonly Findin
   const theirs = new Set(accepted.addresses);
   const missing = [...own].filter((vip) => !theirs.has(vip));
   const extra = [...theirs].filter((vip) => !own.has(vip));
-  if (missing.length > 0 || extra.length > 0) {
+  if (report.checkAddresses !== 'off' && (missing.length > 0 || extra.length > 0)) {
     const lacks = missing.length > 0 ? ` lacks ${missing.join(' ')}` : '';
     const has = extra.length > 0 ? ` has ${extra.join(' ')} besides` : '';
     findings.push({
@@ -339,6 +347,8 @@ export const REFUSAL_CURES: Readonly<Record<RefusalReason, string>> = {
   'hmac-missing': 'Configure the same keys on both, or migrate with mode permissive',
   'hmac-unknown-key': 'Add the sender’s key to this director’s keys',
   'hmac-invalid': 'The keys differ, or somebody forges: compare them on both',
+  'addresses-mismatch':
+    'Configure the same addresses on both, or check_addresses: warn, or both stay active',
   'hmac-replayed': 'Compare the clocks of both directors, or look for a replayed packet',
 };
 

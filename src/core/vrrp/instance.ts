@@ -7,7 +7,7 @@
  * Effects are done in their order; on takeover: advertisement, addresses, announcement.
  *
  * Beyond the RFCs: fault (an interface or its address is gone), adoption of an earlier keeper's
- * VIPs, preempt delay, planned handover, and one rule for directors that were stalled: whoever was silent for so
+ * VIPs, preempt delay, startup delay, planned handover, and one rule for directors that were stalled: whoever was silent for so
  * long that a peer took over rightfully is backup, whatever the priorities say. The choices of
  * ElectionConfig are keepalived's.
  */
@@ -33,6 +33,13 @@ import type {
 
 export type VrrpState =
   | { readonly kind: 'initialize' }
+  | {
+      /** Backup that does not listen yet: the startup delay. */
+      readonly kind: 'delayed';
+      readonly startsAtUs: number;
+      /** As in backup. */
+      readonly heldBack: boolean;
+    }
   | {
       readonly kind: 'backup';
       /** Active_Down_Timer. */
@@ -129,6 +136,8 @@ export function nextDeadlineUs(state: VrrpState): number | null {
     case 'initialize':
     case 'fault':
       return null;
+    case 'delayed':
+      return state.startsAtUs;
     case 'backup':
       return state.activeDownAtUs;
     case 'resigning':
@@ -142,9 +151,16 @@ export function nextDeadlineUs(state: VrrpState): number | null {
   }
 }
 
-/** Name of a state for people: who is resigning still has the addresses. */
+/** Name of a state for people: who is resigning still has the addresses, who is delayed waits. */
 export function stateName(state: VrrpState): VrrpStateName {
-  return state.kind === 'resigning' ? 'active' : state.kind;
+  switch (state.kind) {
+    case 'resigning':
+      return 'active';
+    case 'delayed':
+      return 'backup';
+    default:
+      return state.kind;
+  }
 }
 
 /** One event in one state: the next state and what to do, in order. */
@@ -152,6 +168,8 @@ export function step(options: InstanceOptions, state: VrrpState, event: VrrpEven
   switch (state.kind) {
     case 'initialize':
       return stepInitialize(options, state, event);
+    case 'delayed':
+      return stepDelayed(options, state, event);
     case 'backup':
       return stepBackup(options, state, event);
     case 'active':
@@ -183,6 +201,46 @@ function stepInitialize(options: InstanceOptions, state: VrrpState, event: VrrpE
     case 'group-peer-lost':
     case 'reconfigured':
     case 'stopped':
+      return { state, effects: NOTHING };
+    default:
+      return assertNever(event);
+  }
+}
+
+/** What it hears meanwhile is dropped, as keepalived does: it begins anew when the delay ends. */
+function stepDelayed(
+  options: InstanceOptions,
+  state: Extract<VrrpState, { kind: 'delayed' }>,
+  event: VrrpEvent,
+): Step {
+  switch (event.kind) {
+    case 'deadline-reached':
+      if (event.atUs < state.startsAtUs) return { state, effects: NOTHING };
+      if (options.priority === 255 && !state.heldBack) {
+        return becomeActive(options, state, event.atUs, 'address-owner');
+      }
+      return {
+        state: {
+          ...backupFrom(options, event.atUs, options.advertIntervalUs),
+          heldBack: state.heldBack,
+        },
+        effects: NOTHING,
+      };
+    case 'fault-raised':
+      return raiseFault(state, event.reason, NOTHING);
+    case 'takeback-asked':
+      return { state: { ...state, heldBack: false }, effects: NOTHING };
+    case 'stopped':
+      return stop(state, NOTHING);
+    case 'advert-received':
+    case 'started':
+    case 'adopted':
+    case 'fault-cleared':
+    case 'group-activated':
+    case 'group-yielded':
+    case 'group-peer-lost':
+    case 'handover-asked':
+    case 'reconfigured':
       return { state, effects: NOTHING };
     default:
       return assertNever(event);
@@ -360,6 +418,11 @@ function enter(
   reason: TransitionReason,
 ): Step {
   const heldBack = isHeldBack(from);
+  const startsAtUs = options.startsAtUs ?? 0;
+  if (nowUs < startsAtUs) {
+    const effects = [transition(from, 'backup', 'startup-delay')];
+    return { state: { kind: 'delayed', startsAtUs, heldBack }, effects };
+  }
   if (options.priority === 255 && !heldBack) {
     return becomeActive(options, from, nowUs, 'address-owner');
   }
@@ -640,6 +703,7 @@ function silenceUs({ advertIntervalUs, downTimerAdverts }: InstanceOptions): num
 function isHeldBack(state: VrrpState): boolean {
   switch (state.kind) {
     case 'backup':
+    case 'delayed':
     case 'fault':
       return state.heldBack;
     case 'resigning':

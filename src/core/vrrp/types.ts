@@ -47,6 +47,7 @@ export const REFUSAL_REASONS = [
   'hmac-unknown-key',
   'hmac-invalid',
   'hmac-replayed',
+  'addresses-mismatch',
 ] as const;
 export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 
@@ -60,6 +61,7 @@ export interface Refusal {
 /** Why an instance changed its state: label of metrics, field of logs. */
 export const TRANSITION_REASONS = [
   'started',
+  'startup-delay',
   'address-owner',
   'adopted',
   'peers-silent',
@@ -110,6 +112,8 @@ export interface InstanceOptions extends Partial<ElectionConfig> {
   readonly preempt: boolean;
   readonly preemptDelayUs: number;
   readonly announce: AnnounceConfig;
+  /** Before this moment it neither listens nor takes over, but adopts; none if left out. */
+  readonly startsAtUs?: number;
   /** Sync group: its members become active together, when the group says so; null for none. */
   readonly group?: string | null;
 }

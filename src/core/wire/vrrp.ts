@@ -38,6 +38,8 @@ export const AUTHENTICATION_BYTES = 8;
 export const CHECKSUM_OFFSET = 6;
 
 const HEADER_BYTES = 8;
+/** Where the addresses begin, in both versions. */
+export const ADDRESSES_OFFSET: number = HEADER_BYTES;
 const TYPE_ADVERTISEMENT = 1;
 const MAX_ADDRESSES = 255;
 const US_PER_SECOND = 1_000_000;
@@ -177,7 +179,8 @@ function timingV3(advert: OutgoingAdvertisement): number {
   return centiseconds;
 }
 
-function bytesPerAddress(family: AddressFamily): number {
+/** 4 or 16. */
+export function bytesPerAddress(family: AddressFamily): number {
   return family === 'ipv4' ? 4 : 16;
 }
 

@@ -21,14 +21,28 @@ describe('vrrp', () => {
   test('takes every option', () => {
     const keys =
       'down_timer_adverts: 100, timer_expired_backup: 254, answer_lower_priority: false, ' +
-      'advertise_before_yielding: true, owner_conflict: ignore';
+      'advertise_before_yielding: true, owner_conflict: ignore, check_addresses: refuse';
     expect(configOf(file(keys)).vrrp[0]).toMatchObject({
       downTimerAdverts: 100,
       timerExpiredBackup: 254,
       answerLowerPriority: false,
       advertiseBeforeYielding: true,
       ownerConflict: 'ignore',
+      checkAddresses: 'refuse',
     });
+  });
+
+  test('has no startup delay unless told to', () => {
+    expect(configOf(file('')).keeper).toMatchObject({ startupDelayUs: 0, delayAfterBootUs: 0 });
+    const told = `${file('')}keeper: {startup_delay: 30s, delay_after_boot: 2m}\n`;
+    expect(configOf(told).keeper).toMatchObject({
+      startupDelayUs: 30_000_000,
+      delayAfterBootUs: 120_000_000,
+    });
+    const wrong = `${file('')}keeper: {startup_delay: 2h}\n`;
+    expect(errorLines(wrong).join()).toContain(
+      'keeper.startup_delay: expected a duration from 0s to 1h',
+    );
   });
 
   test.each([

@@ -191,7 +191,13 @@ test('readConfigText makes of the example exactly this', () => {
     ipvs: { reconcileIntervalUs: 5_000_000, ownership: 'shared', onStop: 'keep' },
     http: { host: '127.0.0.1', port: 9112 },
     runtimeDirectory: '/run/vipkeeper',
-    keeper: { scheduling: 'realtime', holdUs: 60_000_000, dynamicInterfaces: false },
+    keeper: {
+      scheduling: 'realtime',
+      holdUs: 60_000_000,
+      dynamicInterfaces: false,
+      startupDelayUs: 0,
+      delayAfterBootUs: 0,
+    },
     log: { level: 'info', format: 'auto' },
   };
   expect(configOf(EXAMPLE, 'dir-b')).toEqual(expected);

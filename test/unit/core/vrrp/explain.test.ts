@@ -162,6 +162,38 @@ describe('explainInstance', () => {
     expect(cureOf(UNICAST)).toContain('192.0.2.1 is among its peers');
   });
 
+  test('two owners are a finding on both, one owner is not', () => {
+    const owner = accepted({ priority: 255 });
+    for (const state of ['active', 'backup'] as const) {
+      expect(kinds({ state, configuredPriority: 255, peers: [owner] })).toContain('two-owners');
+      expect(kinds({ state, peers: [owner] })).not.toContain('two-owners');
+      expect(kinds({ state, configuredPriority: 255, peers: [PEER] })).not.toContain('two-owners');
+    }
+  });
+
+  test('with check_addresses off another list of addresses is no finding', () => {
+    const report = { state: 'backup', peers: [accepted({ addresses: ['192.0.2.99'] })] } as const;
+    expect(kinds({ ...report, checkAddresses: 'off' })).toEqual([]);
+    expect(kinds({ ...report, checkAddresses: 'warn' })).toEqual(['address-list-mismatch']);
+  });
+
+  test('says how many advertisements a backup misses', () => {
+    const { whatIf } = explainInstance({ ...BASE, state: 'active', downTimerAdverts: 7 });
+    expect(whatIf).toContain('7 times 1 s and its skew time');
+  });
+
+  test('notes a handover and a startup delay, which are no findings', () => {
+    expect(explainInstance(BASE).notes).toEqual([]);
+    const held = explainInstance({ ...BASE, state: 'backup', heldBack: true });
+    expect(held.notes.join()).toContain('vipkeeper takeback web');
+    const resigning = explainInstance({ ...BASE, state: 'active', resigning: true });
+    expect(resigning.notes.join()).toContain('until a successor is heard');
+    const delayed = explainInstance({ ...BASE, state: 'backup', startsInSeconds: 42 });
+    expect(delayed.notes.join()).toContain('for another 42 s');
+    expect(delayed.whatIf).toContain('startup delay');
+    for (const { findings } of [held, resigning, delayed]) expect(findings).toEqual([]);
+  });
+
   test('every finding has a cure, and no text is empty', () => {
     const worst = explainInstance({
       ...BASE,

@@ -259,3 +259,7 @@ export function cpuMs(pid: number): number {
   }
   return nanoseconds / 1e6;
 }
+
+export function sleep(timeMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, timeMs));
+}

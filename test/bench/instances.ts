@@ -19,6 +19,7 @@ import {
   manyInstances,
   PRIORITIES,
   removeVips,
+  sleep,
 } from './contestants.ts';
 import { load, median, print, type Report, type Row, type Target } from './report.ts';
 
@@ -122,8 +123,4 @@ export async function instances(runs: number | null): Promise<Report> {
     notes: [],
     load: [before, load()],
   };
-}
-
-function sleep(timeMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, timeMs));
 }

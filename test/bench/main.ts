@@ -7,16 +7,24 @@
 import { parseArgs } from 'node:util';
 import { LabError } from '../lab/host.ts';
 import { failover } from './failover.ts';
+import { failoverAll } from './failover-all.ts';
+import { hitless } from './hitless.ts';
 import { instances } from './instances.ts';
 import { ipvs } from './ipvs.ts';
 import { memory } from './memory.ts';
 import { describeMachine, print, printReport, type Report, summarize, toStderr } from './report.ts';
+import { spacing } from './spacing.ts';
+import { start } from './start.ts';
 
 const BENCHMARKS: Readonly<Record<string, (runs: number | null) => Promise<Report>>> = {
   failover,
+  'failover-all': failoverAll,
+  hitless,
   instances,
   ipvs,
   memory,
+  spacing,
+  start,
 };
 
 async function main(): Promise<void> {

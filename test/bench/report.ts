@@ -8,7 +8,7 @@ import { cpus, loadavg, release, totalmem } from 'node:os';
 /** One row of a table: the samples of one contestant in one discipline. */
 export interface Row {
   readonly name: string;
-  readonly unit: 'ms' | 'MiB' | '%';
+  readonly unit: 'ms' | 'MiB' | '%' | '/s' | '';
   readonly samples: readonly number[];
 }
 

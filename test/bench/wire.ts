@@ -11,6 +11,8 @@ const PCAP_MAGIC_NANOSECONDS = 0xa1b2_3c4d;
 const FILE_HEADER_BYTES = 24;
 const RECORD_HEADER_BYTES = 16;
 const ETHERNET_HEADER_BYTES = 14;
+/** Behind an IPv4 header without options, as both contestants send it. */
+const VRID_OFFSET = ETHERNET_HEADER_BYTES + 20 + 1;
 const IPV4_SOURCE = ETHERNET_HEADER_BYTES + 12;
 /** Far above any benchmark's rate times its length; a stream that grows beyond it is lost. */
 const ADVERTS_MAX = 1_000_000;
@@ -20,6 +22,7 @@ export interface WireAdvert {
   /** Wall clock, with the fraction that nanosecond stamps give. */
   readonly atMs: number;
   readonly source: string;
+  readonly vrid: number;
 }
 
 export class Wire {
@@ -30,13 +33,15 @@ export class Wire {
     this.#child = child;
   }
 
-  /** Captures advertisements on the node's front LAN. */
-  static async open(node: LabNode): Promise<Wire> {
+  /** Captures advertisements on an interface of the node; without a name, on its front LAN. */
+  static async open(node: LabNode, interfaceName = node.on('front').name): Promise<Wire> {
     let stream: Uint8Array = new Uint8Array(0);
     let errors = '';
     let wire: Wire | null = null;
-    const argv = ['tcpdump', '-i', node.on('front').name, '-n', '-p', '-U', '--immediate-mode'];
-    const format = ['--time-stamp-precision', 'nano', '-w', '-', 'ip proto 112'];
+    const argv = ['tcpdump', '-i', interfaceName, '-n', '-p', '-U', '--immediate-mode'];
+    // Its ring has as many places as packets of the greatest length fit: bursts need many.
+    const ring = ['-s', '128', '-B', '4096'];
+    const format = [...ring, '--time-stamp-precision', 'nano', '-w', '-', 'ip proto 112'];
     const child = await node.spawn([...argv, ...format], {
       onStdout: (chunk) => {
         stream = Buffer.concat([stream, chunk]);
@@ -82,7 +87,8 @@ export class Wire {
       const nanoseconds = bytes.readUInt32LE(offset + 4);
       const frame = bytes.subarray(offset + RECORD_HEADER_BYTES, end);
       const source = [...frame.subarray(IPV4_SOURCE, IPV4_SOURCE + 4)].join('.');
-      this.adverts.push({ atMs: seconds * 1e3 + nanoseconds / 1e6, source });
+      const vrid = frame[VRID_OFFSET] as number;
+      this.adverts.push({ atMs: seconds * 1e3 + nanoseconds / 1e6, source, vrid });
       offset = end;
     }
     if (this.adverts.length > ADVERTS_MAX) throw new LabError('Too many advertisements');

@@ -1,0 +1,16 @@
+#!/usr/bin/env node
+/**
+ * `npm run soak -- [--minutes N] [--seed N]`: a pair of directors under one fault after another,
+ * for an hour if nothing is said. Installs what is missing, builds, and runs test/soak/main.ts.
+ */
+import { spawnSync } from 'node:child_process';
+import { build, ensureModules, root, step } from './steps.mjs';
+
+ensureModules();
+build();
+step('Debian packages', process.execPath, ['dist/test/lab/install.js', 'bench']);
+const soak = spawnSync(process.execPath, ['dist/test/soak/main.js', ...process.argv.slice(2)], {
+  cwd: root,
+  stdio: 'inherit',
+});
+process.exit(soak.status ?? 1);

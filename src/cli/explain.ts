@@ -33,11 +33,11 @@ export async function explain(options: ExplainOptions, terminal: Terminal): Prom
     );
     return EXIT.usage;
   }
-  const explanations = chosen.map(explainInstance);
+  const explanations = chosen.map((report) => explainInstance(report, instances));
   if (options.json) {
     terminal.out(`${JSON.stringify(explanations, null, 2)}\n`);
   } else {
-    const texts = chosen.map((report) => draw(report, terminal.nowMs()));
+    const texts = chosen.map((report) => draw(report, instances, terminal.nowMs()));
     terminal.out(printable(texts.join('\n')));
   }
   return explanations.some(({ findings }) => findings.length > 0) ? EXIT.failed : EXIT.ok;
@@ -49,8 +49,8 @@ function linkLines({ link }: InstanceReport): string[] {
   return [`  Virtual link ${link.name} (${link.kind}): ${state}`];
 }
 
-function draw(report: InstanceReport, nowMs: number): string {
-  const { priority, peers, whatIf, notes, findings } = explainInstance(report);
+function draw(report: InstanceReport, all: readonly InstanceReport[], nowMs: number): string {
+  const { priority, peers, whatIf, notes, findings } = explainInstance(report, all);
   const since = age(report.lastTransitionAt, nowMs);
   const group = report.group === null ? '' : `, in sync group ${report.group}`;
   const lines = [

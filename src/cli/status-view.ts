@@ -9,6 +9,7 @@ import type { WeightReason } from '../core/health/pool.ts';
 import type {
   BfdReport,
   DirectorStatus,
+  GroupReport,
   InstanceReport,
   ServerReport,
   ServiceReport,
@@ -57,6 +58,11 @@ const REASONS: Readonly<Record<TransitionReason, string>> = {
   reconfigured: 'configured anew',
 };
 
+const HELD_BY: Readonly<Record<GroupReport['heldBy'][number]['why'], string>> = {
+  ...REASONS,
+  'hears-active': 'hears an active director',
+};
+
 const STATE_STYLES: Readonly<Record<VrrpStateName, Style>> = {
   initialize: 'dim',
   backup: 'warn',
@@ -95,6 +101,7 @@ export function drawStatus(status: DirectorStatus, nowMs: number, rendering: Ren
   const sections = [
     [directorLine(status, nowMs)],
     instanceLines(status.instances, nowMs),
+    groupLines(status.groups),
     bfdLines(status.bfd, nowMs),
     trackerLines(status.trackers, nowMs),
     serviceLines(status.services, nowMs),
@@ -200,6 +207,22 @@ function peerLines({ peer }: InstanceReport): Line[] {
   // Of an active peer the tenths tell, of a silent one the hours.
   const heard = `last heard ${ago < 10 ? `${ago.toFixed(1)}s` : durationText(ago)} ago`;
   return [[span('  peer ', 'dim'), span(`${peer.address}, priority ${peer.priority}, ${heard}`)]];
+}
+
+const GROUP_HEADINGS = ['GROUP', 'STATE', 'MEMBERS', 'HELD BY'];
+
+function groupLines(groups: readonly GroupReport[]): Line[] {
+  if (groups.length === 0) return [];
+  const rows = groups.map(({ name, state, members, heldBy }): Line => {
+    const held = heldBy.map(({ instance, why }) => `${instance} (${HELD_BY[why]})`);
+    return [
+      span(name, 'strong'),
+      state === null ? span('changing', 'warn') : span(state, STATE_STYLES[state]),
+      span(members.join(' ')),
+      span(held.join(', ') || '-'),
+    ];
+  });
+  return table([headings(GROUP_HEADINGS), ...rows], ['left', 'left', 'left', 'left']);
 }
 
 const BFD_HEADINGS = ['BFD', 'STATE', 'NEIGHBOR', 'DETECTION', 'SINCE', 'REASON'];

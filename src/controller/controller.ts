@@ -390,8 +390,8 @@ export class Controller implements DirectorControl {
     if (keeper === null) return;
     const reports = keeper.instances.map((status) => instanceReport(status, keeper.nowUs));
     for (const { instance, finding, began } of this.#findings.look(reports)) {
-      const { kind, text, cure } = finding;
-      const fields = { event: 'finding', instance, kind, began };
+      const { kind, about, text, cure } = finding;
+      const fields = { event: 'finding', instance, kind, about, began };
       if (began) {
         const more = { cure, runbook: runbookOf(kind) };
         this.#log.warn({ ...fields, ...more }, `Instance ${instance}: ${text}. ${cure}`);

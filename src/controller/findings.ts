@@ -22,8 +22,9 @@ export class Findings {
   look(instances: DirectorStatus['instances']): readonly FindingEvent[] {
     const now = new Map<string, { readonly instance: string; readonly finding: Finding }>();
     for (const report of instances) {
-      for (const finding of explainInstance(report).findings) {
-        now.set(`${report.name} ${finding.kind}`, { instance: report.name, finding });
+      for (const finding of explainInstance(report, instances).findings) {
+        const key = [report.name, finding.kind, finding.about].join(' ');
+        now.set(key, { instance: report.name, finding });
       }
     }
     const events: FindingEvent[] = [];

@@ -14,6 +14,7 @@ import type {
   ServiceReport,
   TrackerReport,
 } from '../core/status.ts';
+import { groupReports } from '../core/vrrp/group-report.ts';
 import { newBfdRefusalCounts, newRefusalCounts } from '../keeper/counters.ts';
 import type { BfdStatus, InstanceStatus, KeeperStatus, PeerRecord } from '../keeper/messages.ts';
 import { monotonicUs } from '../linux/clock.ts';
@@ -50,6 +51,7 @@ export interface StatusParts {
 export function buildStatus(parts: StatusParts): DirectorStatus {
   const { config, keeper, table } = parts;
   const checks = new Map(parts.checks.map((check) => [check.key, check]));
+  const instances = keeper?.instances.map((status) => instanceReport(status, keeper.nowUs)) ?? [];
   return {
     director: config.director,
     version: parts.version,
@@ -60,7 +62,8 @@ export function buildStatus(parts: StatusParts): DirectorStatus {
       restarts: parts.keeperRestarts,
     },
     controller: { pid: process.pid },
-    instances: keeper?.instances.map((status) => instanceReport(status, keeper.nowUs)) ?? [],
+    instances,
+    groups: groupReports(config.groups, instances),
     refusedUnassigned: keeper?.refusedUnassigned ?? newRefusalCounts(),
     bfd: keeper?.bfd.map(bfdReport) ?? [],
     bfdRefusedUnassigned: keeper?.bfdRefusedUnassigned ?? newBfdRefusalCounts(),

@@ -36,8 +36,12 @@ export interface InstanceReport {
   readonly faultyTracker: string | null;
   /** What is wrong with that tracker, in words. */
   readonly faultyTrackerDetail: string | null;
+  /** Interface that is down or missing, while that is its fault; null else. */
+  readonly faultyInterface: string | null;
   /** Sync group, or null. */
   readonly group: string | null;
+  /** It is backup and would be active, but for the other members of its sync group. */
+  readonly waitsForGroup: boolean;
   readonly interface: string;
   readonly family: AddressFamily;
   readonly version: 2 | 3;
@@ -134,6 +138,22 @@ export interface InstanceReport {
     readonly linksRestored: number;
     readonly sendErrors: number;
   };
+}
+
+/** One sync group. */
+export interface GroupReport {
+  readonly name: string;
+  /** That of all members; null while they differ, which lasts for a moment only. */
+  readonly state: VrrpStateName | null;
+  readonly members: readonly string[];
+  /**
+   * Members because of which it is not active: the reason of their fault, or 'hears-active' when
+   * they hear an active director while others do not.
+   */
+  readonly heldBy: readonly {
+    readonly instance: string;
+    readonly why: TransitionReason | 'hears-active';
+  }[];
 }
 
 /** One BFD session. */
@@ -313,6 +333,7 @@ export interface DirectorStatus {
   };
   readonly controller: { readonly pid: number };
   readonly instances: readonly InstanceReport[];
+  readonly groups: readonly GroupReport[];
   /** Packets that belong to no instance, by reason. */
   readonly refusedUnassigned: Readonly<Record<RefusalReason, number>>;
   readonly bfd: readonly BfdReport[];

@@ -185,6 +185,16 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
       ),
   },
   {
+    name: 'vipkeeper_vrrp_group_state',
+    type: 'gauge',
+    help: '1 for the state that all members of the sync group are in, 0 for the others',
+    labels: ['group', 'state'],
+    samples: ({ status }) =>
+      status.groups.flatMap((group) =>
+        STATES.map((state): Sample => [[group.name, state], flag(group.state === state)]),
+      ),
+  },
+  {
     name: 'vipkeeper_vrrp_priority',
     type: 'gauge',
     help: 'Priority that the VRRP instance advertises while active, 1 to 255',
@@ -222,7 +232,9 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     labels: ['instance', 'kind'],
     samples: ({ status }) =>
       status.instances.flatMap((instance) => {
-        const found = new Set(explainInstance(instance).findings.map(({ kind }) => kind));
+        const found = new Set(
+          explainInstance(instance, status.instances).findings.map(({ kind }) => kind),
+        );
         return FINDING_KINDS.map((kind): Sample => [[instance.name, kind], flag(found.has(kind))]);
       }),
   },

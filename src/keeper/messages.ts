@@ -124,7 +124,11 @@ export interface InstanceStatus {
   /** Tracker that forbids it to take part, or null. */
   readonly faultyTracker: string | null;
   readonly faultyTrackerDetail: string | null;
+  /** The interface that is down or missing while that is the fault; null else. */
+  readonly faultyInterface: string | null;
   readonly group: string | null;
+  /** Its timer has run out, and its sync group is not active yet. */
+  readonly waitsForGroup: boolean;
   readonly interface: string;
   readonly family: 'ipv4' | 'ipv6';
   readonly version: 2 | 3;

@@ -529,7 +529,9 @@ export class InstanceRunner {
       priorityParts: this.#evaluation.parts,
       faultyTracker: this.#evaluation.faultyTracker,
       faultyTrackerDetail: this.#evaluation.faultyTrackerDetail,
+      faultyInterface: this.#faultyInterface(),
       group: config.group,
+      waitsForGroup: config.group !== null && state.kind === 'backup' && state.wantsActive,
       interface: config.interface,
       family: config.family,
       version: config.version,
@@ -755,6 +757,23 @@ export class InstanceRunner {
   #optionsOf(config: VrrpConfig): VrrpConfig & Pick<InstanceOptions, 'startsAtUs'> {
     const { startsAtUs } = this.#ports;
     return { ...config, priority: this.#evaluation.priority, startsAtUs };
+  }
+
+  /** For people: which interface it is, while one of them is the fault. */
+  #faultyInterface(): string | null {
+    const state = this.#state;
+    if (state.kind !== 'fault') return null;
+    if (state.reason !== 'interface-down' && state.reason !== 'interface-missing') return null;
+    const { interface: own, addresses, virtualLink } = this.#config;
+    const others = addresses.filter((vip) => vip.track && vip.interface !== virtualLink?.name);
+    const names = [own, ...others.map((vip) => vip.interface)];
+    const faulty = names.find((name) => {
+      const link = this.#ports.network.link(name);
+      return state.reason === 'interface-missing'
+        ? link === null
+        : link !== null && !(link.up && link.running);
+    });
+    return faulty ?? own;
   }
 
   #evaluate(): Evaluation {

@@ -28,7 +28,9 @@ const INSTANCE: InstanceReport = {
   priorityParts: [{ tracker: 'haproxy', delta: 0, detail: 'ended with exit status 1' }],
   faultyTracker: null,
   faultyTrackerDetail: null,
+  faultyInterface: null,
   group: null,
+  waitsForGroup: false,
   peers: [
     {
       address: '192.0.2.2',
@@ -161,6 +163,7 @@ export const STATUS: DirectorStatus = {
       name: 'mail6',
       state: 'fault',
       reason: 'interface-down',
+      faultyInterface: 'bond0.200',
       priority: 100,
       interface: 'bond0.200',
       family: 'ipv6',
@@ -172,6 +175,7 @@ export const STATUS: DirectorStatus = {
       peer: null,
     },
   ],
+  groups: [],
   refusedUnassigned: refused({ 'unknown-vrid': 5 }),
   bfd: [
     SESSION,

@@ -4,6 +4,8 @@
  * died now. Pure: from a DirectorStatus to text and findings, for people and for --json alike.
  */
 import type { InstanceReport, PeerReport } from '../status.ts';
+import { faultText } from './explain-faults.ts';
+import { planHandover } from './handover.ts';
 import type { RefusalReason } from './types.ts';
 
 /** Every kind of finding: label of a metric, name of a runbook section. */
@@ -19,12 +21,16 @@ export const FINDING_KINDS = [
   'peer-unreachable',
   'address-missing',
   'faulty-tracker',
+  /** It cannot take part for another reason than a tracker. */
+  'in-fault',
 ] as const;
 export type FindingKind = (typeof FINDING_KINDS)[number];
 
 /** Something that an operator should look at. */
 export interface Finding {
   readonly kind: FindingKind;
+  /** Peer, address or tracker that it is about; left out when it is the instance itself. */
+  readonly about?: string;
   readonly text: string;
   readonly cure: string;
 }
@@ -51,8 +57,13 @@ export interface Explanation {
   /** If the active director died now: whether this one takes over, and when. */
   readonly ifActiveDied: {
     readonly takesOver: 'this' | 'another' | 'not-this';
-    /** From the active's last advertisement on; null where others decide. */
+    /**
+     * From the active's last advertisement on. While this director is active: until the successor
+     * that is expected, or at the latest until any; null where others decide.
+     */
     readonly afterSeconds: number | null;
+    /** Director that would take over from this one, if it still runs; null if not known. */
+    readonly successor: string | null;
   };
   /** What an operator has asked for or should know, and is nothing wrong. */
   readonly notes: readonly string[];
@@ -62,8 +73,11 @@ export interface Explanation {
 /** A peer is present while its last advertisement is younger than this many of our intervals. */
 const PRESENT_INTERVALS = 4;
 
-/** The explanation of one instance. */
-export function explainInstance(report: InstanceReport): Explanation {
+/** The explanation of one instance; `all` are the instances here, its sync group among them. */
+export function explainInstance(
+  report: InstanceReport,
+  all: readonly InstanceReport[] = [],
+): Explanation {
   return {
     instance: report.name,
     state: report.state,
@@ -79,8 +93,8 @@ export function explainInstance(report: InstanceReport): Explanation {
     heard: report.peers,
     whatIf: whatIfText(report),
     ifActiveDied: ifActiveDied(report),
-    notes: notesOf(report),
-    findings: findingsOf(report),
+    notes: notesOf(report, all),
+    findings: findingsOf(report, all),
   };
 }
 
@@ -130,10 +144,33 @@ function countText(counts: Readonly<Partial<Record<string, number>>>): string {
 }
 
 function ifActiveDied(report: InstanceReport): Explanation['ifActiveDied'] {
-  if (report.state === 'backup') {
-    return { takesOver: 'this', afterSeconds: report.activeDownIntervalSeconds };
+  if (report.state === 'active') {
+    return { takesOver: 'another', ...afterThisDirector(report) };
   }
-  return { takesOver: report.state === 'active' ? 'another' : 'not-this', afterSeconds: null };
+  if (report.state === 'backup' && report.startsInSeconds === null) {
+    const afterSeconds = report.activeDownIntervalSeconds;
+    return { takesOver: 'this', afterSeconds, successor: null };
+  }
+  return { takesOver: 'not-this', afterSeconds: null, successor: null };
+}
+
+/** Who is expected to take over from this active director, and after how long. */
+function afterThisDirector(report: InstanceReport): {
+  readonly afterSeconds: number;
+  readonly successor: string | null;
+} {
+  // Alone, because a plan concerns the whole sync group.
+  const [plan] = planHandover([report], report.name);
+  const expected = plan?.expectedSeconds ?? 0;
+  return {
+    afterSeconds: silenceSeconds(report) + expected,
+    successor: plan?.successor?.address ?? null,
+  };
+}
+
+/** Silence of the active director after which backups take over, without their skew time. */
+function silenceSeconds({ advertIntervalSeconds, downTimerAdverts }: InstanceReport): number {
+  return advertIntervalSeconds * downTimerAdverts;
 }
 
 /** The explanations of all instances, or of the one with this name: [] where there is none. */
@@ -141,7 +178,9 @@ export function explainInstances(
   reports: readonly InstanceReport[],
   name: string | null,
 ): readonly Explanation[] {
-  return reports.filter((report) => name === null || report.name === name).map(explainInstance);
+  return reports
+    .filter((report) => name === null || report.name === name)
+    .map((report) => explainInstance(report, reports));
 }
 
 /** Where the runbook has more about a kind of finding; refusals are one kind. */
@@ -153,19 +192,23 @@ function whatIfText(report: InstanceReport): string {
   const wait = seconds(report.activeDownIntervalSeconds);
   switch (report.state) {
     case 'active':
-      return (
-        'If this director died now, the best of the others would take over when it has heard ' +
-        `nothing for its active-down interval: ${report.downTimerAdverts} times ` +
-        `${seconds(report.advertIntervalSeconds)} and its skew time`
-      );
-    case 'backup':
+      return whatIfThisDied(report);
+    case 'backup': {
       if (report.startsInSeconds !== null) {
         return 'This director would not take over before its startup delay has ended';
       }
+      const active = activePeer(report);
+      if (active === null) {
+        return (
+          `No active director is heard: this one takes over after ${wait} of silence, unless a ` +
+          'better one does so before'
+        );
+      }
       return (
-        `If the active director died now, this one would take over ${wait} after its last ` +
-        'advertisement, unless a better one does so before'
+        `If the active director ${active.address} died now, this one would take over ${wait} ` +
+        'after its last advertisement, unless a better one does so before'
       );
+    }
     case 'fault':
       return 'This director would not take over: it cannot take part while the fault lasts';
     case 'initialize':
@@ -173,9 +216,37 @@ function whatIfText(report: InstanceReport): string {
   }
 }
 
-function notesOf(report: InstanceReport): readonly string[] {
+function whatIfThisDied(report: InstanceReport): string {
+  const { afterSeconds, successor } = afterThisDirector(report);
+  if (successor !== null) {
+    return (
+      `If this director died now, ${successor} would take over ${seconds(afterSeconds)} after the ` +
+      'last advertisement, if it still runs: backups are silent'
+    );
+  }
+  return (
+    `If this director died now, the best of the others would take over ` +
+    `${seconds(silenceSeconds(report))} to ${seconds(afterSeconds)} after the last ` +
+    'advertisement; none was heard of yet, as backups are silent'
+  );
+}
+
+/** The director that a backup hears as active; null while it hears none. */
+function activePeer(report: InstanceReport): PeerReport | null {
+  const fresh = report.advertIntervalSeconds * PRESENT_INTERVALS;
+  return (
+    report.peers.find(
+      ({ accepted }) =>
+        accepted !== null &&
+        accepted.activeSecondsAgo !== null &&
+        accepted.activeSecondsAgo < fresh,
+    ) ?? null
+  );
+}
+
+function notesOf(report: InstanceReport, all: readonly InstanceReport[]): readonly string[] {
   const { name, heldBack, resigning, state, startsInSeconds } = report;
-  const notes: string[] = [...strangerNotes(report)];
+  const notes: string[] = [...strangerNotes(report), ...groupNotes(report, all)];
   if (startsInSeconds !== null) {
     notes.push(
       `Startup delay: for another ${seconds(startsInSeconds)} it drops what it hears and takes no part`,
@@ -193,6 +264,18 @@ function notesOf(report: InstanceReport): readonly string[] {
   return notes;
 }
 
+/** What the other members of its sync group have to do with its state. */
+function groupNotes(report: InstanceReport, all: readonly InstanceReport[]): readonly string[] {
+  if (!report.waitsForGroup) return [];
+  const others = all.filter(({ name, group }) => group === report.group && name !== report.name);
+  const waitedFor = others.filter(({ waitsForGroup }) => !waitsForGroup).map(({ name }) => name);
+  const whom = waitedFor.join(', ') || 'the others';
+  return [
+    `It would be active, but waits for ${whom} of sync group ${report.group}: members are active ` +
+      `together or not at all; see vipkeeper explain ${waitedFor[0] ?? 'all'}`,
+  ];
+}
+
 /** Who hears no peer should know whom it hears instead: a mistyped VRID looks like that. */
 function strangerNotes(report: InstanceReport): readonly string[] {
   const fresh = report.advertIntervalSeconds * PRESENT_INTERVALS;
@@ -205,12 +288,12 @@ function strangerNotes(report: InstanceReport): readonly string[] {
   );
 }
 
-function findingsOf(report: InstanceReport): readonly Finding[] {
+function findingsOf(report: InstanceReport, all: readonly InstanceReport[]): readonly Finding[] {
   return [
     ...report.peers.flatMap((peer) => peerFindings(report, peer)),
     ...unreachableFindings(report),
     ...addressFindings(report),
-    ...faultFindings(report),
+    ...faultFindings(report, all),
   ];
 }
 
@@ -221,6 +304,7 @@ function unreachableFindings(report: InstanceReport): readonly Finding[] {
     .filter(({ sendError }) => sendError !== null)
     .map(({ address, sendError }) => ({
       kind: 'peer-unreachable',
+      about: address,
       text: `Advertisements to ${address} cannot be sent (${sendError})`,
       cure:
         sendError === 'EPERM'
@@ -236,6 +320,7 @@ function peerFindings(report: InstanceReport, peer: PeerReport): readonly Findin
   if (refused !== null && refused.secondsAgo < fresh) {
     findings.push({
       kind: 'adverts-refused',
+      about: address,
       text: `Advertisements of ${address} are refused (${refused.reason}): ${refused.detail}`,
       cure: refusalCure(report, refused.reason),
     });
@@ -247,6 +332,7 @@ function peerFindings(report: InstanceReport, peer: PeerReport): readonly Findin
   if (report.configuredPriority === 255 && accepted.priority === 255) {
     findings.push({
       kind: 'two-owners',
+      about: address,
       text: `${address} advertises as the owner of the addresses (priority 255), and so is this director configured`,
       cure: 'Configure priority 255 on the one director that has the addresses as its own, or on none, and a lower one on the others',
     });
@@ -254,6 +340,7 @@ function peerFindings(report: InstanceReport, peer: PeerReport): readonly Findin
   if (report.state === 'active' && active) {
     findings.push({
       kind: 'duplicate-active',
+      about: address,
       text: `${address} advertises as active too, with priority ${accepted.priority}: ${winnerText(report, peer)}`,
       cure: `If it lasts, the other director does not hear this one: check ${
         report.unicast === null
@@ -265,6 +352,7 @@ function peerFindings(report: InstanceReport, peer: PeerReport): readonly Findin
   if (accepted.advertIntervalSeconds !== report.advertIntervalSeconds) {
     findings.push({
       kind: 'interval-mismatch',
+      about: address,
       text: `${address} advertises every ${seconds(accepted.advertIntervalSeconds)}, this director every ${seconds(report.advertIntervalSeconds)}`,
       cure: 'Configure the same interval on both, so that failover takes the same time either way',
     });
@@ -278,6 +366,7 @@ function peerFindings(report: InstanceReport, peer: PeerReport): readonly Findin
     const has = extra.length > 0 ? ` has ${extra.join(' ')} besides` : '';
     findings.push({
       kind: 'address-list-mismatch',
+      about: address,
       text: `${address} carries other addresses:${lacks}${lacks !== '' && has !== '' ? ' and' : ''}${has}`,
       cure: 'Configure the same addresses on both: what one lacks is unreachable while it is active',
     });
@@ -298,16 +387,21 @@ function addressFindings(report: InstanceReport): readonly Finding[] {
     .filter((vip) => !vip.present)
     .map((vip) => ({
       kind: 'address-missing',
+      about: vip.address,
       text: `${vip.address} is not on ${vip.interface} although this director is active`,
       cure: `Look at the log for the kernel's reason, and at: ip address show dev ${vip.interface}`,
     }));
 }
 
-function faultFindings(report: InstanceReport): readonly Finding[] {
-  if (report.faultyTracker === null) return [];
+function faultFindings(report: InstanceReport, all: readonly InstanceReport[]): readonly Finding[] {
+  const fault = faultText(report, all);
+  const found: readonly Finding[] = fault === null ? [] : [{ kind: 'in-fault', ...fault }];
+  if (report.faultyTracker === null) return found;
   return [
+    ...found,
     {
       kind: 'faulty-tracker',
+      about: report.faultyTracker,
       text: `Tracker ${report.faultyTracker} forbids this director to take part: ${report.faultyTrackerDetail}`,
       cure: 'Repair what it tracks, or give the tracker a weight if it should only lower the priority',
     },

@@ -91,17 +91,18 @@ export const TRANSITION_REASONS = [
 ] as const;
 export type TransitionReason = (typeof TRANSITION_REASONS)[number];
 
-export type FaultReason = Extract<
-  TransitionReason,
-  | 'interface-down'
-  | 'interface-missing'
-  | 'no-source-address'
-  | 'no-peer'
-  | 'no-virtual-link'
-  | 'controller-lost'
-  | 'group-member-fault'
-  | 'tracker-down'
->;
+/** Those of them that keep an instance from taking part. */
+export const FAULT_REASONS = [
+  'interface-down',
+  'interface-missing',
+  'no-source-address',
+  'no-peer',
+  'no-virtual-link',
+  'controller-lost',
+  'group-member-fault',
+  'tracker-down',
+] as const satisfies readonly TransitionReason[];
+export type FaultReason = (typeof FAULT_REASONS)[number];
 
 /** What the machine of one instance is configured with; the rules left out are DEFAULTS'. */
 export interface InstanceOptions extends Partial<ElectionConfig> {

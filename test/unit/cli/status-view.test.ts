@@ -163,3 +163,22 @@ test('bytes tells at most three digits and the unit', () => {
     '2000 PB',
   ]);
 });
+
+test('drawStatus tells the state of sync groups, and which member keeps one from being active', () => {
+  const groups = [
+    { name: 'edge', state: 'active', members: ['web', 'lan'], heldBy: [] },
+    {
+      name: 'mail',
+      state: 'fault',
+      members: ['mail6'],
+      heldBy: [{ instance: 'mail6', why: 'interface-down' }],
+    },
+    { name: 'new', state: null, members: ['a'], heldBy: [{ instance: 'a', why: 'hears-active' }] },
+  ] as const;
+  expect(drawStatus({ ...STATUS, groups }, NOW_MS, PLAIN)).toContain(`
+GROUP  STATE     MEMBERS  HELD BY
+edge   active    web lan  -
+mail   fault     mail6    mail6 (the interface is down)
+new    changing  a        a (hears an active director)
+`);
+});

@@ -40,7 +40,8 @@ describe('Metrics.render', () => {
   });
 
   test('has a sample of every metric for a director with something of everything', async () => {
-    const { body } = await metricsOf(STATUS).render();
+    const group = { name: 'edge', state: 'active', members: ['web'], heldBy: [] } as const;
+    const { body } = await metricsOf({ ...STATUS, groups: [group] }).render();
     for (const { name, type } of METRIC_GROUPS.flatMap(({ metrics }) => metrics)) {
       const sample = type === 'summary' ? `${name}_sum` : name;
       expect(body).toMatch(new RegExp(`^${sample}(\\{.*\\})? [-+0-9.e]+$`, 'm'));
@@ -78,6 +79,16 @@ describe('Metrics.render', () => {
       'vipkeeper_vrrp_state{instance="web",state="active"} 1',
       'vipkeeper_vrrp_state{instance="web",state="fault"} 0',
     ]);
+  });
+
+  test('shows the state of a sync group, and none of them while its members differ', async () => {
+    const group = { name: 'edge', members: ['web', 'mail6'], heldBy: [] };
+    const states = async (state: 'fault' | null): Promise<readonly string[]> =>
+      lines({ ...STATUS, groups: [{ ...group, state }] }, 'vipkeeper_vrrp_group_state{');
+    expect(await states('fault')).toContain(
+      'vipkeeper_vrrp_group_state{group="edge",state="fault"} 1',
+    );
+    expect((await states(null)).map((line) => line.at(-1))).toEqual(['0', '0', '0', '0']);
   });
 
   test('shows refused packets of no instance with an empty one', async () => {

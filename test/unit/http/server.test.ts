@@ -255,7 +255,7 @@ describe('GET /v1/explain', () => {
     ).toEqual(names);
     const one = await ask(server, '/v1/explain?instance=mail6');
     expect(JSON.parse(one.body)).toMatchObject([
-      { instance: 'mail6', state: 'fault', findings: [] },
+      { instance: 'mail6', state: 'fault', findings: [{ kind: 'in-fault' }] },
     ]);
     const none = await ask(server, '/v1/explain?instance=none');
     expect(none.status).toBe(404);

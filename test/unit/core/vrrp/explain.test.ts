@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { InstanceReport, PeerReport } from '../../../../src/core/status.ts';
 import { explainInstance, explainInstances } from '../../../../src/core/vrrp/explain.ts';
+import { FAULT_REASONS } from '../../../../src/core/vrrp/types.ts';
 import { STATUS } from '../../status-fixture.ts';
 
 const BASE: InstanceReport = {
@@ -179,7 +180,7 @@ describe('explainInstance', () => {
 
   test('says how many advertisements a backup misses', () => {
     const { whatIf } = explainInstance({ ...BASE, state: 'active', downTimerAdverts: 7 });
-    expect(whatIf).toContain('7 times 1 s and its skew time');
+    expect(whatIf).toContain('would take over 7 s to 8 s after');
   });
 
   test('notes a handover and a startup delay, which are no findings', () => {
@@ -243,11 +244,85 @@ describe('explainInstances', () => {
     expect(explainInstances([report], 'none')).toEqual([]);
   });
 
-  test.each([
-    ['active', 'another'],
-    ['fault', 'not-this'],
-  ] as const)('says who would take over while it is %s', (state, takesOver) => {
+  test.each(['fault', 'initialize'] as const)('says that it would not take over in %s', (state) => {
     const [found] = explainInstances([{ ...BASE, state }], null);
-    expect(found?.ifActiveDied).toEqual({ takesOver, afterSeconds: null });
+    const expected = { takesOver: 'not-this', afterSeconds: null, successor: null };
+    expect(found?.ifActiveDied).toEqual(expected);
+  });
+
+  test('says who is expected to take over from an active director, and when', () => {
+    const [found] = explainInstances([{ ...BASE, state: 'active', peers: [PEER] }], null);
+    // Three intervals and the skew time of priority 100.
+    const expected = { takesOver: 'another', afterSeconds: 3.609375, successor: '192.0.2.2' };
+    expect(found?.ifActiveDied).toEqual(expected);
+    expect(found?.whatIf).toContain('192.0.2.2 would take over 3.61 s after');
+  });
+
+  test('says the bounds when no other director was heard of', () => {
+    const [found] = explainInstances([{ ...BASE, state: 'active', peers: [] }], null);
+    expect(found?.ifActiveDied).toMatchObject({ successor: null });
+    expect(found?.whatIf).toContain('would take over 3 s to 4 s after');
+  });
+
+  test('names the active director that a backup hears, or says that it hears none', () => {
+    const backup: InstanceReport = { ...BASE, state: 'backup' };
+    const hears = explainInstances([{ ...backup, peers: [PEER] }], null)[0]?.whatIf;
+    expect(hears).toContain('If the active director 192.0.2.2 died now');
+    expect(explainInstances([backup], null)[0]?.whatIf).toContain('No active director is heard');
+  });
+});
+
+describe('faults', () => {
+  test.each(FAULT_REASONS)('of reason %s are a finding with what is wrong and a cure', (reason) => {
+    const tracker = reason === 'tracker-down' ? 'uplink' : null;
+    const report: InstanceReport = { ...BASE, state: 'fault', reason, faultyTracker: tracker };
+    const { findings } = explainInstance(report);
+    const kind = reason === 'tracker-down' ? 'faulty-tracker' : 'in-fault';
+    expect(findings.map((finding) => finding.kind)).toEqual([kind]);
+    expect(findings[0]?.text.length).toBeGreaterThan(20);
+    expect(findings[0]?.cure.length).toBeGreaterThan(20);
+  });
+
+  test('a fault that is over is no finding', () => {
+    expect(kinds({ state: 'backup', reason: 'interface-down' })).toEqual([]);
+  });
+
+  test('an interface that carries a VIP is named, not the instance’s own', () => {
+    const report: InstanceReport = {
+      ...BASE,
+      state: 'fault',
+      reason: 'interface-down',
+      faultyInterface: 'eth7',
+    };
+    expect(explainInstance(report).findings[0]?.text).toContain('eth7 is down');
+  });
+
+  test('a group’s fault names the member that has it, and why', () => {
+    const web: InstanceReport = {
+      ...BASE,
+      name: 'web',
+      state: 'fault',
+      reason: 'group-member-fault',
+      group: 'edge',
+    };
+    const mail: InstanceReport = { ...web, name: 'mail', reason: 'interface-down' };
+    const apart: InstanceReport = { ...mail, name: 'apart', group: null };
+    const [finding] = explainInstance(web, [web, mail, apart]).findings;
+    expect(finding?.text).toBe(
+      'Sync group edge cannot be active: mail is in fault (interface-down)',
+    );
+  });
+
+  test('a backup that waits for its sync group says for whom', () => {
+    const web: InstanceReport = {
+      ...BASE,
+      name: 'web',
+      state: 'backup',
+      group: 'edge',
+      waitsForGroup: true,
+    };
+    const mail: InstanceReport = { ...web, name: 'mail', waitsForGroup: false };
+    expect(explainInstance(web, [web, mail]).notes[0]).toContain('waits for mail of sync group');
+    expect(explainInstance(mail, [web, mail]).notes).toEqual([]);
   });
 });

@@ -1,0 +1,32 @@
+/** Findings are told when they begin and when they end, each of its own. */
+import { expect, test } from 'vitest';
+import { Findings } from '../../../src/controller/findings.ts';
+import type { InstanceReport, PeerReport } from '../../../src/core/status.ts';
+import { STATUS } from '../status-fixture.ts';
+
+const BASE: InstanceReport = {
+  ...(STATUS.instances[0] as InstanceReport),
+  state: 'backup',
+  peers: [],
+};
+
+function refusedPeer(address: string): PeerReport {
+  const detail = 'The checksum is wrong in both forms';
+  const refused = { counts: { checksum: 1 }, secondsAgo: 0.1, reason: 'checksum', detail } as const;
+  return { address, lastHeardSecondsAgo: 0.1, accepted: null, refused };
+}
+
+test('Findings tells of each peer that is refused once, and when it is over', () => {
+  const findings = new Findings();
+  const one = { ...BASE, peers: [refusedPeer('192.0.2.2')] };
+  const two = { ...BASE, peers: [refusedPeer('192.0.2.2'), refusedPeer('192.0.2.3')] };
+  const told = (report: InstanceReport) =>
+    findings.look([report]).map(({ finding, began }) => [finding.kind, finding.about, began]);
+  expect(told(one)).toEqual([['adverts-refused', '192.0.2.2', true]]);
+  expect(told(one)).toEqual([]);
+  expect(told(two)).toEqual([['adverts-refused', '192.0.2.3', true]]);
+  expect(told(BASE)).toEqual([
+    ['adverts-refused', '192.0.2.2', false],
+    ['adverts-refused', '192.0.2.3', false],
+  ]);
+});

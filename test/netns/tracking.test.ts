@@ -2,10 +2,11 @@
  * Tracking and sync groups with whole directors: what a tracker says changes the priority or the
  * right to take part, and members of a group are active together or not at all.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { explainInstances } from '../../src/core/vrrp/explain.ts';
 import { Director } from '../lab/director.ts';
 import { check, LabError, localMachine } from '../lab/host.ts';
 import { ensurePackages, NETWORK_PACKAGES } from '../lab/packages.ts';
@@ -200,13 +201,30 @@ describe('sync groups', () => {
   };
 
   it(
-    'move together when one link of the active director fails, and return together',
+    'move together when one link of the active director fails, return together, and are told of',
     async () => {
-      const { a, b } = await pair(config, 'front');
+      const told = join(files, 'told');
+      const script = join(files, 'group.sh');
+      writeFileSync(script, `#!/bin/sh\necho "$VIPKEEPER_DIRECTOR $@" >> ${told}\n`, {
+        mode: 0o755,
+      });
+      const edge = { ...config.groups.edge, notify: { any: [script] } };
+      const { a, b } = await pair({ ...config, groups: { edge } }, 'front');
       await a.waitForState('back', 'active');
       await nodeA.linkDown('back');
       await a.waitForState('front', 'fault');
       expect((await a.instance('front')).reason).toBe('group-member-fault');
+      const { groups, instances } = await a.status();
+      expect(groups).toEqual([
+        {
+          name: 'edge',
+          state: 'fault',
+          members: ['front', 'back'],
+          heldBy: [{ instance: 'back', why: 'interface-down' }],
+        },
+      ]);
+      const [explained] = explainInstances(instances, 'front');
+      expect(explained?.findings[0]?.text).toContain('back is in fault (interface-down)');
       await b.waitForState('front', 'active');
       await b.waitForState('back', 'active');
       const held = await check(nodeA, ['ip', '-4', 'address', 'show', 'dev', 'eth0']);
@@ -216,6 +234,15 @@ describe('sync groups', () => {
       await a.waitForState('back', 'active');
       await b.waitForState('front', 'backup');
       await b.waitForState('back', 'backup');
+      const lines = (name: string): string[] =>
+        readFileSync(told, 'utf8')
+          .split('\n')
+          .filter((line) => line.startsWith(`${name} `));
+      await b.waitFor('the last script', () => lines('b').at(-1)?.endsWith('BACKUP 0') === true);
+      expect(lines('a').slice(-4)).toEqual(
+        ['MASTER', 'FAULT', 'BACKUP', 'MASTER'].map((word) => `a GROUP edge ${word} 0`),
+      );
+      expect(lines('b').slice(-2)).toEqual(['b GROUP edge MASTER 0', 'b GROUP edge BACKUP 0']);
     },
     TEST_TIMEOUT_MS,
   );

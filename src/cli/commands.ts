@@ -80,6 +80,29 @@ const INSTANCE: CommandSpec['argument'] & object = {
   choices: 'any',
   default: ONLY_INSTANCE,
 };
+const SERVER: CommandSpec['argument'] & object = {
+  name: 'server',
+  description: 'SERVICE/SERVER, or SERVER for all services; the port may be left out',
+  choices: 'any',
+};
+const SERVER_TARGETS =
+  'A server is named as in vipkeeper status: web/10.0.0.11:8080. Without its port all of that ' +
+  'address are meant, and without the service all services that have it.';
+const FOR: OptionSpec = {
+  name: 'for',
+  value: 'DURATION',
+  description: 'How long it holds, such as 2h; else until it is ended',
+};
+const REASON: OptionSpec = {
+  name: 'reason',
+  value: 'TEXT',
+  description: 'Why, for whoever looks at the status',
+};
+const DRY_RUN_OVERRIDE: OptionSpec = {
+  name: 'dry-run',
+  value: null,
+  description: 'Only tell what would happen',
+};
 const ALL_INSTANCES: OptionSpec = {
   name: 'all',
   value: null,
@@ -279,6 +302,99 @@ export const COMMANDS: readonly CommandSpec[] = [
     exits: [
       { status: EXIT.ok, means: 'It may preempt again' },
       { status: EXIT.failed, means: 'It was not held back, or the control socket failed' },
+      USAGE,
+      { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
+    ],
+    files: [CONTROL_FILE],
+    page: true,
+  },
+  {
+    name: 'drain',
+    summary: 'Take a real server out when it is idle',
+    description: [
+      'Gives the server weight 0 in the kernel, waits until its last connection and its last ' +
+        'persistence template are gone, and then takes it out of the table. Ctrl-C leaves it ' +
+        'draining. It stays out, over reloads and restarts, until vipkeeper undrain or the end ' +
+        'of --for; vipkeeper status says who drained it, and why.',
+      SERVER_TARGETS,
+    ],
+    argument: SERVER,
+    options: [
+      {
+        name: 'timeout',
+        value: 'DURATION',
+        description:
+          'Longest wait for its connections, such as 10m; then it is taken out all the same',
+      },
+      FOR,
+      REASON,
+      { name: 'no-wait', value: null, description: 'Return at once, while it drains' },
+      DRY_RUN_OVERRIDE,
+      JSON_OUTPUT,
+      RUNTIME_DIRECTORY,
+    ],
+    examples: [
+      {
+        command: 'vipkeeper drain web/10.0.0.11:8080 --timeout 10m',
+        does: 'Before an upgrade of it',
+      },
+      {
+        command: "vipkeeper drain 10.0.0.11 --reason 'new disk'",
+        does: 'In all services, and say why',
+      },
+    ],
+    exits: [
+      { status: EXIT.ok, means: 'It is out of the table, or with --no-wait drains' },
+      { status: EXIT.failed, means: 'It does not exist, or the drain was ended or interrupted' },
+      USAGE,
+      { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
+    ],
+    files: [CONTROL_FILE],
+    page: true,
+  },
+  {
+    name: 'undrain',
+    summary: 'Put a drained real server back',
+    description: ['Ends what drain or override decided: its check decides again.', SERVER_TARGETS],
+    argument: SERVER,
+    options: [DRY_RUN_OVERRIDE, JSON_OUTPUT, RUNTIME_DIRECTORY],
+    examples: [{ command: 'vipkeeper undrain web/10.0.0.11:8080', does: 'After the upgrade' }],
+    exits: [
+      { status: EXIT.ok, means: 'Its check decides again' },
+      { status: EXIT.failed, means: 'It does not exist' },
+      USAGE,
+      { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
+    ],
+    files: [CONTROL_FILE],
+    page: true,
+  },
+  {
+    name: 'override',
+    summary: 'Keep a real server in or out',
+    description: [
+      'Keeps a server in or out, or gives it another weight. It holds over reloads and restarts, ' +
+        'until --clear or the end of --for; vipkeeper status says who decided it, and why.',
+      SERVER_TARGETS,
+    ],
+    argument: SERVER,
+    options: [
+      { name: 'up', value: null, description: 'Take it as healthy' },
+      { name: 'down', value: null, description: 'Take it as failed' },
+      { name: 'weight', value: 'WEIGHT', description: 'Weight while it is healthy, 0 to 65535' },
+      { name: 'clear', value: null, description: 'Leave it to its check again' },
+      FOR,
+      REASON,
+      DRY_RUN_OVERRIDE,
+      JSON_OUTPUT,
+      RUNTIME_DIRECTORY,
+    ],
+    examples: [
+      { command: 'vipkeeper override web/10.0.0.11 --weight 10', does: 'Less load for it' },
+      { command: 'vipkeeper override web/10.0.0.11 --down --for 2h', does: 'Out for two hours' },
+    ],
+    exits: [
+      { status: EXIT.ok, means: 'It is decided' },
+      { status: EXIT.failed, means: 'It does not exist' },
       USAGE,
       { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
     ],

@@ -25,6 +25,14 @@ interface Options {
   readonly for?: string;
   readonly seed?: string;
   readonly svg?: string;
+  readonly timeout?: string;
+  readonly reason?: string;
+  /** commander's form of --no-wait. */
+  readonly wait?: boolean;
+  readonly up?: boolean;
+  readonly down?: boolean;
+  readonly clear?: boolean;
+  readonly weight?: string;
 }
 
 /** What a command line gives besides options. */
@@ -81,6 +89,23 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     const which = { instance: chosenInstance(instance, all, 'takeback') };
     return takeback({ ...which, runtimeDirectory, json }, terminal);
   },
+  drain: async (target, options, ports) => {
+    const { drain } = await import('./override.ts');
+    const { wait = true, timeout } = options;
+    const own = { noWait: !wait, ...(timeout === undefined ? {} : { timeout }) };
+    const stopped = wait ? ports.interruption() : NEVER;
+    return drain({ ...overrideOptions(target, options), ...own }, ports.terminal, stopped);
+  },
+  undrain: async (target, options, { terminal }) => {
+    const { undrain } = await import('./override.ts');
+    return undrain(overrideOptions(target, options), terminal);
+  },
+  override: async (target, options, { terminal }) => {
+    const { override } = await import('./override.ts');
+    const { up = false, down = false, clear = false, weight } = options;
+    const action = { up, down, clear, ...(weight === undefined ? {} : { weight }) };
+    return override(action, overrideOptions(target, options), terminal);
+  },
   reload: async (_, { runtimeDirectory, json = false }, { terminal }) => {
     const { reload } = await import('./control.ts');
     return reload({ runtimeDirectory, json }, terminal);
@@ -109,6 +134,18 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     return EXIT.ok;
   },
 };
+
+function overrideOptions(target: string, options: Options) {
+  const { runtimeDirectory, json = false, dryRun = false, reason } = options;
+  return {
+    target,
+    runtimeDirectory,
+    json,
+    dryRun,
+    ...(reason === undefined ? {} : { reason }),
+    ...(options.for === undefined ? {} : { for: options.for }),
+  };
+}
 
 /** The instance that a command is for: null for all, undefined for the only one there is. */
 function chosenInstance(

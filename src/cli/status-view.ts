@@ -5,6 +5,7 @@
  * out.
  */
 import type { BfdDiagnostic, BfdStateName } from '../core/bfd/types.ts';
+import type { Override } from '../core/health/override.ts';
 import type { WeightReason } from '../core/health/pool.ts';
 import type {
   BfdReport,
@@ -359,11 +360,19 @@ const WEIGHT_NOTES: Readonly<Record<WeightReason, string | null>> = {
   'weight-override': 'weight set by an operator',
 };
 
-function noteOf({ reason, weightReason, sorry }: ServerReport): string | null {
+function noteOf({ reason, weightReason, sorry, override }: ServerReport): string | null {
   const why = weightReason === null ? null : WEIGHT_NOTES[weightReason];
   const role = sorry && why === null ? 'sorry server' : null;
-  const parts = [role, why, reason].filter((part) => part !== null);
-  return parts.length === 0 ? null : parts.join('; ');
+  const parts = [role, why, override === null ? null : overrideText(override), reason];
+  const said = parts.filter((part) => part !== null);
+  return said.length === 0 ? null : said.join('; ');
+}
+
+/** Who decided it, why and until when. */
+function overrideText({ by, reason, sinceMs, untilMs }: Override): string {
+  const since = new Date(sinceMs).toISOString().slice(0, 16);
+  const until = untilMs === null ? '' : ` until ${new Date(untilMs).toISOString().slice(0, 16)}Z`;
+  return `by ${by || 'unknown'} at ${since}Z${until}${reason === '' ? '' : `: ${reason}`}`;
 }
 
 function serverRow(server: ServerReport, nowMs: number): Line {

@@ -18,6 +18,12 @@ import type {
 } from '../core/config/config.ts';
 import { allServers, checkDefinition, checksOf } from '../core/health/check-key.ts';
 import type { CheckChange } from '../core/health/check-state.ts';
+import { OVERRIDES_MAX, type Override, overrideKey } from '../core/health/override.ts';
+import {
+  type OverrideRequest,
+  overrideOf,
+  resolveTarget,
+} from '../core/health/override-request.ts';
 import type { IpvsOperation } from '../core/ipvs/model.ts';
 import { serverKey, serviceKey } from '../core/ipvs/model.ts';
 import type { Problem } from '../core/problem.ts';
@@ -27,6 +33,7 @@ import type {
   DirectorStatus,
   HandoverAnswer,
   InstanceReport,
+  OverrideAnswer,
   TakebackAnswer,
 } from '../core/status.ts';
 import { REFUSAL_CURES, runbookOf } from '../core/vrrp/explain.ts';
@@ -44,6 +51,7 @@ import { FINDINGS_INTERVAL_MS, Findings } from './findings.ts';
 import { KeeperGuard } from './guard.ts';
 import { type Log, logProblem } from './log.ts';
 import { Notifier } from './notify/notifier.ts';
+import { Overrides } from './overrides.ts';
 import { type HealthReport, Pools } from './pools.ts';
 import { buildStatus, instanceReport } from './report.ts';
 import { SyncDaemonFollower } from './sync.ts';
@@ -79,6 +87,7 @@ export class Controller implements DirectorControl {
   readonly #cleanups: (() => Promise<void>)[] = [];
   readonly #notifier: Notifier;
   readonly #pools: Pools;
+  readonly #overrides: Overrides;
   #client: IpvsClient | null = null;
   #table: Table | null = null;
   #sync: SyncDaemonFollower | null = null;
@@ -100,10 +109,17 @@ export class Controller implements DirectorControl {
           this.#log.error({ event: 'defect', err: error }, 'A check failed to run'),
       },
     );
+    this.#overrides = new Overrides(`${options.config.runtimeDirectory}/overrides.json`, {
+      nowMs: Date.now,
+      onChanged: (services) => this.#table?.changed(services),
+      onEnded: (override) => this.#overrideEnded(override),
+      onDrained: (override, left) => this.#drained(override, left),
+      onProblem: (problem) => logProblem(this.#log, problem),
+    });
     this.#pools = new Pools({
       nowUs: monotonicUs,
       health: (server) => this.#health(server),
-      override: () => null,
+      override: (service, server, observed) => this.#overrides.actionFor(service, server, observed),
       onQuorum: (service, met, healthyWeight) => this.#quorumChanged(service, met, healthyWeight),
       onDue: (service) => this.#table?.changed([service]),
     });
@@ -245,6 +261,51 @@ export class Controller implements DirectorControl {
     return { error: null, plans };
   }
 
+  /** Does what an operator decided about real servers, or with `dryRun` only tells what it is. */
+  override(request: OverrideRequest): OverrideAnswer {
+    const targets = resolveTarget(this.#config.services, request.target);
+    if (!targets.ok) return { error: targets.error, servers: [] };
+    const nowMs = Date.now();
+    const servers = targets.value.map((target) => ({
+      ...target,
+      before: this.#overrides.get(target.service, target.server),
+      after: overrideOf(request, target, nowMs),
+    }));
+    if (request.dryRun) return { error: null, servers };
+    const changes = servers.map(({ service, server, after }) => ({
+      key: overrideKey(service, server),
+      override: after,
+    }));
+    if (!this.#overrides.change(changes)) {
+      return { error: `More than ${OVERRIDES_MAX} servers would be overridden`, servers: [] };
+    }
+    const { action, by, reason } = request;
+    for (const { service, server } of servers) {
+      this.#log.info(
+        { event: 'override', service, server, action, weight: request.weight, by, reason },
+        `Operator ${by || 'unknown'}: ${action} ${service}/${server}${reason === '' ? '' : ` (${reason})`}`,
+      );
+    }
+    this.#table?.changed(new Set(servers.map(({ service }) => service)));
+    this.#trackers.servicesChanged();
+    return { error: null, servers };
+  }
+
+  #overrideEnded({ service, server, action }: Override): void {
+    this.#log.info(
+      { event: 'override-ended', service, server, action: action.kind },
+      `The time of "${action.kind}" for ${service}/${server} is over: its checks decide again`,
+    );
+  }
+
+  #drained({ service, server }: Override, connectionsLeft: number): void {
+    const rest = connectionsLeft === 0 ? '' : `, with ${connectionsLeft} connections left`;
+    this.#log.info(
+      { event: 'drained', service, server, connectionsLeft },
+      `${service}/${server} is drained and leaves the table${rest}`,
+    );
+  }
+
   async #instanceReports(): Promise<readonly InstanceReport[]> {
     const keeper = await this.#guard.status();
     return keeper?.instances.map((status) => instanceReport(status, keeper.nowUs)) ?? [];
@@ -267,6 +328,7 @@ export class Controller implements DirectorControl {
       sync: this.#sync === null ? null : this.#sync.report(),
       health: (server) => this.#health(server).health,
       pool: (service) => this.#pools.report(service),
+      override: (service, server) => this.#overrides.get(service, server),
     });
   }
 
@@ -544,6 +606,7 @@ export class Controller implements DirectorControl {
     if (this.#findingsTimer !== null) clearInterval(this.#findingsTimer);
     this.#trackers.close();
     this.#pools.close();
+    this.#overrides.close();
     await this.#checks.stop();
     await this.#table?.close();
     this.#sync?.close();

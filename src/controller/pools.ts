@@ -13,7 +13,7 @@ import {
   type PoolWeight,
   type ServerHealth,
 } from '../core/health/pool.ts';
-import { type ObservedService, serverKey } from '../core/ipvs/model.ts';
+import { type ObservedRealServer, type ObservedService, serverKey } from '../core/ipvs/model.ts';
 
 /** What the checks say of a server. */
 export interface HealthReport {
@@ -33,7 +33,11 @@ export interface PoolPorts {
   readonly nowUs: () => number;
   readonly health: (server: RealServerConfig) => HealthReport;
   /** What an operator decided about a server; null for nothing. */
-  readonly override: (service: string, server: string) => OverrideAction | null;
+  readonly override: (
+    service: string,
+    server: string,
+    observed: ObservedRealServer | undefined,
+  ) => OverrideAction | null;
   /** The quorum of a service was lost, or is met again; also when that is first known. */
   readonly onQuorum: (service: ServiceConfig, met: boolean, healthyWeight: number) => void;
   /** Weights of this service change by the passing of time: the table should follow. */
@@ -61,15 +65,15 @@ export class Pools {
   /** Weights of a service's servers by their keys, now; `observed` as in the kernel. */
   decide(service: ServiceConfig, observed: ObservedService | undefined): PoolDecision['weights'] {
     const before = this.#decisions.get(service.name);
-    const kernel = new Map(observed?.servers.map((server) => [serverKey(server), server.weight]));
+    const kernel = new Map(observed?.servers.map((server) => [serverKey(server), server]));
     const member = (server: RealServerConfig): PoolMember => {
       const key = serverKey(server);
       return {
         key,
         weight: server.weight,
         ...this.#ports.health(server),
-        kernelWeight: kernel.get(key) ?? null,
-        override: this.#ports.override(service.name, key),
+        kernelWeight: kernel.get(key)?.weight ?? null,
+        override: this.#ports.override(service.name, key, kernel.get(key)),
       };
     };
     const decision = decide(

@@ -1,6 +1,7 @@
 /** Puts a DirectorStatus together from what keeper, checks, table and sync say of themselves. */
 import type { Config, RealServerConfig, ServiceConfig } from '../core/config/config.ts';
 import { allServers, checkDefinition } from '../core/health/check-key.ts';
+import type { Override } from '../core/health/override.ts';
 import type { PoolWeight, ServerHealth } from '../core/health/pool.ts';
 import { type ObservedRealServer, serverKey, serviceKey } from '../core/ipvs/model.ts';
 import type {
@@ -46,6 +47,8 @@ export interface StatusParts {
   readonly health: (server: RealServerConfig) => ServerHealth;
   /** What was decided of a service's servers; null before the first decision. */
   readonly pool: (service: string) => PoolReport | null;
+  /** What an operator decided about a server; null for nothing. */
+  readonly override: (service: string, server: string) => Override | null;
 }
 
 export function buildStatus(parts: StatusParts): DirectorStatus {
@@ -203,6 +206,7 @@ function serviceReport(
         check: check ?? null,
         observed: servers.get(serverKey(server)),
         decided: pool?.weights.get(serverKey(server)) ?? null,
+        override: parts.override(service.name, serverKey(server)),
         sorry: service.sorryServers.includes(server),
       });
     }),
@@ -216,10 +220,11 @@ function serverReport(
     readonly check: CheckSnapshot | null;
     readonly observed: ObservedRealServer | undefined;
     readonly decided: PoolWeight | null;
+    readonly override: Override | null;
     readonly sorry: boolean;
   },
 ): ServerReport {
-  const { health, check, observed, decided, sorry } = known;
+  const { health, check, observed, decided, override, sorry } = known;
   return {
     server: serverKey(server),
     forwarding: server.forwarding,
@@ -230,6 +235,7 @@ function serverReport(
     configuredWeight: server.weight,
     wantedWeight: decided?.weight ?? null,
     weightReason: decided?.reason ?? null,
+    override,
     weight: observed?.weight ?? null,
     activeConnections: observed?.activeConnections ?? 0,
     inactiveConnections: observed?.inactiveConnections ?? 0,

@@ -27,6 +27,7 @@ export const PROBLEM_CODES = {
   'VK-FIFO': 'The notification FIFO cannot be used',
   'VK-TRACKER': 'What a tracker looks at does not say anything usable',
   'VK-MAIL': 'A mail was not sent',
+  'VK-OVERRIDE': 'A decision about a real server cannot be carried out',
   'VK-HANDOVER': 'A planned handover cannot be done',
   'VK-SYSTEM': 'A system call failed',
   'VK-INTERNAL': 'A defect of vipkeeper',

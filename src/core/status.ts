@@ -11,6 +11,8 @@ import type {
   Forwarding,
   TrackerConfig,
 } from './config/config.ts';
+import type { Override } from './health/override.ts';
+import type { OverrideRequest } from './health/override-request.ts';
 import type { WeightReason } from './health/pool.ts';
 import type {
   HandoverOutcome,
@@ -257,6 +259,8 @@ export interface ServerReport {
   readonly wantedWeight: number | null;
   /** Why; null before the first decision. */
   readonly weightReason: WeightReason | null;
+  /** What an operator decided about it; null for nothing. */
+  readonly override: Override | null;
   /** Weight in the kernel; null when it is not in the table. */
   readonly weight: number | null;
   readonly activeConnections: number;
@@ -374,6 +378,18 @@ export interface StatusSource {
   readonly status: () => Promise<DirectorStatus>;
 }
 
+/** What came of an operator's wish about real servers. */
+export interface OverrideAnswer {
+  /** Why nothing was done; null when it was, or with a dry run could be. */
+  readonly error: string | null;
+  readonly servers: readonly {
+    readonly service: string;
+    readonly server: string;
+    readonly before: Override | null;
+    readonly after: Override | null;
+  }[];
+}
+
 /** What the control socket can ask of a running director, beside its status. */
 export interface DirectorControl extends StatusSource {
   /** Reads the configuration again; the errors that kept it from being applied, one a line. */
@@ -390,6 +406,8 @@ export interface DirectorControl extends StatusSource {
   }) => Promise<HandoverAnswer>;
   /** Lets instances preempt again that were handed over; with null all of them. */
   readonly takeback: (instance: string | null) => Promise<TakebackAnswer>;
+  /** Drains, forces or weighs real servers, or ends that. */
+  readonly override: (request: OverrideRequest) => OverrideAnswer;
 }
 
 /** What a planned handover of one instance would do. */

@@ -14,6 +14,7 @@ import {
   LabError,
   labProgram,
   REPOSITORY,
+  type RunResult,
   waitFor,
   writeFile,
 } from '../lab/host.ts';
@@ -194,6 +195,12 @@ export class GuestDirector {
     const status = await this.tryStatus();
     if (status === null) throw new LabError(`${this.node.name} does not answer: ${this.#stderr}`);
     return status;
+  }
+
+  /** Runs a command of the program's own against this director. */
+  async vipkeeper(...argv: string[]): Promise<RunResult> {
+    const own = ['--runtime-directory', this.runtimeDirectory];
+    return check(this.node, [process.execPath, ENTRY_POINT, ...argv, ...own]);
   }
 
   /** Values of a metric by its labels: '{class="missing"}' or ''. */

@@ -141,6 +141,7 @@ const SERVER: ServerReport = {
   configuredWeight: 1,
   wantedWeight: 1,
   weightReason: 'healthy',
+  override: null,
   weight: 1,
   activeConnections: 12,
   inactiveConnections: 40,

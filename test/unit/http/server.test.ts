@@ -28,6 +28,7 @@ const SOURCE: DirectorControl = {
   restart: () => {},
   handover: async () => ({ started: true, error: null, plans: [] }),
   takeback: async () => ({ error: null, plans: [] }),
+  override: () => ({ error: null, servers: [] }),
 };
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
 

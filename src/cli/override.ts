@@ -1,0 +1,242 @@
+/**
+ * `vipkeeper drain`, `undrain` and `override`: an operator's decisions about real servers. A drain
+ * is followed until the last connection is gone, with a progress bar on a terminal and a line now
+ * and then elsewhere.
+ */
+
+import { userInfo } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseDuration } from '../config/values.ts';
+import type { Override } from '../core/health/override.ts';
+import { formatProblem, type Problem } from '../core/problem.ts';
+import { err, ok, type Result } from '../core/result.ts';
+import type { DirectorStatus, OverrideAnswer, ServerReport } from '../core/status.ts';
+import { EXIT } from './commands.ts';
+import { askDirector, askStatus } from './control-client.ts';
+import { printable, type Terminal } from './terminal.ts';
+import { UsageError } from './usage.ts';
+
+export interface OverrideOptions {
+  readonly target: string;
+  readonly runtimeDirectory: string;
+  readonly json: boolean;
+  readonly dryRun: boolean;
+  /** Why, in the operator's words. */
+  readonly reason?: string;
+  /** Duration text; the override ends by itself after it. */
+  readonly for?: string;
+}
+
+export interface DrainOptions extends OverrideOptions {
+  /** Duration text: what is left after it is cut off. */
+  readonly timeout?: string;
+  /** Return at once, while it drains. */
+  readonly noWait: boolean;
+}
+
+const POLL_MS = 500;
+/** Between lines where standard output is no terminal: a log should not grow with patience. */
+const LINE_INTERVAL_MS = 10_000;
+const BAR_LENGTH = 24;
+
+/** Exit status: ok when all its connections are gone, failed when the deadline cut some off. */
+export async function drain(
+  options: DrainOptions,
+  terminal: Terminal,
+  interrupted: AbortSignal,
+): Promise<number> {
+  const timeoutMs = milliseconds(options.timeout, 'timeout', 'drain');
+  const answer = await ask(options, terminal, {
+    action: 'drain',
+    ...(timeoutMs === null ? {} : { timeout_ms: `${timeoutMs}` }),
+  });
+  if (typeof answer === 'number') return answer;
+  if (options.dryRun || options.noWait) return report(answer, options, terminal);
+  return follow(answer, options, terminal, interrupted);
+}
+
+/** Ends every decision about the target: its checks decide again. */
+export async function undrain(options: OverrideOptions, terminal: Terminal): Promise<number> {
+  const answer = await ask(options, terminal, { action: 'clear' });
+  return typeof answer === 'number' ? answer : report(answer, options, terminal);
+}
+
+/** `action`: 'up', 'down', 'clear' or a weight. */
+export async function override(
+  action: {
+    readonly up: boolean;
+    readonly down: boolean;
+    readonly clear: boolean;
+    readonly weight?: string;
+  },
+  options: OverrideOptions,
+  terminal: Terminal,
+): Promise<number> {
+  const { up, down, clear, weight } = action;
+  if ([up, down, clear, weight !== undefined].filter(Boolean).length !== 1) {
+    throw new UsageError('Exactly one of --up, --down, --weight and --clear is needed', 'override');
+  }
+  if (weight !== undefined && !(/^\d{1,5}$/.test(weight) && Number(weight) <= 65_535)) {
+    throw new UsageError(`--weight takes a number from 0 to 65535, not ${weight}`, 'override');
+  }
+  const name = up ? 'up' : down ? 'down' : clear ? 'clear' : 'weight';
+  const asked = weight === undefined ? { action: name } : { action: name, weight };
+  const answer = await ask(options, terminal, asked);
+  return typeof answer === 'number' ? answer : report(answer, options, terminal);
+}
+
+/** The director's answer, or the exit status of a failure that has been told. */
+async function ask(
+  options: OverrideOptions,
+  terminal: Terminal,
+  parts: Readonly<Record<string, string>>,
+): Promise<OverrideAnswer | number> {
+  const forMs = milliseconds(options.for, 'for', parts.action ?? '');
+  const query = new URLSearchParams({ target: options.target, ...parts, by: operator() });
+  if (options.reason !== undefined) query.set('reason', options.reason);
+  if (forMs !== null) query.set('for_ms', `${forMs}`);
+  if (options.dryRun) query.set('dry_run', '');
+  const asked = await askDirector(options.runtimeDirectory, `/v1/override?${query}`, 'POST');
+  const answer = asked.ok ? parsed(asked.value) : asked;
+  if (!answer.ok) return failed(answer.error, terminal);
+  const { error } = answer.value;
+  if (error === null) return answer.value;
+  if (options.json) terminal.out(`${JSON.stringify(answer.value, null, 2)}\n`);
+  return failed({ code: 'VK-OVERRIDE', message: error, cure: TARGET_CURE }, terminal);
+}
+
+const TARGET_CURE =
+  'Name SERVICE/SERVER, or a SERVER for all services, as vipkeeper status shows them';
+
+function parsed(text: string): Result<OverrideAnswer, Problem> {
+  try {
+    return ok(JSON.parse(text) as OverrideAnswer);
+  } catch {
+    const message = 'The director gave an answer that is no JSON';
+    return err({ code: 'VK-SYSTEM', message, cure: 'Check that both have the same version' });
+  }
+}
+
+function report(answer: OverrideAnswer, options: OverrideOptions, terminal: Terminal): number {
+  if (options.json) terminal.out(`${JSON.stringify(answer, null, 2)}\n`);
+  else {
+    const would = options.dryRun ? 'would be ' : '';
+    for (const { service, server, after } of answer.servers) {
+      terminal.out(`${printable(`${service}/${server}: ${would}${effectText(after)}`)}\n`);
+    }
+  }
+  return EXIT.ok;
+}
+
+function effectText(after: Override | null): string {
+  if (after === null) return 'left to its checks';
+  const until = after.untilMs === null ? '' : ` until ${new Date(after.untilMs).toISOString()}`;
+  switch (after.action.kind) {
+    case 'drain':
+      return `drained: no new connections${until}`;
+    case 'weight':
+      return `given weight ${after.action.weight}${until}`;
+    case 'up':
+      return `kept in, whatever its check says${until}`;
+    case 'down':
+      return `taken out${until}`;
+  }
+}
+
+/** Waits until all of the targets are drained; an interruption leaves them draining. */
+async function follow(
+  answer: OverrideAnswer,
+  options: DrainOptions,
+  terminal: Terminal,
+  interrupted: AbortSignal,
+): Promise<number> {
+  const wanted = new Set(answer.servers.map(({ service, server }) => `${service}/${server}`));
+  let most = 0;
+  let left = 0;
+  let toldAtMs = Number.NEGATIVE_INFINITY;
+  while (!interrupted.aborted) {
+    const status = await askStatus(options.runtimeDirectory);
+    if (!status.ok) return failed(status.error, terminal);
+    const servers = targets(status.value, wanted);
+    const draining = servers.filter(({ weightReason }) => weightReason === 'draining');
+    const now = servers.reduce((sum, server) => sum + connections(server), 0);
+    if (servers.every(({ override: one }) => one?.action.kind !== 'drain')) {
+      return failed(ENDED, terminal);
+    }
+    if (draining.length === 0 && servers.every(isDrained)) {
+      return drained({ most, left }, answer, options, terminal);
+    }
+    left = now;
+    most = Math.max(most, now);
+    if (terminal.interactive && !options.json) terminal.out(`\r${bar(most, left)}\u001b[K`);
+    else if (!options.json && terminal.nowMs() - toldAtMs >= LINE_INTERVAL_MS) {
+      toldAtMs = terminal.nowMs();
+      terminal.out(`${left} connections left\n`);
+    }
+    await sleep(POLL_MS, undefined, { signal: interrupted }).catch(() => {});
+  }
+  terminal.out('\nIt goes on draining; end it with: vipkeeper undrain\n');
+  return EXIT.failed;
+}
+
+const ENDED: Problem = {
+  code: 'VK-OVERRIDE',
+  message: 'Somebody ended the drain before it was done',
+  cure: 'Look at vipkeeper status, and start it again where it is still wanted',
+};
+
+function drained(
+  { most, left }: { readonly most: number; readonly left: number },
+  answer: OverrideAnswer,
+  options: DrainOptions,
+  terminal: Terminal,
+): number {
+  if (options.json) terminal.out(`${JSON.stringify({ ...answer, drained: true }, null, 2)}\n`);
+  else {
+    const names = answer.servers.map(({ service, server }) => `${service}/${server}`).join(', ');
+    const start = terminal.interactive ? `\r${bar(most, 0)}\u001b[K\n` : '';
+    const cut = options.timeout !== undefined && left > 0 ? ` (at most ${left} were cut off)` : '';
+    terminal.out(`${start}${printable(`${names}: drained and out of the table${cut}`)}\n`);
+  }
+  return EXIT.ok;
+}
+
+/** '[########----------------] 12 of 40 connections left' */
+function bar(most: number, left: number): string {
+  const done = most === 0 ? BAR_LENGTH : Math.round((BAR_LENGTH * (most - left)) / most);
+  return `[${'#'.repeat(done)}${'-'.repeat(BAR_LENGTH - done)}] ${left} of ${most} connections left`;
+}
+
+function targets(status: DirectorStatus, wanted: ReadonlySet<string>): readonly ServerReport[] {
+  return status.services.flatMap(({ name, servers }) =>
+    servers.filter(({ server }) => wanted.has(`${name}/${server}`)),
+  );
+}
+
+function isDrained(server: ServerReport): boolean {
+  const { override: one } = server;
+  return one?.action.kind === 'drain' && one.action.drained && server.weight === null;
+}
+
+function connections(server: ServerReport): number {
+  return server.activeConnections + server.inactiveConnections + server.persistentConnections;
+}
+
+function milliseconds(text: string | undefined, option: string, command: string): number | null {
+  if (text === undefined) return null;
+  const durationUs = parseDuration(text);
+  if (durationUs === null || durationUs < 1_000) {
+    throw new UsageError(`--${option} takes a duration such as 90s or 10m, not ${text}`, command);
+  }
+  return durationUs / 1_000;
+}
+
+/** Who runs the command: behind sudo, the one who called it. */
+function operator(): string {
+  return process.env.SUDO_USER ?? userInfo().username;
+}
+
+function failed(problem: Problem, terminal: Terminal): number {
+  terminal.err(`${printable(formatProblem(problem))}\n`);
+  return problem.code === 'VK-NOT-RUNNING' ? EXIT.notRunning : EXIT.failed;
+}

@@ -1,0 +1,129 @@
+/**
+ * What an operator asks of real servers, from its parts as text: which servers are meant, what is
+ * to be done, by whom, why and for how long. Pure: the shell keeps what comes out of it.
+ */
+import type { ServiceConfig } from '../config/config.ts';
+import { serverKey } from '../ipvs/model.ts';
+import { err, ok, type Result } from '../result.ts';
+import { allServers } from './check-key.ts';
+import { isWeight, OVERRIDE_TEXT_MAX, type Override } from './override.ts';
+
+export const OVERRIDE_ACTIONS = ['drain', 'weight', 'up', 'down', 'clear'] as const;
+
+export interface OverrideRequest {
+  /** 'web/10.0.0.11:8080', 'web/10.0.0.11', or '10.0.0.11' for every service that has it. */
+  readonly target: string;
+  readonly action: (typeof OVERRIDE_ACTIONS)[number];
+  /** With 'weight' only: 0 to 65535. */
+  readonly weight: number | null;
+  /** With 'drain': how long its connections may take to end; null for as long as they live. */
+  readonly timeoutMs: number | null;
+  /** How long it holds; null until it is cleared. */
+  readonly forMs: number | null;
+  readonly by: string;
+  readonly reason: string;
+  readonly dryRun: boolean;
+}
+
+export interface Target {
+  readonly service: string;
+  readonly server: string;
+}
+
+/** A month: longer than any drain, short enough to be no typing error. */
+const DURATION_MS_MAX = 31 * 24 * 3_600_000;
+
+/** Reads the parts of a request by their names; the error says what is wrong. */
+export function parseOverrideRequest(
+  get: (name: string) => string | null,
+): Result<OverrideRequest, string> {
+  const action = OVERRIDE_ACTIONS.find((known) => known === get('action'));
+  if (action === undefined) return err(`expected an action: ${OVERRIDE_ACTIONS.join(', ')}`);
+  const weight = numberOf(get('weight'));
+  if (action === 'weight' && !isWeight(weight)) return err('expected a weight from 0 to 65535');
+  const timeoutMs = numberOf(get('timeout_ms'));
+  const forMs = numberOf(get('for_ms'));
+  for (const durationMs of [timeoutMs, forMs]) {
+    if (durationMs !== null && !(durationMs > 0 && durationMs <= DURATION_MS_MAX)) {
+      return err('expected a duration above 0, of 31 days at most');
+    }
+  }
+  const target = get('target') ?? '';
+  if (target === '') return err('expected a target: SERVICE/SERVER');
+  return ok({
+    target,
+    action,
+    weight: action === 'weight' ? weight : null,
+    timeoutMs,
+    forMs,
+    by: clean(get('by') ?? ''),
+    reason: clean(get('reason') ?? ''),
+    dryRun: get('dry_run') !== null,
+  });
+}
+
+/** The servers that a target names; the error says which there are. */
+export function resolveTarget(
+  services: readonly ServiceConfig[],
+  target: string,
+): Result<readonly Target[], string> {
+  const slash = target.indexOf('/');
+  const serviceName = slash < 0 ? null : target.slice(0, slash);
+  const wanted = target.slice(slash + 1);
+  const among = services.filter(({ name }) => serviceName === null || name === serviceName);
+  if (among.length === 0) {
+    const names = services.map(({ name }) => name).join(', ') || 'none';
+    return err(`There is no service ${serviceName}; services here: ${names}`);
+  }
+  const found = among.flatMap((service) =>
+    allServers(service)
+      .filter((server) => serverKey(server) === wanted || server.address === bare(wanted))
+      .map((server): Target => ({ service: service.name, server: serverKey(server) })),
+  );
+  if (found.length > 0) return ok(found);
+  const known = [...new Set(among.flatMap((service) => allServers(service).map(serverKey)))];
+  const some = known.slice(0, 10).join(', ') || 'none';
+  const more = known.length > 10 ? ` and ${known.length - 10} more` : '';
+  return err(`There is no server ${wanted}; servers here: ${some}${more}`);
+}
+
+/** The override that a request makes of a server; null when it clears it. */
+export function overrideOf(
+  request: OverrideRequest,
+  { service, server }: Target,
+  nowMs: number,
+): Override | null {
+  const { timeoutMs, forMs, by, reason } = request;
+  const untilMs = forMs === null ? null : nowMs + forMs;
+  const common = { service, server, by, reason, sinceMs: nowMs, untilMs };
+  switch (request.action) {
+    case 'clear':
+      return null;
+    case 'drain': {
+      const deadlineMs = timeoutMs === null ? null : nowMs + timeoutMs;
+      return { ...common, action: { kind: 'drain', deadlineMs, drained: false } };
+    }
+    case 'weight':
+      return { ...common, action: { kind: 'weight', weight: request.weight ?? 0 } };
+    case 'up':
+    case 'down':
+      return { ...common, action: { kind: request.action } };
+  }
+}
+
+/** '[2001:db8::1]' as '2001:db8::1'. */
+function bare(address: string): string {
+  return address.replace(/^\[(.*)\]$/, '$1');
+}
+
+function numberOf(text: string | null): number | null {
+  return text === null ? null : Number(text);
+}
+
+/** For one line of a table. */
+function clean(text: string): string {
+  return text
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]+/gu, ' ')
+    .trim()
+    .slice(0, OVERRIDE_TEXT_MAX);
+}

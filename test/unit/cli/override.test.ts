@@ -1,0 +1,178 @@
+/** `vipkeeper drain`, `undrain` and `override` against a control socket that answers. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { drain, override, undrain } from '../../../src/cli/override.ts';
+import type { Override } from '../../../src/core/health/override.ts';
+import type { DirectorStatus, ServerReport } from '../../../src/core/status.ts';
+import { STATUS } from '../status-fixture.ts';
+import { fakeTerminal } from './fake-terminal.ts';
+
+let runtimeDirectory: string;
+let server: Server | null = null;
+let asked: URL[] = [];
+
+beforeEach(() => {
+  runtimeDirectory = mkdtempSync(join(tmpdir(), 'vipkeeper-override-'));
+  asked = [];
+});
+
+afterEach(async () => {
+  server?.closeAllConnections();
+  await new Promise((resolve) => (server === null ? resolve(null) : server.close(resolve)));
+  server = null;
+  rmSync(runtimeDirectory, { recursive: true, force: true });
+});
+
+function draining(drained: boolean): Override {
+  return {
+    service: 'web',
+    server: '10.0.0.11:8080',
+    action: { kind: 'drain', deadlineMs: null, drained },
+    by: 'root',
+    reason: '',
+    sinceMs: 0,
+    untilMs: null,
+  };
+}
+
+const TARGET = { service: 'web', server: '10.0.0.11:8080', before: null, after: draining(false) };
+
+/** Answers a POST with `answer`, and each GET with the next of `reports` of the one server. */
+async function directs(answer: object, reports: readonly Partial<ServerReport>[] = []) {
+  const [web] = STATUS.services;
+  let looks = 0;
+  server = createServer((request, response) => {
+    if (request.method === 'POST') {
+      asked.push(new URL(request.url ?? '', 'http://x'));
+      const failed = (answer as { error: string | null }).error !== null;
+      response.writeHead(failed ? 422 : 200).end(JSON.stringify(answer));
+      return;
+    }
+    const report = reports[Math.min(looks++, reports.length - 1)];
+    const servers = web?.servers.map((one, index) => (index === 0 ? { ...one, ...report } : one));
+    const status = { ...STATUS, services: [{ ...web, servers }] } as DirectorStatus;
+    response.end(JSON.stringify(status));
+  });
+  await new Promise((resolve) => {
+    server?.listen(join(runtimeDirectory, 'control.sock'), () => resolve(null));
+  });
+}
+
+const options = (changes: object = {}) => ({
+  target: 'web/10.0.0.11',
+  runtimeDirectory,
+  json: false,
+  dryRun: false,
+  ...changes,
+});
+const never = new AbortController().signal;
+
+describe('drain', () => {
+  const busy = { weightReason: 'draining', override: draining(false), weight: 0 } as const;
+  const gone = { weightReason: 'drained', override: draining(true), weight: null } as const;
+  const none = { activeConnections: 0, inactiveConnections: 0, persistentConnections: 0 };
+
+  test('follows the connections with a bar until the server is out of the table', async () => {
+    await directs({ error: null, servers: [TARGET] }, [
+      { ...busy, ...none, activeConnections: 4 },
+      { ...busy, ...none, activeConnections: 1 },
+      { ...gone, ...none },
+    ]);
+    const terminal = fakeTerminal({ interactive: true });
+    const told = { ...options(), noWait: false, timeout: '10m', reason: 'new disk' };
+    expect(await drain(told, terminal, never)).toBe(0);
+    const [url] = asked;
+    expect(Object.fromEntries(url?.searchParams ?? [])).toMatchObject({
+      target: 'web/10.0.0.11',
+      action: 'drain',
+      timeout_ms: '600000',
+      reason: 'new disk',
+    });
+    expect(url?.searchParams.get('by')).not.toBe('');
+    expect(terminal.written.out).toContain('[------------------------] 4 of 4 connections left');
+    expect(terminal.written.out).toContain('[##################------] 1 of 4 connections left');
+    expect(terminal.written.out).toContain('web/10.0.0.11:8080: drained and out of the table');
+  });
+
+  test('writes lines and no bar where nobody looks', async () => {
+    await directs({ error: null, servers: [TARGET] }, [
+      { ...busy, ...none, activeConnections: 4 },
+      { ...gone, ...none },
+    ]);
+    const terminal = fakeTerminal();
+    expect(await drain({ ...options(), noWait: false }, terminal, never)).toBe(0);
+    expect(terminal.written.out.split('\n')[0]).toBe('4 connections left');
+    expect(terminal.written.out).not.toContain('\r');
+  });
+
+  test('leaves it draining when interrupted, and says so', async () => {
+    await directs({ error: null, servers: [TARGET] }, [{ ...busy, activeConnections: 4 }]);
+    const terminal = fakeTerminal();
+    const stop = new AbortController();
+    const done = drain({ ...options(), noWait: false }, terminal, stop.signal);
+    while (!terminal.written.out.includes('left')) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    stop.abort();
+    expect(await done).toBe(1);
+    expect(terminal.written.out).toContain('vipkeeper undrain');
+  });
+
+  test('ends when somebody else ends the drain', async () => {
+    await directs({ error: null, servers: [TARGET] }, [{ override: null }]);
+    const terminal = fakeTerminal();
+    expect(await drain({ ...options(), noWait: false }, terminal, never)).toBe(1);
+    expect(terminal.written.err).toContain('VK-OVERRIDE: Somebody ended the drain');
+  });
+
+  test('only tells with --dry-run, and asks for nothing more', async () => {
+    await directs({ error: null, servers: [TARGET] });
+    const terminal = fakeTerminal();
+    const dry = { ...options({ dryRun: true }), noWait: false };
+    expect(await drain(dry, terminal, never)).toBe(0);
+    expect(asked[0]?.searchParams.get('dry_run')).toBe('');
+    expect(terminal.written.out).toBe('web/10.0.0.11:8080: would be drained: no new connections\n');
+  });
+
+  test('refuses a timeout without a unit', async () => {
+    const wrong = { ...options(), noWait: false, timeout: '10' };
+    await expect(drain(wrong, fakeTerminal(), never)).rejects.toThrow('--timeout takes a duration');
+  });
+});
+
+describe('undrain and override', () => {
+  const NOTHING = { up: false, down: false, clear: false };
+
+  test('undrain leaves the server to its check', async () => {
+    await directs({ error: null, servers: [{ ...TARGET, before: TARGET.after, after: null }] });
+    const terminal = fakeTerminal();
+    expect(await undrain(options(), terminal)).toBe(0);
+    expect(asked[0]?.searchParams.get('action')).toBe('clear');
+    expect(terminal.written.out).toBe('web/10.0.0.11:8080: left to its checks\n');
+  });
+
+  test('override says what is wrong with the target, and the cure', async () => {
+    await directs({ error: 'There is no service ftp; services here: web', servers: [] });
+    const terminal = fakeTerminal();
+    expect(await override({ ...NOTHING, down: true }, options(), terminal)).toBe(1);
+    expect(terminal.written.err).toMatch(/^VK-OVERRIDE: There is no service ftp; .* Name SERVICE/);
+  });
+
+  test.each([
+    [{ ...NOTHING }, 'Exactly one of'],
+    [{ ...NOTHING, up: true, down: true }, 'Exactly one of'],
+    [{ ...NOTHING, weight: '65536' }, '--weight takes a number'],
+    [{ ...NOTHING, weight: 'x' }, '--weight takes a number'],
+  ])('override refuses %j', async (action, message) => {
+    await expect(override(action, options(), fakeTerminal())).rejects.toThrow(message);
+  });
+
+  test('says that no director runs', async () => {
+    const terminal = fakeTerminal();
+    expect(await override({ ...NOTHING, up: true }, options(), terminal)).toBe(3);
+    expect(terminal.written.err).toContain('VK-NOT-RUNNING');
+  });
+});

@@ -251,6 +251,104 @@ describe('simulate', () => {
     ).toBe('b  active -> backup: higher-priority-peer');
   });
 
+  test('a handover that is taken back costs nothing, and nobody preempts in between', () => {
+    const faults: SimFault[] = [
+      { kind: 'handover', atUs: 30 * SECOND, director: 0, forUs: 30 * SECOND },
+    ];
+    const result = run(faults);
+    expect(transitions(result).slice(BEGINNING.length)).toEqual([
+      'b  backup -> active: peer-resigned',
+      'a  active -> backup: handed-over',
+      'a  backup -> active: preempted',
+      'b  active -> backup: higher-priority-peer',
+    ]);
+    expect(timeOf(result, 'a  backup -> active: preempted')).toBeGreaterThan(60 * SECOND);
+    expect(result.statistics.vacancyMaxUs).toBeLessThan(4 * SECOND);
+  });
+
+  test('a link of one instance takes its sync group along, and others stay', () => {
+    const both = ['a', 'b'].map((name) => {
+      const options = { priority: name === 'a' ? 200 : 100, group: 'edge' };
+      return director(name, [instance(name, options), instance(name, options, 1)]);
+    });
+    const faults: SimFault[] = [
+      { kind: 'link-down', atUs: 30 * SECOND, director: 0, forUs: 20 * SECOND, lan: 1 },
+    ];
+    const later = (result: SimResult): string[] => transitions(result).slice(6);
+    expect(
+      later(run(faults, { directors: both }))
+        .slice(0, 4)
+        .sort(),
+    ).toEqual([
+      'a inside  active -> fault: interface-down',
+      'a web  active -> fault: group-member-fault',
+      'b inside  backup -> active: peers-silent',
+      'b web  backup -> active: peer-resigned',
+    ]);
+    const apart = later(run(faults, { directors: both, config: { group: null } }));
+    expect(apart.filter((line) => line.includes(' web '))).toEqual([]);
+  });
+
+  test('a director with a wrong key is alone, and heard again with the right one', () => {
+    const hmac = {
+      keys: [{ id: 1, secretHex: 'ab'.repeat(32) }],
+      activeKey: 1,
+      mode: 'enforce',
+      replay: 'time',
+      windowSeconds: 5,
+    } as const;
+    const faults: SimFault[] = [
+      { kind: 'wrong-key', atUs: 30 * SECOND, director: 0, forUs: 20 * SECOND },
+    ];
+    const result = run(faults, { config: { hmac } });
+    expect(transitions(result).slice(BEGINNING.length)).toEqual([
+      'b  backup -> active: peers-silent',
+      'b  active -> backup: higher-priority-peer',
+    ]);
+    expect(timeOf(result, 'b  active -> backup: higher-priority-peer')).toBeGreaterThan(
+      50 * SECOND,
+    );
+  });
+
+  test('a machine that was frozen with its clock goes on as active, and its peer yields', () => {
+    const faults: SimFault[] = [
+      {
+        kind: 'freeze',
+        atUs: 30 * SECOND,
+        director: 0,
+        forUs: 10 * SECOND,
+        clockStops: true,
+        packetsWait: false,
+      },
+    ];
+    expect(transitions(run(faults)).slice(BEGINNING.length)).toEqual([
+      'b  backup -> active: peers-silent',
+      'b  active -> backup: higher-priority-peer',
+    ]);
+  });
+
+  test('VIPs that another program deletes are back, without a transition', () => {
+    const faults: SimFault[] = [
+      { kind: 'address-theft', atUs: 30 * SECOND, director: 0, instance: null },
+    ];
+    const events: string[] = [];
+    const scenario: Scenario = {
+      seed: 1,
+      cluster: cluster([A, B]),
+      faults,
+      durationUs: 40 * SECOND,
+    };
+    const { violations } = simulate({
+      scenario,
+      trace: 'none',
+      onEvent: (event) => {
+        if (event.kind === 'serving') events.push(`${event.director} ${event.serving}`);
+      },
+    });
+    expect(violations).toEqual([]);
+    expect(events).toEqual(['a true', 'a false', 'a true']);
+  });
+
   test('the same scenario gives the same run, to the last microsecond', () => {
     const scenario = generate(7);
     const first = simulate({ scenario, trace: 'packets' });

@@ -123,6 +123,10 @@ export class Court implements DirectorWatch {
     for (const runner of director.runners) this.#judgeOf(runner).departed(runner, what);
   }
 
+  takenBack(director: SimDirector): void {
+    for (const runner of director.runners) this.#judgeOf(runner).takenBack(runner);
+  }
+
   ended(director: SimDirector): void {
     this.#running(director, false);
   }

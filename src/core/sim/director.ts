@@ -48,6 +48,8 @@ export interface DirectorWatch {
   runnerDisturbed(runner: SimRunner, what: string): void;
   /** It leaves for good, so far; the others have only to notice. */
   departed(director: SimDirector, what: Departure): void;
+  /** An operator ends what a handover began. */
+  takenBack(director: SimDirector): void;
   /** Its keeper is no more. */
   ended(director: SimDirector): void;
   holdingChanged(runner: SimRunner): void;
@@ -395,6 +397,7 @@ export class SimDirector implements RunnerHost {
   takeBack(): void {
     this.#input(() => {
       this.#ports.watch.disturbed(this, 'takes back');
+      this.#ports.watch.takenBack(this);
       this.#each((runner) => runner.takeBack());
     });
   }

@@ -44,11 +44,15 @@ export const INVARIANTS = {
   'yields-rightly':
     'An active gives way to a higher priority, to a higher address, or after a stall',
   'preempt-delay': 'Nobody preempts before it has listened for its preempt delay',
+  'held-back': 'Whoever was handed over does not preempt before that is taken back',
+  'faults-count':
+    'A director without link, or with a tracker down, takes no part or has the lower priority',
   'woken-yields': 'A stalled active whose peer took over is backup after its first turn',
   'woken-waits':
     'A stalled backup whose active still advertises is not active after its first turn',
   'addresses-follow-state': 'A running keeper holds the VIP exactly while it is active',
   'group-agrees': 'The members of a sync group are active together, or not at all',
+  'takes-part': 'An instance of a running keeper is backup, active or in fault, never idle',
   'takeover-order': 'On becoming active: advertisement, VIP, announcement, in this order',
   'announced-again': 'The announcements are repeated after their delay',
   'announcements-bounded':
@@ -84,6 +88,8 @@ interface Watched {
   resignationAtUs: number;
   /** When a peer's last advertisement that claims the VIP reached the machine. */
   readonly reachedAtUs: number[];
+  /** It was handed over, and that was not taken back. */
+  heldBack: boolean;
   bursts: number;
   activeSinceUs: number;
   /** Adverts since one that starts a grid, and when that one was, by the director's clock. */
@@ -161,6 +167,7 @@ export class Judge {
       lastAccepted: null,
       resignationAtUs: Number.NEGATIVE_INFINITY,
       reachedAtUs: places.map(() => Number.NEGATIVE_INFINITY),
+      heldBack: false,
       bursts: 0,
       activeSinceUs: 0,
       gridAtUs: 0,
@@ -192,6 +199,11 @@ export class Judge {
     this.#restAtDeparture = false;
   }
 
+  /** An operator ends what a handover began. */
+  takenBack(runner: SimRunner): void {
+    this.#of(runner).heldBack = false;
+  }
+
   /** It leaves for good, so far. */
   departed(runner: SimRunner, what: Departure): void {
     this.#restAtDeparture = this.#restsFor(this.#settledSinceUs());
@@ -201,6 +213,7 @@ export class Judge {
     watched.stalledWhileActive = true;
     // Commands that waited during a stall are obeyed before what waits in the socket is read.
     watched.mustNotHold = null;
+    watched.heldBack = false;
     // A dead keeper's VIP stays for a while: the others are not alone.
     if (what === 'crash') this.#unsettledAtUs = this.#agenda.nowUs;
     watched.disturbedAtUs = this.#agenda.nowUs;
@@ -260,12 +273,14 @@ export class Judge {
     this.transitions++;
     this.#transitionsSince++;
     this.#checkTransition(runner, change.reason);
+    if (change.reason === 'handed-over') watched.heldBack = true;
     if (change.to === 'backup') {
       // What waited during a stall counts as listened to, even if a fault ended only after it.
       watched.backupSinceUs = Math.min(event.atUs, watched.wakingSinceUs);
     }
     if (change.to === 'active') {
       this.#checkTakeover(runner, effects, change.reason);
+      watched.heldBack = false;
       watched.bursts = 1;
       watched.activeSinceUs = runner.host.localNowUs;
       watched.stalledWhileActive = false;
@@ -289,6 +304,9 @@ export class Judge {
   turnEnded(runner: SimRunner): void {
     const { kind } = runner.state;
     const active = kind === 'active' || kind === 'resigning';
+    if (runner.running && !runner.host.stopping && kind === 'initialize') {
+      this.#violate('takes-part', `${runner.label} runs and takes no part`);
+    }
     if (active !== runner.holding && !runner.stolen) {
       const has = runner.holding ? 'has' : 'lacks';
       this.#violate('addresses-follow-state', `${runner.label} is ${kind} and ${has} the VIP`);
@@ -358,7 +376,10 @@ export class Judge {
   inspect(sinceUs: number): void {
     this.#checkVacancy();
     this.#checkOverlaps();
-    for (const runner of this.#runners) this.#checkRepeated(runner);
+    for (const runner of this.#runners) {
+      this.#checkRepeated(runner);
+      this.#checkFaults(runner);
+    }
     const limit = TRANSITIONS_PER_DIRECTOR * this.#runners.length;
     if (this.#stormy()) this.#transitionsSince = 0;
     if (this.#transitionsSince > limit) {
@@ -436,6 +457,29 @@ export class Judge {
     }
   }
 
+  /** Link and trackers, by keepalived's rules restated, as long after a change as a notice takes. */
+  #checkFaults(runner: SimRunner): void {
+    const { host, instance, options, state } = runner;
+    const quietUs = this.#agenda.nowUs - this.#of(runner).disturbedAtUs;
+    const takesPart = state.kind === 'backup' || state.kind === 'active';
+    if (!runner.running || host.stalled || !takesPart || quietUs <= 2 * this.limits.hopUs) return;
+    let priority = instance.config.priority;
+    let faulty = !runner.linkUp && options.trackInterface;
+    for (const { tracker, weight, reverse } of options.track) {
+      const up = (host.tracker(tracker)?.up ?? true) !== reverse;
+      if (weight === 0) faulty ||= !up;
+      else if (weight > 0 === up) priority += weight;
+    }
+    if (faulty)
+      this.#violate('faults-count', `${runner.label} is ${state.kind} in spite of a fault`);
+    const expected = instance.config.priority === 255 ? 255 : Math.min(254, Math.max(1, priority));
+    if (expected === options.priority) return;
+    this.#violate(
+      'faults-count',
+      `${runner.label} has priority ${options.priority}, not ${expected}`,
+    );
+  }
+
   /** Nobody has the VIP any more, and this was the last. */
   #checkHandover(runner: SimRunner): void {
     // It is over for this state as soon as the machine has let go.
@@ -478,6 +522,9 @@ export class Judge {
     const order = effects.slice(0, 3).map((effect) => effect.kind);
     if (order.join() !== 'send-advert,add-addresses,announce') {
       this.#violate('takeover-order', `${runner.label} did ${order.join(', ')}`);
+    }
+    if (reason === 'preempted' && this.#of(runner).heldBack) {
+      this.#violate('held-back', `${runner.label} preempted although it was handed over`);
     }
     const listenedUs = runner.host.localNowUs - this.#of(runner).backupSinceUs;
     if (reason === 'preempted' && listenedUs < runner.options.preemptDelayUs) {

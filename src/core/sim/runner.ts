@@ -56,6 +56,8 @@ export interface RunnerHost {
   readonly wallNowUs: number;
   /** The keeper lives, be it stalled. */
   readonly running: boolean;
+  /** Between a proper stop and its end. */
+  readonly stopping: boolean;
   readonly stalled: boolean;
   /** Not even its kernel runs. */
   readonly frozen: boolean;

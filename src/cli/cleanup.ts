@@ -13,6 +13,8 @@ export interface CleanUpResult {
   readonly removed: readonly { readonly interface: string; readonly address: string }[];
   /** Names of virtual links; none without any. */
   readonly links?: readonly string[];
+  /** Routes and rules, as ip(8) writes them. */
+  readonly routing: readonly string[];
   readonly problems: readonly Problem[];
 }
 
@@ -35,18 +37,19 @@ export async function cleanup(
 ): Promise<number> {
   const { runtimeDirectory, dryRun } = options;
   const result = (await directorRuns(runtimeDirectory))
-    ? { removed: [], links: [], problems: [runningProblem(runtimeDirectory)] }
+    ? { removed: [], links: [], routing: [], problems: [runningProblem(runtimeDirectory)] }
     : await cleanUp({ runtimeDirectory, dryRun });
-  const { removed, links = [], problems } = result;
+  const { removed, links = [], routing, problems } = result;
   if (options.json) {
-    terminal.out(`${JSON.stringify({ dryRun, removed, links, problems }, null, 2)}\n`);
+    terminal.out(`${JSON.stringify({ dryRun, removed, links, routing, problems }, null, 2)}\n`);
   } else {
     const did = dryRun ? 'Would remove' : 'Removed';
     for (const vip of removed) {
       terminal.out(printable(`${did} ${vip.address} from ${vip.interface}`).concat('\n'));
     }
     for (const link of links) terminal.out(`${printable(`${did} the link ${link}`)}\n`);
-    if (removed.length + links.length + problems.length === 0)
+    for (const text of routing) terminal.out(`${printable(`${did} ${text}`)}\n`);
+    if (removed.length + links.length + routing.length + problems.length === 0)
       terminal.out('Nothing is left behind\n');
     for (const problem of problems) terminal.err(`${printable(formatProblem(problem))}\n`);
   }

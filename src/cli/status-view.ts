@@ -12,6 +12,7 @@ import type {
   DirectorStatus,
   GroupReport,
   InstanceReport,
+  RoutingReport,
   ServerReport,
   ServiceReport,
   TrackerReport,
@@ -103,6 +104,7 @@ export function drawStatus(status: DirectorStatus, nowMs: number, rendering: Ren
     [directorLine(status, nowMs)],
     instanceLines(status.instances, nowMs),
     groupLines(status.groups),
+    staticLines(status.static),
     bfdLines(status.bfd, nowMs),
     trackerLines(status.trackers, nowMs),
     serviceLines(status.services, nowMs),
@@ -164,6 +166,7 @@ function instanceLines(instances: readonly InstanceReport[], nowMs: number): Lin
       lines[index] as Line,
       ...vipLines(instance),
       ...unicastLines(instance),
+      ...routingLines(instance.routing, instance.state === 'active'),
       ...peerLines(instance),
     ]),
   ];
@@ -200,6 +203,32 @@ function unicastLines({ unicast, state }: InstanceReport): Line[] {
       : span(` ${address} (${sendError})`, 'bad'),
   );
   return [[span('  unicast to', 'dim'), ...(spans.length > 0 ? spans : [span(' nobody', 'warn')])]];
+}
+
+/** Routes and rules; `wanted` says whether they should be there. */
+function routingLines(objects: readonly RoutingReport[], wanted: boolean): Line[] {
+  const rows = objects.map(({ kind, text, present, error, contested }): Line => {
+    const right = present === wanted;
+    const style: Style = !right ? 'bad' : present ? 'good' : 'dim';
+    const why = contested ? 'contested' : (error ?? '');
+    const state = `${present ? 'present' : 'absent'}${why === '' || present ? '' : `: ${why}`}`;
+    return [span(kind, 'dim'), span(text), span(state, style)];
+  });
+  return rows.length === 0 ? [] : table(rows, ['left', 'left', 'left'], 2);
+}
+
+/** What is there as long as vipkeeper runs. */
+function staticLines(report: DirectorStatus['static']): Line[] {
+  if (report === null || report.addresses.length + report.routing.length === 0) return [];
+  const rows = report.addresses.map(
+    ({ address, prefixLength, interface: device, present }): Line => [
+      span('address', 'dim'),
+      span(`${address}/${prefixLength} on ${device}`),
+      span(present ? 'present' : 'absent', present ? 'good' : 'bad'),
+    ],
+  );
+  const lines = rows.length === 0 ? [] : table(rows, ['left', 'left', 'left'], 2);
+  return [[span('STATIC', 'dim')], ...lines, ...routingLines(report.routing, true)];
 }
 
 function peerLines({ peer }: InstanceReport): Line[] {

@@ -93,6 +93,9 @@ function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpCo
     virtualLink,
     announce: resolveAnnounce(input.announce),
     addresses,
+    // Numbered and checked together with those of others: resolve-routing.ts.
+    routes: [],
+    rules: [],
     group: null,
     track: resolveTrack(input.track),
     trackInterface: input.track_interface ?? vrrp.trackInterface,

@@ -36,6 +36,7 @@ import {
   notifySections,
   userName,
 } from './schema-notify.ts';
+import { routeSchema, ruleSchema, staticSchema } from './schema-routing.ts';
 import { reachOptions } from './schema-unicast.ts';
 import {
   DURATION_PATTERN,
@@ -152,6 +153,7 @@ function makeSchema(director: string) {
   const sections = sectionSchemas(per);
   const tracker = trackerSchema(per);
   const bfd = bfdSchema(per);
+  const staticSection = staticSchema(per);
   const named = <T extends z.ZodType>(type: T) =>
     z.record(z.string().regex(NAME_PATTERN), type, {
       error: (issue) =>
@@ -187,6 +189,10 @@ function makeSchema(director: string) {
       about: 'BFD sessions by name: whether a neighbor answers, known within milliseconds.',
       without: 'no BFD session',
     }),
+    static: option(staticSection, {
+      about: 'Addresses, routes and rules that are there as long as vipkeeper runs.',
+      without: 'none',
+    }),
     services: option(named(service), {
       about: 'Virtual services by name, with their real servers.',
       without: 'no virtual service',
@@ -201,6 +207,7 @@ function makeSchema(director: string) {
     tracker,
     group: groupSchema(per),
     announceGroup: announceGroupSchema(per),
+    static: staticSection,
     bfd,
     service: serviceHead,
     servers,
@@ -302,6 +309,14 @@ function vrrpSchema(per: Per) {
       per(list(shortOrLong(shortAddress, longAddress), 1)),
       'Virtual IPs: `192.0.2.10/24`, or a mapping to choose another interface.',
     ),
+    routes: option(list(routeSchema(per)), {
+      about: 'Routes that are there while it is active.',
+      without: 'none',
+    }),
+    rules: option(list(ruleSchema(per)), {
+      about: 'Rules of policy routing that are there while it is active.',
+      without: 'none',
+    }),
     track: option(per(list(trackSchema(per))), {
       about:
         'Trackers that change its priority or forbid it to take part: a name, or a mapping with ' +

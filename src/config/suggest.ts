@@ -15,6 +15,10 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   connect_timeout: 'timeout',
   delay_loop: 'interval',
   dev: 'interface',
+  dsfield: 'tos',
+  gw: 'via',
+  ipproto: 'ip_protocol',
+  lookup: 'table',
   lb_algo: 'scheduler',
   lb_kind: 'forwarding',
   lthreshold: 'lower_threshold',
@@ -24,6 +28,7 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   mngtmpaddr: 'manage_temporary',
   no_track: 'track',
   nodad: 'dad',
+  nexthop: 'nexthops',
   nopreempt: 'preempt',
   noprefixroute: 'prefix_route',
   notification_email: 'mail',
@@ -34,18 +39,29 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   notify_master_rx_lower_pri: 'notify',
   notify_stop: 'notify',
   persistence_timeout: 'persistence',
+  pref: 'priority',
+  preference: 'priority',
   preferred_lft: 'preferred_lifetime',
   real_server: 'servers',
   router_id: 'director',
+  src: 'source',
+  static_ipaddress: 'static',
+  static_routes: 'static',
+  static_rules: 'static',
+  suppress_ifgroup: 'suppress_interface_group',
+  suppress_prefixlength: 'suppress_prefix_length',
   script_user: 'notify',
   smtp_alert: 'notify',
   smtp_server: 'mail',
+  uidrange: 'uid_range',
   use_ipvlan: 'ipvlan',
   use_vmac: 'vmac',
   uthreshold: 'upper_threshold',
   virtual_ipaddress: 'addresses',
   virtual_ipaddress_excluded: 'addresses',
   virtual_router_id: 'vrid',
+  virtual_routes: 'routes',
+  virtual_rules: 'rules',
   virtual_server: 'services',
   vmac_xmit_base: 'vmac',
   vrrp_instance: 'vrrp',
@@ -68,6 +84,18 @@ const REFUSED_OF_ADDRESSES: Readonly<Record<string, string>> = {
   valid_lft: 'a virtual IP is valid while its instance is active, no shorter',
 };
 
+/** The same for routes and rules. */
+const MARK = 'vipkeeper marks what it puts there with its own protocol, 118, and knows it by that';
+const REFUSED_OF_ROUTING: Readonly<Record<string, string>> = {
+  encap: 'encapsulation of routes (MPLS, IP, ILA) is not supported',
+  nhid: 'next hop objects of other programs are not supported, expected via or nexthops',
+  proto: MARK,
+  protocol: MARK,
+  ttl_propagate: 'encapsulation of routes (MPLS, IP, ILA) is not supported',
+  tun_id: 'rules by tunnel are not supported',
+  vrf: 'expected table with the number of the VRF’s table',
+};
+
 /** What to say of an unknown key where `valid` are the known ones. */
 export function unknownKeyMessage(key: string, valid: readonly string[]): string {
   // Where the way out is at hand: elsewhere these are typing errors like any other.
@@ -76,6 +104,10 @@ export function unknownKeyMessage(key: string, valid: readonly string[]): string
   if (refused !== undefined && valid.includes('hmac')) return refused;
   if (Object.hasOwn(REFUSED_OF_ADDRESSES, plain) && valid.includes('prefix_route')) {
     return REFUSED_OF_ADDRESSES[plain] as string;
+  }
+  const ofRouting = valid.includes('onlink') || valid.includes('iif');
+  if (ofRouting && Object.hasOwn(REFUSED_OF_ROUTING, plain.replaceAll('-', '_'))) {
+    return REFUSED_OF_ROUTING[plain.replaceAll('-', '_')] as string;
   }
   const nearest = nearestKey(key, valid);
   if (nearest !== null) return `unknown key, did you mean ${nearest}?`;

@@ -16,6 +16,7 @@ import { Report } from './report.ts';
 import { resolveAnnounceGroups } from './resolve-announce.ts';
 import { resolveBfd } from './resolve-bfd.ts';
 import { resolveNotify } from './resolve-notify.ts';
+import { resolveRouting } from './resolve-routing.ts';
 import { type NamedService, resolveServices } from './resolve-services.ts';
 import { resolveGroups, resolveTrackers } from './resolve-tracking.ts';
 import { type NamedVrrp, resolveVrrp } from './resolve-vrrp.ts';
@@ -152,12 +153,22 @@ function readValue(value: unknown, director: string, report: Report): Config {
     notification.notify,
     report,
   );
-  const { groups, instances: vrrp } = resolveGroups(readNamed(schema.group, root.groups), alone, {
-    instanceNames: names('vrrp'),
-    trackerNames: names('trackers'),
-    services,
-    report,
-  });
+  const { groups, instances: grouped } = resolveGroups(
+    readNamed(schema.group, root.groups),
+    alone,
+    {
+      instanceNames: names('vrrp'),
+      trackerNames: names('trackers'),
+      services,
+      report,
+    },
+  );
+  const routing = resolveRouting(
+    grouped,
+    { vrrp: readVrrp(schema, root.vrrp), static: parsed(schema.static, root.static ?? {}) },
+    { instanceNames: names('vrrp'), report },
+  );
+  const vrrp = routing.instances;
   const sync = readSync(schema, root, { vrrp, report });
   const config = {
     director,
@@ -166,6 +177,7 @@ function readValue(value: unknown, director: string, report: Report): Config {
       readNamed(schema.announceGroup, root.announce_groups),
       report,
     ),
+    static: routing.static,
     groups,
     trackers,
     bfd: resolveBfd(readNamed(schema.bfd, root.bfd), report),

@@ -364,7 +364,12 @@ export class Controller implements DirectorControl {
       case 'address-restored':
         return this.#log.warn(
           { event: 'address-restored', ...withoutKind(message) },
-          `VIP ${message.address} of ${message.instance} was removed by ${removerText(message.byPid)} and put back`,
+          `${message.instance === null ? 'Static address' : 'VIP'} ${message.address}${ownerText(message.instance)} was removed by ${removerText(message.byPid)} and put back`,
+        );
+      case 'routing-restored':
+        return this.#log.warn(
+          { event: 'routing-restored', ...withoutKind(message) },
+          `The ${message.object} ${message.text}${ownerText(message.instance)} was removed by ${removerText(message.byPid)} and put back`,
         );
       case 'link-restored':
         return this.#log.warn(
@@ -621,6 +626,7 @@ function keeperPlan(config: Config): KeeperPlan {
     instances: config.vrrp,
     announceGroups: config.announceGroups,
     bfd: config.bfd,
+    static: config.static,
     trackers: config.trackers,
     runtimeDirectory: config.runtimeDirectory,
     tuning: config.keeper,
@@ -653,6 +659,10 @@ function withoutKind<T extends { readonly kind: string }>(message: T): Omit<T, '
 function refusalText(message: Extract<KeeperToController, { kind: 'refused' }>): string {
   const of = message.instance === null ? '' : ` for ${message.instance}`;
   return `Advertisement${of} from ${message.source} refused: ${message.detail}`;
+}
+
+function ownerText(instance: string | null): string {
+  return instance === null ? '' : ` of ${instance}`;
 }
 
 function removerText(byPid: number | null): string {

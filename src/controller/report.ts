@@ -68,6 +68,7 @@ export function buildStatus(parts: StatusParts): DirectorStatus {
     instances,
     groups: groupReports(config.groups, instances),
     refusedUnassigned: keeper?.refusedUnassigned ?? newRefusalCounts(),
+    static: keeper?.static ?? null,
     bfd: keeper?.bfd.map(bfdReport) ?? [],
     bfdRefusedUnassigned: keeper?.bfdRefusedUnassigned ?? newBfdRefusalCounts(),
     trackers: parts.trackers,

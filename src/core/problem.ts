@@ -20,6 +20,7 @@ export const PROBLEM_CODES = {
   'VK-RUNTIME-DIRECTORY': 'The runtime directory cannot be used',
   'VK-LINK': 'The virtual link of an instance cannot be made or kept',
   'VK-ADDRESS': 'The kernel refused a change of a virtual IP',
+  'VK-ROUTE': 'The kernel refused a route or rule',
   'VK-CONTESTED': 'Another program keeps removing what vipkeeper puts into the kernel',
   'VK-IPVS': 'The kernel refused a change of the IPVS table',
   'VK-SYNC': 'The kernel refused a change of the connection sync daemon',

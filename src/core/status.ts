@@ -21,6 +21,25 @@ import type {
   VrrpStateName,
 } from './vrrp/types.ts';
 
+/** A route or rule that is wanted while its instance is active. */
+export interface RoutingReport {
+  readonly kind: 'route' | 'rule';
+  /** As ip-route(8) or ip-rule(8) would say it. */
+  readonly text: string;
+  readonly present: boolean;
+  /** Why the kernel refused it; null when it did not. */
+  readonly error: string | null;
+  /** Another program keeps removing it, so it is put back once a second only. */
+  readonly contested: boolean;
+}
+
+/** What the section `static` keeps there. */
+export interface StaticReport {
+  readonly addresses: InstanceReport['addresses'];
+  readonly routing: readonly RoutingReport[];
+  readonly restored: number;
+}
+
 export interface InstanceReport {
   readonly name: string;
   readonly state: VrrpStateName;
@@ -106,6 +125,7 @@ export interface InstanceReport {
     readonly interface: string;
     readonly present: boolean;
   }[];
+  readonly routing: readonly RoutingReport[];
   /** The director last heard of under this VRID. */
   readonly peer: {
     readonly address: string;
@@ -138,6 +158,7 @@ export interface InstanceReport {
     readonly transitions: Readonly<Record<VrrpStateName, number>>;
     readonly addressesRestored: number;
     readonly linksRestored: number;
+    readonly routingRestored: number;
     readonly sendErrors: number;
   };
 }
@@ -340,6 +361,8 @@ export interface DirectorStatus {
   readonly groups: readonly GroupReport[];
   /** Packets that belong to no instance, by reason. */
   readonly refusedUnassigned: Readonly<Record<RefusalReason, number>>;
+  /** Null while no keeper answers. */
+  readonly static: StaticReport | null;
   readonly bfd: readonly BfdReport[];
   /** BFD packets that belong to no session, by reason. */
   readonly bfdRefusedUnassigned: Readonly<Record<BfdRefusalReason, number>>;

@@ -343,6 +343,44 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     samples: eachInstance(({ counters }) => counters.linksRestored),
   },
   {
+    name: 'vipkeeper_vrrp_routing_restored_total',
+    type: 'counter',
+    help: 'Routes and rules put back after another program had removed them',
+    labels: INSTANCE,
+    samples: eachInstance(({ counters }) => counters.routingRestored),
+  },
+  {
+    name: 'vipkeeper_vrrp_routing_present',
+    type: 'gauge',
+    help: '1 while the route or rule is in the kernel',
+    labels: ['instance', 'kind', 'object'],
+    samples: ({ status }) =>
+      status.instances.flatMap(({ name, routing }) =>
+        routing.map(({ kind, text, present }): Sample => [[name, kind, text], flag(present)]),
+      ),
+  },
+  {
+    name: 'vipkeeper_static_present',
+    type: 'gauge',
+    help: '1 while the address, route or rule of the section static is in the kernel',
+    labels: ['kind', 'object'],
+    samples: ({ status }) => [
+      ...(status.static?.addresses ?? []).map(
+        (one): Sample => [['address', `${one.address} ${one.interface}`], flag(one.present)],
+      ),
+      ...(status.static?.routing ?? []).map(
+        ({ kind, text, present }): Sample => [[kind, text], flag(present)],
+      ),
+    ],
+  },
+  {
+    name: 'vipkeeper_static_restored_total',
+    type: 'counter',
+    help: 'Objects of the section static put back after another program had removed them',
+    labels: [],
+    samples: ({ status }) => [[[], status.static?.restored ?? 0]],
+  },
+  {
     name: 'vipkeeper_vrrp_send_errors_total',
     type: 'counter',
     help: 'Packets that the kernel refused to send',

@@ -4,11 +4,13 @@
  * keeper up. Only what the keeper recorded in this boot goes, and of that what bears its mark (or
  * was added by it, on kernels without IFA_PROTO).
  */
+import { planRouting, routeText, ruleText } from '../core/address/routing.ts';
 import type { Problem } from '../core/problem.ts';
+import { RoutingSocket } from '../linux/netlink/routing.ts';
 import { BaseSettings } from './base-settings.ts';
 import { isOurLink } from './link-mark.ts';
 import { Network } from './network.ts';
-import { livingKeeper, readRecord } from './record.ts';
+import { livingKeeper, readMore, readRecord } from './record.ts';
 import { removeVips } from './vips.ts';
 import { removeOurLink } from './virtual-link.ts';
 
@@ -19,6 +21,8 @@ export interface LeftBehind {
 }
 
 export interface CleanUpResult {
+  /** Routes and rules that were removed, or would be, as ip(8) writes them. */
+  readonly routing: readonly string[];
   /** Removed, or with `dryRun` what would be. */
   readonly removed: readonly LeftBehind[];
   /** Names of virtual links, likewise. */
@@ -38,7 +42,7 @@ export function cleanUp(options: {
       message: `The keeper with process id ${pid} runs and holds its VIPs`,
       cure: 'Stop it first: it removes them itself',
     };
-    return { removed: [], links: [], problems: [problem] };
+    return { removed: [], links: [], routing: [], problems: [problem] };
   }
   const opened = Network.open({
     onChanged: () => {},
@@ -49,6 +53,7 @@ export function cleanUp(options: {
     return {
       removed: [],
       links: [],
+      routing: [],
       problems: [
         {
           code: 'VK-SYSTEM',
@@ -71,6 +76,12 @@ export function cleanUp(options: {
     const found = link === null ? null : network.link(link);
     return found !== null && isOurLink(found) ? [found.name] : [];
   });
+  const more = readMore(options.runtimeDirectory);
+  for (const address of more.staticAddresses) {
+    if (network.isOurs(address.interface, address.address)) left.push(address);
+  }
+  // Routes before the addresses that they have as their source.
+  const routing = more.routing ? cleanUpRouting(options.dryRun) : [];
   const problems = options.dryRun ? [] : [...removeVips(network, left)];
   if (!options.dryRun) {
     problems.push(...links.flatMap((link) => removeOurLink(network, link) ?? []));
@@ -82,8 +93,21 @@ export function cleanUp(options: {
   const result = {
     removed: options.dryRun ? left : left.filter(gone),
     links: options.dryRun ? links : links.filter((link) => network.link(link) === null),
+    routing,
     problems,
   };
   network.close();
   return result;
+}
+
+/** Removes all routes and rules that bear our mark; those that go, or would. */
+function cleanUpRouting(dryRun: boolean): readonly string[] {
+  const opened = RoutingSocket.open();
+  if (!opened.ok) return [];
+  const socket = opened.value;
+  const listed = socket.listOwn();
+  const found = listed.ok ? listed.value : { routes: [], rules: [] };
+  if (!dryRun) socket.change(planRouting({ routes: [], rules: [] }, found));
+  socket.close();
+  return [...found.routes.map(routeText), ...found.rules.map(ruleText)];
 }

@@ -34,6 +34,7 @@ export function newCounters(): CountersInProgress {
     transitions: { initialize: 0, backup: 0, active: 0, fault: 0 },
     addressesRestored: 0,
     linksRestored: 0,
+    routingRestored: 0,
     sendErrors: 0,
   };
 }

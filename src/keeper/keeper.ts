@@ -41,14 +41,17 @@ import {
   KEEPER_TITLE,
   type RecordedInstance,
   RecordWriter,
+  readMore,
   readPlan,
   readRecord,
   readStartsAtUs,
   writePlan,
 } from './record.ts';
 import { rehearseTakeover } from './rehearsal.ts';
+import { Routing, type RoutingDefinition } from './routing.ts';
 import { InstanceRunner } from './runner.ts';
 import { Senders } from './senders.ts';
+import { STATIC_OWNER, StaticObjects } from './static-objects.ts';
 import { DROPPED_ENVIRONMENT, type TwinCommand, TwinSupervisor } from './twin.ts';
 import { removeVips } from './vips.ts';
 import { removeOurLink } from './virtual-link.ts';
@@ -85,6 +88,9 @@ export class Keeper {
   readonly #network: Network;
   readonly #announcer: Announcer;
   readonly #settings = new BaseSettings();
+  readonly #routing: Routing;
+  readonly #static: StaticObjects;
+  #staticLook = false;
   readonly #interfaces: InterfaceTrackers;
   readonly #receivers: Receivers;
   readonly #bfd: BfdRunner;
@@ -135,11 +141,27 @@ export class Keeper {
         for (const runner of this.#runners.values()) {
           runner.addressLost(interfaceName, address, byPid);
         }
+        this.#static.lost(interfaceName, address, byPid);
       },
     });
     if (!network.ok) throw new SystemError(network.error.call, network.error.errno);
     this.#network = network.value;
     this.#interfaces = new InterfaceTrackers(this.#network, () => this.#trackersChanged());
+    this.#routing = new Routing({
+      indexOf: (name) => this.#network.link(name)?.index ?? null,
+      restored: (owner, { kind, text }, byPid) => this.#routingRestored(owner, kind, text, byPid),
+      problem: (owner, problem) => {
+        const instance = this.#runners.has(owner) ? owner : null;
+        this.#report({ kind: 'problem', instance, problem });
+      },
+      changed: () => this.#staticChanged(),
+    });
+    this.#static = new StaticObjects({
+      network: this.#network,
+      routing: this.#routing,
+      report: (message) => this.#report(message),
+      changed: () => this.#staticChanged(),
+    });
     this.#announcer = new Announcer(this.#network, () => this.#armSoon());
     this.#receivers = new Receivers(
       (message) => this.#report(message),
@@ -312,6 +334,7 @@ export class Keeper {
     this.#network.resynchronise();
     this.#interfaces.configure(plan.trackers);
     this.#announcer.configure(plan.announceGroups);
+    this.#configureRouting(plan, first);
     // Members of a group start before the group is looked at.
     this.#coordinating = true;
     const fresh = this.#replaceRunners(plan.instances);
@@ -321,7 +344,14 @@ export class Keeper {
           this.#runners.get(name)?.lastAdvertAtUs ||
           (recorded.find((instance) => instance.name === name)?.lastAdvertAtUs ?? 0),
       );
-      this.#record.writeStructure(plan.instances, adverts, this.#startsAtUs);
+      this.#record.writeStructure(plan.instances, adverts, this.#startsAtUs, {
+        staticAddresses: plan.static.addresses.map((one) => ({
+          address: one.address,
+          prefixLength: one.prefixLength,
+          interface: one.interface,
+        })),
+        routing: this.#routing.isUsed,
+      });
     } catch (error) {
       problems.push(runtimeDirectoryProblem(plan.runtimeDirectory, error));
     }
@@ -340,11 +370,51 @@ export class Keeper {
     this.#coordinating = false;
     this.#coordinate();
     this.#removeStrangers(recorded);
+    // What no instance holds now is a leftover.
+    this.#routing.settle();
     problems.push(...this.#bfd.configure(plan.bfd));
     this.#arm();
     for (const problem of problems) this.#report({ kind: 'problem', instance: null, problem });
     this.#send({ kind: 'configured' });
     notifyServiceManager(`MAINPID=${process.pid}\nREADY=1`);
+  }
+
+  #configureRouting(plan: KeeperPlan, first: boolean): void {
+    const more = first ? readMore(plan.runtimeDirectory) : null;
+    const definitions = new Map<string, RoutingDefinition>(
+      plan.instances.map((instance) => [instance.name, instance]),
+    );
+    definitions.set(STATIC_OWNER, plan.static);
+    this.#routing.configure(definitions, more?.routing ?? false);
+    const recorded = more?.staticAddresses ?? [];
+    this.#static.configure(
+      plan.static,
+      recorded.map((address) => ({ ...address, present: true })),
+    );
+    this.#routing.hold(STATIC_OWNER);
+  }
+
+  #routingRestored(
+    owner: string,
+    object: 'route' | 'rule',
+    text: string,
+    byPid: number | null,
+  ): void {
+    const runner = this.#runners.get(owner);
+    if (runner === undefined) this.#static.noteRestored();
+    else runner.noteRoutingRestored();
+    const instance = runner === undefined ? null : owner;
+    this.#report({ kind: 'routing-restored', instance, object, text, byPid });
+  }
+
+  /** Instances may depend on it; looked at when what is being done is done. */
+  #staticChanged(): void {
+    if (this.#staticLook) return;
+    this.#staticLook = true;
+    setImmediate(() => {
+      this.#staticLook = false;
+      this.#trackersChanged();
+    });
   }
 
   /** Stops, changes and makes runners so that they match the plan; returns the new ones. */
@@ -369,6 +439,7 @@ export class Keeper {
       const runner = new InstanceRunner(config, slot, {
         network: this.#network,
         announcer: this.#announcer,
+        routing: this.#routing,
         settings: this.#settings,
         openSender: (options) => this.#senders.open(options),
         report: (message) => this.#report(message),
@@ -434,6 +505,7 @@ export class Keeper {
   }
 
   #tracker(name: string): TrackerState | undefined {
+    if (name.startsWith(STATIC_OWNER)) return this.#static.tracker(name);
     const config = this.#plan?.trackers.find((tracker) => tracker.name === name);
     if (config?.kind === 'interface') return this.#interfaces.state(name);
     if (config?.kind === 'bfd') return this.#session(config.session);
@@ -527,7 +599,10 @@ export class Keeper {
     this.#interfaces.linksChanged();
     const problems: Problem[] = [];
     this.#assignReceivers(problems);
+    this.#static.networkChanged();
+    if (this.#plan.static.addresses.length > 0) this.#staticChanged();
     for (const runner of this.#runners.values()) runner.networkChanged();
+    this.#routing.networkChanged();
     for (const problem of problems) this.#report({ kind: 'problem', instance: null, problem });
     this.#arm();
   }
@@ -625,6 +700,7 @@ export class Keeper {
       })),
       refusedUnassigned: { ...this.#receivers.refusedUnassigned },
       trackers: this.#ownTrackers(),
+      static: this.#static.status(),
       bfd: this.#bfd.status(),
       bfdRefusedUnassigned: { ...this.#bfd.refusedUnassigned },
     };
@@ -667,6 +743,8 @@ export class Keeper {
     this.#stopFinished = true;
     this.#timer.close();
     for (const runner of this.#runners.values()) runner.stop();
+    this.#routing.close();
+    this.#static.close();
     this.#receivers.close();
     this.#bfd.stop();
     this.#send({ kind: 'stopping' });

@@ -4,6 +4,7 @@
  * the keeper tells the controller what happened. Neither ever waits for the other.
  */
 import type { BfdDiagnostic, BfdRefusalReason, BfdStateName } from '../core/bfd/types.ts';
+import type { StaticConfig } from '../core/config/address.ts';
 import type {
   AddressCheck,
   AnnounceGroupConfig,
@@ -13,6 +14,7 @@ import type {
   VrrpConfig,
 } from '../core/config/config.ts';
 import type { Problem } from '../core/problem.ts';
+import type { RoutingReport } from '../core/status.ts';
 import type { PriorityPart, TrackerState } from '../core/vrrp/tracking.ts';
 import type {
   FaultReason,
@@ -31,6 +33,7 @@ export interface KeeperPlan {
   readonly instances: readonly VrrpConfig[];
   readonly announceGroups: readonly AnnounceGroupConfig[];
   readonly bfd: readonly BfdConfig[];
+  readonly static: StaticConfig;
   /** All of them: interfaces are watched by the keeper, the others by the controller. */
   readonly trackers: readonly TrackerConfig[];
   readonly runtimeDirectory: string;
@@ -56,6 +59,8 @@ export interface InstanceCounters {
   readonly addressesRestored: number;
   /** Virtual links put back, or up, after another program had removed them or taken them down. */
   readonly linksRestored: number;
+  /** Routes and rules put back in the same way. */
+  readonly routingRestored: number;
   readonly sendErrors: number;
 }
 
@@ -172,6 +177,7 @@ export interface InstanceStatus {
     readonly interface: string;
     readonly present: boolean;
   }[];
+  readonly routing: readonly RoutingReport[];
   readonly advertisedAddresses: readonly string[];
   readonly peer: PeerStatus | null;
   /** Every sender heard of, the last heard first. */
@@ -215,6 +221,14 @@ export interface BfdStatus {
   readonly counters: BfdCounters;
 }
 
+/** What the section `static` keeps there. */
+export interface StaticStatus {
+  readonly addresses: InstanceStatus['addresses'];
+  readonly routing: readonly RoutingReport[];
+  /** Put back after another program had removed them. */
+  readonly restored: number;
+}
+
 export interface KeeperStatus {
   readonly pid: number;
   /** Monotonic clock of the moment of this status. */
@@ -223,6 +237,7 @@ export interface KeeperStatus {
   readonly instances: readonly InstanceStatus[];
   /** Adverts for VRIDs that no instance has, and others that belong to none, by reason. */
   readonly refusedUnassigned: Readonly<Record<RefusalReason, number>>;
+  readonly static: StaticStatus;
   readonly bfd: readonly BfdStatus[];
   /** States of the trackers that the keeper looks at itself; without those not known yet. */
   readonly trackers: Readonly<Record<string, TrackerState>>;
@@ -275,12 +290,20 @@ export type KeeperToController =
   | { readonly kind: 'faulted'; readonly instance: string; readonly reason: FaultReason }
   | {
       readonly kind: 'address-restored';
-      readonly instance: string;
+      /** Null for one of `static`. */
+      readonly instance: string | null;
       readonly address: string;
       readonly byPid: number | null;
     }
   /** The virtual link of an active instance was removed or taken down by somebody else. */
   | { readonly kind: 'link-restored'; readonly instance: string; readonly link: string }
+  | {
+      readonly kind: 'routing-restored';
+      readonly instance: string | null;
+      readonly object: 'route' | 'rule';
+      readonly text: string;
+      readonly byPid: number | null;
+    }
   | {
       readonly kind: 'bfd-state';
       readonly session: string;

@@ -45,7 +45,18 @@ interface StructureFile {
   /** Monotonic clock: end of the startup delay; 0 or nothing for none. */
   readonly startsAtUs?: number;
   readonly instances: readonly Omit<RecordedInstance, 'lastAdvertAtUs'>[];
+  /** Absent in records of earlier versions. */
+  readonly more?: RecordedMore;
 }
+
+/** What a keeper may hold beside the VIPs of its instances. */
+export interface RecordedMore {
+  readonly staticAddresses: RecordedInstance['addresses'];
+  /** There are routes or rules; they bear our mark, so they need no list. */
+  readonly routing: boolean;
+}
+
+const NOTHING_MORE: RecordedMore = { staticAddresses: [], routing: false };
 
 /** The kernel's id of this boot. */
 export function readBootId(): string {
@@ -101,6 +112,11 @@ export function readStartsAtUs(runtimeDirectory: string): number {
   return Number.isSafeInteger(startsAtUs) ? (startsAtUs as number) : 0;
 }
 
+/** The rest of what the previous keeper of this boot may hold. Never throws. */
+export function readMore(runtimeDirectory: string): RecordedMore {
+  return readStructure(runtimeDirectory)?.more ?? NOTHING_MORE;
+}
+
 interface PlanFile {
   readonly protocol: number;
   readonly bootId: string;
@@ -147,6 +163,7 @@ export class RecordWriter {
     instances: readonly VrrpConfig[],
     lastAdvertAtUs: readonly number[],
     startsAtUs = 0,
+    more: RecordedMore = NOTHING_MORE,
   ): void {
     makeDirectory(this.#directory);
     this.close();
@@ -159,6 +176,7 @@ export class RecordWriter {
       bootId: readBootId(),
       pid: process.pid,
       startsAtUs,
+      more,
       instances: instances.map((instance) => ({
         name: instance.name,
         interface: instance.interface,

@@ -64,6 +64,8 @@ function instanceOf(family: AddressFamily): VrrpConfig {
       { ...vip, address: '192.0.2.1', prefixLength: 24, advertised: family === 'ipv4' },
       { ...vip, address: '2001:db8::1', prefixLength: 64, advertised: family === 'ipv6' },
     ],
+    routes: [],
+    rules: [],
     group: null,
     track: [],
   };
@@ -83,6 +85,7 @@ function rehearse(config: VrrpConfig, network: Network): void {
     network,
     announcer,
     settings: new BaseSettings(),
+    routing: { hold: () => {}, release: () => {}, objects: () => [] },
     openSender: (options) => {
       const sender = new VrrpSender(options, NO_SOCKET);
       return {

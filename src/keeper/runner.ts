@@ -54,6 +54,7 @@ import type { Network } from './network.ts';
 import { Peers } from './peers.ts';
 import { type Message, Reach, type Sender } from './reach.ts';
 import type { RecordedInstance } from './record.ts';
+import type { Routing } from './routing.ts';
 import { VipHolder } from './vip-holder.ts';
 import { removeVips } from './vips.ts';
 import { VirtualLink } from './virtual-link.ts';
@@ -87,6 +88,7 @@ function burstOwner(name: string, scope: Burst['scope']): string {
 export interface RunnerPorts {
   readonly network: Network;
   readonly announcer: Announcer;
+  readonly routing: Pick<Routing, 'hold' | 'release' | 'objects'>;
   readonly settings: BaseSettings;
   /** Throws SystemError, as VrrpSender does. With `sourceMac`, of frames from that address. */
   readonly openSender: (options: VrrpSenderOptions | VrrpFrameSenderOptions) => Sender;
@@ -420,6 +422,11 @@ export class InstanceRunner {
     this.#vips.lost(interfaceName, address, byPid);
   }
 
+  /** A route or rule of this instance is back that another program had removed. */
+  noteRoutingRestored(): void {
+    this.#counters.routingRestored++;
+  }
+
   #addressRestored(address: string, byPid: number | null): void {
     this.#counters.addressesRestored++;
     this.#announceAll();
@@ -441,9 +448,12 @@ export class InstanceRunner {
     const refused = this.#link?.raise() ?? null;
     if (refused !== null) this.#reportProblems([refused]);
     this.#vips.hold(this.#config.addresses);
+    this.#ports.routing.hold(this.#config.name);
   }
 
   #releaseAddresses(): void {
+    // Routes before the addresses that they have as their source.
+    this.#ports.routing.release(this.#config.name);
     this.#vips.release(this.#config.addresses);
     const refused = this.#link?.lower() ?? null;
     if (refused !== null) this.#reportProblems([refused]);
@@ -555,6 +565,7 @@ export class InstanceRunner {
         interface: vip.interface,
         present: this.#ports.network.hasAddress(vip.interface, vip.address),
       })),
+      routing: this.#ports.routing.objects(config.name),
       peer: peer === null ? null : { ...peer, address: this.#peerText() },
       advertisedAddresses: config.addresses
         .filter((vip) => vip.advertised)

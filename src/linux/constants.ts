@@ -130,6 +130,9 @@ export const BPF_RET = 0x06;
 export const BPF_K = 0x00;
 export const BPF_B = 0x10;
 export const BPF_ABS = 0x20;
+export const BPF_H = 0x08;
+export const BPF_JEQ = 0x10;
+export const BPF_JSET = 0x40;
 export const BPF_JGE = 0x30;
 /** Offset from which loads are of the network header. */
 export const SKF_NET_OFF = -0x100000;

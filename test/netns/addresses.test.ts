@@ -120,7 +120,7 @@ describe('attributes', { timeout: TEST_TIMEOUT_MS }, () => {
 
   it('change by a reload without the address being gone, and stay through a restart', async () => {
     // Long enough for a keeper to start in.
-    const web = { interval: '500ms' };
+    const web = { interval: '1s' };
     const a = await start([`${VIP}/24`, `${VIP6}/64`], web);
     const prober = watchGaps();
     const changed = [

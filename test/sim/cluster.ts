@@ -40,6 +40,8 @@ export function instance(
       multicastGroup: DEFAULTS.vrrp.multicastGroup.ipv4,
       announce: { ...DEFAULTS.vrrp.announce, repeat: 1 },
       addresses: [{ ...vip, advertised: true }],
+      routes: [],
+      rules: [],
       group: null,
       track: [],
       ...config,

@@ -54,6 +54,7 @@ const INSTANCE: InstanceReport = {
     },
   ],
   strangers: [],
+  routing: [],
   advertisedAddresses: ['192.0.2.10'],
   interface: 'eth0',
   family: 'ipv4',
@@ -96,6 +97,7 @@ const INSTANCE: InstanceReport = {
     transitions: { initialize: 0, backup: 1, active: 1, fault: 0 },
     addressesRestored: 2,
     linksRestored: 1,
+    routingRestored: 1,
     sendErrors: 0,
   },
 };
@@ -178,6 +180,7 @@ export const STATUS: DirectorStatus = {
   ],
   groups: [],
   refusedUnassigned: refused({ 'unknown-vrid': 5 }),
+  static: { addresses: [], routing: [], restored: 0 },
   bfd: [
     SESSION,
     {

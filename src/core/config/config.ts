@@ -6,7 +6,7 @@
  */
 
 import type { ArgumentsMatch } from '../process-match.ts';
-import type { AddressAttributes } from './address.ts';
+import type { AddressAttributes, RouteConfig, RuleConfig, StaticConfig } from './address.ts';
 
 export type AddressFamily = 'ipv4' | 'ipv6';
 
@@ -278,6 +278,9 @@ export interface VrrpConfig extends ElectionConfig {
   readonly virtualLink: VirtualLinkConfig | null;
   readonly announce: AnnounceConfig;
   readonly addresses: readonly VipConfig[];
+  /** In the kernel while the instance is active, in this order; removed in reverse. */
+  readonly routes: readonly RouteConfig[];
+  readonly rules: readonly RuleConfig[];
   /** Sync group that it is a member of; null for none. */
   readonly group: string | null;
   /** Its own trackers and those of its group. */
@@ -553,6 +556,7 @@ export interface Config {
   readonly director: string;
   readonly vrrp: readonly VrrpConfig[];
   readonly announceGroups: readonly AnnounceGroupConfig[];
+  readonly static: StaticConfig;
   readonly bfd: readonly BfdConfig[];
   readonly groups: readonly GroupConfig[];
   readonly trackers: readonly TrackerConfig[];

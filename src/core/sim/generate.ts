@@ -227,6 +227,8 @@ function instanceOf(
           attributes: defaultAttributes(family, prefixLength),
         },
       ],
+      routes: [],
+      rules: [],
       group: plan.grouped ? 'both' : null,
       track,
     },

@@ -20,6 +20,8 @@ export const FINDING_KINDS = [
   /** A unicast peer that advertisements cannot be sent to. */
   'peer-unreachable',
   'address-missing',
+  /** A route or rule of an active instance is not there. */
+  'routing-missing',
   'faulty-tracker',
   /** It cannot take part for another reason than a tracker. */
   'in-fault',
@@ -293,6 +295,7 @@ function findingsOf(report: InstanceReport, all: readonly InstanceReport[]): rea
     ...report.peers.flatMap((peer) => peerFindings(report, peer)),
     ...unreachableFindings(report),
     ...addressFindings(report),
+    ...routingFindings(report),
     ...faultFindings(report, all),
   ];
 }
@@ -390,6 +393,19 @@ function addressFindings(report: InstanceReport): readonly Finding[] {
       about: vip.address,
       text: `${vip.address} is not on ${vip.interface} although this director is active`,
       cure: `Look at the log for the kernel's reason, and at: ip address show dev ${vip.interface}`,
+    }));
+}
+
+function routingFindings(report: InstanceReport): readonly Finding[] {
+  if (report.state !== 'active') return [];
+  return report.routing
+    .filter(({ present }) => !present)
+    .map(({ kind, text, error, contested }) => ({
+      kind: 'routing-missing',
+      text:
+        `The ${kind} ${text} is missing although this director is active: ` +
+        (contested ? 'another program keeps removing it' : (error ?? 'it is being put back')),
+      cure: 'Look at the log for VK-ROUTE and VK-CONTESTED: they say what to do',
     }));
 }
 

@@ -6,10 +6,10 @@
  * Standard: include/uapi/linux/rtnetlink.h; RFC 3549 section 3.
  */
 import { err, ok, type Result } from '../../core/result.ts';
-import * as libc from '../libc.ts';
 import { AttributeWriter } from './attributes.ts';
-import { EAGAIN, EINTR, ENOBUFS, type NetlinkError, netlinkError } from './error.ts';
-import { MessageCursor, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
+import { type NetlinkError, netlinkError } from './error.ts';
+import { type MessageCursor, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
+import { Notifications } from './notifications.ts';
 import {
   type AddressChange,
   decodeAddress,
@@ -34,11 +34,6 @@ import { type NetlinkRequest, NetlinkSocket, openNetlink } from './socket.ts';
 
 /** include/uapi/linux/netlink.h */
 export const NETLINK_ROUTE = 0;
-
-/** A notification is a few hundred bytes; one about a link with many parts is a few thousand. */
-const NOTIFICATION_BYTES = 32_768;
-/** Notifications that are read before the event loop goes on to others. */
-const NOTIFICATIONS_PER_TURN_MAX = 256;
 
 const ADDRESS_FLAGS: Readonly<Record<AddressChange['kind'], number>> = {
   add: NLM_F_CREATE | NLM_F_EXCL,
@@ -141,19 +136,16 @@ export interface RouteMonitorCallbacks {
 }
 
 export class RouteMonitor {
-  /** Since open; for metrics. */
-  readonly statistics = { notifications: 0, overruns: 0 };
   readonly #callbacks: RouteMonitorCallbacks;
-  readonly #cursor = new MessageCursor(new Uint8Array(NOTIFICATION_BYTES));
-  #poll: libc.PollHandle;
-  #fd: number;
-  #lost = false;
-  #continuing = false;
+  readonly #notifications: Notifications;
 
   private constructor(fd: number, callbacks: RouteMonitorCallbacks) {
-    this.#fd = fd;
     this.#callbacks = callbacks;
-    this.#poll = libc.poll(fd, () => this.#readable());
+    this.#notifications = new Notifications(fd, {
+      read: (message) => this.#dispatch(message),
+      overrun: () => callbacks.overrun(),
+      drained: () => callbacks.drained?.(),
+    });
   }
 
   /** Callbacks come from the event loop, never from inside open. */
@@ -166,83 +158,29 @@ export class RouteMonitor {
     return opened.ok ? ok(new RouteMonitor(opened.value.fd, callbacks)) : opened;
   }
 
+  /** Since open; for metrics. */
+  get statistics(): Notifications['statistics'] {
+    return this.#notifications.statistics;
+  }
+
   /** Idempotent; no callback comes after it. */
   close(): void {
-    if (this.#fd === -1) return;
-    this.#poll.close();
-    libc.close(this.#fd);
-    this.#fd = -1;
-  }
-
-  #readable(): void {
-    for (let count = 0; count < NOTIFICATIONS_PER_TURN_MAX; count++) {
-      if (this.#fd === -1) return;
-      const received = libc.recv(this.#fd, this.#cursor.bytes);
-      if (received === -EINTR) continue;
-      if (received === -ENOBUFS) {
-        this.#lost = true;
-        this.#watchAgain();
-      } else if (received > NOTIFICATION_BYTES) {
-        this.#lost = true;
-      } else if (received >= 0) {
-        this.#read(received);
-      } else {
-        if (received !== -EAGAIN) this.#lost = true;
-        this.#reportLoss();
-        this.#callbacks.drained?.();
-        return;
-      }
-    }
-    this.#continueLater();
-  }
-
-  /** libuv stops watching a descriptor that has an error pending, as a socket after a loss has. */
-  #watchAgain(): void {
-    this.#poll.close();
-    this.#poll = libc.poll(this.#fd, () => this.#readable());
-  }
-
-  /** The rest is read in another turn, whether or not the poll tells of it once more. */
-  #continueLater(): void {
-    if (this.#continuing) return;
-    this.#continuing = true;
-    setImmediate(() => {
-      this.#continuing = false;
-      this.#readable();
-    });
-  }
-
-  /** Only when the socket is empty: what was queued before the loss is older than the listing. */
-  #reportLoss(): void {
-    if (!this.#lost) return;
-    this.#lost = false;
-    this.statistics.overruns++;
-    this.#callbacks.overrun();
-  }
-
-  #read(lengthBytes: number): void {
-    const cursor = this.#cursor;
-    cursor.start(lengthBytes);
-    while (cursor.next()) {
-      this.statistics.notifications++;
-      if (!this.#lost && this.#fd !== -1) this.#lost = !this.#dispatch();
-    }
-    if (cursor.error !== null) this.#lost = true;
+    this.#notifications.close();
   }
 
   /** False when the notification is damaged. */
-  #dispatch(): boolean {
-    const { type, portId } = this.#cursor;
+  #dispatch(message: MessageCursor): boolean {
+    const { type, portId } = message;
     const byPid = portId === 0 ? null : portId;
     if (type === RTM_NEWLINK || type === RTM_DELLINK) {
-      const message = decodeLink(this.#cursor);
+      const decoded = decodeLink(message);
       // A bridge reports the loss of a port as the removal of a link, of its own family.
-      if (message === null || !isWholeLink(message)) return message !== null;
-      const { link } = message;
+      if (decoded === null || !isWholeLink(decoded)) return decoded !== null;
+      const { link } = decoded;
       if (type === RTM_NEWLINK) this.#callbacks.linkChanged(link);
       else this.#callbacks.linkRemoved(link.index, link.name);
     } else if (type === RTM_NEWADDR || type === RTM_DELADDR) {
-      const address = decodeAddress(this.#cursor);
+      const address = decodeAddress(message);
       if (address === null || address === 'other-family') return address !== null;
       if (type === RTM_NEWADDR) this.#callbacks.addressAdded(address, byPid);
       else this.#callbacks.addressRemoved(address, byPid);

@@ -41,7 +41,7 @@ async function run(result: CleanUpResult, options: { dryRun?: boolean; json?: bo
 
 describe('cleanup', () => {
   test('tells what was removed', async () => {
-    expect(await run({ removed: LEFT, problems: [] })).toEqual({
+    expect(await run({ removed: LEFT, routing: [], problems: [] })).toEqual({
       exit: 0,
       asked: [{ runtimeDirectory, dryRun: false }],
       out: 'Removed 192.0.2.10 from eth0\nRemoved 2001:db8::10 from eth1\n',
@@ -50,34 +50,37 @@ describe('cleanup', () => {
   });
 
   test('--dry-run tells what would be', async () => {
-    const ran = await run({ removed: LEFT, problems: [] }, { dryRun: true });
+    const ran = await run({ removed: LEFT, routing: [], problems: [] }, { dryRun: true });
     expect(ran.asked).toEqual([{ runtimeDirectory, dryRun: true }]);
     expect(ran.out).toMatch(/^Would remove 192\.0\.2\.10 from eth0\n/);
   });
 
   test('tells of virtual links', async () => {
-    const left = { removed: [], links: ['vrrp.51'], problems: [] };
+    const left = { removed: [], links: ['vrrp.51'], routing: [], problems: [] };
     expect((await run(left)).out).toBe('Removed the link vrrp.51\n');
     expect((await run(left, { dryRun: true })).out).toBe('Would remove the link vrrp.51\n');
   });
 
   test('says so when nothing is left behind', async () => {
-    expect((await run({ removed: [], problems: [] })).out).toBe('Nothing is left behind\n');
+    expect((await run({ removed: [], routing: [], problems: [] })).out).toBe(
+      'Nothing is left behind\n',
+    );
   });
 
   test('a problem is told and makes it fail', async () => {
-    const ran = await run({ removed: [], problems: [PROBLEM] });
+    const ran = await run({ removed: [], routing: [], problems: [PROBLEM] });
     expect([ran.exit, ran.out]).toEqual([1, '']);
     expect(ran.err).toBe('VK-ADDRESS: It stays. Remove it by hand.\n');
   });
 
   test('--json prints one document, whatever the outcome', async () => {
-    const ran = await run({ removed: LEFT, problems: [PROBLEM] }, { json: true });
+    const ran = await run({ removed: LEFT, routing: [], problems: [PROBLEM] }, { json: true });
     expect([ran.exit, ran.err]).toEqual([1, '']);
     expect(JSON.parse(ran.out)).toEqual({
       dryRun: false,
       removed: LEFT,
       links: [],
+      routing: [],
       problems: [PROBLEM],
     });
   });
@@ -87,11 +90,11 @@ describe('cleanup', () => {
     const director = createServer();
     await new Promise<void>((resolve) => director.listen(`${path}.bound`, resolve));
     renameSync(`${path}.bound`, path);
-    const refused = await run({ removed: LEFT, problems: [] });
+    const refused = await run({ removed: LEFT, routing: [], problems: [] });
     expect([refused.exit, refused.asked]).toEqual([1, []]);
     expect(refused.err).toMatch(/^VK-ALREADY-RUNNING: .*systemctl stop vipkeeper/);
     // Its socket stays behind, as that of a process that was killed.
     await new Promise((resolve) => director.close(resolve));
-    expect((await run({ removed: LEFT, problems: [] })).exit).toBe(0);
+    expect((await run({ removed: LEFT, routing: [], problems: [] })).exit).toBe(0);
   });
 });

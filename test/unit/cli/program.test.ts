@@ -14,7 +14,7 @@ async function run(...args: string[]) {
     interruption: () => new AbortController().signal,
     cleanUp: async (options) => {
       asked.push(options);
-      return { removed: [], problems: [] };
+      return { removed: [], routing: [], problems: [] };
     },
   });
   return { exit, asked, ...terminal.written };

@@ -93,6 +93,9 @@ describe('conf/vipkeeper.yaml', () => {
         path.replace('.servers[].check.https.', '.check.http.'),
         path.replace('.check.https.', '.check.http.'),
         path.replace('.NAME.tunnel.', '.NAME.servers[].tunnel.'),
+        // What `static` has is the same, beside `instances`.
+        path.replace(/^static\./, 'vrrp.NAME.'),
+        path.replace(/^static\.(?:routes|rules)\[\]\.instances/, 'static.addresses[].instances'),
       ].some((candidate) => shown.has(candidate));
     expect(options.map(({ path }) => path).filter((path) => !same(path))).toEqual([]);
   });
@@ -108,6 +111,9 @@ describe('conf/vipkeeper.yaml', () => {
     // `priority` shows values per director; `default` stands in its explanation.
     const elsewhere = ['vrrp.NAME.priority'];
     const wrong = options.filter(({ path, text }) => {
+      // Shown where an instance has the same.
+      if (path.startsWith('static.') && !path.includes('instances')) return false;
+      if (/^static\.(routes|rules)/.test(path)) return false;
       const own =
         /\.(servers\[\]\.(check|tunnel)|sorry_servers\[\]|check\.https|NAME\.tunnel)\./.test(path);
       if (text.default === undefined || own || elsewhere.includes(path)) return false;

@@ -83,6 +83,7 @@ test('readConfigText makes of the example exactly this', () => {
   };
   const expected = {
     director: 'dir-b',
+    static: { addresses: [], routes: [], rules: [] },
     groups: [],
     announceGroups: [],
     trackers: [],
@@ -135,6 +136,8 @@ test('readConfigText makes of the example exactly this', () => {
             attributes: defaultAttributes('ipv6', 64),
           },
         ],
+        routes: [],
+        rules: [],
         group: null,
         track: [],
         trackInterface: true,

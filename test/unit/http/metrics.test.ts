@@ -41,7 +41,16 @@ describe('Metrics.render', () => {
 
   test('has a sample of every metric for a director with something of everything', async () => {
     const group = { name: 'edge', state: 'active', members: ['web'], heldBy: [] } as const;
-    const { body } = await metricsOf({ ...STATUS, groups: [group] }).render();
+    const route = { kind: 'route' as const, text: 'default', present: true };
+    const routing = [{ ...route, error: null, contested: false }];
+    const instances = STATUS.instances.map((instance) => ({ ...instance, routing }));
+    const whole = {
+      ...STATUS,
+      groups: [group],
+      instances,
+      static: { addresses: [], routing, restored: 1 },
+    };
+    const { body } = await metricsOf(whole).render();
     for (const { name, type } of METRIC_GROUPS.flatMap(({ metrics }) => metrics)) {
       const sample = type === 'summary' ? `${name}_sum` : name;
       expect(body).toMatch(new RegExp(`^${sample}(\\{.*\\})? [-+0-9.e]+$`, 'm'));

@@ -3,11 +3,14 @@
  * word for the same thing is called here. Pure functions on short texts.
  */
 
+import { REFUSED_OF_INSTANCES, VRRP_WORDS } from './keepalived-words.ts';
+
 /** Longest key that is compared: the distance costs the product of the lengths. */
 const KEY_LENGTH_MAX = 64;
 
 /** keepalived's words whose counterpart has another name, by keepalived's word. */
 const FOREIGN_WORDS: Readonly<Record<string, string>> = {
+  ...VRRP_WORDS,
   advert_int: 'interval',
   auth_hmac: 'hmac',
   auth_pass: 'password',
@@ -73,6 +76,7 @@ const NO_AH =
   'AH (authentication header) is not supported: RFC 3768 removed it from VRRP, and it rests on ' +
   'MD5 and exists for version 2 over IPv4 only; use hmac, with version 3';
 const REFUSED_WORDS: Readonly<Record<string, string>> = {
+  ...REFUSED_OF_INSTANCES,
   ah: NO_AH,
   auth_type: `expected password (version 2) or hmac (version 3) instead; ${NO_AH}`,
   authentication: `expected password (version 2) or hmac (version 3) instead; ${NO_AH}`,

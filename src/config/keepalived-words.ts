@@ -1,0 +1,74 @@
+/**
+ * keepalived's words about VRRP, for those who write them into this file: what the same thing is
+ * called here, or why it is not here. docs/guides/from-keepalived.md is the same for reading.
+ */
+
+/** Key of the same section that stands for it, by keepalived's word. */
+export const VRRP_WORDS: Readonly<Record<string, string>> = {
+  bfd_instance: 'bfd',
+  check_unicast_src: 'unicast',
+  dont_track_primary: 'track_interface',
+  fork_delay: 'up_delay',
+  full_command: 'arguments_match',
+  garp_extra_if: 'announce',
+  garp_group: 'announce_groups',
+  garp_interval: 'interval',
+  garp_lower_prio_delay: 'announce',
+  garp_lower_prio_repeat: 'announce',
+  garp_master_delay: 'announce',
+  garp_master_refresh: 'announce',
+  garp_master_refresh_repeat: 'announce',
+  garp_master_repeat: 'announce',
+  gna_interval: 'na_interval',
+  higher_prio_send_advert: 'advertise_before_yielding',
+  hoplimit: 'ttl',
+  init_file: 'init',
+  lower_prio_no_advert: 'answer_lower_priority',
+  lvs_sync_daemon: 'sync',
+  mcast_dst_ip: 'multicast_group',
+  native_ipv6: 'family',
+  neighbor_ip: 'neighbor',
+  notify_deleted: 'notify',
+  notify_priority_changes: 'notify',
+  owner_ignore_adverts: 'owner_conflict',
+  param_match: 'arguments_match',
+  skip_check_adv_addr: 'check_addresses',
+  source_ip: 'source',
+  strict_mode: 'strict',
+  terminate_delay: 'down_delay',
+  track_bfd: 'track',
+  track_file: 'track',
+  track_process: 'track',
+  track_script: 'track',
+  unicast_fault_no_peer: 'unicast',
+  unicast_peer: 'peers',
+  unicast_src_ip: 'source',
+  unicast_ttl: 'unicast',
+  v3_checksum_as_v2: 'checksum',
+  vrrp_delay_after_boot: 'delay_after_boot',
+  vrrp_script: 'trackers',
+  vrrp_startup_delay: 'startup_delay',
+  vrrp_strict: 'strict',
+  vrrp_sync_group: 'groups',
+  vrrp_track_process: 'trackers',
+};
+
+/** A director takes from the kernel's local input what it balances. */
+const ACCEPT =
+  'a director always accepts packets to its virtual IPs, as IPVS needs it; a packet filter can ' +
+  'refuse other ports';
+
+/** Options of an instance that are deliberately not here, with the reason or the way out. */
+export const REFUSED_OF_INSTANCES: Readonly<Record<string, string>> = {
+  accept: ACCEPT,
+  no_accept: ACCEPT,
+  linkbeat_use_polling: 'the kernel tells of every change of carrier, expected no such option',
+  old_unicast_checksum: 'the checksum of keepalived up to 1.3.6 is a defect and not supported',
+  promote_secondaries: 'addresses that go with a primary one are put back at once, without option',
+  state: 'every director begins as backup, expected priority alone (255 for the owner)',
+  track_src_ip: 'an instance without its source address is always in fault, without option',
+  use_vmac_addr:
+    'a virtual IP on another interface has that one’s hardware address, expected an instance of ' +
+    'its own with vmac there, in the same sync group',
+  vrf: 'expected interface with the name of an interface of the VRF',
+};

@@ -1,0 +1,42 @@
+/** The guide for keepalived's users names keys that exist, and `check` says the same as it. */
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { REFUSED_OF_INSTANCES, VRRP_WORDS } from '../../../src/config/keepalived-words.ts';
+import { configOptions } from '../../../src/config/reference.ts';
+import { unknownKeyMessage } from '../../../src/config/suggest.ts';
+
+const GUIDE = readFileSync(
+  new URL('../../../docs/guides/from-keepalived.md', import.meta.url),
+  'utf8',
+);
+const ROWS = GUIDE.split('\n')
+  .filter((line) => line.startsWith('| ') && !line.startsWith('| keepalived'))
+  .map((line) => line.slice(2, -2).split(' | '));
+const KEYS = new Set(configOptions().map(({ path }) => path));
+
+function words(cell: string | undefined): readonly string[] {
+  return [...(cell ?? '').matchAll(/`([^`]+)`/g)].map((match) => match[1] as string);
+}
+
+test.each(ROWS.map((row) => [row[0] ?? '', row] as const))('%s is answered', (_, row) => {
+  const keys = words(row[1]);
+  if (keys.length === 0) {
+    expect(['no', 'always']).toContain(row[1]);
+    expect((row[2] ?? '').length).toBeGreaterThan(10);
+  }
+  for (const key of keys)
+    expect([key, `vrrp.NAME.${key}`].some((path) => KEYS.has(path))).toBe(true);
+});
+
+test.each(Object.keys({ ...VRRP_WORDS, ...REFUSED_OF_INSTANCES }))('the guide has %s', (word) => {
+  const listed = ROWS.flatMap((row) => words(row[0]));
+  const found = listed.some((each) =>
+    each.endsWith('*') ? word.startsWith(each.slice(0, -1)) : each === word,
+  );
+  expect(found).toBe(true);
+});
+
+test('vipkeeper check says why an option of keepalived is not here, where it would stand', () => {
+  expect(unknownKeyMessage('no_accept', ['vrid', 'hmac'])).toContain('as IPVS needs it');
+  expect(unknownKeyMessage('unicast_peer', ['vrid', 'peers'])).toContain('did you mean peers?');
+});

@@ -5,6 +5,7 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { RESTORES_BURST } from '../../src/core/address/budget.ts';
+import { explainInstance } from '../../src/core/vrrp/explain.ts';
 import { monotonicUs } from '../../src/linux/clock.ts';
 import { Director } from '../lab/director.ts';
 import { check, LabError, localMachine } from '../lab/host.ts';
@@ -254,5 +255,32 @@ describe('a VIP on another interface', { timeout: TEST_TIMEOUT_MS }, () => {
     await a.waitFor('the VIP', async () => (await kernelAddress('10.9.9.1')) !== null);
     expect((await a.instance('web')).counters.transitions.fault).toBe(0);
     await ip('link', 'delete', 'vip1');
+  });
+});
+
+describe('a kernel that refuses an address', { timeout: TEST_TIMEOUT_MS }, () => {
+  const ipv6 = (disabled: 0 | 1) =>
+    check(node, ['sysctl', '-q', '-w', `net.ipv6.conf.eth0.disable_ipv6=${disabled}`]);
+  const finding = '{instance="web",kind="address-missing"}';
+
+  it('is told of as problem, finding and metric, costs no other VIP, and is tried again', async () => {
+    await ipv6(1);
+    const a = await start([`${VIP}/24`, `${VIP6}/64`]);
+    const told = () => a.log.find(({ code }) => code === 'VK-ADDRESS');
+    await a.waitFor('the problem', () => told() !== undefined);
+    expect(told()?.msg).toContain(VIP6);
+    const report = await a.instance('web');
+    expect(report.state).toBe('active');
+    expect(report.addresses.map(({ present }) => present)).toEqual([true, false]);
+    expect(explainInstance(report).findings).toMatchObject([
+      { kind: 'address-missing', about: VIP6 },
+    ]);
+    const before = await a.metric('vipkeeper_vrrp_finding');
+    expect(before.get(finding)).toBe(1);
+    await ipv6(0);
+    await a.waitFor('the VIP', async () => (await kernelAddress(VIP6)) !== null);
+    const after = await a.metric('vipkeeper_vrrp_finding');
+    expect(after.get(finding)).toBe(0);
+    expect((await a.instance('web')).counters.transitions.active).toBe(1);
   });
 });

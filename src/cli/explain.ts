@@ -4,7 +4,7 @@
  */
 import { formatProblem } from '../core/problem.ts';
 import type { InstanceReport } from '../core/status.ts';
-import { explainInstance } from '../core/vrrp/explain.ts';
+import { explainInstance, runbookOf } from '../core/vrrp/explain.ts';
 import { EXIT } from './commands.ts';
 import { askStatus } from './control-client.ts';
 import { age, reasonText } from './status-view.ts';
@@ -38,7 +38,7 @@ export async function explain(options: ExplainOptions, terminal: Terminal): Prom
     terminal.out(`${JSON.stringify(explanations, null, 2)}\n`);
   } else {
     const texts = chosen.map((report) => draw(report, instances, terminal.nowMs()));
-    terminal.out(printable(texts.join('\n')));
+    terminal.out(texts.join('\n'));
   }
   return explanations.some(({ findings }) => findings.length > 0) ? EXIT.failed : EXIT.ok;
 }
@@ -65,10 +65,14 @@ function draw(report: InstanceReport, all: readonly InstanceReport[], nowMs: num
     ...(peers.length === 0 ? ['  No other director was heard of'] : []),
     ...peers.map((peer) => `  Peer ${peer}`),
     `  ${whatIf}`,
+    ...handoverLines(report, nowMs),
     ...notes.map((note) => `  ${note}`),
-    ...findings.flatMap(({ text, cure }) => [`  ! ${text}`, `    ${cure}`]),
+    ...findings.flatMap(({ kind, text, cure }) => [
+      `  ! ${text}`,
+      `    ${cure} (${runbookOf(kind)})`,
+    ]),
   ];
-  return `${lines.join('\n')}\n`;
+  return lines.map((line) => `${printable(line)}\n`).join('');
 }
 
 function unicastLines({ unicast, sourceAddress }: InstanceReport): readonly string[] {
@@ -76,4 +80,17 @@ function unicastLines({ unicast, sourceAddress }: InstanceReport): readonly stri
   const others = unicast.peers.filter(({ self }) => !self).map(({ address }) => address);
   const from = sourceAddress === null ? '' : ` from ${sourceAddress}`;
   return [`  Unicast${from} to ${others.join(', ') || 'nobody: no other director is a peer'}`];
+}
+
+/** How the last planned handover ended, as long as this keeper runs. */
+function handoverLines({ lastHandover: last }: InstanceReport, nowMs: number): readonly string[] {
+  if (last === null) return [];
+  const ended = {
+    'handed-over': `${last.successor ?? 'another director'} took over`,
+    stayed: 'nobody took over',
+    faulted: 'it was in fault before anybody took over',
+  }[last.outcome];
+  const took =
+    last.seconds < 1 ? `${Math.round(last.seconds * 1000)} ms` : `${last.seconds.toFixed(2)} s`;
+  return [`  Last planned handover ${age(last.at, nowMs)} ago: ${ended} after ${took}`];
 }

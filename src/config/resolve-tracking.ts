@@ -197,6 +197,7 @@ export function resolveGroups(
     }
   }
   reportUnknownTrackers(instances, context);
+  reportRepeatedTrackers(groups, instances, context.report);
   const tracks = new Map(
     groups.map(({ name, input }) => [name, resolveGroupTrack(name, input, { instances, context })]),
   );
@@ -229,6 +230,25 @@ function resolveGroupTrack(
     }
   }
   return track;
+}
+
+/** A tracker that is used twice counts twice, or has two weights: nobody means that. */
+function reportRepeatedTrackers(
+  groups: readonly Named<GroupInput>[],
+  instances: readonly VrrpConfig[],
+  report: Report,
+): void {
+  const users = [
+    ...instances.map(({ name, track }) => ({ path: ['vrrp', name], track })),
+    ...groups.map(({ name, input }) => ({ path: ['groups', name], track: input.track ?? [] })),
+  ];
+  for (const { path, track } of users) {
+    for (const [index, { tracker }] of track.entries()) {
+      const first = track.findIndex((use) => use.tracker === tracker);
+      if (first === index) continue;
+      report.error([...path, 'track', index], `${tracker} is track[${first}] already`, 'bare');
+    }
+  }
 }
 
 function reportUnknownTrackers(instances: readonly VrrpConfig[], context: TrackingContext): void {

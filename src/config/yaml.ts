@@ -23,6 +23,7 @@ import { type NamedVrrp, resolveVrrp } from './resolve-vrrp.ts';
 import { type Schema, schemaFor } from './schema.ts';
 import { joinWords } from './suggest.ts';
 import { NAME_PATTERN } from './values.ts';
+import { warnOfVrrp } from './warn-vrrp.ts';
 
 export interface ReadOptions {
   /** Director to read for; null for the file's own `director`, else the host's short name. */
@@ -188,6 +189,7 @@ function readValue(value: unknown, director: string, report: Report): Config {
   };
   reportSyncFamilies(config, report);
   warnOfHomelessServices(config, report);
+  warnOfVrrp(config, report);
   return config;
 }
 

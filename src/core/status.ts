@@ -142,6 +142,8 @@ export interface InstanceReport {
     readonly vrid: number;
     readonly address: string;
     readonly priority: number;
+    /** Those that its last advertisement listed. */
+    readonly addresses: readonly string[];
     readonly lastHeardSecondsAgo: number;
   }[];
   readonly counters: {

@@ -115,6 +115,8 @@ export interface StrangerRecord {
   readonly vrid: number;
   readonly address: string;
   readonly priority: number;
+  /** Those that its last advertisement listed. */
+  readonly addresses: readonly string[];
   readonly lastHeardUs: number;
 }
 

@@ -3,7 +3,7 @@
  * segment, but a director that hears no peer should say whom it hears instead: a mistyped VRID
  * looks just so. Bounded: the longest silent one makes room. Nothing is allocated for a known one.
  */
-import type { AddressFamily } from '../core/config/config.ts';
+import type { AddressFamily, IpText } from '../core/config/config.ts';
 import { formatIp } from '../core/ip.ts';
 import { equalBytes } from '../core/wire/bytes.ts';
 import type { StrangerRecord } from './messages.ts';
@@ -17,6 +17,7 @@ interface Stranger {
   readonly vrid: number;
   readonly source: Uint8Array;
   priority: number;
+  addresses: readonly IpText[];
   lastHeardUs: number;
 }
 
@@ -25,7 +26,7 @@ export class Strangers {
 
   note(
     { interfaceName, family }: Pick<Stranger, 'interfaceName' | 'family'>,
-    { vrid, priority }: { readonly vrid: number; readonly priority: number },
+    { vrid, priority, addresses }: Pick<Stranger, 'vrid' | 'priority' | 'addresses'>,
     source: Uint8Array,
     atUs: number,
   ): void {
@@ -33,11 +34,12 @@ export class Strangers {
       if (known.vrid !== vrid || known.interfaceName !== interfaceName) continue;
       if (known.family !== family || !equalBytes(known.source, source)) continue;
       known.priority = priority;
+      known.addresses = addresses;
       known.lastHeardUs = atUs;
       return;
     }
     if (this.#strangers.length >= STRANGERS_MAX) this.#evict();
-    const stranger = { interfaceName, family, vrid, source: source.slice(), priority };
+    const stranger = { interfaceName, family, vrid, source: source.slice(), priority, addresses };
     this.#strangers.push({ ...stranger, lastHeardUs: atUs });
   }
 
@@ -46,10 +48,11 @@ export class Strangers {
     return this.#strangers
       .filter((one) => one.interfaceName === interfaceName && one.family === family)
       .sort((left, right) => right.lastHeardUs - left.lastHeardUs)
-      .map(({ vrid, source, priority, lastHeardUs }) => ({
+      .map(({ vrid, source, priority, addresses, lastHeardUs }) => ({
         vrid,
         address: formatIp(source, family),
         priority,
+        addresses,
         lastHeardUs,
       }));
   }

@@ -6,6 +6,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseIp } from '../../src/core/ip.ts';
+import { DOWN_ADVERTS } from '../../src/core/vrrp/timing.ts';
 import { REFUSAL_REASONS, type RefusalReason } from '../../src/core/vrrp/types.ts';
 import { finishChecksum, onesComplementSum } from '../../src/core/wire/checksum.ts';
 import {
@@ -315,8 +316,9 @@ describe('a flood of them', { timeout: TEST_TIMEOUT_MS }, () => {
     }
     const times = adverts.from(source, WEB, sinceUs).map(({ atUs }) => atUs);
     const gaps = times.slice(1).map((atUs, index) => atUs - (times[index] as number));
-    // The flood passes through the same kernel and processors as the adverts; peers wait for three.
-    expect(Math.max(...gaps) / INTERVAL_US).toBeLessThan(1.5);
+    // The flood passes through the same kernel and processors as the adverts: on a busy machine
+    // one may be late, but peers wait for three.
+    expect(Math.max(...gaps) / INTERVAL_US).toBeLessThan(DOWN_ADVERTS);
   }
 
   const total = ({ refused }: Counts) =>

@@ -3,6 +3,7 @@
  * about, whom it hears and what is wrong with them, and what would happen if the active director
  * died now. Pure: from a DirectorStatus to text and findings, for people and for --json alike.
  */
+import { compareIp, parseIp } from '../ip.ts';
 import type { InstanceReport, PeerReport } from '../status.ts';
 import { faultText } from './explain-faults.ts';
 import { planHandover } from './handover.ts';
@@ -16,6 +17,8 @@ export const FINDING_KINDS = [
   'two-owners',
   'interval-mismatch',
   'address-list-mismatch',
+  /** Another director advertises addresses of this instance under another VRID. */
+  'vrid-mismatch',
   'adverts-refused',
   /** A unicast peer that advertisements cannot be sent to. */
   'peer-unreachable',
@@ -293,11 +296,32 @@ function strangerNotes(report: InstanceReport): readonly string[] {
 function findingsOf(report: InstanceReport, all: readonly InstanceReport[]): readonly Finding[] {
   return [
     ...report.peers.flatMap((peer) => peerFindings(report, peer)),
+    ...vridFindings(report),
     ...unreachableFindings(report),
     ...addressFindings(report),
     ...routingFindings(report),
     ...faultFindings(report, all),
   ];
+}
+
+/** Other virtual routers are normal on a segment, but not with the addresses of this one. */
+function vridFindings(report: InstanceReport): readonly Finding[] {
+  const fresh = report.advertIntervalSeconds * PRESENT_INTERVALS;
+  const own = new Set(report.advertisedAddresses);
+  return report.strangers.flatMap(({ vrid, address, addresses, lastHeardSecondsAgo }) => {
+    const shared = addresses.filter((vip) => own.has(vip));
+    if (shared.length === 0 || lastHeardSecondsAgo >= fresh) return [];
+    return [
+      {
+        kind: 'vrid-mismatch' as const,
+        about: address,
+        text:
+          `${address} advertises ${shared.join(' ')} under VRID ${vrid}, this director under ` +
+          `${report.vrid}: each is active for itself`,
+        cure: 'Configure the same vrid on both, or different addresses',
+      },
+    ];
+  });
 }
 
 /** Only the active director sends: what a backup could not send once says nothing now. */
@@ -381,7 +405,12 @@ function winnerText(report: InstanceReport, peer: PeerReport): string {
   const theirs = peer.accepted?.priority ?? 0;
   if (theirs > report.priority) return 'it wins, this director will give way';
   if (theirs < report.priority) return 'this director wins, the other should give way';
-  return 'priorities are equal, so the higher address wins';
+  const ours = parseIp(report.sourceAddress ?? '');
+  const other = parseIp(peer.address);
+  if (ours === null || other === null) return 'priorities are equal, so the higher address wins';
+  return compareIp(other, ours) > 0
+    ? 'priorities are equal and its address is higher: it wins, this director will give way'
+    : 'priorities are equal and its address is lower: this director wins';
 }
 
 function addressFindings(report: InstanceReport): readonly Finding[] {

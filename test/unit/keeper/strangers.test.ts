@@ -7,13 +7,18 @@ const address = (last: number): Uint8Array => Uint8Array.of(192, 0, 2, last);
 describe('Strangers', () => {
   test('keeps what each said last, by interface, the last heard first', () => {
     const strangers = new Strangers();
-    strangers.note(ETH0, { vrid: 7, priority: 100 }, address(1), 10);
-    strangers.note(ETH0, { vrid: 8, priority: 90 }, address(2), 20);
-    strangers.note({ ...ETH0, interfaceName: 'eth1' }, { vrid: 7, priority: 1 }, address(1), 25);
-    strangers.note(ETH0, { vrid: 7, priority: 0 }, address(1), 30);
+    strangers.note(ETH0, { vrid: 7, priority: 100, addresses: [] }, address(1), 10);
+    strangers.note(ETH0, { vrid: 8, priority: 90, addresses: [] }, address(2), 20);
+    strangers.note(
+      { ...ETH0, interfaceName: 'eth1' },
+      { vrid: 7, priority: 1, addresses: [] },
+      address(1),
+      25,
+    );
+    strangers.note(ETH0, { vrid: 7, priority: 0, addresses: ['192.0.2.9'] }, address(1), 30);
     expect(strangers.report('eth0', 'ipv4')).toEqual([
-      { vrid: 7, address: '192.0.2.1', priority: 0, lastHeardUs: 30 },
-      { vrid: 8, address: '192.0.2.2', priority: 90, lastHeardUs: 20 },
+      { vrid: 7, address: '192.0.2.1', priority: 0, addresses: ['192.0.2.9'], lastHeardUs: 30 },
+      { vrid: 8, address: '192.0.2.2', priority: 90, addresses: [], lastHeardUs: 20 },
     ]);
     expect(strangers.report('eth0', 'ipv6')).toEqual([]);
   });
@@ -21,8 +26,8 @@ describe('Strangers', () => {
   test('keeps sixteen, of which the longest silent one makes room', () => {
     const strangers = new Strangers();
     for (let n = 1; n <= 16; n++) strangers.note(ETH0, { vrid: n, priority: 1 }, address(n), n);
-    strangers.note(ETH0, { vrid: 1, priority: 1 }, address(1), 50);
-    strangers.note(ETH0, { vrid: 17, priority: 1 }, address(17), 60);
+    strangers.note(ETH0, { vrid: 1, priority: 1, addresses: [] }, address(1), 50);
+    strangers.note(ETH0, { vrid: 17, priority: 1, addresses: [] }, address(17), 60);
     const vrids = strangers.report('eth0', 'ipv4').map(({ vrid }) => vrid);
     expect(vrids).toHaveLength(16);
     expect(vrids.slice(0, 2)).toEqual([17, 1]);

@@ -212,13 +212,44 @@ describe('explainInstance', () => {
 });
 
 test('explainInstance tells whom else it hears while it hears no peer', () => {
-  const strangers = [{ vrid: 52, address: '192.0.2.9', priority: 100, lastHeardSecondsAgo: 0.5 }];
+  const strangers = [
+    { vrid: 52, address: '192.0.2.9', priority: 100, addresses: [], lastHeardSecondsAgo: 0.5 },
+  ];
   const alone = explainInstance({ ...BASE, state: 'active', peers: [], strangers });
   expect(alone.notes).toHaveLength(1);
   expect(alone.notes[0]).toContain('192.0.2.9 advertises VRID 52 on eth0 with priority 100');
   expect(alone.findings).toEqual([]);
   const heard = { ...PEER, lastHeardSecondsAgo: 0.1 };
   expect(explainInstance({ ...BASE, strangers, peers: [heard] }).notes).toEqual([]);
+});
+
+test('explainInstance finds a director that has the addresses under another VRID', () => {
+  const stranger = {
+    vrid: 52,
+    address: '192.0.2.9',
+    priority: 100,
+    addresses: ['192.0.2.10', '192.0.2.99'],
+    lastHeardSecondsAgo: 0.5,
+  };
+  const { findings } = explainInstance({ ...BASE, peers: [], strangers: [stranger] });
+  expect(findings).toMatchObject([{ kind: 'vrid-mismatch', about: '192.0.2.9' }]);
+  expect(findings[0]?.text).toContain('192.0.2.10 under VRID 52, this director under 51');
+  for (const other of [{ addresses: ['192.0.2.99'] }, { lastHeardSecondsAgo: 60 }]) {
+    expect(kinds({ peers: [], strangers: [{ ...stranger, ...other }] })).toEqual([]);
+  }
+});
+
+test('explainInstance says who of two active directors with equal priority wins', () => {
+  const text = (address: string): string | undefined =>
+    explainInstance({
+      ...BASE,
+      state: 'active',
+      sourceAddress: '192.0.2.100',
+      peers: [{ ...accepted({ priority: 150 }), address }],
+    }).findings[0]?.text;
+  expect(text('192.0.2.200')).toContain('its address is higher: it wins');
+  // As numbers, not as texts.
+  expect(text('192.0.2.20')).toContain('its address is lower: this director wins');
 });
 
 describe('explainInstances', () => {

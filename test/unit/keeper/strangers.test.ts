@@ -25,7 +25,8 @@ describe('Strangers', () => {
 
   test('keeps sixteen, of which the longest silent one makes room', () => {
     const strangers = new Strangers();
-    for (let n = 1; n <= 16; n++) strangers.note(ETH0, { vrid: n, priority: 1 }, address(n), n);
+    for (let n = 1; n <= 16; n++)
+      strangers.note(ETH0, { vrid: n, priority: 1, addresses: [] }, address(n), n);
     strangers.note(ETH0, { vrid: 1, priority: 1, addresses: [] }, address(1), 50);
     strangers.note(ETH0, { vrid: 17, priority: 1, addresses: [] }, address(17), 60);
     const vrids = strangers.report('eth0', 'ipv4').map(({ vrid }) => vrid);

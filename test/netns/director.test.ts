@@ -497,7 +497,9 @@ describe('faults', { timeout: TEST_TIMEOUT_MS }, () => {
     expect(taken.atUs).toBeGreaterThan(resigned?.atUs ?? 0);
     await waitForHolder('b');
     await b.waitForState('web', 'active');
-    expect(a.stderr).toContain('vipkeeper.yaml:1:');
+    await a.waitFor('a controller to say why it ends', () =>
+      a.stderr.includes('vipkeeper.yaml:1:'),
+    );
     a.configure({ ...configOf(pair), runtime_directory: a.runtimeDirectory });
     await a.waitForTransition('web', 'active', mark, 20_000);
     await waitForHolder('a');

@@ -181,8 +181,9 @@ describe('restarting in place', () => {
       expect(onA.removals(VIP)).toEqual([]);
       onA.close();
       expect(b.lines('transition', {}, mark)).toEqual([]);
-      // The VIP is the kernel's: nothing is lost but what scheduling costs a ping.
-      expect(silenceMs).toBeLessThan(SKEW_TIME_MS / 4);
+      // The VIP is the kernel's: nothing is lost but what scheduling costs a ping, on a busy
+      // machine some hundred milliseconds. Without adoption it would be the peer's skew time.
+      expect(silenceMs).toBeLessThan(SKEW_TIME_MS);
     },
     TEST_TIMEOUT_MS,
   );

@@ -58,6 +58,7 @@ export class Announcer {
   /** The switch of each interface that shares one with others. */
   readonly #groups = new Map<string, AnnounceGroupConfig>();
   readonly #forwarding = new Map<string, { readonly value: boolean; readonly readAtUs: number }>();
+  #gathering = false;
 
   /** `onWaiting` is called when a burst has left something for flush(): deadlineUs has changed. */
   constructor(network: Network, onWaiting: () => void) {
@@ -80,6 +81,21 @@ export class Announcer {
   burst(request: BurstRequest): void {
     const packets = request.vips.flatMap((vip) => this.#prepare(vip, request));
     this.#queue.put(request.owner, packets, request.repeat);
+    if (!this.#gathering) this.#sendFirst();
+  }
+
+  /** Bursts that `action` asks for are looked at together when it is over. */
+  together(action: () => void): void {
+    this.#gathering = true;
+    try {
+      action();
+    } finally {
+      this.#gathering = false;
+      this.#sendFirst();
+    }
+  }
+
+  #sendFirst(): void {
     const nowUs = monotonicUs();
     for (;;) {
       const packet = this.#queue.take(nowUs, true);

@@ -25,7 +25,10 @@ export class Channel<Outgoing, Incoming> {
 
   constructor(endpoint: Endpoint, handlers: ChannelHandlers<Incoming>) {
     this.#endpoint = endpoint;
-    endpoint.on('message', (message: unknown) => handlers.onMessage(message as Incoming));
+    endpoint.on('message', (message: unknown) => {
+      const messages = Array.isArray(message) ? message : [message];
+      for (const one of messages) handlers.onMessage(one as Incoming);
+    });
     endpoint.once('disconnect', () => {
       this.#closed = true;
       handlers.onClose();
@@ -39,6 +42,15 @@ export class Channel<Outgoing, Incoming> {
 
   /** Hands a message to the twin; false when it was dropped. */
   send(message: Outgoing): boolean {
+    return this.#send(message);
+  }
+
+  /** Several at once, which count and cost as one; none of them is an array. */
+  sendAll(messages: readonly Outgoing[]): boolean {
+    return this.#send(messages);
+  }
+
+  #send(message: unknown): boolean {
     if (this.#closed || !this.#endpoint.connected || this.#unsent >= MAX_UNSENT) {
       this.#dropped++;
       return false;

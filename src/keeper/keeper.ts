@@ -8,12 +8,12 @@
  * Everything happens on one thread, in turns that never wait. When the timer fires, packets that
  * wait in the sockets are handled first, with their kernel receive times, and deadlines after.
  */
-import { isDeepStrictEqual } from 'node:util';
 import { assert, assertNever } from '../core/assert.ts';
 import type { KeeperTuning, VrrpConfig } from '../core/config/config.ts';
 import { DeadlineQueue } from '../core/deadlines.ts';
 import type { Problem } from '../core/problem.ts';
 import { KEEPER_NODE_FLAGS } from '../core/processes.ts';
+import { sameData } from '../core/same-data.ts';
 import { coordinate, type Member } from '../core/vrrp/group.ts';
 import { safeSilenceUs } from '../core/vrrp/timing.ts';
 import type { TrackerState } from '../core/vrrp/tracking.ts';
@@ -36,6 +36,7 @@ import {
   PROTOCOL_VERSION,
 } from './messages.ts';
 import { Network } from './network.ts';
+import { PutOff } from './put-off.ts';
 import { Receivers } from './receivers.ts';
 import {
   KEEPER_TITLE,
@@ -81,6 +82,19 @@ const FULL_TURNS_MAX = 128;
 /** Turns in which sync groups come to rest; each group needs three at most. */
 const COORDINATION_TURNS_MAX = 1_000;
 
+/** A new instance takes some 0.1 ms to start, one that is the same far less. */
+const INSTANCES_BETWEEN_ADVERTS = 8;
+
+/** Messages that make instances act. */
+const MOVING: ReadonlySet<ControllerToKeeper['kind']> = new Set([
+  'configure',
+  'handover',
+  'reexecute',
+  'stop',
+  'takeback',
+  'trackers',
+]);
+
 type ToController = Channel<KeeperToController, ControllerToKeeper>;
 
 export class Keeper {
@@ -103,6 +117,9 @@ export class Keeper {
   /** Those that are looked at now; allocated once. */
   readonly #due: InstanceRunner[] = [];
   readonly #backlog: KeeperToController[] = [];
+  readonly #putOff: PutOff;
+  /** What a turn has to report, sent in one message at its end; null outside of one. */
+  #reports: KeeperToController[] | null = null;
   #record: RecordWriter | null = null;
   #plan: KeeperPlan | null = null;
   #starter: ToController | null = null;
@@ -146,6 +163,7 @@ export class Keeper {
     });
     if (!network.ok) throw new SystemError(network.error.call, network.error.errno);
     this.#network = network.value;
+    this.#putOff = new PutOff(this.#network);
     this.#interfaces = new InterfaceTrackers(this.#network, () => this.#trackersChanged());
     this.#routing = new Routing({
       indexOf: (name) => this.#network.link(name)?.index ?? null,
@@ -263,7 +281,8 @@ export class Keeper {
   /** Something the controller should know, now or when there is one again. */
   #report(message: KeeperToController): void {
     if (this.#linked) {
-      this.#send(message);
+      if (this.#reports === null) this.#send(message);
+      else this.#reports.push(message);
       return;
     }
     if (this.#backlog.length >= BACKLOG_MAX) this.#backlog.shift();
@@ -271,6 +290,7 @@ export class Keeper {
   }
 
   #handle(message: ControllerToKeeper): void {
+    if (MOVING.has(message.kind)) this.#hearFirst();
     switch (message.kind) {
       case 'hello':
         return this.#greet(message.protocol);
@@ -355,8 +375,10 @@ export class Keeper {
     } catch (error) {
       problems.push(runtimeDirectoryProblem(plan.runtimeDirectory, error));
     }
+    this.#advertiseMeanwhile(0);
     this.#assignReceivers(problems);
-    for (const runner of fresh) {
+    for (const [index, runner] of fresh.entries()) {
+      this.#advertiseMeanwhile(index);
       const { name, interface: interfaceName, vrid, family } = runner.config;
       const left = recorded.find(
         (candidate) =>
@@ -369,9 +391,12 @@ export class Keeper {
     }
     this.#coordinating = false;
     this.#coordinate();
-    this.#removeStrangers(recorded);
+    this.#advertiseMeanwhile(0);
+    if (first) this.#removeStrangers(recorded);
+    else this.#settings.restoreUnheld((index) => this.#network.nameOf(index));
     // What no instance holds now is a leftover.
     this.#routing.settle();
+    this.#advertiseMeanwhile(0);
     problems.push(...this.#bfd.configure(plan.bfd));
     this.#arm();
     for (const problem of problems) this.#report({ kind: 'problem', instance: null, problem });
@@ -420,10 +445,12 @@ export class Keeper {
   /** Stops, changes and makes runners so that they match the plan; returns the new ones. */
   #replaceRunners(instances: readonly VrrpConfig[]): readonly InstanceRunner[] {
     const wanted = new Map(instances.map((config) => [config.name, config]));
+    let compared = 0;
     for (const [name, runner] of this.#runners) {
+      this.#advertiseMeanwhile(compared++);
       const config = wanted.get(name);
       if (config !== undefined && sameRouter(runner.config, config)) {
-        if (!isDeepStrictEqual(runner.config, config)) runner.reconfigure(config);
+        if (!sameData(runner.config, config)) runner.reconfigure(config);
       } else {
         runner.stop();
         this.#runners.delete(name);
@@ -450,11 +477,17 @@ export class Keeper {
         deadlines: this.#deadlines,
         noteAdvert: (atSlot, atUs) => this.#record?.noteAdvert(atSlot, atUs),
         startsAtUs: this.#startsAtUs,
+        putOff: this.#putOff,
       });
       this.#runners.set(config.name, runner);
       fresh.push(runner);
     }
     return fresh;
+  }
+
+  /** Whoever is active and on time advertises while a plan of many instances is gone through. */
+  #advertiseMeanwhile(index: number): void {
+    if (index % INSTANCES_BETWEEN_ADVERTS === 0) this.#fireDue(true);
   }
 
   #tune(plan: KeeperPlan): readonly Problem[] {
@@ -596,6 +629,7 @@ export class Keeper {
 
   #networkChanged(): void {
     if (this.#plan === null || this.#stopping) return;
+    this.#hearFirst();
     this.#interfaces.linksChanged();
     const problems: Problem[] = [];
     this.#assignReceivers(problems);
@@ -608,23 +642,53 @@ export class Keeper {
   }
 
   #deadline(): void {
+    this.#reports = [];
+    this.#putOff.isOpen = true;
+    const more = this.#turn();
+    this.#putOff.isOpen = false;
+    this.#settle();
+    // Last: whoever waited in a socket may have ended what is announced.
+    this.#announcer.flush(monotonicUs());
+    const reports = this.#reports;
+    this.#reports = null;
+    if (reports.length > 0) this.#channel()?.sendAll(reports);
+    if (more) setImmediate(() => this.#deadline());
+    else this.#arm();
+  }
+
+  /**
+   * Does what was put off. Deadlines that pass meanwhile get a turn of their own first, and the
+   * rest comes after it.
+   */
+  #settle(): void {
+    while (this.#putOff.isWaiting) {
+      this.#announcer.together(() => this.#putOff.settleSome());
+      if ((this.#deadlines.earliestUs ?? Number.POSITIVE_INFINITY) <= monotonicUs()) return;
+    }
+  }
+
+  /** Advertisements and elections; true when more waits in the sockets before these. */
+  #turn(): boolean {
     // What an active director that is on time has to send does not depend on what waits.
     const nowUs = this.#fireDue(true);
-    if ((this.#nextUs() ?? Number.POSITIVE_INFINITY) > nowUs) return this.#arm();
-    this.#awaitTakeover();
+    if ((this.#nextUs() ?? Number.POSITIVE_INFINITY) > nowUs) return false;
+    if (!this.#putOff.isWaiting) this.#awaitTakeover();
     // A peer's advertisement that waits in a socket came before the deadline that it moves.
     const more = this.#receivers.drainAll();
     this.#bfd.drainAll();
     this.#fullTurns = more ? this.#fullTurns + 1 : 0;
-    if (more && this.#fullTurns < FULL_TURNS_MAX) {
-      setImmediate(() => this.#deadline());
-      return;
-    }
+    if (more && this.#fullTurns < FULL_TURNS_MAX) return true;
     this.#fireDue(false);
     this.#bfd.fireDeadlines(monotonicUs());
-    // Last: whoever waited in a socket may have ended what is announced.
-    this.#announcer.flush(monotonicUs());
-    this.#arm();
+    return false;
+  }
+
+  /**
+   * Reads the sockets: what waits there came before what is decided next, which a director that
+   * was stalled must know. No more than what a flood may hold up takeovers with.
+   */
+  #hearFirst(): void {
+    for (let turns = 0; turns < FULL_TURNS_MAX && this.#receivers.drainAll(); turns++);
   }
 
   /** Returns the time that it went by. */
@@ -669,7 +733,8 @@ export class Keeper {
     if (this.#stopping && [...this.#runners.values()].every((runner) => runner.hasStopped)) {
       return this.#finishStop();
     }
-    if (this.#reexecuting && this.#plan !== null && this.#isReadyToReexecute()) {
+    const settled = !this.#putOff.isWaiting;
+    if (settled && this.#reexecuting && this.#plan !== null && this.#isReadyToReexecute()) {
       this.#becomeSuccessor(this.#plan);
     }
     this.#record?.flush();
@@ -678,6 +743,7 @@ export class Keeper {
 
   /** When there is something to do next; null for never. */
   #nextUs(): number | null {
+    if (this.#putOff.isWaiting) return 0;
     let nextUs = this.#deadlines.earliestUs;
     for (const { deadlineUs } of this.#withDeadlines) {
       if (deadlineUs !== null && (nextUs === null || deadlineUs < nextUs)) nextUs = deadlineUs;
@@ -769,7 +835,7 @@ function sameRouter(left: VrrpConfig, right: VrrpConfig): boolean {
     left.family === right.family &&
     left.version === right.version &&
     left.sourceAddress === right.sourceAddress &&
-    isDeepStrictEqual(left.virtualLink, right.virtualLink)
+    sameData(left.virtualLink, right.virtualLink)
   );
 }
 

@@ -15,6 +15,7 @@ import { VrrpSender } from '../linux/vrrp-socket.ts';
 import { Announcer } from './announcer.ts';
 import { BaseSettings } from './base-settings.ts';
 import type { Network } from './network.ts';
+import { PutOff } from './put-off.ts';
 import { InstanceRunner } from './runner.ts';
 
 /** The kernel counts interfaces up from 1 and never gets here. */
@@ -81,6 +82,7 @@ export function rehearseTakeover(network: Network): void {
 
 function rehearse(config: VrrpConfig, network: Network): void {
   const announcer = new Announcer(network, () => {});
+  const putOff = new PutOff(network);
   const runner = new InstanceRunner(config, 0, {
     network,
     announcer,
@@ -101,6 +103,7 @@ function rehearse(config: VrrpConfig, network: Network): void {
     deadlines: new DeadlineQueue(),
     noteAdvert: () => {},
     startsAtUs: 0,
+    putOff,
   });
   runner.start(null);
   runner.prepareTakeover();
@@ -109,7 +112,10 @@ function rehearse(config: VrrpConfig, network: Network): void {
     const atUs = runner.deadlineUs;
     if (atUs === null) continue;
     runner.fireIfDue(atUs, true);
+    putOff.isOpen = true;
     runner.fireIfDue(atUs, false);
+    putOff.isOpen = false;
+    announcer.together(() => putOff.settleSome());
     announcer.flush(monotonicUs());
   }
   runner.stop();

@@ -52,11 +52,12 @@ import { HmacSession } from './hmac-session.ts';
 import type { InstanceStatus, KeeperToController, PeerStatus } from './messages.ts';
 import type { Network } from './network.ts';
 import { Peers } from './peers.ts';
+import type { Debtor, PutOff } from './put-off.ts';
 import { type Message, Reach, type Sender } from './reach.ts';
 import type { RecordedInstance } from './record.ts';
 import type { Routing } from './routing.ts';
 import { VipHolder } from './vip-holder.ts';
-import { removeVips } from './vips.ts';
+import { type AddResult, removeVips } from './vips.ts';
 import { VirtualLink } from './virtual-link.ts';
 
 /** Two active directors are told of once a second, however fast the other one advertises. */
@@ -107,9 +108,11 @@ export interface RunnerPorts {
   readonly noteAdvert: (slot: number, atUs: number) => void;
   /** Monotonic clock: instances take no part before this moment, but adopt. */
   readonly startsAtUs: number;
+  /** Where what can wait is put off to, while it is open. */
+  readonly putOff: PutOff;
 }
 
-export class InstanceRunner {
+export class InstanceRunner implements Debtor {
   #config: VrrpConfig;
   readonly #ports: RunnerPorts;
   readonly #message = new Uint8Array(MAX_ADVERTISEMENT_BYTES + HMAC_TRAILER_BYTES);
@@ -140,6 +143,8 @@ export class InstanceRunner {
   readonly #link: VirtualLink | null;
   /** The problem of the link that was told last: the same one is not told again. */
   #linkProblem: string | null = null;
+  /** What waits for settle(), in its order. */
+  #owed: VrrpEffect[] = [];
 
   /** Its place in the runtime record; changes with the plan. */
   slot: number;
@@ -220,6 +225,7 @@ export class InstanceRunner {
    * VRID, family, version and source stay the same).
    */
   reconfigure(config: VrrpConfig): void {
+    this.settle();
     const priorityBefore = this.#evaluation.priority;
     this.#config = config;
     this.#reach.config = config;
@@ -445,10 +451,14 @@ export class InstanceRunner {
   }
 
   #holdAddresses(): void {
-    const refused = this.#link?.raise() ?? null;
-    if (refused !== null) this.#reportProblems([refused]);
+    this.#raiseLink();
     this.#vips.hold(this.#config.addresses);
     this.#ports.routing.hold(this.#config.name);
+  }
+
+  #raiseLink(): void {
+    const refused = this.#link?.raise() ?? null;
+    if (refused !== null) this.#reportProblems([refused]);
   }
 
   #releaseAddresses(): void {
@@ -516,6 +526,7 @@ export class InstanceRunner {
 
   /** Resigns, removes the VIPs and closes the socket, all now. */
   stop(): void {
+    this.settle();
     if (!this.hasStopped) this.#dispatch({ kind: 'stopped', atUs: monotonicUs() });
     this.#vips.close();
     const problem = this.#link?.remove() ?? null;
@@ -615,11 +626,12 @@ export class InstanceRunner {
   }
 
   #dispatch(event: VrrpEvent): void {
+    if (this.#owed.length > 0) this.settle();
     const before = this.#state;
     const { state, effects } = step(this.#options, before, event);
     this.#state = state;
     if (before.kind === 'fault' && state.kind === 'backup') this.#announceSource();
-    for (const effect of effects) this.#perform(effect);
+    for (const effect of effects) this.#performOrPutOff(effect);
     this.#schedule();
     if (before.kind === 'active' && state.kind !== 'active') this.#leaveActive();
     if (this.#config.group !== null) this.#ports.groupStepped(this.#config.group);
@@ -629,6 +641,34 @@ export class InstanceRunner {
     const { name } = this.#config;
     for (const scope of BURST_SCOPES) this.#ports.announcer.cancel(burstOwner(name, scope));
     this.#ports.noteAdvert(this.slot, 0);
+  }
+
+  #performOrPutOff(effect: VrrpEffect): void {
+    const { putOff } = this.#ports;
+    if (!putOff.isOpen || effect.kind === 'send-advert') return this.#perform(effect);
+    this.#owed.push(effect);
+    putOff.add(this);
+  }
+
+  /** See Debtor: the VIPs of a takeover, when nothing is to be done before them. */
+  wantedAddresses(): readonly VrrpConfig['addresses'][number][] | null {
+    if (this.#owed[0]?.kind !== 'add-addresses' || this.#vips.isHolding) return null;
+    this.#raiseLink();
+    return this.#config.addresses;
+  }
+
+  /** Does what was put off; `added` is what became of wantedAddresses(), if they were asked for. */
+  settle(added: AddResult | null = null): void {
+    this.#ports.putOff.remove(this);
+    const owed = this.#owed;
+    this.#owed = [];
+    for (const [index, effect] of owed.entries()) {
+      if (index > 0 || added === null || effect.kind !== 'add-addresses') this.#perform(effect);
+      else {
+        this.#vips.holdAdded(this.#config.addresses, added);
+        this.#ports.routing.hold(this.#config.name);
+      }
+    }
   }
 
   #perform(effect: VrrpEffect): void {

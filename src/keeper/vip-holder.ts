@@ -8,7 +8,7 @@ import { type Budget, spend } from '../core/address/budget.ts';
 import type { Problem } from '../core/problem.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { Network } from './network.ts';
-import { addVips, removeVips, type WantedVip } from './vips.ts';
+import { type AddResult, addVips, removeVips, type WantedVip } from './vips.ts';
 
 export interface VipHolderPorts {
   readonly network: Network;
@@ -42,6 +42,17 @@ export class VipHolder {
     this.#held = vips;
     this.#tell(removeVips(this.#ports.network, dropped));
     return this.#add(vips) as readonly V[];
+  }
+
+  /** Keeps these there, which were put there just now with this result; none was held before. */
+  holdAdded(vips: readonly WantedVip[], result: AddResult): void {
+    this.#held = vips;
+    this.#noteAdded(vips, result);
+  }
+
+  /** Whether it keeps any. */
+  get isHolding(): boolean {
+    return this.#held.length > 0;
   }
 
   /** Removes these, and keeps none any more. */
@@ -99,8 +110,11 @@ export class VipHolder {
   }
 
   #add(vips: readonly WantedVip[]): readonly WantedVip[] {
+    return this.#noteAdded(vips, addVips(this.#ports.network, vips));
+  }
+
+  #noteAdded(vips: readonly WantedVip[], { added, problems }: AddResult): readonly WantedVip[] {
     const { network } = this.#ports;
-    const { added, problems } = addVips(network, vips);
     for (const vip of vips) {
       if (network.hasAddress(vip.interface, vip.address)) this.#missing.delete(keyOf(vip));
       else this.#missing.add(keyOf(vip));

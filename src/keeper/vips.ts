@@ -27,6 +27,32 @@ export interface AddResult {
 
 /** Adds the VIPs that are missing, and changes those that are ours and differ. */
 export function addVips(network: Network, vips: readonly WantedVip[]): AddResult {
+  return addVipsTogether(network, [vips])[0] as AddResult;
+}
+
+/** The same for several lists in one batch of the kernel's; one result for each list. */
+export function addVipsTogether(
+  network: Network,
+  lists: readonly (readonly WantedVip[])[],
+): readonly AddResult[] {
+  const plans = lists.map((vips) => planVips(network, vips));
+  const changes = plans.flatMap(({ operations }) => operations.map(changeOf));
+  const errors = changes.length === 0 ? [] : network.change(changes);
+  let done = 0;
+  return plans.map((plan) => {
+    const from = done;
+    done += plan.operations.length;
+    return resultOf(network, plan, errors.slice(from, done));
+  });
+}
+
+interface VipPlan {
+  readonly present: readonly WantedVip[];
+  readonly operations: readonly AddressOperation[];
+  readonly problems: readonly Problem[];
+}
+
+function planVips(network: Network, vips: readonly WantedVip[]): VipPlan {
   const present: WantedVip[] = [];
   const problems: Problem[] = [];
   const wanted: AddressSpec[] = [];
@@ -44,7 +70,15 @@ export function addVips(network: Network, vips: readonly WantedVip[]): AddResult
     }
   }
   const operations = planAddresses(wanted, (address) => observed(network, address));
-  const errors = operations.length === 0 ? [] : network.change(operations.map(changeOf));
+  return { present, operations, problems };
+}
+
+function resultOf(
+  network: Network,
+  { present, operations, problems: before }: VipPlan,
+  errors: readonly (NetlinkError | null)[],
+): AddResult {
+  const problems = [...before];
   const added = new Set<WantedVip>();
   for (const [index, operation] of operations.entries()) {
     const vip = present[operation.wanted] as WantedVip;

@@ -30,11 +30,14 @@ interface Pending<T> {
 interface Lane<T> {
   lastAtUs: number;
   lastIntervalUs: number;
-  pending: Pending<T>[];
+  /** In the order of precedes(): what is next comes first. */
+  readonly pending: Pending<T>[];
 }
 
 export class AnnounceQueue<T> {
   readonly #lanes = new Map<string, Lane<T>>();
+  /** What is pending of each owner, by lane. */
+  readonly #owners = new Map<string, Map<string, Pending<T>>>();
   #bursts = 0;
 
   /**
@@ -45,6 +48,8 @@ export class AnnounceQueue<T> {
   put(owner: string, packets: readonly QueuedPacket<T>[], repeat: number): void {
     const earlier = this.#remove(owner);
     const order = this.#bursts++;
+    const ofOwner = new Map<string, Pending<T>>();
+    if (packets.length > 0) this.#owners.set(owner, ofOwner);
     for (const [name, queued] of groupByLane(packets)) {
       let lane = this.#lanes.get(name);
       if (lane === undefined) {
@@ -53,7 +58,9 @@ export class AnnounceQueue<T> {
       }
       const before = earlier.get(name);
       const first = before?.packets.length === queued.length ? nextIndex(before) : 0;
-      lane.pending.push({ owner, order, packets: queued, first, repeat, sent: 0 });
+      const pending = { owner, order, packets: queued, first, repeat, sent: 0 };
+      ofOwner.set(name, pending);
+      insert(lane, pending);
     }
   }
 
@@ -68,13 +75,15 @@ export class AnnounceQueue<T> {
    */
   take(nowUs: number, onlyFirst = false): T | null {
     let best: Pending<T> | null = null;
+    let bestName = '';
     let bestLane: Lane<T> | null = null;
-    for (const lane of this.#lanes.values()) {
-      const head = headOf(lane);
-      if (head === null || dueUs(lane, head) > nowUs) continue;
+    for (const [name, lane] of this.#lanes) {
+      const [head] = lane.pending;
+      if (head === undefined || dueUs(lane, head) > nowUs) continue;
       if (onlyFirst && roundOf(head) > 0) continue;
       if (best === null || precedes(head, best)) {
         best = head;
+        bestName = name;
         bestLane = lane;
       }
     }
@@ -84,17 +93,28 @@ export class AnnounceQueue<T> {
     bestLane.lastIntervalUs = packet.intervalUs;
     best.sent++;
     if (best.sent === best.packets.length * best.repeat) {
-      bestLane.pending.splice(bestLane.pending.indexOf(best), 1);
+      bestLane.pending.shift();
+      this.#forget(best.owner, bestName);
+    } else if (best.sent % best.packets.length === 0) {
+      // Its next round comes after everybody's present one.
+      bestLane.pending.shift();
+      insert(bestLane, best);
     }
     return packet.item;
+  }
+
+  #forget(owner: string, lane: string): void {
+    const ofOwner = this.#owners.get(owner);
+    ofOwner?.delete(lane);
+    if (ofOwner?.size === 0) this.#owners.delete(owner);
   }
 
   /** When take() has something; a moment in the past for at once, null while nothing waits. */
   get nextAtUs(): number | null {
     let nextUs: number | null = null;
     for (const lane of this.#lanes.values()) {
-      const head = headOf(lane);
-      if (head === null) continue;
+      const [head] = lane.pending;
+      if (head === undefined) continue;
       const atUs = dueUs(lane, head);
       if (nextUs === null || atUs < nextUs) nextUs = atUs;
     }
@@ -111,16 +131,18 @@ export class AnnounceQueue<T> {
   }
 
   #remove(owner: string): ReadonlyMap<string, Pending<T>> {
-    const removed = new Map<string, Pending<T>>();
-    for (const [name, lane] of this.#lanes) {
-      const index = lane.pending.findIndex((pending) => pending.owner === owner);
-      if (index === -1) continue;
-      removed.set(name, lane.pending[index] as Pending<T>);
-      lane.pending.splice(index, 1);
+    const removed = this.#owners.get(owner);
+    if (removed === undefined) return NOTHING;
+    this.#owners.delete(owner);
+    for (const [name, pending] of removed) {
+      const lane = this.#lanes.get(name) as Lane<T>;
+      lane.pending.splice(placeOf(lane, pending), 1);
     }
     return removed;
   }
 }
+
+const NOTHING: ReadonlyMap<string, never> = new Map<string, never>();
 
 function groupByLane<T>(packets: readonly QueuedPacket<T>[]): Map<string, QueuedPacket<T>[]> {
   const lanes = new Map<string, QueuedPacket<T>[]>();
@@ -150,12 +172,20 @@ function precedes<T>(left: Pending<T>, right: Pending<T>): boolean {
   return rounds < 0 || (rounds === 0 && left.order < right.order);
 }
 
-function headOf<T>(lane: Lane<T>): Pending<T> | null {
-  let head: Pending<T> | null = null;
-  for (const pending of lane.pending) {
-    if (head === null || precedes(pending, head)) head = pending;
+/** Where it is among what is pending, or would be. */
+function placeOf<T>({ pending }: Lane<T>, one: Pending<T>): number {
+  let from = 0;
+  let to = pending.length;
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (precedes(pending[middle] as Pending<T>, one)) from = middle + 1;
+    else to = middle;
   }
-  return head;
+  return from;
+}
+
+function insert<T>(lane: Lane<T>, one: Pending<T>): void {
+  lane.pending.splice(placeOf(lane, one), 0, one);
 }
 
 function dueUs<T>(lane: Lane<T>, head: Pending<T>): number {

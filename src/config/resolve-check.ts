@@ -2,14 +2,21 @@
  * Health checks from their parsed form: what a server's check leaves out is taken from its
  * service's, what that leaves out from the defaults.
  */
-import type { CheckConfig, HttpCheckConfig } from '../core/config/config.ts';
+
+import { assertNever } from '../core/assert.ts';
+import type {
+  CheckConfig,
+  DnsCheckConfig,
+  HttpCheckConfig,
+  UdpCheckConfig,
+} from '../core/config/check.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
 import type { CheckInput } from './schema.ts';
 import { joinWords } from './suggest.ts';
 
-const KINDS = ['tcp', 'http', 'https'] as const;
+const KINDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping'] as const;
 type Kind = (typeof KINDS)[number];
 type LongCheck = Exclude<CheckInput, 'none'>;
 
@@ -43,12 +50,34 @@ export function reportCheck(
     report.error(path, `expected only one of ${joinWords(kinds, 'and')}`, 'bare');
   }
   if (kindsOf(complete).length === 0 && !where.tcpByDefault) {
-    report.error(path, 'expected one of the keys tcp, http and https', 'bare');
+    report.error(path, `expected one of the keys ${joinWords(KINDS, 'and')}`, 'bare');
   }
+  reportKind(written, complete, path, report);
   const { intervalUs, timeoutUs } = timing(complete);
   if (timeoutUs > intervalUs) {
     const message = 'the timeout is longer than the interval, so a late check delays the next one';
     report.warning(path, message);
+  }
+}
+
+/** What the keys of one kind say together. */
+function reportKind(written: LongCheck, complete: LongCheck, path: Path, report: Report): void {
+  const { udp } = complete;
+  const { minLengthBytes, maxLengthBytes } = DEFAULTS.udp;
+  const greatest = udp?.max_length ?? maxLengthBytes;
+  if ((udp?.min_length ?? minLengthBytes) > greatest) {
+    report.error(
+      [...path, 'udp', 'min_length'],
+      `expected at most max_length, which is ${greatest}`,
+    );
+  }
+  if (udp?.reply !== undefined && udp.require_reply === false) {
+    const message = 'false contradicts reply, which a server must give then';
+    report.error([...path, 'udp', 'require_reply'], message, 'bare');
+  }
+  // One that is inherited is for the service's own kind.
+  if (complete.ping !== undefined && written.port !== undefined) {
+    report.error([...path, 'port'], 'a check by ping has no port', 'bare');
   }
 }
 
@@ -66,10 +95,28 @@ function timing(input: LongCheck) {
 /** The check with its defaults; null for none. A check without kind is one by TCP. */
 export function resolveCheck(input: CheckInput): CheckConfig | null {
   if (input === 'none') return null;
-  const http = input.https ?? input.http;
-  if (http === undefined) return { kind: 'tcp', ...timing(input) };
+  const [kind = 'tcp'] = kindsOf(input);
+  switch (kind) {
+    case 'tcp':
+      return { kind, ...timing(input) };
+    case 'http':
+    case 'https':
+      return resolveHttp(input);
+    case 'dns':
+      return resolveDns(input);
+    case 'udp':
+      return resolveUdp(input);
+    case 'ping':
+      return { kind, ...timing(input) };
+    default:
+      return assertNever(kind);
+  }
+}
+
+function resolveHttp(input: LongCheck): HttpCheckConfig {
   const { https } = input;
-  const config: HttpCheckConfig = {
+  const http = https ?? input.http ?? {};
+  return {
     kind: 'http',
     ...timing(input),
     tls: https !== undefined,
@@ -82,5 +129,30 @@ export function resolveCheck(input: CheckInput): CheckConfig | null {
     bodyContains: http.body_contains ?? null,
     bodyMatches: http.body_matches ?? null,
   };
-  return config;
+}
+
+function resolveDns(input: LongCheck): DnsCheckConfig {
+  const { dns } = input;
+  return {
+    kind: 'dns',
+    ...timing(input),
+    type: dns?.type ?? DEFAULTS.dns.type,
+    name: dns?.name ?? DEFAULTS.dns.name,
+    rcodes: dns?.rcode ?? DEFAULTS.dns.rcodes,
+    answer: dns?.answer ?? null,
+    answerMatches: dns?.answer_matches ?? null,
+  };
+}
+
+function resolveUdp(input: LongCheck): UdpCheckConfig {
+  const { udp } = input;
+  return {
+    kind: 'udp',
+    ...timing(input),
+    payloadHex: udp?.send ?? '',
+    replyRequired: udp?.require_reply ?? udp?.reply !== undefined,
+    replyHex: udp?.reply ?? '',
+    minLengthBytes: udp?.min_length ?? DEFAULTS.udp.minLengthBytes,
+    maxLengthBytes: udp?.max_length ?? DEFAULTS.udp.maxLengthBytes,
+  };
 }

@@ -3,6 +3,7 @@
  * refused that the kernel would refuse or ignore (net/netfilter/ipvs/ip_vs_ctl.c). Servers may
  * be missing (null) where their own form was wrong; the others are checked all the same.
  */
+import { hasPort } from '../core/config/check.ts';
 import type {
   AddressFamily,
   Persistence,
@@ -325,7 +326,7 @@ function reportPort(
   } else if (identity.kind === 'address' && identity.port !== 0 && config.port === 0) {
     report.error(path, 'expected a port from 1 to 65535');
   }
-  if (config.port === 0 && config.check !== null && config.check.port === null) {
+  if (config.port === 0 && config.check?.port === null && hasPort(config.check)) {
     report.error(path, 'the check needs a port, the server has none: set check.port', 'bare');
   }
 }

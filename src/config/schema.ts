@@ -25,7 +25,9 @@ import {
   word,
 } from './forms.ts';
 import { readHmacKey } from './hmac-key.ts';
+import { duration, path, TEXT_LENGTH_MAX, text } from './scalars.ts';
 import { addressKeys } from './schema-address.ts';
+import { checkSchema } from './schema-check.ts';
 import { electionOptions } from './schema-election.ts';
 import { linkOptions } from './schema-link.ts';
 import {
@@ -49,7 +51,6 @@ import {
   parseDuration,
   parseEndpoint,
   parsePrefix,
-  parseStatusRange,
 } from './values.ts';
 
 const MS_US = 1_000;
@@ -64,24 +65,10 @@ const INT_MAX = 2 ** 31 - 1;
 const UINT_MAX = 2 ** 32 - 1;
 /** The control socket's path must fit in sockaddr_un (108 bytes) with its name behind this. */
 const RUNTIME_DIRECTORY_LENGTH_MAX = 80;
-/** A request line and a body are compared in memory, so their texts are bounded. */
-const TEXT_LENGTH_MAX = 1024;
-
 export const PASSWORD_LENGTH_MAX = 8;
 
 const FORWARDING = ['nat', 'dr', 'tun'] as const satisfies readonly Forwarding[];
 const TUNNEL_CHECKSUM = ['none', 'on', 'remote'] as const satisfies readonly TunnelChecksum[];
-
-/** Integer microseconds of a duration text within bounds. */
-function duration(minUs: number, maxUs: number) {
-  const range = `from ${formatDuration(minUs)} to ${formatDuration(maxUs)}`;
-  const expects = `a duration ${range} with its unit (us, ms, s, m, h or d)`;
-  return scalar(expects, z.string().regex(DURATION_PATTERN), (text) => {
-    const durationUs = parseDuration(text);
-    if (durationUs === null || durationUs < minUs || durationUs > maxUs) return undefined;
-    return durationUs;
-  });
-}
 
 /** Whole seconds of a duration text within bounds. */
 function wholeSeconds(maxUs: number) {
@@ -91,13 +78,6 @@ function wholeSeconds(maxUs: number) {
     if (durationUs === null || durationUs < SECOND_US || durationUs > maxUs) return undefined;
     return durationUs % SECOND_US === 0 ? durationUs / SECOND_US : undefined;
   });
-}
-
-/** Text without control characters that `accepts` takes. */
-function text(expects: string, accepts: (text: string) => boolean) {
-  return scalar(expects, z.string().min(1).max(TEXT_LENGTH_MAX), (value) =>
-    !/\p{Cc}/u.test(value) && accepts(value) ? value : undefined,
-  );
 }
 
 const interfaceName = () => text('the name of a network interface', isInterfaceName);
@@ -131,9 +111,6 @@ const sourceAddress = () =>
       ? undefined
       : parsed.address;
   });
-
-const path = (expects: string) =>
-  text(expects, (value) => value.startsWith('/') && !/\s/.test(value));
 
 /** Built once for a director: it costs more than reading a usual file. A process has only one. */
 let latest: { readonly director: string; readonly schema: Schema } | null = null;
@@ -640,102 +617,6 @@ function announceGroupSchema(per: Per) {
   });
 }
 
-function httpFields(per: Per) {
-  const { http } = DEFAULTS;
-  return {
-    path: option(per(path('a path that starts with /')), {
-      about: 'Path and query of the request.',
-      default: http.path,
-    }),
-    host: option(per(text('a host name, without spaces', (value) => !/\s/.test(value))), {
-      about: 'Host header.',
-      without: 'the server’s address and port',
-    }),
-    status: option(per(list(statusRange(), 1)), {
-      about: 'Status codes that mean success: codes and ranges.',
-      default: http.status.map((range) => range.join('-')),
-    }),
-    body_contains: option(per(text('text', () => true)), {
-      about: 'Text that the body must contain.',
-      without: 'any body',
-    }),
-    body_matches: option(per(regularExpression()), {
-      about: 'Regular expression (JavaScript, flag u) that the body must match.',
-      without: 'any body',
-    }),
-  };
-}
-
-function statusRange() {
-  const expects = 'a status code or a range of them, such as 200-299';
-  const input = z.union([z.int().min(100).max(599), z.string().regex(/^\d{3}(-\d{3})?$/)]);
-  return scalar(expects, input, (value) => parseStatusRange(value) ?? undefined);
-}
-
-function regularExpression() {
-  return scalar('a regular expression', z.string().min(1).max(TEXT_LENGTH_MAX), (value) => {
-    try {
-      new RegExp(value, 'u');
-      return value;
-    } catch {
-      return undefined;
-    }
-  });
-}
-
-/** A check's long form and its words; the words become what they abbreviate. */
-function checkSchema(per: Per) {
-  const { check } = DEFAULTS;
-  const http = section(httpFields(per));
-  const https = section({
-    ...httpFields(per),
-    verify: option(per(truth()), {
-      about: 'Verify the server’s certificate.',
-      default: DEFAULTS.http.tlsVerify,
-    }),
-    server_name: option(per(text('a host name, without spaces', (value) => !/\s/.test(value))), {
-      about: 'Name for SNI and for the verification of the certificate.',
-      without: '`host`, else the server’s address',
-    }),
-    ca_file: option(per(path('an absolute path')), {
-      about: 'File with the certificates (PEM) that are trusted.',
-      without: 'the system’s certificates',
-    }),
-  });
-  const long = section({
-    tcp: option(section({}), { about: 'Connect by TCP: `tcp: {}`.', without: 'see `check`' }),
-    http: option(http, { about: 'Request by HTTP/1.1.', without: 'no such check' }),
-    https: option(https, { about: 'Request by HTTP/1.1 over TLS.', without: 'no such check' }),
-    interval: option(per(duration(100 * MS_US, HOUR_US)), {
-      about: 'Time from one check’s start to the next one’s.',
-      default: formatDuration(check.intervalUs),
-    }),
-    timeout: option(per(duration(10 * MS_US, HOUR_US)), {
-      about: 'Total time of one check, from connecting to the verdict.',
-      default: formatDuration(check.timeoutUs),
-    }),
-    fall: option(per(whole(1, 100)), {
-      about: 'Failures in a row that take a server out.',
-      default: check.fall,
-    }),
-    rise: option(per(whole(1, 100)), {
-      about: 'Successes in a row that bring it back.',
-      default: check.rise,
-    }),
-    port: option(per(whole(1, 65535)), {
-      about: 'Port to check.',
-      without: 'the server’s port',
-    }),
-  });
-  type Long = z.output<typeof long>;
-  const short = scalar(
-    'none, tcp, http, https or a mapping',
-    z.enum(['none', 'tcp', 'http', 'https']),
-    (kind): Long | 'none' => (kind === 'none' ? 'none' : { [kind]: {} }),
-  );
-  return shortOrLong(short, long);
-}
-
 function tunnelSchema(per: Per) {
   const { gue, gre } = DEFAULTS;
   const long = section({
@@ -845,7 +726,7 @@ function serviceSchema<C, S>(per: Per, check: z.ZodType<C>, server: z.ZodType<S>
       default: service.onFailure,
     }),
     check: option(check, {
-      about: 'How the servers are checked: `none`, `tcp`, `http`, `https` or a mapping.',
+      about: 'How the servers are checked: `none`, a word such as `tcp`, or a mapping.',
       without: '`tcp` for TCP services, `none` for others',
     }),
     quorum: option(per(whole(1, INT_MAX)), {

@@ -250,7 +250,7 @@ function serverReport(
 function checkReport(check: CheckSnapshot, tally: Tally): CheckReport {
   return {
     kind: check.kind,
-    target: serverKey(check.target),
+    target: check.target.port === 0 ? check.target.address : serverKey(check.target),
     status: check.status,
     succeeded: tally.succeeded,
     failed: { ...tally.failed },

@@ -320,7 +320,7 @@ export interface ServiceReport {
 }
 
 export interface CheckReport {
-  /** 'tcp', 'http' or 'https'. */
+  /** 'tcp', 'http', 'dns': CheckConfig['kind']. */
   readonly kind: string;
   /** What is asked: '10.0.0.11:8080', 'http://10.0.0.11:8080/healthz'. */
   readonly target: string;

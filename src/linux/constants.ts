@@ -91,6 +91,12 @@ export const IPV6_HOPLIMIT = 52;
 export const IPV6_TCLASS = 67;
 export const IPV6_FREEBIND = 78;
 
+// linux/icmp.h and linux/icmpv6.h
+export const ICMP_ECHOREPLY = 0;
+export const ICMP_FILTER = 1;
+export const ICMPV6_ECHO_REPLY = 129;
+export const ICMPV6_FILTER = 1;
+
 // linux/if_ether.h
 export const ETH_P_IP = 0x0800;
 export const ETH_P_ARP = 0x0806;

@@ -54,6 +54,9 @@ const c = {
   socket: foreign<[number, number, number]>('int socket(int domain, int type, int protocol)'),
   close: foreign<[number]>('int close(int fd)'),
   bind: foreign<[number, Bytes, number]>('int bind(int fd, const void *addr, uint32_t length)'),
+  connect: foreign<[number, Bytes, number]>(
+    'int connect(int fd, const void *addr, uint32_t length)',
+  ),
   setsockopt: foreign<[number, number, number, Bytes, number]>(
     'int setsockopt(int fd, int level, int name, const void *value, uint32_t length)',
   ),
@@ -154,6 +157,11 @@ export function close(fd: number): void {
 /** bind(2) to an encoded sockaddr. */
 export function bind(fd: number, address: Uint8Array): void {
   check(c.bind(fd, address, address.length), 'bind');
+}
+
+/** connect(2) of a datagram socket to an encoded sockaddr: nothing is sent. */
+export function connect(fd: number, address: Uint8Array): void {
+  check(c.connect(fd, address, address.length), 'connect');
 }
 
 /** setsockopt(2): a number is passed as a C int, bytes as they are. */

@@ -12,6 +12,8 @@ export interface AttemptOptions {
   readonly timeoutMs: number;
   /** Gives up without a verdict. */
   readonly signal: AbortSignal;
+  /** No answer within the time is a success: a question to which servers need not answer. */
+  readonly silenceSucceeds?: boolean;
 }
 
 /**
@@ -42,7 +44,7 @@ export class Attempt {
     this.#signal = options.signal;
     this.#timer = setTimeout(() => {
       // After a stall, timers run before sockets are read: the answer may be waiting there.
-      setImmediate(() => this.#expire(options.timeoutMs));
+      setImmediate(() => this.#expire(options));
     }, options.timeoutMs);
     this.#signal.addEventListener('abort', this.#onAbort);
     if (this.#signal.aborted) this.#abort();
@@ -87,7 +89,8 @@ export class Attempt {
     this.#socket?.destroy();
   }
 
-  #expire(timeoutMs: number): void {
+  #expire({ timeoutMs, silenceSucceeds }: AttemptOptions): void {
+    if (silenceSucceeds === true) return this.settle(null, 'now');
     const detail = `Waited ${timeoutMs} ms for ${this.waitingFor}`;
     this.settle(probeFailure('timeout', detail), 'now');
   }

@@ -3,13 +3,16 @@
  * run opens its own connection and is over only when that is closed.
  */
 import { assertNever } from '../core/assert.ts';
-import type { CheckConfig } from '../core/config/config.ts';
+import { type CheckConfig, hasPort } from '../core/config/check.ts';
 import type { CheckTarget } from '../core/health/check-key.ts';
 import type { ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
+import { probeDns } from './dns.ts';
 import { createHttpProbe } from './http.ts';
+import { probePing } from './ping.ts';
 import { probeTcp } from './tcp.ts';
 import type { TrustStore } from './trust-store.ts';
+import { probeUdp } from './udp.ts';
 
 export interface Probe {
   /**
@@ -22,7 +25,8 @@ export interface Probe {
 /** The probe of `check` for `target`; `trust` is shared by all probes of a process. */
 export function createProbe(check: CheckConfig, target: CheckTarget, trust: TrustStore): Probe {
   // Firewall-mark services may leave the port to the packet; then the check must name one.
-  if (target.port === 0) return { run: async () => failed('The check has no port') };
+  if (target.port === 0 && hasPort(check))
+    return { run: async () => failed('The check has no port') };
   const timeoutMs = Math.max(1, Math.ceil(check.timeoutUs / 1000));
   switch (check.kind) {
     case 'tcp':
@@ -31,6 +35,12 @@ export function createProbe(check: CheckConfig, target: CheckTarget, trust: Trus
       const run = createHttpProbe(check, target, trust);
       return { run: (signal) => run({ timeoutMs, signal }) };
     }
+    case 'dns':
+      return { run: (signal) => probeDns(check, target, { timeoutMs, signal }) };
+    case 'udp':
+      return { run: (signal) => probeUdp(check, target, { timeoutMs, signal }) };
+    case 'ping':
+      return { run: (signal) => probePing(target, { timeoutMs, signal }) };
     default:
       return assertNever(check);
   }

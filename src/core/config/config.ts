@@ -7,6 +7,9 @@
 
 import type { ArgumentsMatch } from '../process-match.ts';
 import type { AddressAttributes, RouteConfig, RuleConfig, StaticConfig } from './address.ts';
+import type { CheckConfig } from './check.ts';
+
+export type * from './check.ts';
 
 export type AddressFamily = 'ipv4' | 'ipv6';
 
@@ -387,44 +390,6 @@ export type Tunnel =
   | { readonly kind: 'gue'; readonly port: number; readonly checksum: TunnelChecksum }
   | { readonly kind: 'gre'; readonly checksum: 'none' | 'on' };
 export type TunnelChecksum = 'none' | 'on' | 'remote';
-
-interface CheckTiming {
-  readonly intervalUs: number;
-  /** Total time for one check, connect to verdict. */
-  readonly timeoutUs: number;
-  /** Failures in a row that take a server out. */
-  readonly fall: number;
-  /** Successes in a row that bring it back. */
-  readonly rise: number;
-  /** Port to check; null for the server's own. */
-  readonly port: number | null;
-}
-
-export interface TcpCheckConfig extends CheckTiming {
-  readonly kind: 'tcp';
-}
-
-export interface HttpCheckConfig extends CheckTiming {
-  readonly kind: 'http';
-  readonly tls: boolean;
-  /** Verify the server's certificate; only meaningful with tls. */
-  readonly tlsVerify: boolean;
-  /** Name for SNI and certificate verification; null for `host`, else the server's address. */
-  readonly serverName: string | null;
-  /** File with CA certificates in PEM; null for the system's. */
-  readonly caFile: string | null;
-  readonly path: string;
-  /** Host header; null for the server's address and port. */
-  readonly host: string | null;
-  /** Inclusive ranges of status codes that mean success. */
-  readonly status: readonly (readonly [number, number])[];
-  /** Text that the body must contain; null for no look at the body. */
-  readonly bodyContains: string | null;
-  /** Regular expression (JavaScript, flag u) that the body must match; null for none. */
-  readonly bodyMatches: string | null;
-}
-
-export type CheckConfig = TcpCheckConfig | HttpCheckConfig;
 
 export interface RealServerConfig {
   readonly address: IpText;

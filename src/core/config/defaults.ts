@@ -120,6 +120,9 @@ export const DEFAULTS = {
   // A dead server is out after two intervals and a timeout at most: 3 failures, 2 s apart.
   check: { intervalUs: 2 * SECOND_US, timeoutUs: SECOND_US, fall: 3, rise: 2 },
   http: { path: '/', status: [[200, 299]], tlsVerify: true },
+  // keepalived's: every name server knows the root's.
+  dns: { type: 'SOA', name: '.', rcodes: ['NOERROR'] },
+  udp: { minLengthBytes: 0, maxLengthBytes: 65_535 },
   ipvs: {
     reconcileIntervalUs: 5 * SECOND_US,
     ownership: 'shared',

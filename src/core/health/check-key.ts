@@ -4,11 +4,12 @@
  * canonical JSON of all that. The question (the key without timing) tells whether a check of the
  * old configuration has already learnt what one of the new configuration wants to know.
  */
-import type { CheckConfig, IpText, RealServerConfig, ServiceConfig } from '../config/config.ts';
+import { type CheckConfig, hasPort } from '../config/check.ts';
+import type { IpText, RealServerConfig, ServiceConfig } from '../config/config.ts';
 
 export interface CheckTarget {
   readonly address: IpText;
-  /** The port that is asked: the check's own if it has one, else the server's. */
+  /** The port that is asked: the check's own if it has one, else the server's; 0 for the host. */
   readonly port: number;
 }
 
@@ -24,7 +25,8 @@ export function checkDefinition(
   check: CheckConfig,
   server: { readonly address: IpText; readonly port: number },
 ): CheckDefinition {
-  const target = { address: server.address, port: check.port ?? server.port };
+  const askedPort = hasPort(check) ? (check.port ?? server.port) : 0;
+  const target = { address: server.address, port: askedPort };
   // The port is in the target; who configured it does not matter.
   const { intervalUs, timeoutUs, fall, rise, port, ...asked } = check;
   return {

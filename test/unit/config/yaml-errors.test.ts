@@ -403,12 +403,12 @@ const CHECK_ROWS: readonly Row[] = [
   [
     'no kind for a service that has no usual one',
     service('fwmark: 1', 'check: {interval: 5s}', 'servers: []'),
-    'f.yaml:4:12: services.s.check: expected one of the keys tcp, http and https',
+    'f.yaml:4:12: services.s.check: expected one of the keys tcp, http, https, dns, udp and ping',
   ],
   [
     'an unknown kind',
-    service('address: 192.0.2.1:80', 'check: ping', 'servers: []'),
-    'f.yaml:4:12: services.s.check: expected none, tcp, http, https or a mapping, found ping',
+    service('address: 192.0.2.1:80', 'check: pong', 'servers: []'),
+    'f.yaml:4:12: services.s.check: expected none, tcp, http, https, dns, udp or ping, or a mapping, found pong',
   ],
   [
     'TLS options without TLS',

@@ -1,0 +1,203 @@
+/**
+ * The part of the schema about health checks: a kind with its own keys, and what all kinds have.
+ * What a check inherits, and that it is of one kind only, is in resolve-check.ts.
+ */
+import { z } from 'zod';
+import { DEFAULTS } from '../core/config/defaults.ts';
+import { isDnsName } from '../core/wire/dns.ts';
+import { DNS_RCODES, DNS_TYPES, type DnsType } from '../core/wire/dns-names.ts';
+import { list, option, scalar, section, shortOrLong, truth, whole, word } from './forms.ts';
+import { duration, path, TEXT_LENGTH_MAX, text } from './scalars.ts';
+import { joinWords } from './suggest.ts';
+import { formatDuration, parseStatusRange } from './values.ts';
+
+type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
+
+const MS_US = 1_000;
+const HOUR_US = 3_600_000_000;
+const DATAGRAM_BYTES_MAX = 65_535;
+
+/** Kinds that need no key of their own. */
+const WORDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping'] as const;
+
+function httpFields(per: Per) {
+  const { http } = DEFAULTS;
+  return {
+    path: option(per(path('a path that starts with /')), {
+      about: 'Path and query of the request.',
+      default: http.path,
+    }),
+    host: option(per(text('a host name, without spaces', (value) => !/\s/.test(value))), {
+      about: 'Host header.',
+      without: 'the server’s address and port',
+    }),
+    status: option(per(list(statusRange(), 1)), {
+      about: 'Status codes that mean success: codes and ranges.',
+      default: http.status.map((range) => range.join('-')),
+    }),
+    body_contains: option(per(text('text', () => true)), {
+      about: 'Text that the body must contain.',
+      without: 'any body',
+    }),
+    body_matches: option(per(regularExpression()), {
+      about: 'Regular expression (JavaScript, flag u) that the body must match.',
+      without: 'any body',
+    }),
+  };
+}
+
+function statusRange() {
+  const expects = 'a status code or a range of them, such as 200-299';
+  const input = z.union([z.int().min(100).max(599), z.string().regex(/^\d{3}(-\d{3})?$/)]);
+  return scalar(expects, input, (value) => parseStatusRange(value) ?? undefined);
+}
+
+function regularExpression() {
+  return scalar('a regular expression', z.string().min(1).max(TEXT_LENGTH_MAX), (value) => {
+    try {
+      new RegExp(value, 'u');
+      return value;
+    } catch {
+      return undefined;
+    }
+  });
+}
+
+/** A check's long form and its words; the words become what they abbreviate. */
+export function checkSchema(per: Per) {
+  const { check } = DEFAULTS;
+  const http = section(httpFields(per));
+  const https = section({
+    ...httpFields(per),
+    verify: option(per(truth()), {
+      about: 'Verify the server’s certificate.',
+      default: DEFAULTS.http.tlsVerify,
+    }),
+    server_name: option(per(text('a host name, without spaces', (value) => !/\s/.test(value))), {
+      about: 'Name for SNI and for the verification of the certificate.',
+      without: '`host`, else the server’s address',
+    }),
+    ca_file: option(per(path('an absolute path')), {
+      about: 'File with the certificates (PEM) that are trusted.',
+      without: 'the system’s certificates',
+    }),
+  });
+  const long = section({
+    tcp: option(section({}), { about: 'Connect by TCP: `tcp: {}`.', without: 'see `check`' }),
+    http: option(http, { about: 'Request by HTTP/1.1.', without: 'no such check' }),
+    https: option(https, { about: 'Request by HTTP/1.1 over TLS.', without: 'no such check' }),
+    dns: option(dnsSection(per), { about: 'Query by DNS.', without: 'no such check' }),
+    udp: option(udpSection(per), {
+      about: 'Send a datagram; an ICMP error is a failure, and so is a wrong reply.',
+      without: 'no such check',
+    }),
+    ping: option(section({}), {
+      about: 'ICMP echo request to the server’s address: `ping: {}`.',
+      without: 'no such check',
+    }),
+    interval: option(per(duration(100 * MS_US, HOUR_US)), {
+      about: 'Time from one check’s start to the next one’s.',
+      default: formatDuration(check.intervalUs),
+    }),
+    timeout: option(per(duration(10 * MS_US, HOUR_US)), {
+      about: 'Total time of one check, from connecting to the verdict.',
+      default: formatDuration(check.timeoutUs),
+    }),
+    fall: option(per(whole(1, 100)), {
+      about: 'Failures in a row that take a server out.',
+      default: check.fall,
+    }),
+    rise: option(per(whole(1, 100)), {
+      about: 'Successes in a row that bring it back.',
+      default: check.rise,
+    }),
+    port: option(per(whole(1, 65535)), {
+      about: 'Port to check.',
+      without: 'the server’s port',
+    }),
+  });
+  type Long = z.output<typeof long>;
+  const short = scalar(
+    `none, ${joinWords(WORDS, 'or')}, or a mapping`,
+    z.enum(['none', ...WORDS]),
+    (kind): Long | 'none' => (kind === 'none' ? 'none' : { [kind]: {} }),
+  );
+  return shortOrLong(short, long);
+}
+
+const TYPE_WORDS = Object.keys(DNS_TYPES) as DnsType[];
+
+function dnsSection(per: Per) {
+  const { dns } = DEFAULTS;
+  return section({
+    type: option(per(word(TYPE_WORDS)), {
+      about: 'Type of the records that are asked for.',
+      default: dns.type,
+    }),
+    name: option(per(text('a domain name in ASCII', isDnsName)), {
+      about: 'Name that is asked for; `.` is the root.',
+      default: dns.name,
+    }),
+    rcode: option(per(list(word(DNS_RCODES), 1)), {
+      about: 'Response codes that mean success.',
+      default: dns.rcodes,
+    }),
+    answer: option(per(text('text', () => true)), {
+      about:
+        'Data that one record of the type must have, as a zone file has it: an address, a name, ' +
+        '`10 mail.example.org`.',
+      without: 'any answer, also none',
+    }),
+    answer_matches: option(per(regularExpression()), {
+      about: 'Regular expression (JavaScript, flag u) that the data of one record must match.',
+      without: 'any answer, also none',
+    }),
+  });
+}
+
+function udpSection(per: Per) {
+  const { udp } = DEFAULTS;
+  const bytes = () => per(whole(0, DATAGRAM_BYTES_MAX));
+  return section({
+    send: option(per(bytesText()), {
+      about: 'What is sent: text, or `hex:` and hexadecimal digits.',
+      without: 'an empty datagram',
+    }),
+    reply: option(per(bytesText(true)), {
+      about:
+        'What a reply must begin with: text, or `hex:` and hexadecimal digits, with `X` for any ' +
+        'digit. A reply is required then.',
+      without: 'any reply',
+    }),
+    require_reply: option(per(truth()), {
+      about:
+        'Take silence for a failure. Without it only an ICMP error is one, and a check of a ' +
+        'silent server takes all of its timeout.',
+      without: '`true` with `reply`, else `false`',
+    }),
+    min_length: option(bytes(), {
+      about: 'Least length of a reply, in bytes.',
+      default: udp.minLengthBytes,
+    }),
+    max_length: option(bytes(), {
+      about: 'Greatest length of a reply, in bytes.',
+      default: udp.maxLengthBytes,
+    }),
+  });
+}
+
+/** Hexadecimal digits of bytes given as text, or as `hex:` and digits, spaces between them. */
+function bytesText(wildcards = false) {
+  const digits = wildcards ? /^(?:[\da-fx]{2})+$/i : /^(?:[\da-f]{2})+$/i;
+  const expects = `text, or hex: and pairs of hexadecimal digits${wildcards ? ' or X' : ''}`;
+  return scalar(expects, z.string().min(1).max(TEXT_LENGTH_MAX), (value) => {
+    if (!value.startsWith('hex:')) return hexOf(value);
+    const written = value.slice('hex:'.length).replaceAll(' ', '');
+    return digits.test(written) ? written.toLowerCase() : undefined;
+  });
+}
+
+function hexOf(value: string): string {
+  const bytes = [...new TextEncoder().encode(value)];
+  return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}

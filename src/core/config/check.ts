@@ -1,0 +1,88 @@
+/**
+ * CheckConfig: how a real server is asked whether it is well. One interface for each kind, all
+ * with the same timing. Part of Config, and complete as it is: defaults are in defaults.ts. Every
+ * member but the timing is part of the question, by which servers share a check.
+ */
+import type { DnsRcode, DnsType } from '../wire/dns-names.ts';
+
+export interface CheckTiming {
+  readonly intervalUs: number;
+  /** Total time for one check, connect to verdict. */
+  readonly timeoutUs: number;
+  /** Failures in a row that take a server out. */
+  readonly fall: number;
+  /** Successes in a row that bring it back. */
+  readonly rise: number;
+  /** Port to check; null for the server's own. */
+  readonly port: number | null;
+}
+
+export interface TcpCheckConfig extends CheckTiming {
+  readonly kind: 'tcp';
+}
+
+export interface HttpCheckConfig extends CheckTiming {
+  readonly kind: 'http';
+  readonly tls: boolean;
+  /** Verify the server's certificate; only meaningful with tls. */
+  readonly tlsVerify: boolean;
+  /** Name for SNI and certificate verification; null for `host`, else the server's address. */
+  readonly serverName: string | null;
+  /** File with CA certificates in PEM; null for the system's. */
+  readonly caFile: string | null;
+  readonly path: string;
+  /** Host header; null for the server's address and port. */
+  readonly host: string | null;
+  /** Inclusive ranges of status codes that mean success. */
+  readonly status: readonly (readonly [number, number])[];
+  /** Text that the body must contain; null for no look at the body. */
+  readonly bodyContains: string | null;
+  /** Regular expression (JavaScript, flag u) that the body must match; null for none. */
+  readonly bodyMatches: string | null;
+}
+
+/** One query, by UDP, and by TCP when the answer did not fit. */
+export interface DnsCheckConfig extends CheckTiming {
+  readonly kind: 'dns';
+  /** One of DNS_TYPES. */
+  readonly type: DnsType;
+  /** Name in ASCII, '.' for the root. */
+  readonly name: string;
+  /** Response codes that mean success. */
+  readonly rcodes: readonly DnsRcode[];
+  /** Data that one record of the type must have; null for any. */
+  readonly answer: string | null;
+  /** Regular expression (JavaScript, flag u) that the data of one record must match. */
+  readonly answerMatches: string | null;
+}
+
+/** One datagram. */
+export interface UdpCheckConfig extends CheckTiming {
+  readonly kind: 'udp';
+  /** Hexadecimal digits of what is sent; empty for an empty datagram. */
+  readonly payloadHex: string;
+  /** Without it, silence is success, and an ICMP error alone is failure. */
+  readonly replyRequired: boolean;
+  /** Hexadecimal digits, X for any, that a reply must begin with; empty for any. */
+  readonly replyHex: string;
+  /** Bounds of the length of a reply, 0 to 65535. */
+  readonly minLengthBytes: number;
+  readonly maxLengthBytes: number;
+}
+
+/** One ICMP echo request: it has no port. */
+export interface PingCheckConfig extends CheckTiming {
+  readonly kind: 'ping';
+}
+
+export type CheckConfig =
+  | TcpCheckConfig
+  | HttpCheckConfig
+  | DnsCheckConfig
+  | UdpCheckConfig
+  | PingCheckConfig;
+
+/** False for a kind that asks the host, not one of its ports. */
+export function hasPort(check: CheckConfig): boolean {
+  return check.kind !== 'ping';
+}

@@ -1,0 +1,154 @@
+/**
+ * A connected datagram socket for one question to one server: UDP, or raw ICMP for an echo. The
+ * kernel delivers what that server sends and nothing else, and reports ICMP errors about what was
+ * sent as errors of the socket. It belongs to the network namespace that the thread is in when it
+ * is made, and never waits.
+ */
+import { parseIp } from '../core/ip.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  ICMP_ECHOREPLY,
+  ICMP_FILTER,
+  ICMPV6_ECHO_REPLY,
+  ICMPV6_FILTER,
+  IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
+  SO_BINDTODEVICE,
+  SO_MARK,
+  SOCK_DGRAM,
+  SOCK_RAW,
+  SOL_RAW,
+  SOL_SOCKET,
+} from './constants.ts';
+import {
+  bind,
+  close,
+  connect,
+  errnoName,
+  ifIndex,
+  type PollHandle,
+  poll,
+  recv,
+  SystemError,
+  sendto,
+  setsockopt,
+  socket,
+} from './libc.ts';
+import { encodeSockaddrIn, encodeSockaddrIn6 } from './sockaddr.ts';
+
+/** How a socket leaves this host, where the routes alone do not say it. */
+export interface SocketPath {
+  /** Source address, of the server's family; null for the one that the route prefers. */
+  readonly source: string | null;
+  /** Interface that packets leave and come by; null for any. */
+  readonly device: string | null;
+  /** Firewall mark (SO_MARK) of what is sent; null for none. */
+  readonly mark: number | null;
+}
+
+export interface ProbeSocketOptions extends SocketPath {
+  readonly kind: 'udp' | 'icmp';
+  /** Canonical text. */
+  readonly address: string;
+  /** 0 for ICMP. */
+  readonly port: number;
+}
+
+/** Datagrams taken in one go: what comes after that waits for the next turn of the loop. */
+const DRAIN_MAX = 32;
+
+export class ProbeSocket {
+  readonly #fd: number;
+  readonly #poll: PollHandle;
+  #closed = false;
+
+  /** Opens and connects it; throws SystemError. `onReadable` is called while something waits. */
+  constructor(options: ProbeSocketOptions, onReadable: () => void) {
+    const fd = open(options);
+    try {
+      this.#poll = poll(fd, () => {
+        if (!this.#closed) onReadable();
+      });
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
+    this.#fd = fd;
+  }
+
+  /** Sends one datagram; throws SystemError. */
+  send(datagram: Uint8Array): void {
+    const sent = sendto(this.#fd, datagram, datagram.length, null);
+    if (sent < 0) throw new SystemError('send', -sent);
+  }
+
+  /**
+   * Gives every waiting datagram to `take`, cut to the length of `buffer`, with its full length;
+   * it is valid within the call only. Throws SystemError for an ICMP error about what was sent.
+   */
+  drain(buffer: Uint8Array, take: (datagram: Uint8Array, lengthBytes: number) => void): void {
+    for (let count = 0; count < DRAIN_MAX && !this.#closed; count++) {
+      const received = recv(this.#fd, buffer);
+      if (received >= 0) {
+        take(buffer.subarray(0, Math.min(received, buffer.length)), received);
+        continue;
+      }
+      const name = errnoName(-received);
+      if (name === 'EAGAIN') return;
+      if (name !== 'EINTR') throw new SystemError('recv', -received);
+    }
+  }
+
+  /** May be called again. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#poll.close();
+    close(this.#fd);
+  }
+}
+
+function open(options: ProbeSocketOptions): number {
+  const ipv4 = !options.address.includes(':');
+  const family = ipv4 ? AF_INET : AF_INET6;
+  const fd =
+    options.kind === 'udp'
+      ? socket(family, SOCK_DGRAM, 0)
+      : socket(family, SOCK_RAW, ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+  try {
+    if (options.kind === 'icmp') filterEchoReplies(fd, ipv4);
+    choosePath(fd, options);
+    connect(fd, sockaddrOf(options.address, options.port, options.device));
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
+
+/** Puts device, mark and source of `path` on a socket that is not connected yet. */
+export function choosePath(fd: number, path: SocketPath): void {
+  if (path.device !== null) {
+    const name = new TextEncoder().encode(`${path.device}\0`);
+    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name);
+  }
+  if (path.mark !== null) setsockopt(fd, SOL_SOCKET, SO_MARK, path.mark);
+  if (path.source !== null) bind(fd, sockaddrOf(path.source, 0, path.device));
+}
+
+/** An address in canonical text as the kernel takes it; link-local ones are of `device`. */
+export function sockaddrOf(address: string, port: number, device: string | null): Uint8Array {
+  const bytes = parseIp(address) ?? new Uint8Array(4);
+  if (bytes.length === 4) return encodeSockaddrIn(bytes, port);
+  return encodeSockaddrIn6(bytes, port, device === null ? 0 : ifIndex(device));
+}
+
+/** Everything else that the host is told by ICMP would wake this socket too. */
+function filterEchoReplies(fd: number, ipv4: boolean): void {
+  // A set bit blocks a type: struct icmp_filter (linux/icmp.h), struct icmp6_filter (icmpv6.h).
+  if (ipv4) return setsockopt(fd, SOL_RAW, ICMP_FILTER, ~(1 << ICMP_ECHOREPLY) >>> 0);
+  const blocked = new Uint32Array(8).fill(0xffff_ffff);
+  blocked[ICMPV6_ECHO_REPLY >> 5] = ~(1 << (ICMPV6_ECHO_REPLY & 31)) >>> 0;
+  setsockopt(fd, IPPROTO_ICMPV6, ICMPV6_FILTER, new Uint8Array(blocked.buffer));
+}

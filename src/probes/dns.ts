@@ -1,0 +1,150 @@
+/**
+ * DNS check: one query by UDP, and the same by TCP when the answer was cut (RFC 1035 section 4.2,
+ * RFC 7766); both within the one timeout. A datagram that does not answer our query (another
+ * identifier or question) is passed over, as resolvers do: it may be late or forged.
+ */
+import { Buffer } from 'node:buffer';
+import { randomInt } from 'node:crypto';
+import { connect } from 'node:net';
+import type { DnsCheckConfig } from '../core/config/config.ts';
+import type { CheckTarget } from '../core/health/check-key.ts';
+import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
+import { probeFailure } from '../core/health/probe-result.ts';
+import { canonicalIp } from '../core/ip.ts';
+import { type DnsAnswer, decodeDnsAnswer, encodeDnsQuery } from '../core/wire/dns.ts';
+import { DNS_RCODES, DNS_TYPES } from '../core/wire/dns-names.ts';
+import type { AttemptOptions } from './attempt.ts';
+import { Attempt } from './attempt.ts';
+import { matchesInTime } from './body.ts';
+import { askByDatagram } from './datagram.ts';
+import { NO_PATH } from './path.ts';
+import { socketFailureReason } from './socket-error.ts';
+
+/** By TCP, the length comes first. */
+const LENGTH_BYTES = 2;
+
+/** Asks once. Never rejects; null when the signal gave up before a verdict. */
+export async function probeDns(
+  check: DnsCheckConfig,
+  target: CheckTarget,
+  options: AttemptOptions,
+): Promise<ProbeResult | null> {
+  const attempt = new Attempt(options);
+  if (attempt.settled) return attempt.finished;
+  attempt.waitingFor = 'the answer';
+  const id = randomInt(0x1_0000);
+  const query = encodeDnsQuery(id, check.name, check.type);
+  const where = { kind: 'udp', address: target.address, port: target.port, ...NO_PATH } as const;
+  let byTcp = false;
+  const close = askByDatagram(attempt, where, query, (datagram) => {
+    if (byTcp) return;
+    const answer = decodeDnsAnswer(datagram);
+    if (!answer.ok) {
+      const { reason, detail } = answer.error;
+      if (!isOurId(datagram, id)) return;
+      return attempt.settle(probeFailure('protocol', `${reason}: ${detail}`), 'now');
+    }
+    if (!answers(answer.value, id, check)) return;
+    if (!answer.value.truncated) return attempt.settle(judge(check, answer.value), 'now');
+    byTcp = true;
+    askByTcp(attempt, target, query, (message) => judgeMessage(check, id, message));
+  });
+  const result = await attempt.finished;
+  close();
+  return result;
+}
+
+function isOurId(datagram: Uint8Array, id: number): boolean {
+  return datagram.length >= 2 && Buffer.from(datagram.subarray(0, 2)).readUInt16BE() === id;
+}
+
+/** True for an answer to our query. */
+function answers(answer: DnsAnswer, id: number, check: DnsCheckConfig): boolean {
+  if (answer.id !== id) return false;
+  const { question } = answer;
+  // Servers leave it out where they could not read it: FORMERR, NOTIMP.
+  if (question === null) return answer.records.length === 0;
+  const name = check.name === '.' ? '.' : check.name.replace(/\.$/, '').toLowerCase();
+  return question.name === name && question.type === DNS_TYPES[check.type];
+}
+
+function judgeMessage(check: DnsCheckConfig, id: number, message: Uint8Array): ProbeFailure | null {
+  const answer = decodeDnsAnswer(message);
+  if (!answer.ok) return probeFailure('protocol', `${answer.error.reason}: ${answer.error.detail}`);
+  if (!answers(answer.value, id, check)) {
+    return probeFailure('protocol', 'The answer by TCP is to another question');
+  }
+  if (answer.value.truncated) return probeFailure('protocol', 'The answer by TCP is cut');
+  return judge(check, answer.value);
+}
+
+function judge(check: DnsCheckConfig, answer: DnsAnswer): ProbeFailure | null {
+  const rcode = DNS_RCODES[answer.rcode] ?? `RCODE${answer.rcode}`;
+  if (!check.rcodes.some((expected) => expected === rcode)) {
+    return probeFailure('status', `Response code ${rcode}`);
+  }
+  if (check.answer === null && check.answerMatches === null) return null;
+  const type = DNS_TYPES[check.type];
+  const data = answer.records
+    .filter((record) => check.type === 'ANY' || record.type === type)
+    .map((record) => record.data);
+  const seen = data.length === 0 ? 'no record' : data.join(', ');
+  if (check.answer !== null) {
+    const wanted = normalized(check.answer, check);
+    if (!data.some((text) => normalized(text, check) === wanted)) {
+      return probeFailure('body', `No record is ${check.answer}: ${seen}`);
+    }
+  }
+  return check.answerMatches === null ? null : judgeExpression(check.answerMatches, data, seen);
+}
+
+function judgeExpression(
+  source: string,
+  data: readonly string[],
+  seen: string,
+): ProbeFailure | null {
+  const expression = new RegExp(source, 'u');
+  for (const text of data) {
+    const verdict = matchesInTime(expression, text);
+    if (verdict === 'success') return null;
+    if (verdict === 'too-slow') {
+      const detail = `The regular expression /${source}/u took too long`;
+      return probeFailure('cannot-run', detail);
+    }
+  }
+  return probeFailure('body', `No record matches /${source}/u: ${seen}`);
+}
+
+/** Names in any case and with or without their last dot, addresses in any form. */
+function normalized(text: string, check: DnsCheckConfig): string {
+  if (check.type === 'TXT') return text;
+  return canonicalIp(text) ?? text.toLowerCase().replace(/\.$/, '');
+}
+
+/** Sends the query by TCP and settles the attempt with what `judge` says of the answer. */
+function askByTcp(
+  attempt: Attempt,
+  target: CheckTarget,
+  query: Uint8Array,
+  judge: (message: Uint8Array) => ProbeFailure | null,
+): void {
+  attempt.waitingFor = 'the answer by TCP';
+  const socket = connect({ host: target.address, port: target.port });
+  attempt.attach(socket, (error) =>
+    probeFailure(socketFailureReason(error) ?? 'cannot-run', error.message),
+  );
+  const length = Buffer.alloc(LENGTH_BYTES);
+  length.writeUInt16BE(query.length);
+  socket.once('connect', () => socket.write(Buffer.concat([length, query])));
+  // At most 2 + 65535 bytes and what came with them: the length field bounds it.
+  let received: Buffer = Buffer.alloc(0);
+  socket.on('data', (chunk) => {
+    if (attempt.settled) return;
+    received = Buffer.concat([received, chunk]);
+    if (received.length < LENGTH_BYTES) return;
+    const end = LENGTH_BYTES + received.readUInt16BE(0);
+    if (received.length < end) return;
+    attempt.settle(judge(received.subarray(LENGTH_BYTES, end)), 'linger');
+    socket.end();
+  });
+}

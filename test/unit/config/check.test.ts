@@ -1,0 +1,92 @@
+/** Kinds of health checks: what they become, and what is refused at its place. */
+import { expect, test } from 'vitest';
+import type { CheckConfig } from '../../../src/core/config/check.ts';
+import { configOf, errorLines } from './read.ts';
+
+const TIMING = { intervalUs: 2_000_000, timeoutUs: 1_000_000, fall: 3, rise: 2, port: null };
+
+function fileWith(check: string): string {
+  return `services: {s: {address: "192.0.2.1:53", check: ${check}, servers: [10.0.0.1]}}`;
+}
+
+function checkOf(check: string): CheckConfig | null | undefined {
+  return configOf(fileWith(check)).services[0]?.servers[0]?.check;
+}
+
+test.each([
+  [
+    'dns',
+    {
+      kind: 'dns',
+      type: 'SOA',
+      name: '.',
+      rcodes: ['NOERROR'],
+      answer: null,
+      answerMatches: null,
+    },
+  ],
+  [
+    '{dns: {type: AAAA, name: a.test, rcode: [NOERROR, NXDOMAIN], answer: "::1", answer_matches: x}}',
+    {
+      kind: 'dns',
+      type: 'AAAA',
+      name: 'a.test',
+      rcodes: ['NOERROR', 'NXDOMAIN'],
+      answer: '::1',
+      answerMatches: 'x',
+    },
+  ],
+  [
+    'udp',
+    {
+      kind: 'udp',
+      payloadHex: '',
+      replyRequired: false,
+      replyHex: '',
+      minLengthBytes: 0,
+      maxLengthBytes: 65_535,
+    },
+  ],
+  [
+    '{udp: {send: "hex:00 FF", reply: "hex:0X", min_length: 2, max_length: 4}}',
+    {
+      kind: 'udp',
+      payloadHex: '00ff',
+      replyRequired: true,
+      replyHex: '0x',
+      minLengthBytes: 2,
+      maxLengthBytes: 4,
+    },
+  ],
+  ['ping', { kind: 'ping' }],
+])('%s has all its keys and defaults', (written, expected) => {
+  expect(checkOf(written)).toEqual({ ...TIMING, ...expected });
+});
+
+test('text is sent as its UTF-8 bytes', () => {
+  expect(checkOf('{udp: {send: "é"}}')).toMatchObject({ payloadHex: 'c3a9' });
+});
+
+test('a server of a firewall mark without port can be pinged', () => {
+  const text = 'services: {s: {fwmark: 1, check: ping, servers: [10.0.0.1]}}';
+  expect(errorLines(text)).toEqual([]);
+  expect(errorLines(text.replace('ping', 'dns'))[0]).toContain('the check needs a port');
+});
+
+test.each([
+  ['two kinds', '{dns: {}, udp: {}}', 'check: expected only one of dns and udp'],
+  ['an unknown type', '{dns: {type: B}}', 'check.dns.type: expected A, NS'],
+  ['a name that is none', '{dns: {name: a..b}}', 'check.dns.name: expected a domain name'],
+  ['an unknown code', '{dns: {rcode: [OK]}}', 'check.dns.rcode[0]: expected NOERROR'],
+  ['a bad expression', '{dns: {answer_matches: "("}}', 'answer_matches: expected a regular'],
+  ['odd digits', '{udp: {send: "hex:0"}}', 'check.udp.send: expected text, or hex:'],
+  ['wildcards to send', '{udp: {send: "hex:0X"}}', 'check.udp.send: expected text, or hex:'],
+  ['lengths that cross', '{udp: {min_length: 5, max_length: 4}}', 'expected at most max_length'],
+  ['no reply wanted, but given', '{udp: {reply: a, require_reply: false}}', 'contradicts reply'],
+  ['a port to ping', '{ping: {}, port: 5}', 'check.port: a check by ping has no port'],
+])('%s is refused at its place', (_what, check, message) => {
+  const lines = errorLines(fileWith(check));
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toContain('f.yaml:1:');
+  expect(lines[0]).toContain(message);
+});

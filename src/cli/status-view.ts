@@ -387,6 +387,7 @@ const WEIGHT_NOTES: Readonly<Record<WeightReason, string | null>> = {
   'forced-down': 'taken out by an operator',
   'forced-up': 'kept in by an operator, whatever its check says',
   'weight-override': 'weight set by an operator',
+  'check-weight': 'weight given by its check',
 };
 
 function noteOf({ reason, weightReason, sorry, override }: ServerReport): string | null {

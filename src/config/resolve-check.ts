@@ -8,16 +8,19 @@ import type {
   CheckConfig,
   DnsCheckConfig,
   HttpCheckConfig,
+  ScriptCheckConfig,
   UdpCheckConfig,
 } from '../core/config/check.ts';
+import type { IpText, NotifyConfig, ServiceIdentity } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
 import type { CheckInput } from './schema.ts';
 import { joinWords } from './suggest.ts';
 
-const KINDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping'] as const;
+const KINDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping', 'script', 'file'] as const;
 type Kind = (typeof KINDS)[number];
+const PLACEHOLDER = /\{(vip|vport|rip|rport)\}/g;
 type LongCheck = Exclude<CheckInput, 'none'>;
 
 function kindsOf(input: CheckInput | undefined): Kind[] {
@@ -76,8 +79,9 @@ function reportKind(written: LongCheck, complete: LongCheck, path: Path, report:
     report.error([...path, 'udp', 'require_reply'], message, 'bare');
   }
   // One that is inherited is for the service's own kind.
-  if (complete.ping !== undefined && written.port !== undefined) {
-    report.error([...path, 'port'], 'a check by ping has no port', 'bare');
+  for (const kind of ['ping', 'file'] as const) {
+    if (complete[kind] === undefined || written.port === undefined) continue;
+    report.error([...path, 'port'], `a check by ${kind} has no port`, 'bare');
   }
 }
 
@@ -92,8 +96,16 @@ function timing(input: LongCheck) {
   };
 }
 
+/** What the placeholders of a command stand for, and how scripts are run. */
+export interface CheckedServer {
+  readonly identity: ServiceIdentity;
+  readonly address: IpText;
+  readonly port: number;
+  readonly scripts: Pick<NotifyConfig, 'user' | 'group' | 'scriptSecurity'>;
+}
+
 /** The check with its defaults; null for none. A check without kind is one by TCP. */
-export function resolveCheck(input: CheckInput): CheckConfig | null {
+export function resolveCheck(input: CheckInput, facts: CheckedServer): CheckConfig | null {
   if (input === 'none') return null;
   const [kind = 'tcp'] = kindsOf(input);
   switch (kind) {
@@ -108,6 +120,10 @@ export function resolveCheck(input: CheckInput): CheckConfig | null {
       return resolveUdp(input);
     case 'ping':
       return { kind, ...timing(input) };
+    case 'script':
+      return resolveScript(input, facts);
+    case 'file':
+      return { kind, ...timing(input), path: input.file?.path ?? '' };
     default:
       return assertNever(kind);
   }
@@ -154,5 +170,28 @@ function resolveUdp(input: LongCheck): UdpCheckConfig {
     replyHex: udp?.reply ?? '',
     minLengthBytes: udp?.min_length ?? DEFAULTS.udp.minLengthBytes,
     maxLengthBytes: udp?.max_length ?? DEFAULTS.udp.maxLengthBytes,
+  };
+}
+
+function resolveScript(input: LongCheck, facts: CheckedServer): ScriptCheckConfig {
+  const { script } = input;
+  const { identity, scripts } = facts;
+  const address = identity.kind === 'address';
+  const values: Readonly<Record<string, string>> = {
+    vip: address ? identity.address : String(identity.mark),
+    vport: address ? String(identity.port) : '0',
+    rip: facts.address,
+    rport: String(input.port ?? facts.port),
+  };
+  const fill = (word: string) => word.replace(PLACEHOLDER, (_, name: string) => values[name] ?? '');
+  return {
+    kind: 'script',
+    ...timing(input),
+    command: (script?.command ?? []).map(fill),
+    dynamicWeight: script?.dynamic_weight ?? DEFAULTS.scriptCheck.dynamicWeight,
+    user: script?.user ?? scripts.user,
+    // A user of its own does not go with the other's group.
+    group: script?.group ?? (script?.user === undefined ? scripts.group : null),
+    scriptSecurity: scripts.scriptSecurity,
   };
 }

@@ -17,7 +17,7 @@ import { ipFamily } from '../core/ip.ts';
 import { serverKey, serviceFamily, serviceKey } from '../core/ipvs/model.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
-import { inheritCheck, reportCheck, resolveCheck } from './resolve-check.ts';
+import { type CheckedServer, inheritCheck, reportCheck, resolveCheck } from './resolve-check.ts';
 import type { CheckInput, ServerInput, ServiceInput } from './schema.ts';
 import { familyBits } from './values.ts';
 
@@ -32,6 +32,7 @@ export interface NamedService {
 /** The services with all defaults; `path` of each is services.NAME. */
 export function resolveServices(
   services: readonly NamedService[],
+  scripts: CheckedServer['scripts'],
   report: Report,
 ): ServiceConfig[] {
   const resolved: ServiceConfig[] = [];
@@ -47,7 +48,7 @@ export function resolveServices(
       const place = identity.kind === 'address' ? 'address' : 'fwmark';
       report.error([...path, place], `${key} is services.${other} already`, 'bare');
     }
-    resolved.push(resolveService(service, identity, report));
+    resolved.push(resolveService(service, { identity, scripts }, report));
   }
   return resolved;
 }
@@ -76,7 +77,7 @@ function resolveIdentity(input: ServiceInput, path: Path, report: Report): Servi
 
 function resolveService(
   { name, input, servers, sorryServers }: NamedService,
-  identity: ServiceIdentity,
+  { identity, scripts }: Pick<ServiceFacts, 'identity' | 'scripts'>,
   report: Report,
 ): ServiceConfig {
   const { service } = DEFAULTS;
@@ -103,7 +104,11 @@ function resolveService(
     },
     minHealthyPercent: input.min_healthy ?? service.minHealthyPercent,
     slowStartUs: input.slow_start ?? service.slowStartUs,
-    ...resolveServers({ name, input, servers, sorryServers }, { identity, tcpByDefault }, report),
+    ...resolveServers(
+      { name, input, servers, sorryServers },
+      { identity, tcpByDefault, scripts },
+      report,
+    ),
   };
   reportTunnelUse(input, [...servers, ...sorryServers], path, report);
   reportService(config, path, report);
@@ -227,6 +232,8 @@ function resolveTunnel(input: ServiceInput['tunnel']): Tunnel {
 interface ServiceFacts {
   readonly identity: ServiceIdentity;
   readonly tcpByDefault: boolean;
+  /** How scripts of checks are run. */
+  readonly scripts: CheckedServer['scripts'];
 }
 
 function resolveServers(
@@ -263,19 +270,23 @@ function completeCheck(server: ServerInput, service: ServiceInput, tcp: boolean)
 function resolveServer(
   server: ServerInput,
   service: ServiceInput,
-  { identity, tcpByDefault }: ServiceFacts,
+  { identity, tcpByDefault, scripts }: ServiceFacts,
 ): RealServerConfig {
   const defaults = DEFAULTS.server;
   const servicePort = identity.kind === 'address' ? identity.port : 0;
+  const { address } = server.address;
+  const port = server.address.port ?? servicePort;
   return {
-    address: server.address.address,
-    port: server.address.port ?? servicePort,
+    address,
+    port,
     weight: server.weight ?? defaults.weight,
     forwarding: server.forwarding ?? service.forwarding ?? DEFAULTS.service.forwarding,
     tunnel: resolveTunnel(server.tunnel ?? service.tunnel),
     upperThreshold: server.upper_threshold ?? defaults.upperThreshold,
     lowerThreshold: server.lower_threshold ?? defaults.lowerThreshold,
-    check: resolveCheck(completeCheck(server, service, tcpByDefault)),
+    check: resolveCheck(completeCheck(server, service, tcpByDefault), {
+      ...{ identity, address, port, scripts },
+    }),
   };
 }
 

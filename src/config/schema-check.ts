@@ -6,8 +6,19 @@ import { z } from 'zod';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { isDnsName } from '../core/wire/dns.ts';
 import { DNS_RCODES, DNS_TYPES, type DnsType } from '../core/wire/dns-names.ts';
-import { list, option, scalar, section, shortOrLong, truth, whole, word } from './forms.ts';
+import {
+  list,
+  option,
+  required,
+  scalar,
+  section,
+  shortOrLong,
+  truth,
+  whole,
+  word,
+} from './forms.ts';
 import { duration, path, TEXT_LENGTH_MAX, text } from './scalars.ts';
+import { command, groupName, userName } from './schema-notify.ts';
 import { joinWords } from './suggest.ts';
 import { formatDuration, parseStatusRange } from './values.ts';
 
@@ -93,6 +104,14 @@ export function checkSchema(per: Per) {
     }),
     ping: option(section({}), {
       about: 'ICMP echo request to the server’s address: `ping: {}`.',
+      without: 'no such check',
+    }),
+    script: option(scriptSection(per), {
+      about: 'Run a command: exit status 0 is success.',
+      without: 'no such check',
+    }),
+    file: option(fileSection(per), {
+      about: 'Look into a file: `up`, `down`, or the weight of the server.',
       without: 'no such check',
     }),
     interval: option(per(duration(100 * MS_US, HOUR_US)), {
@@ -183,6 +202,38 @@ function udpSection(per: Per) {
       about: 'Greatest length of a reply, in bytes.',
       default: udp.maxLengthBytes,
     }),
+  });
+}
+
+function scriptSection(per: Per) {
+  return section({
+    command: required(
+      per(command()),
+      'Program by its absolute path, with arguments, without a shell. `{vip}` (of a firewall mark, ' +
+        'the mark), `{vport}`, `{rip}` and `{rport}` stand for the addresses and ports of service ' +
+        'and server.',
+    ),
+    dynamic_weight: option(per(truth()), {
+      about: 'Exit statuses from 2 on are success too: the weight of the server is 2 less.',
+      default: DEFAULTS.scriptCheck.dynamicWeight,
+    }),
+    user: option(per(userName()), {
+      about: 'User that it runs as.',
+      without: 'that of `notify.user`',
+    }),
+    group: option(per(groupName()), {
+      about: 'Group that it runs as.',
+      without: 'the user’s; that of `notify.group` without a user',
+    }),
+  });
+}
+
+function fileSection(per: Per) {
+  return section({
+    path: required(
+      per(path('an absolute path')),
+      'File that says `up`, `down`, or a weight from 0 to 65535; anything else is a failure.',
+    ),
   });
 }
 

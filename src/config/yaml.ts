@@ -136,7 +136,6 @@ function readValue(value: unknown, director: string, report: Report): Config {
     report.error([], 'expected at least one of the sections vrrp and services', 'bare');
   }
   const alone = resolveVrrp(readVrrp(schema, root.vrrp), report);
-  const services = resolveServices(readServices(schema, root.services), report);
   const names = (section: string): string[] => Object.keys(mapping(root[section]));
   const notification = resolveNotify(
     {
@@ -146,6 +145,11 @@ function readValue(value: unknown, director: string, report: Report): Config {
       instances: readVrrp(schema, root.vrrp),
       groups: readNamed(schema.group, root.groups),
     },
+    report,
+  );
+  const services = resolveServices(
+    readServices(schema, root.services),
+    notification.notify,
     report,
   );
   const trackers = resolveTrackers(

@@ -18,6 +18,7 @@ import { firstStartUs, nextSlot } from '../core/health/schedule.ts';
 import type { Probe } from '../probes/probe.ts';
 import { createProbe } from '../probes/probe.ts';
 import { TrustStore } from '../probes/trust-store.ts';
+import { runCheckCommand } from './check-command.ts';
 import { DueQueue } from './due-queue.ts';
 
 /**
@@ -55,6 +56,8 @@ export interface CheckRunnerPorts {
   readonly nowUs: () => number;
   readonly onResult: (report: CheckResultReport) => void;
   readonly onChange: (report: CheckChangeReport) => void;
+  /** The weight that a check asks for is another one. */
+  readonly onWeight: (key: string) => void;
   /** Receives what should never happen: exceptions of probes, which never throw, or of ports. */
   readonly onDefect: (error: unknown) => void;
 }
@@ -82,6 +85,8 @@ interface RunningCheck {
   readonly abort: AbortController;
   state: CheckState;
   lastDurationUs: number | null;
+  /** Of the latest success. */
+  weight: number | null;
   skippedSlots: number;
 }
 
@@ -122,10 +127,11 @@ export class CheckRunner {
       const before = answered.get(definition.question);
       const check: RunningCheck = {
         definition,
-        probe: createProbe(definition.check, definition.target, this.#trust),
+        probe: createProbe(definition.check, definition.target, this.#trust, runCheckCommand),
         abort: new AbortController(),
         state: before?.state ?? initialCheckState(nowUs),
         lastDurationUs: before?.lastDurationUs ?? null,
+        weight: before?.weight ?? null,
         skippedSlots: 0,
       };
       this.#checks.set(key, check);
@@ -153,6 +159,11 @@ export class CheckRunner {
   /** The state of a check; null when there is none with this key. */
   state(key: string): CheckState | null {
     return this.#checks.get(key)?.state ?? null;
+  }
+
+  /** The weight that a check asks for; null for the configured one. */
+  weight(key: string): number | null {
+    return this.#checks.get(key)?.weight ?? null;
   }
 
   /** Aborts all runs; resolves when their sockets are closed. Nothing is reported afterwards. */
@@ -207,8 +218,12 @@ export class CheckRunner {
     );
     check.state = state;
     check.lastDurationUs = result.durationUs;
+    const weight = result.ok ? (result.weight ?? null) : check.weight;
+    const otherWeight = weight !== check.weight;
+    check.weight = weight;
     this.#ports.onResult({ key, kind, target, result });
     if (change !== null) this.#ports.onChange({ key, kind, target, atUs, change });
+    if (change === null && otherWeight) this.#ports.onWeight(key);
   }
 
   #reschedule(check: RunningCheck, dueUs: number): void {

@@ -16,7 +16,7 @@ import type {
   RealServerConfig,
   ServiceConfig,
 } from '../core/config/config.ts';
-import { allServers, checkDefinition, checksOf } from '../core/health/check-key.ts';
+import { allServers, checkDefinition, checksOf, targetText } from '../core/health/check-key.ts';
 import type { CheckChange } from '../core/health/check-state.ts';
 import { OVERRIDES_MAX, type Override, overrideKey } from '../core/health/override.ts';
 import {
@@ -105,6 +105,10 @@ export class Controller implements DirectorControl {
         nowUs: monotonicUs,
         onResult: (report) => this.#tally.count(report),
         onChange: (report) => this.#healthChanged(report),
+        onWeight: (key) => {
+          this.#table?.changed([...(this.#servicesOfCheck.get(key) ?? [])]);
+          this.#trackers.servicesChanged();
+        },
         onDefect: (error) =>
           this.#log.error({ event: 'defect', err: error }, 'A check failed to run'),
       },
@@ -441,7 +445,7 @@ export class Controller implements DirectorControl {
   #healthChanged({ key, target, change }: CheckChangeReport): void {
     const { from, to, reason } = change;
     const services = [...(this.#servicesOfCheck.get(key) ?? [])];
-    const server = serverKey(target);
+    const server = targetText(target);
     const detail = changeText(reason);
     this.#log[to === 'up' ? 'info' : 'warn'](
       { event: 'health', server, services, from, to, reason: reason.kind, detail },
@@ -471,7 +475,7 @@ export class Controller implements DirectorControl {
     const service = this.#config.services.find((candidate) => candidate.name === name);
     const servers = service?.servers ?? [];
     return servers.map((server) => ({
-      weight: server.weight,
+      weight: this.#health(server).checkWeight ?? server.weight,
       health: this.#health(server).health,
     }));
   }
@@ -527,9 +531,12 @@ export class Controller implements DirectorControl {
 
   #health(server: RealServerConfig): HealthReport {
     if (server.check === null) return UNCHECKED;
-    const state = this.#checks.state(checkDefinition(server.check, server).key);
+    const { key } = checkDefinition(server.check, server);
+    const state = this.#checks.state(key);
     if (state === null || state.status === 'unknown') return UNKNOWN;
-    return { health: state.status, sinceUs: state.sinceUs, recoveredAtUs: state.recoveredAtUs };
+    const { status, sinceUs, recoveredAtUs } = state;
+    const checkWeight = status === 'up' ? this.#checks.weight(key) : null;
+    return { health: status, sinceUs, recoveredAtUs, checkWeight };
   }
 
   #quorumChanged(service: ServiceConfig, met: boolean, healthyWeight: number): void {
@@ -633,8 +640,18 @@ function keeperPlan(config: Config): KeeperPlan {
   };
 }
 
-const UNCHECKED: HealthReport = { health: 'unchecked', sinceUs: null, recoveredAtUs: null };
-const UNKNOWN: HealthReport = { health: 'unknown', sinceUs: null, recoveredAtUs: null };
+const UNCHECKED: HealthReport = {
+  health: 'unchecked',
+  sinceUs: null,
+  recoveredAtUs: null,
+  checkWeight: null,
+};
+const UNKNOWN: HealthReport = {
+  health: 'unknown',
+  sinceUs: null,
+  recoveredAtUs: null,
+  checkWeight: null,
+};
 
 function belowText(below: BelowQuorum): string {
   switch (below) {

@@ -20,6 +20,8 @@ export interface HealthReport {
   readonly health: ServerHealth;
   readonly sinceUs: number | null;
   readonly recoveredAtUs: number | null;
+  /** Weight that the check asks for; null for the configured one. */
+  readonly checkWeight: number | null;
 }
 
 export interface PoolReport {

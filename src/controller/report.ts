@@ -1,6 +1,6 @@
 /** Puts a DirectorStatus together from what keeper, checks, table and sync say of themselves. */
 import type { Config, RealServerConfig, ServiceConfig } from '../core/config/config.ts';
-import { allServers, checkDefinition } from '../core/health/check-key.ts';
+import { allServers, checkDefinition, targetText } from '../core/health/check-key.ts';
 import type { Override } from '../core/health/override.ts';
 import type { PoolWeight, ServerHealth } from '../core/health/pool.ts';
 import { type ObservedRealServer, serverKey, serviceKey } from '../core/ipvs/model.ts';
@@ -250,7 +250,7 @@ function serverReport(
 function checkReport(check: CheckSnapshot, tally: Tally): CheckReport {
   return {
     kind: check.kind,
-    target: check.target.port === 0 ? check.target.address : serverKey(check.target),
+    target: targetText(check.target),
     status: check.status,
     succeeded: tally.succeeded,
     failed: { ...tally.failed },

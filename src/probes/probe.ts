@@ -8,8 +8,10 @@ import type { CheckTarget } from '../core/health/check-key.ts';
 import type { ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
 import { probeDns } from './dns.ts';
+import { probeFile } from './file.ts';
 import { createHttpProbe } from './http.ts';
 import { probePing } from './ping.ts';
+import { type CommandRunner, probeScript } from './script.ts';
 import { probeTcp } from './tcp.ts';
 import type { TrustStore } from './trust-store.ts';
 import { probeUdp } from './udp.ts';
@@ -22,8 +24,16 @@ export interface Probe {
   run(signal: AbortSignal): Promise<ProbeResult | null>;
 }
 
-/** The probe of `check` for `target`; `trust` is shared by all probes of a process. */
-export function createProbe(check: CheckConfig, target: CheckTarget, trust: TrustStore): Probe {
+/**
+ * The probe of `check` for `target`; `trust` is shared by all probes of a process, `runCommand`
+ * runs the command of a script check.
+ */
+export function createProbe(
+  check: CheckConfig,
+  target: CheckTarget,
+  trust: TrustStore,
+  runCommand: CommandRunner,
+): Probe {
   // Firewall-mark services may leave the port to the packet; then the check must name one.
   if (target.port === 0 && hasPort(check))
     return { run: async () => failed('The check has no port') };
@@ -41,6 +51,10 @@ export function createProbe(check: CheckConfig, target: CheckTarget, trust: Trus
       return { run: (signal) => probeUdp(check, target, { timeoutMs, signal }) };
     case 'ping':
       return { run: (signal) => probePing(target, { timeoutMs, signal }) };
+    case 'script':
+      return { run: (signal) => probeScript(check, runCommand, { timeoutMs, signal }) };
+    case 'file':
+      return { run: (signal) => probeFile(check, { signal }) };
     default:
       return assertNever(check);
   }

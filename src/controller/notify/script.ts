@@ -54,6 +54,8 @@ export type ScriptOutcome = {
   | {
       readonly kind: 'failed';
       readonly detail: string;
+      /** null when a signal has ended it. */
+      readonly exitStatus: number | null;
       /** Not even SIGKILL has ended it. */
       readonly stuck: boolean;
     }
@@ -84,7 +86,8 @@ export async function runScript(request: ScriptRequest): Promise<ScriptOutcome> 
   if (ending.kind === 'not-started') return notRun(startProblem(path, ending.error));
   const seen = { output: await output(), durationMs: performance.now() - startedAtMs };
   if (ending.detail === null) return { kind: 'succeeded', ...seen };
-  return { kind: 'failed', detail: ending.detail, stuck: ending.stuck, ...seen };
+  const { detail, exitStatus, stuck } = ending;
+  return { kind: 'failed', detail, exitStatus, stuck, ...seen };
 }
 
 /** Starts a script in a session of its own; throws what spawn throws. */
@@ -161,7 +164,12 @@ export function collectOutput(child: ChildProcess): () => Promise<string> {
 type Ending =
   | { readonly kind: 'not-started'; readonly error: unknown }
   /** null for exit status 0. */
-  | { readonly kind: 'ended'; readonly detail: string | null; readonly stuck: boolean };
+  | {
+      readonly kind: 'ended';
+      readonly detail: string | null;
+      readonly exitStatus: number | null;
+      readonly stuck: boolean;
+    };
 
 function waitForEnd(child: ChildProcess, request: ScriptRequest): Promise<Ending> {
   const { stopping, abandoned } = request;
@@ -182,7 +190,7 @@ function waitForEnd(child: ChildProcess, request: ScriptRequest): Promise<Ending
       signalScript(child, 'SIGKILL');
       timer = setTimeout(() => {
         const detail = `${cut}, but is still there (process ${child.pid})`;
-        finish({ kind: 'ended', detail, stuck: true });
+        finish({ kind: 'ended', detail, exitStatus: null, stuck: true });
       }, ABANDON_AFTER_MS);
     };
     const terminate = (limitMs: number): void => {
@@ -201,7 +209,8 @@ function waitForEnd(child: ChildProcess, request: ScriptRequest): Promise<Ending
     child.once('error', (error) => finish({ kind: 'not-started', error }));
     child.once('exit', (code, signal) => {
       if (cut !== null && !cut.includes('SIGKILL')) cut += ' and was ended by SIGTERM';
-      finish({ kind: 'ended', detail: cut ?? exitDetail(code, signal), stuck: false });
+      const detail = cut ?? exitDetail(code, signal);
+      finish({ kind: 'ended', detail, exitStatus: code, stuck: false });
     });
     stopping.addEventListener('abort', hurry);
     abandoned.addEventListener('abort', kill);

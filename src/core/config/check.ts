@@ -75,14 +75,38 @@ export interface PingCheckConfig extends CheckTiming {
   readonly kind: 'ping';
 }
 
+/** A command: exit status 0 is success. */
+export interface ScriptCheckConfig extends CheckTiming {
+  readonly kind: 'script';
+  /** Program and arguments, of this server: all placeholders are filled in. */
+  readonly command: readonly string[];
+  /** Exit statuses from 2 on are success too, with a weight of 2 less. */
+  readonly dynamicWeight: boolean;
+  /** Account that it runs as, names or numbers; null for vipkeeper's own. */
+  readonly user: string | null;
+  readonly group: string | null;
+  /** Refuse it if it runs as root and others may change it. */
+  readonly scriptSecurity: boolean;
+}
+
+/** A file that says `up`, `down` or the weight. */
+export interface FileCheckConfig extends CheckTiming {
+  readonly kind: 'file';
+  readonly path: string;
+}
+
 export type CheckConfig =
   | TcpCheckConfig
   | HttpCheckConfig
   | DnsCheckConfig
   | UdpCheckConfig
-  | PingCheckConfig;
+  | PingCheckConfig
+  | ScriptCheckConfig
+  | FileCheckConfig;
 
-/** False for a kind that asks the host, not one of its ports. */
+const PORTLESS: readonly CheckConfig['kind'][] = ['ping', 'script', 'file'];
+
+/** False for a kind that asks none of the server's ports. */
 export function hasPort(check: CheckConfig): boolean {
-  return check.kind !== 'ping';
+  return !PORTLESS.includes(check.kind);
 }

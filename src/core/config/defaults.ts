@@ -122,6 +122,7 @@ export const DEFAULTS = {
   http: { path: '/', status: [[200, 299]], tlsVerify: true },
   // keepalived's: every name server knows the root's.
   dns: { type: 'SOA', name: '.', rcodes: ['NOERROR'] },
+  scriptCheck: { dynamicWeight: false },
   udp: { minLengthBytes: 0, maxLengthBytes: 65_535 },
   ipvs: {
     reconcileIntervalUs: 5 * SECOND_US,

@@ -6,6 +6,7 @@
  */
 import { type CheckConfig, hasPort } from '../config/check.ts';
 import type { IpText, RealServerConfig, ServiceConfig } from '../config/config.ts';
+import { endpointText } from '../ipvs/model.ts';
 
 export interface CheckTarget {
   readonly address: IpText;
@@ -35,6 +36,11 @@ export function checkDefinition(
     check,
     target,
   };
+}
+
+/** '10.0.0.11:8080', or the address alone where no port is asked. */
+export function targetText({ address, port }: CheckTarget): string {
+  return port === 0 ? address : endpointText(address, port);
 }
 
 /** A service's servers and its sorry servers. */

@@ -29,6 +29,8 @@ export interface PoolMember {
   readonly health: ServerHealth;
   /** When its check last changed its mind; null while unknown or unchecked. */
   readonly sinceUs: number | null;
+  /** Weight that its check asks for; null for the configured one. */
+  readonly checkWeight: number | null;
   /** When it came back after a failure; null when it is not up, or never failed. */
   readonly recoveredAtUs: number | null;
   /** Weight in the kernel; null when it is not in the table. */
@@ -52,6 +54,7 @@ export const WEIGHT_REASONS = [
   'forced-down',
   'forced-up',
   'weight-override',
+  'check-weight',
 ] as const;
 export type WeightReason = (typeof WEIGHT_REASONS)[number];
 
@@ -141,7 +144,7 @@ function decideMember(
       break;
   }
   const weight = weightOf(member);
-  const reason = member.override === null ? 'healthy' : 'weight-override';
+  const reason = weightReason(member);
   switch (member.health) {
     case 'unchecked':
       return fixed(weight, reason);
@@ -246,8 +249,14 @@ function mayBeHealthy({ health, override }: PoolMember): boolean {
   return health === 'unknown' && (override === null || override.kind === 'weight');
 }
 
-function weightOf({ weight, override }: PoolMember): number {
-  return override?.kind === 'weight' ? override.weight : weight;
+/** An operator's word counts more than the check's, that more than the configuration. */
+function weightOf({ weight, checkWeight, override }: PoolMember): number {
+  return override?.kind === 'weight' ? override.weight : (checkWeight ?? weight);
+}
+
+function weightReason({ checkWeight, override }: PoolMember): WeightReason {
+  if (override !== null) return 'weight-override';
+  return checkWeight === null ? 'healthy' : 'check-weight';
 }
 
 function sum<T>(items: readonly T[], value: (item: T) => number): number {

@@ -29,7 +29,12 @@ export interface ProbeFailure {
 
 /** A verdict. The duration is connect to verdict, in microseconds. */
 export type ProbeResult =
-  | { readonly ok: true; readonly durationUs: number }
+  | {
+      readonly ok: true;
+      readonly durationUs: number;
+      /** Weight that the server should have, 0 to 65535; absent for the configured one. */
+      readonly weight?: number;
+    }
   | { readonly ok: false; readonly durationUs: number; readonly failure: ProbeFailure };
 
 /** Longest detail: it is kept for each check and repeated in logs, status and events. */

@@ -63,6 +63,32 @@ test.each([
   expect(checkOf(written)).toEqual({ ...TIMING, ...expected });
 });
 
+test('a command has the addresses and ports of its server, and the account of notify', () => {
+  const command = "'/bin/check {vip} {vport} {rip}:{rport} {other}'";
+  const script = (more: string) => `{script: {command: ${command}${more}}}`;
+  const notify = 'notify: {user: daemon, group: nogroup}';
+  const read = (check: string) =>
+    configOf(`${fileWith(check)}\n${notify}`).services[0]?.servers[0]?.check;
+  const common = { kind: 'script', ...TIMING, dynamicWeight: false, scriptSecurity: true };
+  const words = ['/bin/check', '192.0.2.1', '53', '10.0.0.1:53', '{other}'];
+  expect(read(script(''))).toEqual({ ...common, command: words, user: 'daemon', group: 'nogroup' });
+  expect(read(script(', user: www-data, dynamic_weight: true'))).toEqual({
+    ...common,
+    dynamicWeight: true,
+    command: words,
+    user: 'www-data',
+    group: null,
+  });
+  const mark = `services: {s: {fwmark: 7, check: ${script('')}, servers: [10.0.0.1]}}`;
+  expect(configOf(mark).services[0]?.servers[0]?.check).toMatchObject({
+    command: ['/bin/check', '7', '0', '10.0.0.1:0', '{other}'],
+  });
+});
+
+test('a file is looked at', () => {
+  expect(checkOf('{file: {path: /run/x}}')).toEqual({ kind: 'file', ...TIMING, path: '/run/x' });
+});
+
 test('text is sent as its UTF-8 bytes', () => {
   expect(checkOf('{udp: {send: "é"}}')).toMatchObject({ payloadHex: 'c3a9' });
 });
@@ -83,6 +109,10 @@ test.each([
   ['wildcards to send', '{udp: {send: "hex:0X"}}', 'check.udp.send: expected text, or hex:'],
   ['lengths that cross', '{udp: {min_length: 5, max_length: 4}}', 'expected at most max_length'],
   ['no reply wanted, but given', '{udp: {reply: a, require_reply: false}}', 'contradicts reply'],
+  ['no command', '{script: {}}', 'check.script.command: '],
+  ['a command without path', '{script: {command: check}}', 'expected a command that starts'],
+  ['a relative file', '{file: {path: x}}', 'check.file.path: expected an absolute path'],
+  ['a port of a file', '{file: {path: /x}, port: 5}', 'a check by file has no port'],
   ['a port to ping', '{ping: {}, port: 5}', 'check.port: a check by ping has no port'],
 ])('%s is refused at its place', (_what, check, message) => {
   const lines = errorLines(fileWith(check));

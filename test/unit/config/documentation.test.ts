@@ -127,18 +127,22 @@ describe('conf/vipkeeper.yaml', () => {
   test('means the same without its options that show a default', () => {
     const whole = configOf(ANNOTATED);
     const defaults = new Map(options.map(({ path, text }) => [path, text.default]));
-    let removed = 0;
-    for (const { pattern, path } of keysOf(parseDocument(ANNOTATED))) {
+    const original = parseDocument(ANNOTATED);
+    const shown = keysOf(original).filter(({ pattern, path }) => {
       const expected = defaults.get(pattern);
-      const document = parseDocument(ANNOTATED);
-      const node = document.getIn(path, true);
-      if (expected === undefined || isMap(node) || !(isScalar(node) || isSeq(node))) continue;
-      if (JSON.stringify(node.toJS(document)) !== JSON.stringify(expected)) continue;
-      document.deleteIn(path);
-      expect(configOf(String(document)), pattern).toEqual(whole);
-      removed++;
+      const node = original.getIn(path, true);
+      if (expected === undefined || isMap(node) || !(isScalar(node) || isSeq(node))) return false;
+      return JSON.stringify(node.toJS(original)) === JSON.stringify(expected);
+    });
+    // Several at a time, as reading the file so often takes long.
+    for (let start = 0; start < shown.length; start += 5) {
+      const document = original.clone();
+      const removed = shown.slice(start, start + 5);
+      for (const { path } of removed) document.deleteIn(path);
+      const patterns = removed.map(({ pattern }) => pattern).join(', ');
+      expect(configOf(String(document)), patterns).toEqual(whole);
     }
-    expect(removed).toBeGreaterThan(35);
+    expect(shown.length).toBeGreaterThan(35);
   });
 });
 

@@ -403,7 +403,7 @@ const CHECK_ROWS: readonly Row[] = [
   [
     'no kind for a service that has no usual one',
     service('fwmark: 1', 'check: {interval: 5s}', 'servers: []'),
-    'f.yaml:4:12: services.s.check: expected one of the keys tcp, http, https, dns, udp and ping',
+    'f.yaml:4:12: services.s.check: expected one of the keys tcp, http, https, dns, udp, ping, script and file',
   ],
   [
     'an unknown kind',

@@ -1,7 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { createServer as createHttp } from 'node:http';
 import type { Socket } from 'node:net';
 import { createServer as createTcp } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type {
   CheckChangeReport,
@@ -31,8 +34,11 @@ import {
 const fast = { ...tcpCheck, intervalUs: 20_000 };
 const fastHttp = { ...httpCheck, intervalUs: 20_000 };
 
+const HOST = { address: '127.0.0.1', port: 0 };
+
 let results: CheckResultReport[];
 let changes: CheckChangeReport[];
+let weights: string[];
 let defects: unknown[];
 let runners: CheckRunner[];
 let servers: TestServer[];
@@ -40,6 +46,7 @@ let servers: TestServer[];
 beforeEach(() => {
   results = [];
   changes = [];
+  weights = [];
   defects = [];
   runners = [];
   servers = [];
@@ -64,6 +71,7 @@ function newRunner(
       onResult(report);
     },
     onChange: (report) => changes.push(report),
+    onWeight: (key) => weights.push(key),
     onDefect: (error) => defects.push(error),
   });
   runners.push(runner);
@@ -285,6 +293,26 @@ test('CheckRunner: a check whose timing changes keeps its state', async () => {
   const resultsBefore = results.length;
   await waitFor('results of the new timing', () => results.length > resultsBefore + 2);
   expect(changes).toHaveLength(1);
+});
+
+test('CheckRunner: another weight is told without a change of health, and kept by reload', async () => {
+  const path = join(mkdtempSync(join(tmpdir(), 'vipkeeper-weight-')), 'weight');
+  const check: CheckConfig = { ...fast, kind: 'file', path };
+  const [key] = [...definitions([check, HOST]).keys()] as [string];
+  writeFileSync(path, '5');
+  const runner = newRunner();
+  runner.configure(definitions([check, HOST]));
+  await waitFor('the first weight', () => runner.weight(key) === 5);
+  expect(weights).toEqual([]);
+  writeFileSync(path, '6');
+  await waitFor('the second weight', () => runner.weight(key) === 6);
+  expect(weights).toContain(key);
+  expect(changes).toHaveLength(1);
+  const slower = { ...check, intervalUs: 60_000_000 };
+  const [next] = [...definitions([slower, HOST]).keys()] as [string];
+  runner.configure(definitions([slower, HOST]));
+  expect(runner.weight(next)).toBe(6);
+  rmSync(dirname(path), { recursive: true });
 });
 
 test('CheckRunner: a removed check reports nothing more, even from a run in flight', async () => {

@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { runCheckCommand } from '../../../src/controller/check-command.ts';
 import type {
   CheckConfig,
   DnsCheckConfig,
@@ -74,7 +75,7 @@ async function run(
   target: UdpServer['target'],
   signal = new AbortController().signal,
 ): Promise<string> {
-  const result = await createProbe(check, target, new TrustStore()).run(signal);
+  const result = await createProbe(check, target, new TrustStore(), runCheckCommand).run(signal);
   return verdict(result);
 }
 

@@ -6,6 +6,7 @@ import { createServer as createTcp } from 'node:net';
 import { join } from 'node:path';
 import { createServer as createTls } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { runCheckCommand } from '../../../src/controller/check-command.ts';
 import type { HttpCheckConfig } from '../../../src/core/config/config.ts';
 import type { ProbeResult } from '../../../src/core/health/probe-result.ts';
 import { BODY_LENGTH_MAX_BYTES } from '../../../src/probes/body.ts';
@@ -39,7 +40,9 @@ function run(
   target: { readonly address: string; readonly port: number },
   settings: Partial<HttpCheckConfig> = {},
 ): Promise<ProbeResult | null> {
-  return createProbe({ ...httpCheck, ...settings }, target, new TrustStore()).run(never);
+  return createProbe({ ...httpCheck, ...settings }, target, new TrustStore(), runCheckCommand).run(
+    never,
+  );
 }
 
 /** 'ok', 'null', or the reason of the failure and its detail. */
@@ -303,7 +306,7 @@ describe('HTTP probe: servers that misbehave', () => {
   test('aborting closes the socket and gives no verdict', async () => {
     const server = await rawServer('');
     const abort = new AbortController();
-    const probe = createProbe(httpCheck, server.target, new TrustStore());
+    const probe = createProbe(httpCheck, server.target, new TrustStore(), runCheckCommand);
     const running = probe.run(abort.signal);
     await waitFor('the connection', () => server.open() === 1);
     abort.abort();
@@ -387,7 +390,7 @@ describe('HTTPS probe', () => {
     const server = await httpsServer(good);
     const caFile = join(good.directory, 'ca.pem');
     const check = { ...httpCheck, tls: true, caFile };
-    const probe = createProbe(check, server.target, new TrustStore());
+    const probe = createProbe(check, server.target, new TrustStore(), runCheckCommand);
     expect(verdict(await probe.run(never))).toMatch(/^cannot-run: .*ca\.pem.*ENOENT/);
     writeFileSync(caFile, 'no certificate');
     expect(verdict(await probe.run(never))).toMatch(/^cannot-run: .*holds no certificate/);
@@ -403,6 +406,7 @@ describe('HTTPS probe', () => {
       { ...check, caFile: good.directory },
       server.target,
       new TrustStore(),
+      runCheckCommand,
     );
     expect(verdict(await directory.run(never))).toMatch(/^cannot-run: .*not a regular file/);
   });

@@ -1,5 +1,6 @@
 import { createServer } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
+import { runCheckCommand } from '../../../src/controller/check-command.ts';
 import type { ProbeResult } from '../../../src/core/health/probe-result.ts';
 import { CLOSE_GRACE_MS } from '../../../src/probes/attempt.ts';
 import { createProbe } from '../../../src/probes/probe.ts';
@@ -131,6 +132,11 @@ test('probeTcp: aborting before the verdict gives none', async () => {
 });
 
 test('createProbe: a check without any port cannot run', async () => {
-  const probe = createProbe(tcpCheck, { address: '127.0.0.1', port: 0 }, new TrustStore());
+  const probe = createProbe(
+    tcpCheck,
+    { address: '127.0.0.1', port: 0 },
+    new TrustStore(),
+    runCheckCommand,
+  );
   expect(verdict(await probe.run(never))).toBe('cannot-run');
 });

@@ -23,6 +23,7 @@ function member(key: string, changes: Partial<PoolMember> = {}): PoolMember {
     health: 'up',
     sinceUs: 0,
     recoveredAtUs: null,
+    checkWeight: null,
     kernelWeight: null,
     override: null,
     ...changes,
@@ -50,6 +51,22 @@ function decided(
 }
 
 describe('decide, one server', () => {
+  it('gives the weight that a check asks for, unless an operator gave another', () => {
+    const override = { kind: 'weight', weight: 2 } as const;
+    const members = [
+      member('a', { checkWeight: 3 }),
+      member('b', { checkWeight: 0 }),
+      member('c', { checkWeight: 3, override }),
+    ];
+    const decision = decided({}, members);
+    expect(told(decision)).toEqual({
+      a: '3 check-weight',
+      b: '0 check-weight',
+      c: '2 weight-override',
+    });
+    expect(decision.healthyWeight).toBe(5);
+  });
+
   it('gives a healthy or unchecked server its weight', () => {
     const members = [member('a'), member('b', { health: 'unchecked', weight: 3 })];
     expect(told(decided({}, members))).toEqual({ a: '10 healthy', b: '3 healthy' });

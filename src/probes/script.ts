@@ -1,0 +1,64 @@
+/**
+ * Script check: a command that is run once. Exit status 0 is success, any other is failure; with
+ * dynamic weight, 2 to 255 are success too, and the server's weight is then 2 less. What cannot be
+ * run, or does not end in time, has failed. Programs are run by whoever made the probe.
+ */
+import type { ScriptCheckConfig } from '../core/config/check.ts';
+import type { ProbeResult } from '../core/health/probe-result.ts';
+import { probeFailure } from '../core/health/probe-result.ts';
+import type { AttemptOptions } from './attempt.ts';
+
+/** How a command ended. */
+export type CommandOutcome =
+  | { readonly kind: 'ended'; readonly exitStatus: number; readonly lastLine: string }
+  /** It was ended by a signal. */
+  | { readonly kind: 'killed'; readonly detail: string }
+  | { readonly kind: 'overdue'; readonly detail: string }
+  | { readonly kind: 'not-run'; readonly detail: string };
+
+/**
+ * Runs a command with everything that it starts, for the time that the options give it, and
+ * resolves, never rejects, when all of that is gone.
+ */
+export type CommandRunner = (
+  check: ScriptCheckConfig,
+  options: AttemptOptions,
+) => Promise<CommandOutcome>;
+
+/** Exit status of a dynamic weight of 0. */
+const WEIGHT_STATUS_MIN = 2;
+
+/** Runs it once. Never rejects; null when the signal gave up before a verdict. */
+export async function probeScript(
+  check: ScriptCheckConfig,
+  run: CommandRunner,
+  options: AttemptOptions,
+): Promise<ProbeResult | null> {
+  if (options.signal.aborted) return null;
+  const startMs = performance.now();
+  const outcome = await run(check, options);
+  if (options.signal.aborted) return null;
+  const durationUs = Math.round((performance.now() - startMs) * 1000);
+  const failed = (reason: 'status' | 'timeout' | 'cannot-run', detail: string): ProbeResult => ({
+    ok: false,
+    durationUs,
+    failure: probeFailure(reason, detail),
+  });
+  switch (outcome.kind) {
+    case 'ended': {
+      const { exitStatus, lastLine } = outcome;
+      if (exitStatus === 0) return { ok: true, durationUs };
+      if (check.dynamicWeight && exitStatus >= WEIGHT_STATUS_MIN) {
+        return { ok: true, durationUs, weight: exitStatus - WEIGHT_STATUS_MIN };
+      }
+      const said = lastLine === '' ? '' : `: ${lastLine}`;
+      return failed('status', `Exit status ${exitStatus}${said}`);
+    }
+    case 'killed':
+      return failed('status', outcome.detail);
+    case 'overdue':
+      return failed('timeout', outcome.detail);
+    case 'not-run':
+      return failed('cannot-run', outcome.detail);
+  }
+}

@@ -6,6 +6,7 @@
 import { assertNever } from '../core/assert.ts';
 import type {
   CheckConfig,
+  DialogueCheckConfig,
   DnsCheckConfig,
   HttpCheckConfig,
   ScriptCheckConfig,
@@ -13,12 +14,13 @@ import type {
 } from '../core/config/check.ts';
 import type { IpText, NotifyConfig, ServiceIdentity } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
+import { DIALOGUES } from '../core/health/dialogues.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
 import type { CheckInput } from './schema.ts';
 import { joinWords } from './suggest.ts';
 
-const KINDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping', 'script', 'file'] as const;
+const KINDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping', 'script', 'file', 'dialogue'] as const;
 type Kind = (typeof KINDS)[number];
 const PLACEHOLDER = /\{(vip|vport|rip|rport)\}/g;
 type LongCheck = Exclude<CheckInput, 'none'>;
@@ -65,7 +67,7 @@ export function reportCheck(
 
 /** What the keys of one kind say together. */
 function reportKind(written: LongCheck, complete: LongCheck, path: Path, report: Report): void {
-  const { udp } = complete;
+  const { udp, dialogue } = complete;
   const { minLengthBytes, maxLengthBytes } = DEFAULTS.udp;
   const greatest = udp?.max_length ?? maxLengthBytes;
   if ((udp?.min_length ?? minLengthBytes) > greatest) {
@@ -77,6 +79,12 @@ function reportKind(written: LongCheck, complete: LongCheck, path: Path, report:
   if (udp?.reply !== undefined && udp.require_reply === false) {
     const message = 'false contradicts reply, which a server must give then';
     report.error([...path, 'udp', 'require_reply'], message, 'bare');
+  }
+  if (
+    dialogue !== undefined &&
+    (dialogue.protocol === undefined) === (dialogue.steps === undefined)
+  ) {
+    report.error([...path, 'dialogue'], 'expected either protocol or steps', 'bare');
   }
   // One that is inherited is for the service's own kind.
   for (const kind of ['ping', 'file'] as const) {
@@ -120,6 +128,8 @@ export function resolveCheck(input: CheckInput, facts: CheckedServer): CheckConf
       return resolveUdp(input);
     case 'ping':
       return { kind, ...timing(input) };
+    case 'dialogue':
+      return resolveDialogue(input);
     case 'script':
       return resolveScript(input, facts);
     case 'file':
@@ -170,6 +180,26 @@ function resolveUdp(input: LongCheck): UdpCheckConfig {
     replyHex: udp?.reply ?? '',
     minLengthBytes: udp?.min_length ?? DEFAULTS.udp.minLengthBytes,
     maxLengthBytes: udp?.max_length ?? DEFAULTS.udp.maxLengthBytes,
+  };
+}
+
+function resolveDialogue(input: LongCheck): DialogueCheckConfig {
+  const { dialogue } = input;
+  const ready = dialogue?.protocol === undefined ? null : DIALOGUES[dialogue.protocol];
+  return {
+    kind: 'dialogue',
+    ...timing(input),
+    tls: dialogue?.tls ?? ready?.tls ?? DEFAULTS.dialogue.tls,
+    tlsVerify: dialogue?.verify ?? DEFAULTS.dialogue.tlsVerify,
+    serverName: dialogue?.server_name ?? null,
+    caFile: dialogue?.ca_file ?? null,
+    steps:
+      ready?.steps ??
+      (dialogue?.steps ?? []).map(({ send, expect, refuse }) => ({
+        send: send ?? null,
+        expect: expect ?? null,
+        refuse: refuse ?? null,
+      })),
   };
 }
 

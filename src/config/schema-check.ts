@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { DEFAULTS } from '../core/config/defaults.ts';
+import { DIALOGUES, type DialogueName } from '../core/health/dialogues.ts';
 import { isDnsName } from '../core/wire/dns.ts';
 import { DNS_RCODES, DNS_TYPES, type DnsType } from '../core/wire/dns-names.ts';
 import {
@@ -30,6 +31,7 @@ const DATAGRAM_BYTES_MAX = 65_535;
 
 /** Kinds that need no key of their own. */
 const WORDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping'] as const;
+const PROTOCOLS = Object.keys(DIALOGUES) as DialogueName[];
 
 function httpFields(per: Per) {
   const { http } = DEFAULTS;
@@ -110,6 +112,10 @@ export function checkSchema(per: Per) {
       about: 'Run a command: exit status 0 is success.',
       without: 'no such check',
     }),
+    dialogue: option(dialogueSection(per), {
+      about: 'Connect by TCP, send and expect.',
+      without: 'no such check',
+    }),
     file: option(fileSection(per), {
       about: 'Look into a file: `up`, `down`, or the weight of the server.',
       without: 'no such check',
@@ -137,9 +143,13 @@ export function checkSchema(per: Per) {
   });
   type Long = z.output<typeof long>;
   const short = scalar(
-    `none, ${joinWords(WORDS, 'or')}, or a mapping`,
-    z.enum(['none', ...WORDS]),
-    (kind): Long | 'none' => (kind === 'none' ? 'none' : { [kind]: {} }),
+    `none, ${joinWords([...WORDS, ...PROTOCOLS], 'or')}, or a mapping`,
+    z.enum(['none', ...WORDS, ...PROTOCOLS]),
+    (kind): Long | 'none' => {
+      if (kind === 'none') return kind;
+      const protocol = PROTOCOLS.find((name) => name === kind);
+      return protocol === undefined ? { [kind]: {} } : { dialogue: { protocol } };
+    },
   );
   return shortOrLong(short, long);
 }
@@ -226,6 +236,55 @@ function scriptSection(per: Per) {
       without: 'the user’s; that of `notify.group` without a user',
     }),
   });
+}
+
+function dialogueSection(per: Per) {
+  const { dialogue } = DEFAULTS;
+  const step = section({
+    send: option(per(wireText()), {
+      about: 'What is sent, line ends included (YAML: `"QUIT\\r\\n"`).',
+      without: 'nothing',
+    }),
+    expect: option(per(regularExpression()), {
+      about: 'Regular expression (JavaScript, flags u and m) that what comes back must match.',
+      without: 'no wait',
+    }),
+    refuse: option(per(regularExpression()), {
+      about: 'The same for what is a refusal, and fails at once.',
+      without: 'nothing is',
+    }),
+  });
+  return section({
+    protocol: option(per(word(PROTOCOLS)), {
+      about: 'A ready-made dialogue; its name may stand for the whole check.',
+      without: '`steps` must be given',
+    }),
+    steps: option(list(step, 1), {
+      about: 'What is said and heard, in this order.',
+      without: '`protocol` must be given',
+    }),
+    tls: option(per(truth()), {
+      about: 'Speak TLS from the first byte on.',
+      without: '`true` with `imaps` and `pop3s`, else `false`',
+    }),
+    verify: option(per(truth()), {
+      about: 'Verify the server’s certificate.',
+      default: dialogue.tlsVerify,
+    }),
+    server_name: option(per(text('a host name, without spaces', (value) => !/\s/.test(value))), {
+      about: 'Name for SNI and for the verification of the certificate.',
+      without: 'the server’s address',
+    }),
+    ca_file: option(per(path('an absolute path')), {
+      about: 'File with the certificates (PEM) that are trusted.',
+      without: 'the system’s certificates',
+    }),
+  });
+}
+
+/** Text that may have line ends. */
+function wireText() {
+  return scalar('text', z.string().min(1).max(TEXT_LENGTH_MAX), (value) => value);
 }
 
 function fileSection(per: Per) {

@@ -7,6 +7,7 @@ import { type CheckConfig, hasPort } from '../core/config/check.ts';
 import type { CheckTarget } from '../core/health/check-key.ts';
 import type { ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
+import { probeDialogue } from './dialogue.ts';
 import { probeDns } from './dns.ts';
 import { probeFile } from './file.ts';
 import { createHttpProbe } from './http.ts';
@@ -51,6 +52,8 @@ export function createProbe(
       return { run: (signal) => probeUdp(check, target, { timeoutMs, signal }) };
     case 'ping':
       return { run: (signal) => probePing(target, { timeoutMs, signal }) };
+    case 'dialogue':
+      return { run: (signal) => probeDialogue(check, target, trust, { timeoutMs, signal }) };
     case 'script':
       return { run: (signal) => probeScript(check, runCommand, { timeoutMs, signal }) };
     case 'file':

@@ -3,6 +3,7 @@
  * with the same timing. Part of Config, and complete as it is: defaults are in defaults.ts. Every
  * member but the timing is part of the question, by which servers share a check.
  */
+import type { DialogueStep } from '../health/dialogues.ts';
 import type { DnsRcode, DnsType } from '../wire/dns-names.ts';
 
 export interface CheckTiming {
@@ -95,6 +96,19 @@ export interface FileCheckConfig extends CheckTiming {
   readonly path: string;
 }
 
+/** Connect, send, expect. */
+export interface DialogueCheckConfig extends CheckTiming {
+  readonly kind: 'dialogue';
+  readonly tls: boolean;
+  /** Verify the server's certificate; only meaningful with tls, as the next two. */
+  readonly tlsVerify: boolean;
+  /** Name for SNI and certificate verification; null for the server's address. */
+  readonly serverName: string | null;
+  /** File with CA certificates in PEM; null for the system's. */
+  readonly caFile: string | null;
+  readonly steps: readonly DialogueStep[];
+}
+
 export type CheckConfig =
   | TcpCheckConfig
   | HttpCheckConfig
@@ -102,7 +116,8 @@ export type CheckConfig =
   | UdpCheckConfig
   | PingCheckConfig
   | ScriptCheckConfig
-  | FileCheckConfig;
+  | FileCheckConfig
+  | DialogueCheckConfig;
 
 const PORTLESS: readonly CheckConfig['kind'][] = ['ping', 'script', 'file'];
 

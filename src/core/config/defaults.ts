@@ -123,6 +123,7 @@ export const DEFAULTS = {
   // keepalived's: every name server knows the root's.
   dns: { type: 'SOA', name: '.', rcodes: ['NOERROR'] },
   scriptCheck: { dynamicWeight: false },
+  dialogue: { tls: false, tlsVerify: true },
   udp: { minLengthBytes: 0, maxLengthBytes: 65_535 },
   ipvs: {
     reconcileIntervalUs: 5 * SECOND_US,

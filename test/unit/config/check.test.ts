@@ -1,6 +1,7 @@
 /** Kinds of health checks: what they become, and what is refused at its place. */
 import { expect, test } from 'vitest';
 import type { CheckConfig } from '../../../src/core/config/check.ts';
+import { DIALOGUES } from '../../../src/core/health/dialogues.ts';
 import { configOf, errorLines } from './read.ts';
 
 const TIMING = { intervalUs: 2_000_000, timeoutUs: 1_000_000, fall: 3, rise: 2, port: null };
@@ -89,6 +90,25 @@ test('a file is looked at', () => {
   expect(checkOf('{file: {path: /run/x}}')).toEqual({ kind: 'file', ...TIMING, path: '/run/x' });
 });
 
+test('a dialogue is ready-made, by its name or with keys, or has its own steps', () => {
+  const common = { kind: 'dialogue', ...TIMING, tlsVerify: true, serverName: null, caFile: null };
+  const { imaps, redis } = DIALOGUES;
+  expect(checkOf('imaps')).toEqual({ ...common, ...imaps });
+  expect(checkOf('{dialogue: {protocol: redis, tls: true}}')).toEqual({
+    ...common,
+    tls: true,
+    steps: redis.steps,
+  });
+  expect(checkOf('{dialogue: {steps: [{send: "a\\n", expect: b}, {refuse: c}]}}')).toEqual({
+    ...common,
+    tls: false,
+    steps: [
+      { send: 'a\n', expect: 'b', refuse: null },
+      { send: null, expect: null, refuse: 'c' },
+    ],
+  });
+});
+
 test('text is sent as its UTF-8 bytes', () => {
   expect(checkOf('{udp: {send: "é"}}')).toMatchObject({ payloadHex: 'c3a9' });
 });
@@ -113,6 +133,9 @@ test.each([
   ['a command without path', '{script: {command: check}}', 'expected a command that starts'],
   ['a relative file', '{file: {path: x}}', 'check.file.path: expected an absolute path'],
   ['a port of a file', '{file: {path: /x}, port: 5}', 'a check by file has no port'],
+  ['an empty dialogue', '{dialogue: {}}', 'check.dialogue: expected either protocol or steps'],
+  ['both', '{dialogue: {protocol: ftp, steps: [{send: a}]}}', 'expected either protocol or steps'],
+  ['no step', '{dialogue: {steps: []}}', 'expected a list with at least one entry'],
   ['a port to ping', '{ping: {}, port: 5}', 'check.port: a check by ping has no port'],
 ])('%s is refused at its place', (_what, check, message) => {
   const lines = errorLines(fileWith(check));

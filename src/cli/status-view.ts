@@ -4,8 +4,10 @@
  * kernel went. Everything that is not as it should be carries its reason. Pure: status in, text
  * out.
  */
+
 import type { BfdDiagnostic, BfdStateName } from '../core/bfd/types.ts';
 import type { Override } from '../core/health/override.ts';
+import { sameSetting } from '../core/config/ipvs-settings.ts';
 import type { WeightReason } from '../core/health/pool.ts';
 import type {
   BfdReport,
@@ -450,7 +452,22 @@ function ipvsLines(ipvs: DirectorStatus['ipvs'], nowMs: number): Line[] {
       span(`, foreign: ${counted(foreignServices, 'service')}, `),
       span(counted(foreignServers, 'server')),
     ],
+    ...settingLines(ipvs),
   ];
+}
+
+/** Settings are worth a line when one is not as wanted, is held, or somebody changes them. */
+function settingLines({ settings, settingRepairs }: DirectorStatus['ipvs']): Line[] {
+  const lines = settings.flatMap(({ name, wanted, value, held }): Line[] => {
+    if (value === null) return [[span(`      setting ${name} does not exist here`, 'bad')]];
+    if (!sameSetting(name, value, wanted)) {
+      return [[span(`      setting ${name} is ${value}, wanted ${wanted}`, 'bad')]];
+    }
+    return held ? [[span(`      setting ${name} is ${value} while a server drains`)]] : [];
+  });
+  if (settingRepairs === 0) return lines;
+  const times = settingRepairs === 1 ? 'once' : `${settingRepairs} times`;
+  return [...lines, [span(`      settings repaired ${times}`, 'warn')]];
 }
 
 function syncLines(sync: DirectorStatus['sync']): Line[] {

@@ -29,6 +29,7 @@ import { duration, path, TEXT_LENGTH_MAX, text } from './scalars.ts';
 import { addressKeys } from './schema-address.ts';
 import { checkSchema } from './schema-check.ts';
 import { electionOptions } from './schema-election.ts';
+import { ipvsSettingOptions } from './schema-ipvs.ts';
 import { linkOptions } from './schema-link.ts';
 import {
   command,
@@ -861,6 +862,7 @@ function sectionSchemas(per: Per) {
             'restart hitless; the virtual IPs leave in any case.',
           default: ipvs.onStop,
         }),
+        ...ipvsSettingOptions(per, wholeSeconds),
       }),
       { about: 'The kernel’s IPVS table.', without: 'its defaults' },
     ),

@@ -21,6 +21,7 @@ import { type NamedService, resolveServices } from './resolve-services.ts';
 import { resolveGroups, resolveTrackers } from './resolve-tracking.ts';
 import { type NamedVrrp, resolveVrrp } from './resolve-vrrp.ts';
 import { type Schema, schemaFor } from './schema.ts';
+import { resolveIpvsSettings } from './schema-ipvs.ts';
 import { joinWords } from './suggest.ts';
 import { NAME_PATTERN } from './values.ts';
 import { warnOfVrrp } from './warn-vrrp.ts';
@@ -235,6 +236,7 @@ function readSections(schema: Schema, root: Record<string, unknown>) {
       reconcileIntervalUs: ipvsInput?.reconcile_interval ?? ipvs.reconcileIntervalUs,
       ownership: ipvsInput?.ownership ?? ipvs.ownership,
       onStop: ipvsInput?.on_stop ?? ipvs.onStop,
+      ...resolveIpvsSettings(ipvsInput),
     },
     http: http === 'off' ? null : (http?.listen ?? listen),
     runtimeDirectory:

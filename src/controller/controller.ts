@@ -49,6 +49,7 @@ import { CheckTally } from './check-tally.ts';
 import { type CheckChangeReport, CheckRunner } from './checks.ts';
 import { FINDINGS_INTERVAL_MS, Findings } from './findings.ts';
 import { KeeperGuard } from './guard.ts';
+import { IpvsSettings, kernelSettings } from './ipvs-settings.ts';
 import { type Log, logProblem } from './log.ts';
 import { Notifier } from './notify/notifier.ts';
 import { Overrides } from './overrides.ts';
@@ -90,6 +91,7 @@ export class Controller implements DirectorControl {
   readonly #overrides: Overrides;
   #client: IpvsClient | null = null;
   #table: Table | null = null;
+  #settings: IpvsSettings | null = null;
   #sync: SyncDaemonFollower | null = null;
   #stopping = false;
   #stopWanted = false;
@@ -172,8 +174,7 @@ export class Controller implements DirectorControl {
    * director must not start.
    */
   open(): Problem | null {
-    const needed = this.#config.services.length > 0 || this.#config.sync !== null;
-    if (!needed) return null;
+    if (!needsIpvs(this.#config)) return null;
     const opened = IpvsClient.open();
     if (!opened.ok) return opened.error;
     this.#client = opened.value;
@@ -195,6 +196,8 @@ export class Controller implements DirectorControl {
     this.#trackers.configure(this.#config.trackers, this.#notifier.continued);
     this.#guard.configure(keeperPlan(this.#config));
     this.#findingsTimer = setInterval(() => void this.#lookForFindings(), FINDINGS_INTERVAL_MS);
+    // Before the sync daemon, which reads its settings when it starts.
+    this.#configureSettings();
     this.#follow();
     await this.#configureServices();
   }
@@ -220,6 +223,7 @@ export class Controller implements DirectorControl {
     const problem = this.#client === null ? this.open() : null;
     if (problem !== null) logProblem(this.#log, problem);
     this.#guard.configure(keeperPlan({ ...config, runtimeDirectory: before.runtimeDirectory }));
+    this.#configureSettings();
     await this.#replaceSync();
     await this.#configureServices();
     this.#log.info({ event: 'reloaded' }, 'The configuration was read again');
@@ -329,6 +333,7 @@ export class Controller implements DirectorControl {
       table: this.#table?.report() ?? null,
       notify: this.#notifier.report(),
       trackers: this.#trackers.report(keeper?.trackers ?? {}),
+      settings: this.#settings?.report() ?? null,
       sync: this.#sync === null ? null : this.#sync.report(),
       health: (server) => this.#health(server).health,
       pool: (service) => this.#pools.report(service),
@@ -480,6 +485,20 @@ export class Controller implements DirectorControl {
     }));
   }
 
+  #configureSettings(): void {
+    if (this.#client === null) return;
+    this.#settings ??= new IpvsSettings(`${this.#config.runtimeDirectory}/ipvs-settings.json`, {
+      ...kernelSettings(this.#client),
+      onRepaired: (name, found, wanted) =>
+        this.#log.warn(
+          { event: 'ipvs-setting', name, found, wanted },
+          `Repaired drift: IPVS setting ${name} was ${found}, set to ${wanted} again`,
+        ),
+      onProblem: (problem) => logProblem(this.#log, problem),
+    });
+    this.#settings.configure(this.#config.ipvs);
+  }
+
   #follow(): void {
     const { sync, ipvs } = this.#config;
     if (sync === null || this.#client === null) return;
@@ -622,9 +641,16 @@ export class Controller implements DirectorControl {
     await this.#checks.stop();
     await this.#table?.close();
     this.#sync?.close();
+    this.#settings?.close();
     for (const cleanup of this.#cleanups.reverse()) await cleanup();
     this.#client?.close();
   }
+}
+
+function needsIpvs({ services, sync, ipvs }: Config): boolean {
+  const { settings, timeouts } = ipvs;
+  const set = [...Object.values(settings), ...Object.values(timeouts)];
+  return services.length > 0 || sync !== null || set.some((value) => value !== null);
 }
 
 function keeperPlan(config: Config): KeeperPlan {

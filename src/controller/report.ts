@@ -9,6 +9,7 @@ import type {
   CheckReport,
   DirectorStatus,
   InstanceReport,
+  IpvsSettingReport,
   NotifyReport,
   PeerReport,
   ServerReport,
@@ -38,6 +39,11 @@ export interface StatusParts {
   readonly tally: CheckTally;
   /** null without virtual services. */
   readonly table: TableReport | null;
+  /** null without IPVS. */
+  readonly settings: {
+    readonly settings: readonly IpvsSettingReport[];
+    readonly repairs: number;
+  } | null;
   readonly sync: {
     readonly role: 'master' | 'backup' | null;
     readonly error: string | null;
@@ -88,6 +94,8 @@ export function buildStatus(parts: StatusParts): DirectorStatus {
       drift: table?.drift ?? {},
       foreignServices: table?.foreignServices ?? 0,
       foreignServers: table?.foreignServers ?? 0,
+      settings: parts.settings?.settings ?? [],
+      settingRepairs: parts.settings?.repairs ?? 0,
     },
     notify: parts.notify,
     sync: config.sync === null ? null : { ...config.sync, ...(parts.sync ?? NO_DAEMON) },

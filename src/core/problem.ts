@@ -23,6 +23,7 @@ export const PROBLEM_CODES = {
   'VK-ROUTE': 'The kernel refused a route or rule',
   'VK-CONTESTED': 'Another program keeps removing what vipkeeper puts into the kernel',
   'VK-IPVS': 'The kernel refused a change of the IPVS table',
+  'VK-IPVS-SETTING': "A setting of the kernel's IPVS cannot be set",
   'VK-SYNC': 'The kernel refused a change of the connection sync daemon',
   'VK-SCRIPT': 'A script cannot be run',
   'VK-FIFO': 'The notification FIFO cannot be used',

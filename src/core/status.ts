@@ -332,6 +332,18 @@ export interface CheckReport {
   readonly durationSecondsSum: number;
 }
 
+export interface IpvsSettingReport {
+  /** 'expire_nodest_conn', 'timeout tcp' */
+  readonly name: string;
+  readonly wanted: string;
+  /** As the kernel has it now; null: it has no such setting. */
+  readonly value: string | null;
+  /** As it was before vipkeeper set it, and will be again; null: not set yet. */
+  readonly before: string | null;
+  /** Wanted for a time, whatever is configured. */
+  readonly held: boolean;
+}
+
 /** Notifications through one channel since the controller's start. */
 export interface NotifyChannelReport {
   /** Scripts that ended with 0, lines written, mails accepted by the server. */
@@ -386,6 +398,10 @@ export interface DirectorStatus {
     readonly drift: Readonly<Record<string, number>>;
     readonly foreignServices: number;
     readonly foreignServers: number;
+    /** What `ipvs.settings` and `ipvs.timeouts` want of the kernel. */
+    readonly settings: readonly IpvsSettingReport[];
+    /** Times that another program had changed one of them. */
+    readonly settingRepairs: number;
   };
   readonly sync: {
     readonly interface: string;

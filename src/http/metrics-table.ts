@@ -5,7 +5,9 @@
  * closed sets, never from packets or servers, so that the number of series is bounded. The one
  * exception are the addresses of VRRP peers that were accepted, of which an instance keeps 16.
  */
+
 import { BFD_REFUSAL_REASONS, BFD_STATES } from '../core/bfd/types.ts';
+import { sameSetting } from '../core/config/ipvs-settings.ts';
 import {
   type BfdReport,
   type DirectorStatus,
@@ -800,6 +802,25 @@ const IPVS_METRICS: readonly MetricDefinition[] = [
     help: 'Differences that another program made in the IPVS table by class',
     labels: ['class'],
     samples: ({ status }) => byKey(status.ipvs.drift, DRIFT_CLASSES),
+  },
+  {
+    name: 'vipkeeper_ipvs_setting_repairs_total',
+    type: 'counter',
+    help: 'Settings and timeouts of IPVS that another program had changed and that were set again',
+    labels: [],
+    samples: ({ status }) => known(status.ipvs.settingRepairs),
+  },
+  {
+    name: 'vipkeeper_ipvs_settings_wrong',
+    type: 'gauge',
+    help: 'Settings and timeouts of IPVS that are not as configured at this moment',
+    labels: [],
+    samples: ({ status }) =>
+      known(
+        status.ipvs.settings.filter(
+          ({ name, value, wanted }) => value === null || !sameSetting(name, value, wanted),
+        ).length,
+      ),
   },
   {
     name: 'vipkeeper_ipvs_foreign_services',

@@ -137,7 +137,12 @@ function configuration(settings: IpvsSettings = {}): Readonly<Record<string, unk
     },
     services: { ...LIVE, ...Object.fromEntries(cases.map(([name, { config }]) => [name, config])) },
     sync: { interface: 'eth2', id: 51 },
-    ipvs: { reconcile_interval: '1s', ...settings },
+    ipvs: {
+      reconcile_interval: '1s',
+      timeouts: { udp: '70s' },
+      settings: { nat_icmp_send: true, sync_threshold: [0, 10] },
+      ...settings,
+    },
   };
 }
 
@@ -520,6 +525,31 @@ describe('a controller that dies', { timeout: TEST_MS }, () => {
   });
 });
 
+/** The kernel's settings and timeouts of IPVS, as the test's configuration changes them. */
+async function kernelSettings(): Promise<readonly string[]> {
+  const names = ['nat_icmp_send', 'sync_threshold'].map((name) => `net.ipv4.vs.${name}`);
+  const { stdout } = await check(node, ['sysctl', '-n', ...names]);
+  const [timeouts = ''] = await director.ipvsadm('-l', '--timeout');
+  return [...stdout.trim().split('\n'), timeouts].map((line) => line.replaceAll('\t', ' '));
+}
+
+const SET = ['1', '0 10', 'Timeout (tcp tcpfin udp): 900 120 70'];
+const BEFORE = ['0', '3 50', 'Timeout (tcp tcpfin udp): 900 120 300'];
+
+describe('settings and timeouts', { timeout: TEST_MS }, () => {
+  it('are as configured, also when somebody changes them', async () => {
+    expect(await kernelSettings()).toEqual(SET);
+    await check(node, ['sysctl', '-w', 'net.ipv4.vs.nat_icmp_send=0']);
+    await check(node, ['ipvsadm', '--set', '800', '120', '60']);
+    const repaired = ['1', '0 10', 'Timeout (tcp tcpfin udp): 800 120 70'];
+    await director.until('the repairs', async () => same(await kernelSettings(), repaired));
+    const names = director.lines('ipvs-setting').map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(['nat_icmp_send', 'timeout udp']));
+    expect((await director.status()).ipvs.settingRepairs).toBe(2);
+    await check(node, ['ipvsadm', '--set', '900', '0', '0']);
+  });
+});
+
 describe('ownership', { timeout: TEST_MS }, () => {
   const FOREIGN = [
     '-A -t 203.0.113.9:25 -s rr',
@@ -552,6 +582,8 @@ describe('ownership', { timeout: TEST_MS }, () => {
     await check(node, ['ipvsadm', '-R'], { stdin: `${FOREIGN.join('\n')}\n` });
     expect(await director.stop()).toBe(0);
     expect(await director.saved()).toEqual([`-A -t ${VIP}:80 -s wrr`, ...FOREIGN].sort());
+    // Although the controller that found them was killed.
+    expect(await kernelSettings()).toEqual(BEFORE);
   });
 });
 

@@ -333,6 +333,11 @@ export const STATUS: DirectorStatus = {
     drift: { missing: 1, altered: 2, leftover: 0 },
     foreignServices: 1,
     foreignServers: 2,
+    settings: [
+      { name: 'timeout tcp', wanted: '600', value: '600', before: '900', held: false },
+      { name: 'expire_nodest_conn', wanted: '1', value: '1', before: '0', held: false },
+    ],
+    settingRepairs: 0,
   },
   sync: { interface: 'eth1', id: 51, follow: 'web', role: 'master', error: null },
   notify: {

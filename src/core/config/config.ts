@@ -8,6 +8,7 @@
 import type { ArgumentsMatch } from '../process-match.ts';
 import type { AddressAttributes, RouteConfig, RuleConfig, StaticConfig } from './address.ts';
 import type { CheckConfig } from './check.ts';
+import type { IpvsSettingName } from './ipvs-settings.ts';
 
 export type * from './check.ts';
 
@@ -477,6 +478,14 @@ export interface IpvsConfig {
   readonly ownership: 'shared' | 'exclusive';
   /** What happens to our entries when vipkeeper stops. */
   readonly onStop: 'keep' | 'remove';
+  /** Timeouts of connections, 1 s to 24 days; null: what the kernel has stays. */
+  readonly timeouts: {
+    readonly tcpSeconds: number | null;
+    readonly tcpFinSeconds: number | null;
+    readonly udpSeconds: number | null;
+  };
+  /** net.ipv4.vs.* in the kernel's text; what is not named stays. */
+  readonly settings: Readonly<Partial<Record<IpvsSettingName, string>>>;
 }
 
 /** One BFD session (RFC 5880) with one remote system. */

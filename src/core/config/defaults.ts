@@ -131,6 +131,9 @@ export const DEFAULTS = {
     // The VIP leaves this director at the stop anyway, so new traffic goes to the peer; entries
     // that stay let connections in flight finish, and a restart interrupts nobody.
     onStop: 'keep',
+    // What nobody asked for stays as the kernel has it.
+    timeouts: { tcpSeconds: null, tcpFinSeconds: null, udpSeconds: null },
+    settings: {},
   },
   tracker: {
     interface: { downDelayUs: 0, upDelayUs: 0 },

@@ -125,6 +125,27 @@ IPVS  not managed: no virtual service is configured
     ]);
   });
 
+  test('shows settings that are not as wanted, held, or changed by others', () => {
+    const setting = { wanted: '1', value: '1', before: '0', held: false };
+    const settings = [
+      { ...setting, name: 'expire_nodest_conn' },
+      { ...setting, name: 'drop_entry', value: '0' },
+      { ...setting, name: 'est_nice', value: null },
+      { ...setting, name: 'expire_quiescent_template', held: true },
+    ];
+    const ipvs = { ...STATUS.ipvs, settings, settingRepairs: 2 };
+    const lines = drawStatus({ ...STATUS, ipvs, sync: null }, NOW_MS, PLAIN)
+      .split('\n')
+      .slice(-5);
+    expect(lines).toEqual([
+      '      setting drop_entry is 0, wanted 1',
+      '      setting est_nice does not exist here',
+      '      setting expire_quiescent_template is 1 while a server drains',
+      '      settings repaired 2 times',
+      '',
+    ]);
+  });
+
   test('lets no control character through to the terminal', () => {
     const [service] = STATUS.services;
     const [server] = (service as (typeof STATUS.services)[number]).servers;

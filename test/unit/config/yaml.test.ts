@@ -191,7 +191,13 @@ test('readConfigText makes of the example exactly this', () => {
       fifoStatesOnReload: false,
     },
     mail: null,
-    ipvs: { reconcileIntervalUs: 5_000_000, ownership: 'shared', onStop: 'keep' },
+    ipvs: {
+      reconcileIntervalUs: 5_000_000,
+      ownership: 'shared',
+      onStop: 'keep',
+      timeouts: { tcpSeconds: null, tcpFinSeconds: null, udpSeconds: null },
+      settings: {},
+    },
     http: { host: '127.0.0.1', port: 9112 },
     runtimeDirectory: '/run/vipkeeper',
     keeper: {

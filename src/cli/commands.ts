@@ -42,7 +42,7 @@ export interface CommandSpec {
 }
 
 /** Exit statuses that all commands share. */
-export const EXIT = { ok: 0, failed: 1, usage: 2, notRunning: 3 } as const;
+export const EXIT = { ok: 0, failed: 1, usage: 2, notRunning: 3, changes: 4 } as const;
 
 export const DEFAULT_CONFIG = '/etc/vipkeeper/vipkeeper.yaml';
 export const DEFAULT_RUNTIME_DIRECTORY: string = DEFAULTS.runtimeDirectory;
@@ -71,6 +71,9 @@ const JSON_OUTPUT: OptionSpec = {
   value: null,
   description: 'Print JSON, for scripts',
 };
+
+/** What stands for the configuration that runs; no file is called so. */
+export const RUNNING_CONFIG = 'the running one';
 
 /** What stands for an instance that was not named; no name has spaces. */
 export const ONLY_INSTANCE = 'the only one';
@@ -179,6 +182,48 @@ export const COMMANDS: readonly CommandSpec[] = [
       },
     ],
     files: [CONFIG_FILE],
+    page: true,
+  },
+  {
+    name: 'plan',
+    summary: 'Show what a configuration would change',
+    description: [
+      'Compares the IPVS table of the kernel with a configuration and prints what applying it ' +
+        'would change, as a diff: + for what is missing, ~ for what is altered, with the old and ' +
+        'the new value, - for what is left over and would be deleted, = for foreign entries that ' +
+        'stay. It changes nothing.',
+      'A running director says which entries are its own and what its checks have found; the ' +
+        'file is then read as that director. Without one the kernel is read directly, in the ' +
+        'network namespace of the command; entries that no earlier run of vipkeeper recorded as ' +
+        'its own count as foreign. Servers whose checks have not run keep the weight that they ' +
+        'have in the kernel, and new ones are taken to be healthy.',
+      'Virtual IPs and routes are not part of it: the keeper compares them all the time.',
+    ],
+    argument: {
+      name: 'file',
+      description: `Configuration file; without a running director ${DEFAULT_CONFIG} by default`,
+      choices: null,
+      default: RUNNING_CONFIG,
+    },
+    options: [DIRECTOR, JSON_OUTPUT, RUNTIME_DIRECTORY],
+    examples: [
+      { command: 'vipkeeper plan new.yaml', does: 'Show what a changed file would do' },
+      { command: 'vipkeeper plan', does: 'Show whether the kernel is as configured now' },
+      {
+        command: 'vipkeeper plan new.yaml --json | jq .delete',
+        does: 'Count the deletions',
+      },
+    ],
+    exits: [
+      { status: EXIT.ok, means: 'Nothing would change' },
+      {
+        status: EXIT.failed,
+        means: 'The configuration has errors, or the table cannot be read',
+      },
+      USAGE,
+      { status: EXIT.changes, means: 'There are changes; they were printed' },
+    ],
+    files: [CONFIG_FILE, CONTROL_FILE],
     page: true,
   },
   {

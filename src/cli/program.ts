@@ -5,7 +5,7 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { VERSION } from '../core/version.ts';
 import type { CleanUp } from './cleanup.ts';
-import { COMMANDS, type CommandSpec, EXIT, ONLY_INSTANCE } from './commands.ts';
+import { COMMANDS, type CommandSpec, EXIT, ONLY_INSTANCE, RUNNING_CONFIG } from './commands.ts';
 import { SHELLS, type Shell } from './completion.ts';
 import type { Terminal } from './terminal.ts';
 import { checkDirectorName, UsageError } from './usage.ts';
@@ -65,6 +65,13 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
       stdout: { write: terminal.out },
       stderr: { write: terminal.err, isTTY: terminal.errColor },
     });
+  },
+  plan: async (file, { director, runtimeDirectory, json = false }, { terminal }) => {
+    checkDirectorName(director, 'plan');
+    const { plan, readKernelTable } = await import('./plan.ts');
+    const chosen = file === RUNNING_CONFIG ? null : file;
+    const options = { file: chosen, director: director ?? null, runtimeDirectory, json };
+    return plan(options, terminal, readKernelTable);
   },
   status: async (_, { runtimeDirectory, json = false, watch = false }, ports) => {
     const { status } = await import('./status.ts');

@@ -34,6 +34,7 @@ import type {
   HandoverAnswer,
   InstanceReport,
   OverrideAnswer,
+  TableView,
   TakebackAnswer,
 } from '../core/status.ts';
 import { REFUSAL_CURES, runbookOf } from '../core/vrrp/explain.ts';
@@ -339,6 +340,26 @@ export class Controller implements DirectorControl {
       pool: (service) => this.#pools.report(service),
       override: (service, server) => this.#overrides.get(service, server),
     });
+  }
+
+  async table(): Promise<TableView> {
+    const { director, ipvs, services } = this.#config;
+    const observed = (await this.#client?.dump()) ?? null;
+    if (observed?.ok === false) throw new Error(observed.error.message);
+    const checks = this.#checks.snapshot().map(({ key, status, sinceUs }) => {
+      const recoveredAtUs = this.#checks.state(key)?.recoveredAtUs ?? null;
+      return [key, { health: status, sinceUs, recoveredAtUs }] as const;
+    });
+    return {
+      director,
+      ownership: ipvs.ownership,
+      services,
+      observed: observed?.value ?? null,
+      owned: this.#table?.owned() ?? {},
+      nowUs: monotonicUs(),
+      checks: Object.fromEntries(checks),
+      pools: this.#pools.states(),
+    };
   }
 
   #handle(message: KeeperToController): void {

@@ -10,6 +10,7 @@ import {
   INITIAL_POOL,
   type PoolDecision,
   type PoolMember,
+  type PoolState,
   type PoolWeight,
   type ServerHealth,
 } from '../core/health/pool.ts';
@@ -100,6 +101,11 @@ export class Pools {
     if (decision === undefined) return null;
     const { healthyWeight, weights, state } = decision;
     return { quorumMet: state.quorumMet, healthyWeight, weights };
+  }
+
+  /** What must be remembered of each service, by name. */
+  states(): Record<string, PoolState> {
+    return Object.fromEntries([...this.#decisions].map(([name, { state }]) => [name, state]));
   }
 
   close(): void {

@@ -22,6 +22,7 @@ import {
   claim,
   claimServers,
   NOTHING_OWNED,
+  type OwnedJson,
   type OwnedSet,
   ownedFromJson,
   ownedToJson,
@@ -137,6 +138,11 @@ export class Table {
     const input = { desired: [], observed: observed.value, owned: this.#owned };
     const found = plan({ ...input, ownership: 'shared' });
     await this.#apply(found, { cause: 'plan', whole: true });
+  }
+
+  /** Which entries are ours. */
+  owned(): OwnedJson {
+    return ownedToJson(this.#owned);
   }
 
   report(): TableReport {

@@ -9,11 +9,15 @@ import type {
   AddressFamily,
   BelowQuorum,
   Forwarding,
+  ServiceConfig,
   TrackerConfig,
 } from './config/config.ts';
 import type { Override } from './health/override.ts';
 import type { OverrideRequest } from './health/override-request.ts';
-import type { WeightReason } from './health/pool.ts';
+import type { PoolState, WeightReason } from './health/pool.ts';
+import type { ObservedService } from './ipvs/model.ts';
+import type { OwnedJson } from './ipvs/owned.ts';
+import type { KnownHealth } from './ipvs/preview.ts';
 import type {
   HandoverOutcome,
   RefusalReason,
@@ -445,10 +449,27 @@ export interface DirectorControl extends StatusSource {
     readonly instance: string | null;
     readonly dryRun: boolean;
   }) => Promise<HandoverAnswer>;
+  /** What is needed to say what a configuration would change in the IPVS table. */
+  readonly table: () => Promise<TableView>;
   /** Lets instances preempt again that were handed over; with null all of them. */
   readonly takeback: (instance: string | null) => Promise<TakebackAnswer>;
   /** Drains, forces or weighs real servers, or ends that. */
   readonly override: (request: OverrideRequest) => OverrideAnswer;
+}
+
+/** A running director's side of `vipkeeper plan`, in JSON. */
+export interface TableView {
+  readonly director: string;
+  readonly ownership: 'shared' | 'exclusive';
+  /** The running configuration's. */
+  readonly services: readonly ServiceConfig[];
+  /** The kernel's table now; null where IPVS is not used. */
+  readonly observed: readonly ObservedService[] | null;
+  readonly owned: OwnedJson;
+  /** Monotonic microseconds of this machine. */
+  readonly nowUs: number;
+  readonly checks: Readonly<Record<string, KnownHealth>>;
+  readonly pools: Readonly<Record<string, PoolState>>;
 }
 
 /** What a planned handover of one instance would do. */

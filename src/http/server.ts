@@ -280,6 +280,11 @@ class Routes {
           contentType: JSON_TYPE,
           body: `${JSON.stringify(await this.#source.status())}\n`,
         });
+      case '/v1/table': {
+        // On the control socket only: it shows the whole configuration of the services.
+        const control = this.#control;
+        return control === null ? null : async () => json(200, await control.table());
+      }
       case '/v1/explain':
         return () => this.#explain(query.get('instance'));
       case '/healthz':

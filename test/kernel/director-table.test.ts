@@ -3,8 +3,11 @@
  * done to it by hand, following the health of real servers, and left alone by a controller that
  * dies. The director runs from the first test to the last; each test leaves it as it found it.
  */
+
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { check } from '../lab/host.ts';
+import type { Preview } from '../../src/core/ipvs/preview.ts';
+import { check, REPOSITORY, writeFile } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
 import { GuestDirector, Peer, startRealServer, until } from './guest.ts';
@@ -536,6 +539,17 @@ async function kernelSettings(): Promise<readonly string[]> {
 const SET = ['1', '0 10', 'Timeout (tcp tcpfin udp): 900 120 70'];
 const BEFORE = ['0', '3 50', 'Timeout (tcp tcpfin udp): 900 120 300'];
 
+/** `vipkeeper plan --json`, of the running configuration or of another. */
+async function previewOf(config?: object): Promise<Preview & { readonly exit: number }> {
+  const path = '/tmp/plan.yaml';
+  if (config !== undefined) await writeFile(vm, path, JSON.stringify(config));
+  const argv = ['plan', ...(config === undefined ? [] : [path]), '--json'];
+  const options = ['--runtime-directory', director.runtimeDirectory];
+  const main = join(REPOSITORY, 'dist', 'src', 'main.js');
+  const { code, stdout } = await node.run([process.execPath, main, ...argv, ...options]);
+  return { ...(JSON.parse(stdout) as Preview), exit: code ?? -1 };
+}
+
 describe('settings and timeouts', { timeout: TEST_MS }, () => {
   it('are as configured, also when somebody changes them', async () => {
     expect(await kernelSettings()).toEqual(SET);
@@ -565,6 +579,40 @@ describe('ownership', { timeout: TEST_MS }, () => {
     expect(ipvs).toMatchObject({ foreignServices: 1, foreignServers: 2, drift: before });
     expect(await director.metric('vipkeeper_ipvs_foreign_services')).toEqual(new Map([['', 1]]));
     expect(await director.metric('vipkeeper_ipvs_foreign_servers')).toEqual(new Map([['', 2]]));
+  });
+
+  it('are in the plan, and deleted there once it is exclusive', async () => {
+    const shared = await previewOf();
+    expect(shared.exit).toBe(0);
+    expect(
+      shared.items.map((item) => [item.action, item.class, item.service, item.server]),
+    ).toEqual([
+      ['leave', 'foreign', 'tcp 192.0.2.201:80', '198.51.100.161:80'],
+      ['leave', 'foreign', 'tcp 203.0.113.9:25', null],
+      ['leave', 'foreign', 'tcp 203.0.113.9:25', '198.51.100.160:25'],
+    ]);
+    const wanted = {
+      ...configuration({ ownership: 'exclusive' }),
+      services: {
+        web: { ...LIVE.web, scheduler: 'rr' },
+        fresh: { ...LIVE.names, address: `${VIP}:85` },
+      },
+    };
+    const before = await director.saved();
+    const exclusive = await previewOf(wanted);
+    expect(exclusive.exit).toBe(4);
+    const items = exclusive.items.map((item) => [
+      item.action,
+      item.class,
+      item.service,
+      item.server,
+    ]);
+    expect(items).toContainEqual(['delete', 'foreign', 'tcp 203.0.113.9:25', null]);
+    expect(items).toContainEqual(['delete', 'foreign', `tcp ${VIP}:80`, '198.51.100.161:80']);
+    expect(items).toContainEqual(['delete', 'leftover', 'fwmark 7 ipv4', null]);
+    expect(items).toContainEqual(['change', 'altered', `tcp ${VIP}:80`, null]);
+    expect(items).toContainEqual(['add', 'missing', `udp ${VIP}:85`, `${REAL2}:80`]);
+    expect(await director.saved()).toEqual(before);
   });
 
   it('removes them once it is exclusive', async () => {

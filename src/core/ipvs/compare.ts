@@ -5,32 +5,71 @@
  */
 import type { RealServer, VirtualService } from './model.ts';
 
-type Field = readonly [name: string, is: string, wanted: string];
+type Field = readonly [name: string, value: string];
+
+/** One setting of an entry; null where there is no entry. */
+export interface FieldChange {
+  readonly name: string;
+  readonly from: string | null;
+  readonly to: string | null;
+}
 
 /** What differs, as 'weight 3, wanted 0; …', or null when the services are the same. */
 export function serviceDifference(is: VirtualService, wanted: VirtualService): string | null {
-  if (sameService(is, wanted)) return null;
-  return describe([
-    ['scheduler', is.scheduler, wanted.scheduler],
-    ['persistence', persistenceText(is), persistenceText(wanted)],
-    ['persistence engine', is.persistenceEngine ?? 'none', wanted.persistenceEngine ?? 'none'],
-    ['one-packet', onOff(is.onePacket), onOff(wanted.onePacket)],
-    ['flag-1', onOff(is.flag1), onOff(wanted.flag1)],
-    ['flag-2', onOff(is.flag2), onOff(wanted.flag2)],
-    ['flag-3', onOff(is.flag3), onOff(wanted.flag3)],
-  ]);
+  return sameService(is, wanted) ? null : describe(serviceFields(is, wanted));
 }
 
 /** What differs between two records of one server, or null when they are the same. */
 export function serverDifference(is: RealServer, wanted: RealServer): string | null {
-  if (sameServer(is, wanted)) return null;
-  return describe([
-    ['forwarding', is.forwarding, wanted.forwarding],
-    ['weight', String(is.weight), String(wanted.weight)],
-    ['upper threshold', String(is.upperThreshold), String(wanted.upperThreshold)],
-    ['lower threshold', String(is.lowerThreshold), String(wanted.lowerThreshold)],
-    ['tunnel', tunnelText(is), tunnelText(wanted)],
-  ]);
+  return sameServer(is, wanted) ? null : describe(serverFields(is, wanted));
+}
+
+/** The settings that change; without `is` all that a new service has, but what it goes without. */
+export function serviceFields(is: VirtualService | null, wanted: VirtualService): FieldChange[] {
+  return changedFields(is === null ? null : serviceTexts(is), serviceTexts(wanted));
+}
+
+/** The same for a server. */
+export function serverFields(is: RealServer | null, wanted: RealServer): FieldChange[] {
+  return changedFields(is === null ? null : serverTexts(is), serverTexts(wanted));
+}
+
+function serviceTexts(service: VirtualService): readonly Field[] {
+  return [
+    ['scheduler', service.scheduler],
+    ['persistence', persistenceText(service)],
+    ['persistence engine', service.persistenceEngine ?? 'none'],
+    ['one-packet', onOff(service.onePacket)],
+    ['flag-1', onOff(service.flag1)],
+    ['flag-2', onOff(service.flag2)],
+    ['flag-3', onOff(service.flag3)],
+  ];
+}
+
+function serverTexts(server: RealServer): readonly Field[] {
+  return [
+    ['forwarding', server.forwarding],
+    ['weight', String(server.weight)],
+    ['upper threshold', String(server.upperThreshold)],
+    ['lower threshold', String(server.lowerThreshold)],
+    ['tunnel', tunnelText(server)],
+  ];
+}
+
+function changedFields(is: readonly Field[] | null, wanted: readonly Field[]): FieldChange[] {
+  if (is === null) {
+    const said = wanted.filter(([name, to]) => !isWithout(name, to));
+    return said.map(([name, to]) => ({ name, from: null, to }));
+  }
+  return wanted.flatMap(([name, to], index) => {
+    const from = is[index]?.[1] ?? null;
+    return from === to ? [] : [{ name, from, to }];
+  });
+}
+
+/** What goes without saying of a new entry. */
+function isWithout(name: string, value: string): boolean {
+  return value === 'none' || value === 'off' || (name.endsWith('threshold') && value === '0');
 }
 
 function sameService(left: VirtualService, right: VirtualService): boolean {
@@ -78,9 +117,6 @@ function onOff(value: boolean): string {
   return value ? 'on' : 'off';
 }
 
-function describe(fields: readonly Field[]): string {
-  return fields
-    .filter(([, is, wanted]) => is !== wanted)
-    .map(([name, is, wanted]) => `${name} ${is}, wanted ${wanted}`)
-    .join('; ');
+function describe(fields: readonly FieldChange[]): string {
+  return fields.map(({ name, from, to }) => `${name} ${from}, wanted ${to}`).join('; ');
 }

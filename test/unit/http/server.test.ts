@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Problem } from '../../../src/core/problem.ts';
 import type { Result } from '../../../src/core/result.ts';
-import type { DirectorControl, StatusSource } from '../../../src/core/status.ts';
+import type { DirectorControl, StatusSource, TableView } from '../../../src/core/status.ts';
 import { type Listening, serveControl, serveHttp } from '../../../src/http/server.ts';
 import { STATUS } from '../status-fixture.ts';
 
@@ -29,6 +29,17 @@ const SOURCE: DirectorControl = {
   handover: async () => ({ started: true, error: null, plans: [] }),
   takeback: async () => ({ error: null, plans: [] }),
   override: () => ({ error: null, servers: [] }),
+  table: async () => TABLE,
+};
+const TABLE: TableView = {
+  director: 'dir-a',
+  ownership: 'shared',
+  services: [],
+  observed: [],
+  owned: { 'tcp 192.0.2.10:80': ['10.0.0.1:80'] },
+  nowUs: 1,
+  checks: {},
+  pools: {},
 };
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
 

@@ -1,0 +1,207 @@
+/**
+ * `vipkeeper plan [FILE]`: what applying a configuration would change in the IPVS table, as a diff
+ * or as JSON. A running director is asked what it knows and reads the table itself; without one
+ * the kernel is read here. Nothing is changed.
+ */
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { type ConfigError, formatConfigErrors } from '../config/errors.ts';
+import type { Config, ServiceConfig } from '../core/config/config.ts';
+import type { FieldChange } from '../core/ipvs/compare.ts';
+import type { ObservedService } from '../core/ipvs/model.ts';
+import { NOTHING_OWNED, type OwnedSet, ownedFromJson } from '../core/ipvs/owned.ts';
+import {
+  type Knowledge,
+  type Preview,
+  type PreviewItem,
+  previewTable,
+} from '../core/ipvs/preview.ts';
+import { formatProblem, type Problem } from '../core/problem.ts';
+import { err, ok, type Result } from '../core/result.ts';
+import type { TableView } from '../core/status.ts';
+import { DEFAULT_CONFIG, DEFAULT_RUNTIME_DIRECTORY, EXIT } from './commands.ts';
+import { askDirector, directorRuns } from './control-client.ts';
+import { type Line, render, type Style, span, type Terminal } from './terminal.ts';
+
+export interface PlanOptions {
+  /** Configuration file; null for the one that runs, or without a director the default one. */
+  readonly file: string | null;
+  readonly director: string | null;
+  readonly runtimeDirectory: string;
+  readonly json: boolean;
+}
+
+export type ReadTable = () => Promise<Result<readonly ObservedService[], Problem>>;
+
+interface Wanted {
+  readonly services: readonly ServiceConfig[];
+  readonly ownership: Config['ipvs']['ownership'];
+}
+
+/** Who wrote the errors of a configuration out has nothing more to say. */
+type Refusal = Problem | 'told';
+
+/** Exit status: changes when something would change. */
+export async function plan(
+  options: PlanOptions,
+  terminal: Terminal,
+  readTable: ReadTable,
+): Promise<number> {
+  const running = await directorRuns(options.runtimeDirectory);
+  const found = running
+    ? await withDirector(options, terminal, readTable)
+    : await withoutDirector(options, terminal, readTable);
+  if (!found.ok) {
+    if (found.error === 'told') return EXIT.failed;
+    terminal.err(`${formatProblem(found.error)}\n`);
+    return EXIT.failed;
+  }
+  const preview = found.value;
+  if (options.json) terminal.out(`${JSON.stringify({ running, ...preview }, null, 2)}\n`);
+  else terminal.out(render(lines(preview), { color: terminal.color, columns: null, rows: null }));
+  return preview.add + preview.change + preview.delete === 0 ? EXIT.ok : EXIT.changes;
+}
+
+/** The table of this network namespace. */
+export async function readKernelTable(): Promise<Result<readonly ObservedService[], Problem>> {
+  const { IpvsClient } = await import('../linux/ipvs/client.ts');
+  const opened = IpvsClient.open();
+  if (!opened.ok) return opened;
+  try {
+    return await opened.value.dump();
+  } finally {
+    opened.value.close();
+  }
+}
+
+async function withDirector(
+  options: PlanOptions,
+  terminal: Terminal,
+  readTable: ReadTable,
+): Promise<Result<Preview, Refusal>> {
+  const asked = await askDirector(options.runtimeDirectory, '/v1/table');
+  if (!asked.ok) return asked;
+  const view = JSON.parse(asked.value) as TableView;
+  const { file } = options;
+  const director = options.director ?? view.director;
+  const wanted = file === null ? ok(view) : await readWanted(file, director, terminal);
+  if (!wanted.ok) return wanted;
+  const observed = view.observed === null ? await readTable() : ok(view.observed);
+  if (!observed.ok) return observed;
+  const owned = ownedFromJson(view.owned);
+  const knowledge: Knowledge = {
+    nowUs: view.nowUs,
+    checks: new Map(Object.entries(view.checks)),
+    pools: new Map(Object.entries(view.pools)),
+    override: () => null,
+  };
+  const { services, ownership } = wanted.value;
+  return ok(
+    previewTable({
+      services,
+      ownership,
+      observed: observed.value,
+      owned: owned.ok ? owned.value : NOTHING_OWNED,
+      knowledge,
+    }),
+  );
+}
+
+async function withoutDirector(
+  options: PlanOptions,
+  terminal: Terminal,
+  readTable: ReadTable,
+): Promise<Result<Preview, Refusal>> {
+  const wanted = await readWanted(options.file ?? DEFAULT_CONFIG, options.director, terminal);
+  if (!wanted.ok) return wanted;
+  const observed = await readTable();
+  if (!observed.ok) return observed;
+  const { services, ownership, runtimeDirectory } = wanted.value;
+  const named = options.runtimeDirectory !== DEFAULT_RUNTIME_DIRECTORY;
+  const owned = await readOwned(named ? options.runtimeDirectory : runtimeDirectory);
+  const knowledge: Knowledge = {
+    nowUs: 0,
+    checks: new Map(),
+    pools: new Map(),
+    override: () => null,
+  };
+  return ok(previewTable({ services, ownership, observed: observed.value, owned, knowledge }));
+}
+
+async function readWanted(
+  file: string,
+  director: string | null,
+  terminal: Terminal,
+): Promise<Result<Wanted & { readonly runtimeDirectory: string }, 'told'>> {
+  const { readConfigFile } = await import('../config/yaml.ts');
+  const read: Result<Config, ConfigError[]> = await readConfigFile(file, {
+    director,
+    hostname: hostname(),
+  });
+  if (!read.ok) {
+    terminal.err(formatConfigErrors(read.error, { color: terminal.errColor }));
+    return err('told');
+  }
+  const { services, ipvs, runtimeDirectory } = read.value;
+  return ok({ services, ownership: ipvs.ownership, runtimeDirectory });
+}
+
+/** What an earlier run has recorded as its own; nothing without a record. */
+async function readOwned(runtimeDirectory: string): Promise<OwnedSet> {
+  try {
+    const text = await readFile(join(runtimeDirectory, 'ipvs-owned.json'), 'utf8');
+    const owned = ownedFromJson(JSON.parse(text));
+    return owned.ok ? owned.value : NOTHING_OWNED;
+  } catch {
+    // No earlier run in this boot, or a damaged record: the director would claim anew.
+    return NOTHING_OWNED;
+  }
+}
+
+const SIGNS: Readonly<Record<PreviewItem['action'], readonly [sign: string, style: Style]>> = {
+  add: ['+', 'good'],
+  change: ['~', 'warn'],
+  delete: ['-', 'bad'],
+  leave: ['=', 'dim'],
+};
+
+function lines(preview: Preview): Line[] {
+  const shown: Line[] = [];
+  let service: string | null = null;
+  for (const item of preview.items) {
+    // A service that stays as it is still heads the changes of its servers.
+    if (item.server !== null && item.service !== service) {
+      shown.push([span(`  ${title(item)}`, 'strong')]);
+    }
+    service = item.service;
+    const [sign, style] = SIGNS[item.action];
+    const what = item.server === null ? title(item) : `    ${item.server}`;
+    const why = item.class === 'missing' || item.class === 'altered' ? '' : `  (${reason(item)})`;
+    shown.push([span(`${sign} ${what}${fieldsText(item)}${why}`, style)]);
+  }
+  const { add, change, leave } = preview;
+  const total = `${add} to add, ${change} to change, ${preview.delete} to delete`;
+  const none = add + change + preview.delete === 0;
+  const foreign = leave === 0 ? '' : `; ${leave} foreign left alone`;
+  const summary = none ? `Nothing to change${foreign}` : `Plan: ${total}${foreign}`;
+  return shown.length === 0 ? [[span(summary)]] : [...shown, [], [span(summary)]];
+}
+
+function title({ service, name }: PreviewItem): string {
+  return name === null ? service : `${name}: ${service}`;
+}
+
+function fieldsText({ action, fields }: PreviewItem): string {
+  if (fields.length === 0) return '';
+  const text = ({ name, from, to }: FieldChange) => {
+    if (action === 'add') return `${name} ${to}`;
+    return action === 'delete' ? `${name} ${from}` : `${name} ${from} -> ${to}`;
+  };
+  return `  ${fields.map(text).join(', ')}`;
+}
+
+function reason({ action, class: kind }: PreviewItem): string {
+  if (kind === 'leftover') return 'leftover of ours';
+  return action === 'delete' ? 'foreign, and ownership is exclusive' : 'foreign';
+}

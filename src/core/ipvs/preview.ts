@@ -1,0 +1,194 @@
+/**
+ * What applying a configuration would change in the kernel's IPVS table, as a list that people and
+ * programs read: the plan that the director itself makes (plan.ts), with what differs field by
+ * field. Pure: what the checks have said, and which entries are ours, comes in as `Knowledge`.
+ */
+import type { IpvsConfig, RealServerConfig, ServiceConfig } from '../config/config.ts';
+import { checkDefinition } from '../health/check-key.ts';
+import type { OverrideAction } from '../health/override.ts';
+import { decide, INITIAL_POOL, type PoolMember, type PoolState } from '../health/pool.ts';
+import { type FieldChange, serverFields, serviceFields } from './compare.ts';
+import { desiredService } from './desired.ts';
+import {
+  type DesiredService,
+  type IpvsOperation,
+  type ObservedService,
+  serverKey,
+  serviceKey,
+} from './model.ts';
+import type { OwnedSet } from './owned.ts';
+import { plan, serverPath } from './plan.ts';
+
+/** What the check of a server has said. */
+export interface KnownHealth {
+  readonly health: 'up' | 'down' | 'unknown';
+  /** Monotonic microseconds. */
+  readonly sinceUs: number | null;
+  readonly recoveredAtUs: number | null;
+}
+
+export interface Knowledge {
+  /** Monotonic microseconds. */
+  readonly nowUs: number;
+  /** By the keys of checks; a check that is not here has never run. */
+  readonly checks: ReadonlyMap<string, KnownHealth>;
+  /** By the names of services. */
+  readonly pools: ReadonlyMap<string, PoolState>;
+  /** What an operator decided about a server; null for nothing. */
+  readonly override: (service: string, server: string) => OverrideAction | null;
+}
+
+export interface PreviewInput {
+  readonly services: readonly ServiceConfig[];
+  readonly ownership: IpvsConfig['ownership'];
+  readonly observed: readonly ObservedService[];
+  readonly owned: OwnedSet;
+  readonly knowledge: Knowledge;
+}
+
+/** 'foreign' entries are left, or deleted where the configuration is `ownership: exclusive`. */
+export type PreviewClass = 'missing' | 'altered' | 'leftover' | 'foreign';
+
+export interface PreviewItem {
+  readonly action: 'add' | 'change' | 'delete' | 'leave';
+  readonly class: PreviewClass;
+  /** 'tcp 192.0.2.10:80' */
+  readonly service: string;
+  /** Its name in the configuration; null for one that is not there. */
+  readonly name: string | null;
+  /** '10.0.0.11:8080'; null when the service itself is meant. */
+  readonly server: string | null;
+  /** What changes; with an addition all that it has, with a deletion what it had. */
+  readonly fields: readonly FieldChange[];
+}
+
+export interface Preview {
+  /** By service; the service before its servers. */
+  readonly items: readonly PreviewItem[];
+  /** Operations by what they do, and foreign entries that stay. */
+  readonly add: number;
+  readonly change: number;
+  readonly delete: number;
+  readonly leave: number;
+}
+
+/** What would be changed. Foreign entries that stay are in the list too. */
+export function previewTable(input: PreviewInput): Preview {
+  const observed = new Map(input.observed.map((one) => [serviceKey(one.service.identity), one]));
+  const desired = input.services.map((service) =>
+    desiredOf(service, observed.get(serviceKey(service.identity)), input.knowledge),
+  );
+  const { observed: table, owned, ownership } = input;
+  const found = plan({ desired, observed: table, owned, ownership });
+  const names = new Map(input.services.map((one) => [serviceKey(one.identity), one.name]));
+  const items = found.operations.map((operation) => operationItem(operation, observed, owned));
+  for (const { class: kind, key } of found.drift) {
+    if (kind !== 'foreign') continue;
+    const [service = key, server = null] = key.split(' -> ');
+    items.push({ action: 'leave', class: 'foreign', service, server, fields: [] });
+  }
+  const named = items.map((item) => ({ ...item, name: names.get(item.service) ?? null }));
+  const count = (action: PreviewItem['action']) =>
+    items.filter((item) => item.action === action).length;
+  return {
+    items: named.sort(byPlace),
+    add: count('add'),
+    change: count('change'),
+    delete: count('delete'),
+    leave: count('leave'),
+  };
+}
+
+/**
+ * A service as it would be wanted. A check that has never run is taken to succeed, except where
+ * its server is in the kernel: there the weight stays until the check has spoken.
+ */
+function desiredOf(
+  service: ServiceConfig,
+  observed: ObservedService | undefined,
+  knowledge: Knowledge,
+): DesiredService {
+  const kernel = new Map(observed?.servers.map((server) => [serverKey(server), server.weight]));
+  const member = (server: RealServerConfig): PoolMember => {
+    const key = serverKey(server);
+    const kernelWeight = kernel.get(key) ?? null;
+    return {
+      key,
+      weight: server.weight,
+      ...healthOf(server, kernelWeight, knowledge),
+      kernelWeight,
+      override: knowledge.override(service.name, key),
+    };
+  };
+  const { weights } = decide(
+    service,
+    knowledge.pools.get(service.name) ?? INITIAL_POOL,
+    service.servers.map(member),
+    service.sorryServers.map(member),
+    knowledge.nowUs,
+  );
+  return desiredService(service, (_name, key) => weights.get(key)?.weight ?? null);
+}
+
+function healthOf(
+  server: RealServerConfig,
+  kernelWeight: number | null,
+  { checks }: Knowledge,
+): Pick<PoolMember, 'health' | 'sinceUs' | 'recoveredAtUs'> {
+  const never = { sinceUs: null, recoveredAtUs: null };
+  if (server.check === null) return { health: 'unchecked', ...never };
+  const known = checks.get(checkDefinition(server.check, server).key);
+  if (known !== undefined) return known;
+  return { health: kernelWeight === null ? 'up' : 'unknown', ...never };
+}
+
+function operationItem(
+  operation: IpvsOperation,
+  observed: ReadonlyMap<string, ObservedService>,
+  owned: OwnedSet,
+): Omit<PreviewItem, 'name'> {
+  const identity = 'identity' in operation ? operation.identity : operation.service.identity;
+  const service = serviceKey(identity);
+  const entry = observed.get(service);
+  const servers = new Map(entry?.servers.map((one) => [serverKey(one), one]));
+  switch (operation.kind) {
+    case 'add-service': {
+      const fields = serviceFields(null, operation.service);
+      return { action: 'add', class: 'missing', service, server: null, fields };
+    }
+    case 'set-service': {
+      const fields = serviceFields(entry?.service ?? null, operation.service);
+      return { action: 'change', class: 'altered', service, server: null, fields };
+    }
+    case 'delete-service': {
+      const count = { name: 'servers', from: String(servers.size), to: null };
+      const ours = owned.has(service) ? 'leftover' : 'foreign';
+      return { action: 'delete', class: ours, service, server: null, fields: [count] };
+    }
+    case 'add-server': {
+      const fields = serverFields(null, operation.server);
+      const server = serverKey(operation.server);
+      return { action: 'add', class: 'missing', service, server, fields };
+    }
+    case 'set-server': {
+      const server = serverKey(operation.server);
+      const fields = serverFields(servers.get(server) ?? null, operation.server);
+      return { action: 'change', class: 'altered', service, server, fields };
+    }
+    case 'delete-server': {
+      const server = serverKey(operation);
+      const weight = { name: 'weight', from: String(servers.get(server)?.weight ?? 0), to: null };
+      const ours = owned.get(service)?.has(server) === true ? 'leftover' : 'foreign';
+      return { action: 'delete', class: ours, service, server, fields: [weight] };
+    }
+  }
+}
+
+function byPlace(left: PreviewItem, right: PreviewItem): number {
+  const [one, other] = [placeOf(left), placeOf(right)];
+  return one < other ? -1 : one > other ? 1 : 0;
+}
+
+function placeOf({ service, server }: PreviewItem): string {
+  return server === null ? service : serverPath(service, server);
+}

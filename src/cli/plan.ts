@@ -94,6 +94,7 @@ async function withDirector(
     nowUs: view.nowUs,
     checks: new Map(Object.entries(view.checks)),
     pools: new Map(Object.entries(view.pools)),
+    standby: new Set(view.standby),
     override: () => null,
   };
   const { services, ownership } = wanted.value;
@@ -124,6 +125,8 @@ async function withoutDirector(
     nowUs: 0,
     checks: new Map(),
     pools: new Map(),
+    // Nothing is active here without a director.
+    standby: new Set(wanted.value.services.map(({ name }) => name)),
     override: () => null,
   };
   return ok(previewTable({ services, ownership, observed: observed.value, owned, knowledge }));

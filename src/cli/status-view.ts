@@ -345,6 +345,8 @@ function serviceLines(services: readonly ServiceReport[], nowMs: number): Line[]
   ];
 }
 
+const MISSING = "  missing from the kernel's table";
+
 function serviceLine(service: ServiceReport): Line {
   const figures = [
     service.scheduler,
@@ -352,7 +354,8 @@ function serviceLine(service: ServiceReport): Line {
     `${bytes(service.bytesIn)} in`,
     `${bytes(service.bytesOut)} out`,
   ];
-  const missing = service.present ? [] : [span("  missing from the kernel's table", 'bad')];
+  const missing = service.present || !service.wanted ? [] : [span(MISSING, 'bad')];
+  const standby = service.wanted ? [] : [span(`  while ${service.follow} is active here`, 'dim')];
   const { met, healthyWeight, weight, below } = service.quorum;
   const short =
     met === false
@@ -362,6 +365,7 @@ function serviceLine(service: ServiceReport): Line {
     span(service.name, 'strong'),
     span(`  ${service.service}  ${figures.join(', ')}`),
     ...missing,
+    ...standby,
     ...short,
   ];
 }

@@ -104,6 +104,10 @@ function resolveService(
     },
     minHealthyPercent: input.min_healthy ?? service.minHealthyPercent,
     slowStartUs: input.slow_start ?? service.slowStartUs,
+    // What they become is known when the VRRP instances are: resolve-follow.ts.
+    follow: input.follow ?? null,
+    onlyOnActive: input.only_on_active ?? DEFAULTS.ipvs.onlyOnActive,
+    checkWhen: input.check_when ?? service.checkWhen,
     ...resolveServers(
       { name, input, servers, sorryServers },
       { identity, tcpByDefault, scripts },

@@ -758,6 +758,24 @@ function serviceSchema<C, S>(per: Per, check: z.ZodType<C>, server: z.ZodType<S>
         'steps; it needs weights above 1.',
       default: formatDuration(service.slowStartUs),
     }),
+    follow: option(per(name()), {
+      about:
+        'VRRP instance that the service goes with, for `only_on_active` and `check_when`; a ' +
+        'service with `fwmark` must name it if there are several.',
+      without: 'the instance that carries its address',
+    }),
+    only_on_active: option(per(truth()), {
+      about:
+        'The service is in the table only while that instance is active here. Without it, a ' +
+        'backup has the table ready.',
+      without: '`ipvs.only_on_active`',
+    }),
+    check_when: option(per(word(['always', 'active'])), {
+      about:
+        'Check the servers `always`, or only while that instance is `active` here; meanwhile ' +
+        'they keep their weights.',
+      default: service.checkWhen,
+    }),
     sorry_servers: option(per(list(server)), {
       about: 'Servers for the time below quorum, written and checked as `servers` are.',
       without: 'none',
@@ -861,6 +879,12 @@ function sectionSchemas(per: Per) {
             'What happens to our entries at a stop. `keep` lets connections finish and makes a ' +
             'restart hitless; the virtual IPs leave in any case.',
           default: ipvs.onStop,
+        }),
+        only_on_active: option(per(truth()), {
+          about:
+            'Services are in the table only while the VRRP instance that carries their address ' +
+            'is active here, unless they say otherwise.',
+          default: ipvs.onlyOnActive,
         }),
         ...ipvsSettingOptions(per, wholeSeconds),
       }),

@@ -15,6 +15,7 @@ import { arrangeErrors, type ConfigError } from './errors.ts';
 import { Report } from './report.ts';
 import { resolveAnnounceGroups } from './resolve-announce.ts';
 import { resolveBfd } from './resolve-bfd.ts';
+import { resolveFollow } from './resolve-follow.ts';
 import { resolveNotify } from './resolve-notify.ts';
 import { resolveRouting } from './resolve-routing.ts';
 import { type NamedService, resolveServices } from './resolve-services.ts';
@@ -148,11 +149,16 @@ function readValue(value: unknown, director: string, report: Report): Config {
     },
     report,
   );
-  const services = resolveServices(
-    readServices(schema, root.services),
-    notification.notify,
+  const sections = readSections(schema, root);
+  const named = readServices(schema, root.services);
+  const services = resolveFollow(resolveServices(named, notification.notify, report), {
+    services: named,
+    instances: alone,
+    instanceNames: names('vrrp'),
+    onlyOnActive: sections.ipvs.onlyOnActive,
+    trackers: readNamed(schema.tracker, root.trackers),
     report,
-  );
+  });
   const trackers = resolveTrackers(
     readNamed(schema.tracker, root.trackers),
     { services: names('services'), bfd: names('bfd') },
@@ -190,7 +196,7 @@ function readValue(value: unknown, director: string, report: Report): Config {
     services,
     sync,
     ...notification,
-    ...readSections(schema, root),
+    ...sections,
   };
   reportSyncFamilies(config, report);
   warnOfHomelessServices(config, report);
@@ -236,6 +242,7 @@ function readSections(schema: Schema, root: Record<string, unknown>) {
       reconcileIntervalUs: ipvsInput?.reconcile_interval ?? ipvs.reconcileIntervalUs,
       ownership: ipvsInput?.ownership ?? ipvs.ownership,
       onStop: ipvsInput?.on_stop ?? ipvs.onStop,
+      onlyOnActive: ipvsInput?.only_on_active ?? ipvs.onlyOnActive,
       ...resolveIpvsSettings(ipvsInput),
     },
     http: http === 'off' ? null : (http?.listen ?? listen),

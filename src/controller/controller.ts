@@ -337,6 +337,7 @@ export class Controller implements DirectorControl {
       settings: this.#settings?.report() ?? null,
       sync: this.#sync === null ? null : this.#sync.report(),
       health: (server) => this.#health(server).health,
+      wanted: (service) => this.#isWanted(service),
       pool: (service) => this.#pools.report(service),
       override: (service, server) => this.#overrides.get(service, server),
     });
@@ -359,6 +360,7 @@ export class Controller implements DirectorControl {
       nowUs: monotonicUs(),
       checks: Object.fromEntries(checks),
       pools: this.#pools.states(),
+      standby: services.filter((one) => this.#isWanted(one) !== true).map(({ name }) => name),
     };
   }
 
@@ -421,7 +423,8 @@ export class Controller implements DirectorControl {
 
   #transition(message: Extract<KeeperToController, { kind: 'transition' }>): void {
     const { instance, from, to, reason, peer, priority, atMs } = message;
-    this.#states.set(instance, to);
+    // First of all: clients of a takeover wait for the table.
+    this.#setState(instance, to);
     this.#log[to === 'fault' ? 'warn' : 'info'](
       {
         event: 'transition',
@@ -437,6 +440,29 @@ export class Controller implements DirectorControl {
     );
     this.#notifier.transition(message);
     if (this.#config.sync?.follow === instance && !this.#stopping) this.#sync?.follow(to);
+  }
+
+  /** Services that go with an instance follow its state. */
+  #setState(instance: string, state: VrrpStateName): void {
+    const before = this.#states.get(instance);
+    this.#states.set(instance, state);
+    if (before === state || this.#stopping) return;
+    const following = this.#config.services.filter(({ follow }) => follow === instance);
+    const names = following.filter((one) => one.onlyOnActive).map(({ name }) => name);
+    if (names.length > 0 && state === 'active') this.#table?.activate(names);
+    else if (names.length > 0) this.#table?.changed(names);
+    if (following.some(({ checkWhen }) => checkWhen === 'active')) this.#configureChecks();
+  }
+
+  /** Whether the instance that a service goes with is active here; null while nobody knows. */
+  #isHere({ follow }: ServiceConfig): boolean | null {
+    if (follow === null) return true;
+    const state = this.#states.get(follow);
+    return state === undefined ? null : state === 'active';
+  }
+
+  #isWanted(service: ServiceConfig): boolean | null {
+    return service.onlyOnActive ? this.#isHere(service) : true;
   }
 
   #handoverEnded(message: Extract<KeeperToController, { kind: 'handover-ended' }>): void {
@@ -462,7 +488,7 @@ export class Controller implements DirectorControl {
   async #learnStates(): Promise<void> {
     const status = await this.#guard.status();
     for (const instance of status?.instances ?? []) {
-      this.#states.set(instance.name, instance.state);
+      this.#setState(instance.name, instance.state);
       this.#notifier.learn(instance);
       if (this.#config.sync?.follow === instance.name) this.#sync?.follow(instance.state);
     }
@@ -539,9 +565,12 @@ export class Controller implements DirectorControl {
     await this.#learnStates();
   }
 
-  async #configureServices(): Promise<void> {
+  #configureChecks(): void {
+    const checked = this.#config.services.filter(
+      (service) => service.checkWhen === 'always' || this.#isHere(service) === true,
+    );
     this.#servicesOfCheck.clear();
-    for (const service of this.#config.services) {
+    for (const service of checked) {
       for (const server of allServers(service)) {
         if (server.check === null) continue;
         const { key } = checkDefinition(server.check, server);
@@ -549,9 +578,13 @@ export class Controller implements DirectorControl {
         this.#servicesOfCheck.set(key, names.add(service.name));
       }
     }
-    const definitions = checksOf(this.#config.services);
+    const definitions = checksOf(checked);
     this.#tally.keep(definitions);
     this.#checks.configure(definitions);
+  }
+
+  async #configureServices(): Promise<void> {
+    this.#configureChecks();
     this.#pools.keep(this.#config.services);
     if (this.#client === null) return;
     const options = {
@@ -563,6 +596,7 @@ export class Controller implements DirectorControl {
     this.#table = new Table(options, {
       client: this.#client,
       weights: (service, observed) => this.#pools.decide(service, observed),
+      wanted: (service) => this.#isWanted(service),
       onChanges: (operations, cause) => this.#logChanges(operations, cause),
       onProblem: (problem) => logProblem(this.#log, problem),
     });

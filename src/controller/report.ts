@@ -51,6 +51,8 @@ export interface StatusParts {
   readonly notify: NotifyReport;
   readonly trackers: readonly TrackerReport[];
   readonly health: (server: RealServerConfig) => ServerHealth;
+  /** Whether a service should be in the table; null while nobody knows. */
+  readonly wanted: (service: ServiceConfig) => boolean | null;
   /** What was decided of a service's servers; null before the first decision. */
   readonly pool: (service: string) => PoolReport | null;
   /** What an operator decided about a server; null for nothing. */
@@ -196,6 +198,8 @@ function serviceReport(
     service: key,
     scheduler: service.scheduler,
     present: observed !== undefined,
+    follow: service.follow,
+    wanted: parts.wanted(service) !== false,
     connections: observed?.stats.connections ?? 0,
     packetsIn: observed?.stats.packetsIn ?? 0,
     packetsOut: observed?.stats.packetsOut ?? 0,

@@ -56,6 +56,11 @@ export interface TablePorts {
     service: ServiceConfig,
     observed: ObservedService | undefined,
   ) => ReadonlyMap<string, PoolWeight>;
+  /**
+   * Whether a service should be in the table: false while its VRRP instance is not active here,
+   * null while nobody knows, when it stays as it is.
+   */
+  readonly wanted: (service: ServiceConfig) => boolean | null;
   readonly onChanges: (operations: readonly IpvsOperation[], cause: 'plan' | 'drift') => void;
   readonly onProblem: (problem: Problem) => void;
 }
@@ -78,6 +83,8 @@ export class Table {
   #working: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #settled = false;
+  /** Raised when the table is changed beside the comparison that may be under way. */
+  #epoch = 0;
   #closed = false;
   #reconciles = 0;
   #lastReconcileAtMs: number | null = null;
@@ -115,6 +122,33 @@ export class Table {
   changed(serviceNames: Iterable<string>): void {
     for (const name of serviceNames) this.#dirty.add(name);
     void this.#work();
+  }
+
+  /**
+   * These services are wanted from now on: they are programmed in this very turn of the event
+   * loop, from what is known of the table, and compared with it afterwards.
+   */
+  activate(serviceNames: readonly string[]): void {
+    if (this.#closed) return;
+    this.#epoch++;
+    const operations: IpvsOperation[] = [];
+    const owned = new Map(this.#owned);
+    for (const name of serviceNames) {
+      const service = this.#byName.get(name);
+      if (service === undefined || this.#ports.wanted(service) !== true) continue;
+      const key = serviceKey(service.identity);
+      const observed = this.#observed.get(key) ?? null;
+      const desired = this.#desired(service);
+      const { ownership } = this.#options.ipvs;
+      const ours = owned.get(key) ?? null;
+      const found = planService({ desired, observed, owned: ours, ownership });
+      operations.push(...found.operations);
+      owned.set(key, claimServers(ours, desired.servers));
+    }
+    this.#own(owned);
+    const found = { operations, drift: [], foreign: { services: 0, servers: 0 } };
+    void this.#apply(found, { cause: 'plan', whole: false });
+    this.changed(serviceNames);
   }
 
   /** Takes over another configuration; entries that it lacks are deleted if they are ours. */
@@ -202,15 +236,23 @@ export class Table {
 
   async #reconcileAll(): Promise<void> {
     const startedUs = monotonicUs();
+    const epoch = this.#epoch;
     const observed = await this.#ports.client.dump();
     if (!observed.ok) return this.#failed(observed.error);
+    if (epoch !== this.#epoch) {
+      // What was read is older than what was programmed since.
+      this.#fullWanted = true;
+      return;
+    }
     // What changed by our own wish, up to this moment, is not drift.
     const ownWish = !this.#settled || this.#dirty.size > 0;
     this.#dirty.clear();
     this.#remember(observed.value);
-    const desired = this.#options.services.map((service) => this.#desired(service));
+    const wanted = this.#options.services.filter((one) => this.#ports.wanted(one) === true);
+    const desired = wanted.map((service) => this.#desired(service));
     const { ownership } = this.#options.ipvs;
-    const found = plan({ desired, observed: observed.value, owned: this.#owned, ownership });
+    const compared = this.#withoutUndecided(observed.value);
+    const found = plan({ desired, observed: compared, owned: this.#owned, ownership });
     this.#foreign = { ...found.foreign };
     const drifted = ownWish ? [] : found.drift.filter((item) => this.#isDrift(item));
     for (const item of drifted) this.#drift[item.class] = (this.#drift[item.class] ?? 0) + 1;
@@ -224,20 +266,39 @@ export class Table {
   }
 
   async #reconcileService(service: ServiceConfig): Promise<void> {
+    const wanted = this.#ports.wanted(service);
+    if (wanted === null) return;
     const key = serviceKey(service.identity);
+    const epoch = this.#epoch;
     const observed = await this.#ports.client.dumpService(service.identity);
     if (!observed.ok) return this.#failed(observed.error);
+    if (epoch !== this.#epoch || wanted !== this.#ports.wanted(service)) {
+      this.#dirty.add(service.name);
+      return;
+    }
     if (observed.value === null) this.#observed.delete(key);
     else this.#observed.set(key, observed.value);
-    const desired = this.#desired(service);
+    const desired = wanted ? this.#desired(service) : null;
     const owned = this.#owned.get(key) ?? null;
     const { ownership } = this.#options.ipvs;
     const found = planService({ desired, observed: observed.value, owned, ownership });
-    const claimed = claimServers(owned, desired.servers);
-    if (claimed.size !== owned?.size) this.#own(new Map(this.#owned).set(key, claimed));
+    if (desired !== null) {
+      const claimed = claimServers(owned, desired.servers);
+      if (claimed.size !== owned?.size) this.#own(new Map(this.#owned).set(key, claimed));
+    }
     await this.#apply(found, { cause: 'plan', whole: false });
     const after = await this.#ports.client.dumpService(service.identity);
-    if (after.ok && after.value !== null) this.#observed.set(key, after.value);
+    if (!after.ok) return;
+    if (after.value === null) this.#observed.delete(key);
+    else this.#observed.set(key, after.value);
+  }
+
+  /** Services stay as they are while nobody knows whether they are wanted. */
+  #withoutUndecided(observed: readonly ObservedService[]): readonly ObservedService[] {
+    const undecided = this.#options.services.filter((one) => this.#ports.wanted(one) === null);
+    if (undecided.length === 0) return observed;
+    const keys = new Set(undecided.map(({ identity }) => serviceKey(identity)));
+    return observed.filter(({ service }) => !keys.has(serviceKey(service.identity)));
   }
 
   #desired(service: ServiceConfig): DesiredService {

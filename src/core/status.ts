@@ -306,6 +306,10 @@ export interface ServiceReport {
   readonly scheduler: string;
   /** False when it is missing from the kernel's table at this moment. */
   readonly present: boolean;
+  /** VRRP instance that it goes with, or null. */
+  readonly follow: string | null;
+  /** False while it should not be in the table, as that instance is not active here. */
+  readonly wanted: boolean;
   readonly connections: number;
   readonly packetsIn: number;
   readonly packetsOut: number;
@@ -470,6 +474,8 @@ export interface TableView {
   readonly nowUs: number;
   readonly checks: Readonly<Record<string, KnownHealth>>;
   readonly pools: Readonly<Record<string, PoolState>>;
+  /** Names of services that are not wanted in the table, as their instance is not active here. */
+  readonly standby: readonly string[];
 }
 
 /** What a planned handover of one instance would do. */

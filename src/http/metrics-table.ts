@@ -652,6 +652,13 @@ const SERVICE_METRICS: readonly MetricDefinition[] = [
       ),
   },
   {
+    name: 'vipkeeper_service_wanted',
+    type: 'gauge',
+    help: '0 while the virtual service should not be in the table, as its instance is not active here',
+    labels: SERVICE,
+    samples: eachService((service) => flag(service.wanted)),
+  },
+  {
     name: 'vipkeeper_service_present',
     type: 'gauge',
     help: "1 while the virtual service is in the kernel's table",

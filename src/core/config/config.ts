@@ -458,6 +458,12 @@ export interface ServiceConfig {
   readonly minHealthyPercent: number;
   /** How long the weight of a server that came back rises to its full value; 0 for at once. */
   readonly slowStartUs: number;
+  /** VRRP instance that it goes with: named, or the one that carries its address; or null. */
+  readonly follow: string | null;
+  /** It is in the table only while that instance is active here. */
+  readonly onlyOnActive: boolean;
+  /** 'active': its servers are checked only while that instance is active here. */
+  readonly checkWhen: 'always' | 'active';
   readonly servers: readonly RealServerConfig[];
   /** Servers for the time below quorum: checked like the others, with weight 0 until then. */
   readonly sorryServers: readonly RealServerConfig[];
@@ -484,6 +490,8 @@ export interface IpvsConfig {
     readonly tcpFinSeconds: number | null;
     readonly udpSeconds: number | null;
   };
+  /** For services that do not say: they are in the table only while they are active here. */
+  readonly onlyOnActive: boolean;
   /** net.ipv4.vs.* in the kernel's text; what is not named stays. */
   readonly settings: Readonly<Partial<Record<IpvsSettingName, string>>>;
 }

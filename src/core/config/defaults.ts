@@ -110,6 +110,8 @@ export const DEFAULTS = {
     quorum: { weight: 1, hysteresis: 0 },
     minHealthyPercent: 0,
     slowStartUs: 0,
+    // A backup that checks and has its table ready takes over without a moment's delay.
+    checkWhen: 'always',
     /** Family of a service that is a firewall mark. */
     fwmarkFamily: 'ipv4',
   },
@@ -131,6 +133,7 @@ export const DEFAULTS = {
     // The VIP leaves this director at the stop anyway, so new traffic goes to the peer; entries
     // that stay let connections in flight finish, and a restart interrupts nobody.
     onStop: 'keep',
+    onlyOnActive: false,
     // What nobody asked for stays as the kernel has it.
     timeouts: { tcpSeconds: null, tcpFinSeconds: null, udpSeconds: null },
     settings: {},

@@ -34,6 +34,8 @@ export interface Knowledge {
   readonly checks: ReadonlyMap<string, KnownHealth>;
   /** By the names of services. */
   readonly pools: ReadonlyMap<string, PoolState>;
+  /** Names of services that stay as they are, as their instance is not active here. */
+  readonly standby: ReadonlySet<string>;
   /** What an operator decided about a server; null for nothing. */
   readonly override: (service: string, server: string) => OverrideAction | null;
 }
@@ -75,10 +77,14 @@ export interface Preview {
 /** What would be changed. Foreign entries that stay are in the list too. */
 export function previewTable(input: PreviewInput): Preview {
   const observed = new Map(input.observed.map((one) => [serviceKey(one.service.identity), one]));
-  const desired = input.services.map((service) =>
-    desiredOf(service, observed.get(serviceKey(service.identity)), input.knowledge),
-  );
-  const { observed: table, owned, ownership } = input;
+  const { owned, ownership, knowledge } = input;
+  const waits = ({ name, onlyOnActive }: ServiceConfig) =>
+    onlyOnActive && knowledge.standby.has(name);
+  const waiting = new Set(input.services.filter(waits).map((one) => serviceKey(one.identity)));
+  const table = input.observed.filter((one) => !waiting.has(serviceKey(one.service.identity)));
+  const desired = input.services
+    .filter((service) => !waits(service))
+    .map((service) => desiredOf(service, observed.get(serviceKey(service.identity)), knowledge));
   const found = plan({ desired, observed: table, owned, ownership });
   const names = new Map(input.services.map((one) => [serviceKey(one.identity), one.name]));
   const items = found.operations.map((operation) => operationItem(operation, observed, owned));

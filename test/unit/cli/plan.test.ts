@@ -59,6 +59,7 @@ async function runs(view: Partial<TableView>): Promise<void> {
     nowUs: 1,
     checks: {},
     pools: {},
+    standby: [],
     ...view,
   };
   const started = createServer((request, response) => {

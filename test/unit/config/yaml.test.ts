@@ -156,6 +156,9 @@ test('readConfigText makes of the example exactly this', () => {
         quorum: { weight: 1, hysteresis: 0, below: 'serve' },
         minHealthyPercent: 0,
         slowStartUs: 0,
+        follow: 'web',
+        onlyOnActive: false,
+        checkWhen: 'always',
         sorryServers: [],
         servers: [
           { address: '10.0.0.11', weight: 1, ...server },
@@ -195,6 +198,7 @@ test('readConfigText makes of the example exactly this', () => {
       reconcileIntervalUs: 5_000_000,
       ownership: 'shared',
       onStop: 'keep',
+      onlyOnActive: false,
       timeouts: { tcpSeconds: null, tcpFinSeconds: null, udpSeconds: null },
       settings: {},
     },

@@ -121,6 +121,9 @@ function service(name: string, target: CheckTarget, check: CheckConfig): Service
     quorum: { weight: 1, hysteresis: 0, below: 'serve' },
     minHealthyPercent: 0,
     slowStartUs: 0,
+    follow: null,
+    onlyOnActive: false,
+    checkWhen: 'always',
     sorryServers: [],
     servers: [server],
   };

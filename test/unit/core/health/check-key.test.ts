@@ -42,6 +42,9 @@ function service(name: string, servers: readonly RealServerConfig[]): ServiceCon
     quorum: { weight: 1, hysteresis: 0, below: 'serve' },
     minHealthyPercent: 0,
     slowStartUs: 0,
+    follow: null,
+    onlyOnActive: false,
+    checkWhen: 'always',
     sorryServers: [],
     servers,
   };

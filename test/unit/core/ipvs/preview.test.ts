@@ -13,6 +13,7 @@ const NOTHING_KNOWN: Knowledge = {
   nowUs: 0,
   checks: new Map(),
   pools: new Map(),
+  standby: new Set(),
   override: () => null,
 };
 
@@ -128,6 +129,16 @@ describe('previewTable', () => {
     const { items } = preview(services, [observedWeb([server(1, { weight: 0 })])]);
     expect(items.map((one) => [one.action, one.server])).toEqual([['add', '10.0.0.2:8080']]);
     expect(items[0]?.fields).toContainEqual({ name: 'weight', from: null, to: '1' });
+  });
+
+  test('leaves a service alone whose instance is not active here', () => {
+    const [web] = webOf('["10.0.0.1:8080"]');
+    const services = [{ ...(web as ServiceConfig), follow: 'vips', onlyOnActive: true }];
+    const knowledge = { ...NOTHING_KNOWN, standby: new Set(['web']) };
+    expect(preview(services, [], { knowledge }).items).toEqual([]);
+    const altered = [observedWeb([server(1, { weight: 9 })])];
+    expect(preview(services, altered, { knowledge }).items).toEqual([]);
+    expect(preview(services, altered).change).toBe(1);
   });
 
   test('takes what the checks have found', () => {

@@ -1,0 +1,145 @@
+/** Table over a kernel that is the pure model of the table: what it does for services that follow. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Table } from '../../../src/controller/table.ts';
+import type { ServiceConfig } from '../../../src/core/config/config.ts';
+import { apply } from '../../../src/core/ipvs/apply.ts';
+import {
+  type IpvsOperation,
+  type ObservedService,
+  serverKey,
+  serviceKey,
+} from '../../../src/core/ipvs/model.ts';
+import { ok } from '../../../src/core/result.ts';
+import type { IpvsClient } from '../../../src/linux/ipvs/client.ts';
+import { configOf } from '../config/read.ts';
+
+const CONFIG = configOf(`vrrp: {vips: {interface: eth0, vrid: 1, addresses: [192.0.2.10/24]}}
+services:
+  web: {address: "192.0.2.10:80", check: none, only_on_active: true, servers: ["10.0.0.1:80"]}
+  always: {address: "192.0.2.10:81", check: none, servers: ["10.0.0.1:81"]}`);
+
+let directory: string;
+let kernel: readonly ObservedService[];
+let applied: IpvsOperation[];
+let changes: string[];
+let wanted: boolean | null;
+let table: Table;
+/** Called when a dump was read, before it is handed out. */
+let onDump: () => void;
+
+/** The part of IpvsClient that Table uses. */
+const client = {
+  dump: async () => {
+    const read = kernel;
+    await new Promise(setImmediate);
+    onDump();
+    return ok([...read]);
+  },
+  dumpService: async (identity: ServiceConfig['identity']) => {
+    const key = serviceKey(identity);
+    const read = kernel.find((one) => serviceKey(one.service.identity) === key) ?? null;
+    await new Promise(setImmediate);
+    return ok(read);
+  },
+  apply: async (operations: readonly IpvsOperation[]) => {
+    const { table: next, results } = apply(operations, kernel);
+    kernel = next;
+    applied.push(...operations);
+    return results.map(({ operation, error }) => ({
+      operation,
+      errno: error === null ? 0 : 1,
+      problem: error === null ? null : { code: 'VK-IPVS', message: error, cure: '' },
+    }));
+  },
+} as unknown as IpvsClient;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'vipkeeper-table-'));
+  [kernel, applied, changes, wanted] = [[], [], [], false];
+  onDump = () => {};
+  table = new Table(
+    { services: CONFIG.services, ipvs: CONFIG.ipvs, ownedFile: join(directory, 'owned.json') },
+    {
+      client,
+      weights: (service) =>
+        new Map(service.servers.map((one) => [serverKey(one), { weight: 1, reason: 'healthy' }])),
+      wanted: ({ onlyOnActive }) => (onlyOnActive ? wanted : true),
+      onChanges: (operations, cause) => changes.push(...operations.map(() => cause)),
+      onProblem: (problem) => {
+        throw new Error(problem.message);
+      },
+    },
+  );
+});
+
+afterEach(async () => {
+  await table.close();
+  rmSync(directory, { recursive: true });
+});
+
+function present(): readonly string[] {
+  return kernel.map(({ service }) => serviceKey(service.identity)).sort();
+}
+
+const WEB = 'tcp 192.0.2.10:80';
+const ALWAYS = 'tcp 192.0.2.10:81';
+
+describe('Table and a service of an instance', () => {
+  test('leaves it out while the instance is not active here', async () => {
+    await table.start();
+    expect(present()).toEqual([ALWAYS]);
+  });
+
+  test('programs it in the same turn when the instance becomes active', async () => {
+    await table.start();
+    wanted = true;
+    table.activate(['web']);
+    expect(present()).toEqual([WEB, ALWAYS]);
+    expect(kernel.find((one) => serviceKey(one.service.identity) === WEB)?.servers).toHaveLength(1);
+    await table.reconcile();
+    expect(table.report().drift).toEqual({ missing: 0, altered: 0, leftover: 0 });
+    expect(table.report().operationErrors).toBe(0);
+  });
+
+  test('takes it out again, as its own wish and not as drift', async () => {
+    wanted = true;
+    await table.start();
+    expect(present()).toEqual([WEB, ALWAYS]);
+    wanted = false;
+    table.changed(['web']);
+    await table.reconcile();
+    expect(present()).toEqual([ALWAYS]);
+    expect(table.report().drift).toEqual({ missing: 0, altered: 0, leftover: 0 });
+    expect(new Set(changes)).toEqual(new Set(['plan']));
+    wanted = true;
+    table.activate(['web']);
+    expect(present()).toEqual([WEB, ALWAYS]);
+  });
+
+  test('leaves it as it is while nobody knows the state of the instance', async () => {
+    wanted = true;
+    await table.start();
+    wanted = null;
+    await table.reconcile();
+    table.changed(['web']);
+    await table.reconcile();
+    expect(present()).toEqual([WEB, ALWAYS]);
+  });
+
+  test('does not act on a comparison that is older than the activation', async () => {
+    await table.start();
+    applied = [];
+    onDump = () => {
+      onDump = () => {};
+      wanted = true;
+      table.activate(['web']);
+    };
+    await table.reconcile();
+    expect(applied.map(({ kind }) => kind)).toEqual(['add-service', 'add-server']);
+    expect(table.report().operationErrors).toBe(0);
+    expect(table.report().drift).toEqual({ missing: 0, altered: 0, leftover: 0 });
+  });
+});

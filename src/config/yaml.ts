@@ -199,6 +199,7 @@ function readValue(value: unknown, director: string, report: Report): Config {
     ...sections,
   };
   reportSyncFamilies(config, report);
+  reportChecksWithIcmp(config, report);
   warnOfHomelessServices(config, report);
   warnOfVrrp(config, report);
   return config;
@@ -290,6 +291,20 @@ function reportSyncFamilies(config: Config, report: Report): void {
     const message = 'servers of another family than the service exclude connection sync';
     report.error(['services', name, 'servers'], message, 'bare');
   }
+}
+
+/**
+ * With nat_icmp_send the kernel drops whatever a server of a NAT service sends that belongs to no
+ * connection of IPVS (ip_vs_out in ip_vs_core.c), and that is its answers to our own checks too.
+ */
+function reportChecksWithIcmp({ ipvs, services }: Config, report: Report): void {
+  if (ipvs.settings.nat_icmp_send !== '1') return;
+  const checked = services.find(({ servers, sorryServers }) =>
+    [...servers, ...sorryServers].some((one) => one.check !== null && one.forwarding === 'nat'),
+  );
+  if (checked === undefined) return;
+  const message = `the kernel then drops the answers of real servers to checks, and services.${checked.name} is checked`;
+  report.error(['ipvs', 'settings', 'nat_icmp_send'], message, 'bare');
 }
 
 /** A service whose address nobody carries gets no traffic, unless another program does. */

@@ -143,7 +143,7 @@ function configuration(settings: IpvsSettings = {}): Readonly<Record<string, unk
     ipvs: {
       reconcile_interval: '1s',
       timeouts: { udp: '70s' },
-      settings: { nat_icmp_send: true, sync_threshold: [0, 10] },
+      settings: { ignore_tunneled: true, sync_threshold: [0, 10] },
       ...settings,
     },
   };
@@ -530,7 +530,7 @@ describe('a controller that dies', { timeout: TEST_MS }, () => {
 
 /** The kernel's settings and timeouts of IPVS, as the test's configuration changes them. */
 async function kernelSettings(): Promise<readonly string[]> {
-  const names = ['nat_icmp_send', 'sync_threshold'].map((name) => `net.ipv4.vs.${name}`);
+  const names = ['ignore_tunneled', 'sync_threshold'].map((name) => `net.ipv4.vs.${name}`);
   const { stdout } = await check(node, ['sysctl', '-n', ...names]);
   const [timeouts = ''] = await director.ipvsadm('-l', '--timeout');
   return [...stdout.trim().split('\n'), timeouts].map((line) => line.replaceAll('\t', ' '));
@@ -553,12 +553,12 @@ async function previewOf(config?: object): Promise<Preview & { readonly exit: nu
 describe('settings and timeouts', { timeout: TEST_MS }, () => {
   it('are as configured, also when somebody changes them', async () => {
     expect(await kernelSettings()).toEqual(SET);
-    await check(node, ['sysctl', '-w', 'net.ipv4.vs.nat_icmp_send=0']);
+    await check(node, ['sysctl', '-w', 'net.ipv4.vs.ignore_tunneled=0']);
     await check(node, ['ipvsadm', '--set', '800', '120', '60']);
     const repaired = ['1', '0 10', 'Timeout (tcp tcpfin udp): 800 120 70'];
     await director.until('the repairs', async () => same(await kernelSettings(), repaired));
     const names = director.lines('ipvs-setting').map(({ name }) => name);
-    expect(names).toEqual(expect.arrayContaining(['nat_icmp_send', 'timeout udp']));
+    expect(names).toEqual(expect.arrayContaining(['ignore_tunneled', 'timeout udp']));
     expect((await director.status()).ipvs.settingRepairs).toBe(2);
     await check(node, ['ipvsadm', '--set', '900', '0', '0']);
   });

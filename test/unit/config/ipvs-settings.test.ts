@@ -54,6 +54,15 @@ test.each([
   expect(lines[0]).toContain(message);
 });
 
+test('nat_icmp_send is refused with checks of servers behind NAT, whose answers it drops', () => {
+  const text = (options: string) => `ipvs: {settings: {nat_icmp_send: true}}
+services: {web: {address: "192.0.2.1:80", ${options}, servers: [10.0.0.1]}}`;
+  const [line] = errorLines(text('check: tcp'));
+  expect(line).toContain('ipvs.settings.nat_icmp_send: the kernel then drops');
+  expect(errorLines(text('check: none'))).toEqual([]);
+  expect(errorLines(text('check: tcp, forwarding: dr'))).toEqual([]);
+});
+
 test.each([
   ['sync_threshold', '3\t50', '3 50', true],
   ['drop_packet', '2', '1', true],

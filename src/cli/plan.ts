@@ -8,6 +8,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type ConfigError, formatConfigErrors } from '../config/errors.ts';
 import type { Config, ServiceConfig } from '../core/config/config.ts';
+import { overrideKey } from '../core/health/override.ts';
 import type { FieldChange } from '../core/ipvs/compare.ts';
 import type { ObservedService } from '../core/ipvs/model.ts';
 import { NOTHING_OWNED, type OwnedSet, ownedFromJson } from '../core/ipvs/owned.ts';
@@ -90,12 +91,15 @@ async function withDirector(
   const observed = view.observed === null ? await readTable() : ok(view.observed);
   if (!observed.ok) return observed;
   const owned = ownedFromJson(view.owned);
+  const overrides = new Map(
+    view.overrides.map((one) => [overrideKey(one.service, one.server), one.action]),
+  );
   const knowledge: Knowledge = {
     nowUs: view.nowUs,
     checks: new Map(Object.entries(view.checks)),
     pools: new Map(Object.entries(view.pools)),
     standby: new Set(view.standby),
-    override: () => null,
+    override: (service, server) => overrides.get(overrideKey(service, server)) ?? null,
   };
   const { services, ownership } = wanted.value;
   return ok(

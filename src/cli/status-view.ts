@@ -6,8 +6,8 @@
  */
 
 import type { BfdDiagnostic, BfdStateName } from '../core/bfd/types.ts';
-import type { Override } from '../core/health/override.ts';
 import { sameSetting } from '../core/config/ipvs-settings.ts';
+import type { Override } from '../core/health/override.ts';
 import type { WeightReason } from '../core/health/pool.ts';
 import type {
   BfdReport,

@@ -295,12 +295,26 @@ export class Controller implements DirectorControl {
         `Operator ${by || 'unknown'}: ${action} ${service}/${server}${reason === '' ? '' : ` (${reason})`}`,
       );
     }
+    this.#holdTemplates();
     this.#table?.changed(new Set(servers.map(({ service }) => service)));
     this.#trackers.servicesChanged();
     return { error: null, servers };
   }
 
+  /** Templates of persistent clients would keep a draining server busy for ever. */
+  #holdTemplates(): void {
+    const persistent = new Set(
+      this.#config.services.filter((one) => one.persistence !== null).map(({ name }) => name),
+    );
+    const draining = this.#overrides.list().some(({ service, action }) => {
+      return persistent.has(service) && action.kind === 'drain' && !action.drained;
+    });
+    if (draining) this.#settings?.hold('expire_quiescent_template', '1');
+    else this.#settings?.release('expire_quiescent_template');
+  }
+
   #overrideEnded({ service, server, action }: Override): void {
+    this.#holdTemplates();
     this.#log.info(
       { event: 'override-ended', service, server, action: action.kind },
       `The time of "${action.kind}" for ${service}/${server} is over: its checks decide again`,
@@ -308,6 +322,7 @@ export class Controller implements DirectorControl {
   }
 
   #drained({ service, server }: Override, connectionsLeft: number): void {
+    this.#holdTemplates();
     const rest = connectionsLeft === 0 ? '' : `, with ${connectionsLeft} connections left`;
     this.#log.info(
       { event: 'drained', service, server, connectionsLeft },
@@ -360,6 +375,7 @@ export class Controller implements DirectorControl {
       nowUs: monotonicUs(),
       checks: Object.fromEntries(checks),
       pools: this.#pools.states(),
+      overrides: this.#overrides.list(),
       standby: services.filter((one) => this.#isWanted(one) !== true).map(({ name }) => name),
     };
   }
@@ -544,6 +560,7 @@ export class Controller implements DirectorControl {
       onProblem: (problem) => logProblem(this.#log, problem),
     });
     this.#settings.configure(this.#config.ipvs);
+    this.#holdTemplates();
   }
 
   #follow(): void {

@@ -474,6 +474,7 @@ export interface TableView {
   readonly nowUs: number;
   readonly checks: Readonly<Record<string, KnownHealth>>;
   readonly pools: Readonly<Record<string, PoolState>>;
+  readonly overrides: readonly Override[];
   /** Names of services that are not wanted in the table, as their instance is not active here. */
   readonly standby: readonly string[];
 }

@@ -60,6 +60,7 @@ async function runs(view: Partial<TableView>): Promise<void> {
     checks: {},
     pools: {},
     standby: [],
+    overrides: [],
     ...view,
   };
   const started = createServer((request, response) => {
@@ -135,6 +136,20 @@ describe('plan with a director', () => {
     const { exit, out } = await run({ file: null }, never);
     expect(exit).toBe(EXIT.changes);
     expect(out).toContain('~     10.0.0.1:8080  weight 9 -> 1\n');
+  });
+
+  test('knows what an operator has decided', async () => {
+    const override = {
+      service: 'web',
+      server: '10.0.0.1:8080',
+      action: { kind: 'weight', weight: 9 },
+      by: 'ops',
+      reason: '',
+      sinceMs: 0,
+      untilMs: null,
+    } as const;
+    await runs({ observed: table(server(1, { weight: 9 })), overrides: [override] });
+    expect(await run({ file: null }, never)).toMatchObject({ exit: EXIT.ok });
   });
 
   test('compares a file with it, knows what is ours, and reads the file as that director', async () => {

@@ -41,6 +41,7 @@ const TABLE: TableView = {
   checks: {},
   pools: {},
   standby: [],
+  overrides: [],
 };
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
 

@@ -364,7 +364,8 @@ export class Controller implements DirectorControl {
     if (observed?.ok === false) throw new Error(observed.error.message);
     const checks = this.#checks.snapshot().map(({ key, status, sinceUs }) => {
       const recoveredAtUs = this.#checks.state(key)?.recoveredAtUs ?? null;
-      return [key, { health: status, sinceUs, recoveredAtUs }] as const;
+      const checkWeight = this.#checks.weight(key);
+      return [key, { health: status, sinceUs, recoveredAtUs, checkWeight }] as const;
     });
     return {
       director,

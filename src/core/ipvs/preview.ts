@@ -25,6 +25,8 @@ export interface KnownHealth {
   /** Monotonic microseconds. */
   readonly sinceUs: number | null;
   readonly recoveredAtUs: number | null;
+  /** Weight that the check told; null for the configured one. */
+  readonly checkWeight: number | null;
 }
 
 export interface Knowledge {
@@ -140,8 +142,8 @@ function healthOf(
   server: RealServerConfig,
   kernelWeight: number | null,
   { checks }: Knowledge,
-): Pick<PoolMember, 'health' | 'sinceUs' | 'recoveredAtUs'> {
-  const never = { sinceUs: null, recoveredAtUs: null };
+): Omit<KnownHealth, 'health'> & Pick<PoolMember, 'health'> {
+  const never = { sinceUs: null, recoveredAtUs: null, checkWeight: null };
   if (server.check === null) return { health: 'unchecked', ...never };
   const known = checks.get(checkDefinition(server.check, server).key);
   if (known !== undefined) return known;

@@ -146,7 +146,7 @@ describe('previewTable', () => {
     const [target] = services[0]?.servers ?? [];
     if (target === undefined || target.check === null) throw new Error('no check');
     const { key } = checkDefinition(target.check, target);
-    const down = { health: 'down', sinceUs: 1, recoveredAtUs: null } as const;
+    const down = { health: 'down', sinceUs: 1, recoveredAtUs: null, checkWeight: null } as const;
     const knowledge = { ...NOTHING_KNOWN, checks: new Map([[key, down]]) };
     const { items } = preview(services, [observedWeb([server(1)])], { knowledge });
     expect(items.map(({ fields }) => fields)).toEqual([[{ name: 'weight', from: '1', to: '0' }]]);

@@ -51,6 +51,8 @@ export class KeeperGuard {
     this.#supervisor = new TwinSupervisor(keeper, {
       onMessage: (message) => this.#handle(message),
       onGone: () => this.#keeperDied(),
+      // What becomes its successor does not end, but leaves the channel.
+      onClosed: () => this.#onReexecuted?.(),
     });
     if (!startedByTwin()) return;
     this.#pid = process.ppid;

@@ -68,6 +68,9 @@ export class Channel<Outgoing, Incoming> {
   }
 }
 
+/** Descriptor of the channel in a process that its twin started: the fourth of its `stdio`. */
+export const CHANNEL_FD = 3;
+
 /** True when this process was started by its twin and so has a channel to it. */
 export function startedByTwin(): boolean {
   return process.send !== undefined;

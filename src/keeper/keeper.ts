@@ -19,14 +19,14 @@ import { safeSilenceUs } from '../core/vrrp/timing.ts';
 import type { TrackerState } from '../core/vrrp/tracking.ts';
 import { TAKEOVER_LEAD_US } from '../core/vrrp/wake.ts';
 import { monotonicUs, uptimeUs } from '../linux/clock.ts';
-import { execve, SystemError } from '../linux/libc.ts';
+import { execve, SystemError, setInheritable } from '../linux/libc.ts';
 import { enterRealtime, leaveRealtime } from '../linux/scheduling.ts';
 import { notifyServiceManager } from '../linux/service-manager.ts';
 import { DeadlineTimer } from '../linux/timer.ts';
 import { Announcer } from './announcer.ts';
 import { BaseSettings } from './base-settings.ts';
 import { BfdRunner } from './bfd.ts';
-import { type Channel, channelToStarter, startedByTwin } from './channel.ts';
+import { CHANNEL_FD, type Channel, channelToStarter, startedByTwin } from './channel.ts';
 import { InterfaceTrackers } from './interface-trackers.ts';
 import {
   type ControllerToKeeper,
@@ -255,6 +255,8 @@ export class Keeper {
     for (const [name, value] of Object.entries(process.env)) {
       if (value !== undefined && !DROPPED_ENVIRONMENT.includes(name)) env[name] = value;
     }
+    // Left open, it would tell a controller that started this process that nothing has changed.
+    if (this.#starter !== null) setInheritable(CHANNEL_FD, false);
     const script = process.argv[1] as string;
     const argv = [process.execPath, ...KEEPER_NODE_FLAGS, script, ...process.argv.slice(2)];
     return execve(process.execPath, argv, env);

@@ -20,6 +20,8 @@ export interface TwinHandlers<Incoming> {
   readonly onMessage: (message: Incoming) => void;
   /** The twin ended; `exitCode` is null when a signal ended it. A restart is already planned. */
   readonly onGone: (exitCode: number | null, signal: string | null) => void;
+  /** The channel is closed: it is gone, or has become another program under its process id. */
+  readonly onClosed?: () => void;
 }
 
 /** Node's own environment variables that must not reach the twin. */
@@ -64,7 +66,7 @@ export class TwinSupervisor<Outgoing, Incoming> {
     this.#child = child;
     this.#channel = new Channel<Outgoing, Incoming>(child, {
       onMessage: this.#handlers.onMessage,
-      onClose: () => {},
+      onClose: () => this.#handlers.onClosed?.(),
     });
     let gone = false;
     const onGone = (exitCode: number | null, signal: string | null): void => {

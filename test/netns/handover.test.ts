@@ -189,6 +189,27 @@ describe('restarting in place', () => {
   );
 
   it(
+    'works after a crash too, when the controller has started the keeper',
+    async () => {
+      const a = await startA();
+      const before = await a.pids();
+      process.kill(before.keeper, 'SIGKILL');
+      await a.waitFor('the next keeper', async () => {
+        const { pid } = (await a.status()).keeper;
+        return pid !== null && pid !== before.keeper;
+      });
+      await a.waitForState('web', 'active');
+      const between = await a.pids();
+      const restarted = await a.run(['restart', '--json']);
+      expect(JSON.parse(restarted.stdout)).toMatchObject({ active: ['web'], kept: ['web'] });
+      const after = await a.pids();
+      expect(after.keeper).toBe(between.keeper);
+      expect(after.controller).not.toBe(between.controller);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
     'hands an instance over first whose peers would time out meanwhile',
     async () => {
       const fast = { vrrp: { web: { ...config.vrrp.web, interval: '20ms' } } };

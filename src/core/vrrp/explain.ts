@@ -431,6 +431,7 @@ function routingFindings(report: InstanceReport): readonly Finding[] {
     .filter(({ present }) => !present)
     .map(({ kind, text, error, contested }) => ({
       kind: 'routing-missing',
+      about: text,
       text:
         `The ${kind} ${text} is missing although this director is active: ` +
         (contested ? 'another program keeps removing it' : (error ?? 'it is being put back')),

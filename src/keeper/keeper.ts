@@ -391,6 +391,10 @@ export class Keeper {
       );
       runner.start(left ?? null);
     }
+    // A fault may have been mended where no notification tells it, such as by loading a module.
+    for (const runner of this.#runners.values()) {
+      if (runner.state.kind === 'fault') runner.networkChanged();
+    }
     this.#coordinating = false;
     this.#coordinate();
     this.#advertiseMeanwhile(0);

@@ -5,10 +5,11 @@
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import type { Problem } from '../core/problem.ts';
+import { formatProblem, type Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import type { DirectorStatus } from '../core/status.ts';
-import { CONTROL_SOCKET } from './commands.ts';
+import { CONTROL_SOCKET, EXIT } from './commands.ts';
+import { printable, type Terminal } from './terminal.ts';
 
 /** Longer than the director gives itself for an answer, so that its own reason is told. */
 const ANSWER_TIMEOUT_MS = 8_000;
@@ -62,6 +63,13 @@ export async function askStatus(
       cure: 'Check that --runtime-directory names the one of a running vipkeeper',
     });
   }
+}
+
+/** Says what is wrong on standard error; the exit status that goes with it. */
+export function failed(problem: Problem, terminal: Terminal): number {
+  terminal.err(`${printable(formatProblem(problem))}\n`);
+  if (problem.code === 'VK-USAGE') return EXIT.usage;
+  return problem.code === 'VK-NOT-RUNNING' ? EXIT.notRunning : EXIT.failed;
 }
 
 /** Whether anybody listens on the control socket. */

@@ -3,9 +3,8 @@
  * again, or to replace its processes by the installed version without letting a VIP go.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { formatProblem, type Problem } from '../core/problem.ts';
 import { EXIT } from './commands.ts';
-import { askDirector, askStatus } from './control-client.ts';
+import { askDirector, askStatus, failed } from './control-client.ts';
 import { printable, type Terminal } from './terminal.ts';
 
 export interface ControlOptions {
@@ -68,9 +67,4 @@ export async function restart(options: ControlOptions, terminal: Terminal): Prom
     },
     terminal,
   );
-}
-
-function failed(problem: Problem, terminal: Terminal): number {
-  terminal.err(`${printable(formatProblem(problem))}\n`);
-  return problem.code === 'VK-NOT-RUNNING' ? EXIT.notRunning : EXIT.failed;
 }

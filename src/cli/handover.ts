@@ -4,7 +4,7 @@
  * and says what came of it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { formatProblem, type Problem } from '../core/problem.ts';
+import type { Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import type {
   HandoverAnswer,
@@ -13,7 +13,7 @@ import type {
   TakebackAnswer,
 } from '../core/status.ts';
 import { EXIT } from './commands.ts';
-import { askDirector, askStatus } from './control-client.ts';
+import { askDirector, askStatus, failed } from './control-client.ts';
 import { printable, type Terminal } from './terminal.ts';
 
 interface CommonOptions {
@@ -169,10 +169,4 @@ function refusal(reason: string): Problem {
     message: reason,
     cure: 'Look at `vipkeeper status` on every director, and see vipkeeper-handover(1)',
   };
-}
-
-function failed(problem: Problem, terminal: Terminal): number {
-  terminal.err(`${printable(formatProblem(problem))}\n`);
-  if (problem.code === 'VK-USAGE') return EXIT.usage;
-  return problem.code === 'VK-NOT-RUNNING' ? EXIT.notRunning : EXIT.failed;
 }

@@ -7,12 +7,12 @@
 import { userInfo } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseDuration } from '../config/values.ts';
-import type { Override } from '../core/health/override.ts';
-import { formatProblem, type Problem } from '../core/problem.ts';
+import { connectionsOf, type Override } from '../core/health/override.ts';
+import type { Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import type { DirectorStatus, OverrideAnswer, ServerReport } from '../core/status.ts';
 import { EXIT } from './commands.ts';
-import { askDirector, askStatus } from './control-client.ts';
+import { askDirector, askStatus, failed } from './control-client.ts';
 import { printable, type Terminal } from './terminal.ts';
 import { UsageError } from './usage.ts';
 
@@ -159,7 +159,7 @@ async function follow(
     if (!status.ok) return failed(status.error, terminal);
     const servers = targets(status.value, wanted);
     const draining = servers.filter(({ weightReason }) => weightReason === 'draining');
-    const now = servers.reduce((sum, server) => sum + connections(server), 0);
+    const now = servers.reduce((sum, server) => sum + connectionsOf(server), 0);
     if (servers.every(({ override: one }) => one?.action.kind !== 'drain')) {
       return failed(ENDED, terminal);
     }
@@ -218,10 +218,6 @@ function isDrained(server: ServerReport): boolean {
   return one?.action.kind === 'drain' && one.action.drained && server.weight === null;
 }
 
-function connections(server: ServerReport): number {
-  return server.activeConnections + server.inactiveConnections + server.persistentConnections;
-}
-
 function milliseconds(text: string | undefined, option: string, command: string): number | null {
   if (text === undefined) return null;
   const durationUs = parseDuration(text);
@@ -234,9 +230,4 @@ function milliseconds(text: string | undefined, option: string, command: string)
 /** Who runs the command: behind sudo, the one who called it. */
 function operator(): string {
   return process.env.SUDO_USER ?? userInfo().username;
-}
-
-function failed(problem: Problem, terminal: Terminal): number {
-  terminal.err(`${printable(formatProblem(problem))}\n`);
-  return problem.code === 'VK-NOT-RUNNING' ? EXIT.notRunning : EXIT.failed;
 }

@@ -8,7 +8,7 @@ import { formatProblem, type Problem } from '../core/problem.ts';
 import type { Result } from '../core/result.ts';
 import type { DirectorStatus } from '../core/status.ts';
 import { EXIT } from './commands.ts';
-import { askStatus } from './control-client.ts';
+import { askStatus, failed } from './control-client.ts';
 import { drawStatus } from './status-view.ts';
 import { printable, type Terminal } from './terminal.ts';
 
@@ -71,9 +71,4 @@ function show(found: Result<DirectorStatus, Problem>, terminal: Terminal): void 
 function draw(found: DirectorStatus, terminal: Terminal, rows: number | null): string {
   const { color } = terminal;
   return drawStatus(found, terminal.nowMs(), { color, columns: terminal.columns(), rows });
-}
-
-function failed(problem: Problem, terminal: Terminal): number {
-  terminal.err(`${printable(formatProblem(problem))}\n`);
-  return problem.code === 'VK-NOT-RUNNING' ? EXIT.notRunning : EXIT.failed;
 }

@@ -7,32 +7,13 @@
 import { z } from 'zod';
 import { err, ok, type Result } from '../core/result.ts';
 import { NEVER_ENDS_US, type OperatorWorld, type PlannedFault } from '../core/sim/operator.ts';
-import type { LinkConditions, SimFault } from '../core/sim/scenario.ts';
+import { FAULT_KINDS, type LinkConditions, type SimFault } from '../core/sim/scenario.ts';
 import { ConfigDocument } from './document.ts';
 import { arrangeErrors, type ConfigError } from './errors.ts';
 import { list, Refusal, scalar, section, truth, whole, word } from './forms.ts';
 import { Report } from './report.ts';
 import { joinWords, nearestKey } from './suggest.ts';
 import { DURATION_PATTERN, formatDuration, parseDuration } from './values.ts';
-
-export const FAULT_KINDS = [
-  'crash',
-  'power-loss',
-  'stall',
-  'freeze',
-  'stop',
-  'handover',
-  'link-down',
-  'controller-lost',
-  'drift',
-  'clock-step',
-  'wrong-key',
-  'address-theft',
-  'tracker-down',
-  'reload',
-  'partition',
-  'storm',
-] as const satisfies readonly SimFault['kind'][];
 
 /** Words that end the latest fault of these kinds at the same director, or on the LAN. */
 const ENDS = {

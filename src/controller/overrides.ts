@@ -3,9 +3,10 @@
  * outlives reloads and restarts, ended by a timer, and marked as drained when the last connection
  * of a draining server is gone.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import {
+  connectionsOf,
   hasEnded,
   OVERRIDES_MAX,
   type Override,
@@ -15,6 +16,8 @@ import {
 } from '../core/health/override.ts';
 import type { ObservedRealServer } from '../core/ipvs/model.ts';
 import type { Problem } from '../core/problem.ts';
+import { replaceFile } from '../keeper/record.ts';
+import { makeDirectory } from '../linux/make-directory.ts';
 
 export interface OverridePorts {
   readonly nowMs: () => number;
@@ -148,9 +151,8 @@ export class Overrides {
 
   #write(): void {
     try {
-      mkdirSync(dirname(this.#file), { recursive: true });
-      writeFileSync(`${this.#file}.new`, JSON.stringify(this.list()), { mode: 0o600 });
-      renameSync(`${this.#file}.new`, this.#file);
+      makeDirectory(dirname(this.#file));
+      replaceFile(this.#file, JSON.stringify(this.list()));
     } catch (error) {
       this.#ports.onProblem({
         code: 'VK-RUNTIME-DIRECTORY',
@@ -159,13 +161,6 @@ export class Overrides {
       });
     }
   }
-}
-
-/** Connections that a server still has, persistence templates included. */
-export function connectionsOf(observed: ObservedRealServer | undefined): number {
-  if (observed === undefined) return 0;
-  const { activeConnections, inactiveConnections, persistentConnections } = observed;
-  return activeConnections + inactiveConnections + persistentConnections;
 }
 
 function keyOf({ service, server }: Override): string {

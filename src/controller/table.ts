@@ -6,7 +6,7 @@
  * Ownership is written down before the kernel is changed, so that a crash in between cannot turn
  * our entries into foreign ones.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { IpvsConfig, ServiceConfig } from '../core/config/config.ts';
 import type { PoolWeight } from '../core/health/pool.ts';
@@ -31,6 +31,7 @@ import {
 } from '../core/ipvs/owned.ts';
 import { type DriftItem, type Plan, plan, planService, serverPath } from '../core/ipvs/plan.ts';
 import type { Problem } from '../core/problem.ts';
+import { replaceFile } from '../keeper/record.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { IpvsClient, OperationResult } from '../linux/ipvs/client.ts';
 import { makeDirectory } from '../linux/make-directory.ts';
@@ -370,8 +371,7 @@ export class Table {
     if (text === before) return;
     try {
       makeDirectory(dirname(this.#options.ownedFile));
-      writeFileSync(`${this.#options.ownedFile}.new`, text, { mode: 0o600 });
-      renameSync(`${this.#options.ownedFile}.new`, this.#options.ownedFile);
+      replaceFile(this.#options.ownedFile, text);
     } catch (error) {
       this.#ports.onProblem({
         code: 'VK-RUNTIME-DIRECTORY',

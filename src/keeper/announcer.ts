@@ -6,7 +6,6 @@
  *
  * Invariant: a VIP that is not on its interface at the moment of sending is not announced.
  */
-import { readFileSync } from 'node:fs';
 import type { AnnounceConfig, AnnounceGroupConfig } from '../core/config/config.ts';
 import { parseIp } from '../core/ip.ts';
 import { AnnounceQueue, type QueuedPacket } from '../core/vrrp/announce-queue.ts';
@@ -15,6 +14,7 @@ import { BROADCAST_MAC } from '../core/wire/ethernet.ts';
 import { encodeUnsolicitedNa, NA_FRAME_BYTES } from '../core/wire/ndisc.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import { LinkSender } from '../linux/packet-socket.ts';
+import { readInterfaceSetting } from '../linux/sysctl.ts';
 import type { Network } from './network.ts';
 
 /** A quarter of a millisecond's work: adverts that are due must not wait for more. */
@@ -184,11 +184,5 @@ export class Announcer {
 }
 
 function forwardsIpv6(interfaceName: string): boolean {
-  try {
-    return (
-      readFileSync(`/proc/sys/net/ipv6/conf/${interfaceName}/forwarding`, 'utf8').trim() !== '0'
-    );
-  } catch {
-    return false;
-  }
+  return (readInterfaceSetting('ipv6', interfaceName, 'forwarding') ?? '0') !== '0';
 }

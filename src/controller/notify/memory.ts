@@ -4,11 +4,11 @@
  * have ended, so a transition is told again rather than never. It holds within one boot, and is
  * removed at a proper stop: its presence also says that the startup script has run.
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Problem } from '../../core/problem.ts';
 import type { VrrpStateName } from '../../core/vrrp/types.ts';
-import { readBootId } from '../../keeper/record.ts';
+import { readBootId, replaceFile } from '../../keeper/record.ts';
 import { makeDirectory } from '../../linux/make-directory.ts';
 
 const STATES: readonly unknown[] = ['initialize', 'backup', 'active', 'fault'];
@@ -53,8 +53,7 @@ export class NotifyMemory {
     const text = JSON.stringify({ bootId: readBootId(), states: [...this.#states] });
     try {
       makeDirectory(this.#directory);
-      writeFileSync(`${this.#path}.new`, text, { mode: 0o600 });
-      renameSync(`${this.#path}.new`, this.#path);
+      replaceFile(this.#path, text);
       this.#told = null;
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);

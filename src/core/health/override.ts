@@ -34,6 +34,20 @@ export const OVERRIDES_MAX = 100_000;
 /** Texts of operators, kept in a file and shown in tables. */
 export const OVERRIDE_TEXT_MAX = 200;
 
+/** Connections that a server still has, persistence templates included; none when it is not there. */
+export function connectionsOf(
+  counts:
+    | {
+        readonly activeConnections: number;
+        readonly inactiveConnections: number;
+        readonly persistentConnections: number;
+      }
+    | undefined,
+): number {
+  if (counts === undefined) return 0;
+  return counts.activeConnections + counts.inactiveConnections + counts.persistentConnections;
+}
+
 export function overrideKey(service: string, server: string): string {
   return `${service}/${server}`;
 }

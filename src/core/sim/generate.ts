@@ -13,37 +13,20 @@ import type {
 import { DEFAULTS, defaultAttributes } from '../config/defaults.ts';
 import { DRIFT_PPM_MAX, isMild, limitsOf } from './limits.ts';
 import { Random } from './random.ts';
-import type {
-  LinkConditions,
-  Scenario,
-  SimCluster,
-  SimDirectorOptions,
-  SimFault,
-  SimInstance,
+import {
+  FAULT_KINDS,
+  type LinkConditions,
+  type Scenario,
+  type SimCluster,
+  type SimDirectorOptions,
+  type SimFault,
+  type SimInstance,
 } from './scenario.ts';
 
 const GENERATOR_STREAM = 0;
 const SECOND_US = 1_000_000;
 const DIRECTORS_MAX = 7;
 const FAULTS_MAX = 80;
-const KINDS = [
-  'crash',
-  'power-loss',
-  'stall',
-  'freeze',
-  'stop',
-  'handover',
-  'link-down',
-  'controller-lost',
-  'drift',
-  'clock-step',
-  'wrong-key',
-  'address-theft',
-  'tracker-down',
-  'reload',
-  'partition',
-  'storm',
-] as const satisfies readonly SimFault['kind'][];
 /** Mostly what people configure; 10 ms is the shortest that there is. */
 const INTERVALS_US = [10_000, 100_000, 250_000, SECOND_US, SECOND_US, SECOND_US, 2 * SECOND_US];
 const CHECKSUMS: readonly ChecksumForm[] = ['auto', 'message', 'pseudo-header'];
@@ -243,7 +226,7 @@ interface Drawing {
 
 function drawFaults(random: Random, drawing: Drawing): readonly SimFault[] {
   const { plan, cluster, durationUs } = drawing;
-  const kinds = KINDS.filter((kind) => random.chance(400_000) && applies(kind, plan));
+  const kinds = FAULT_KINDS.filter((kind) => random.chance(400_000) && applies(kind, plan));
   const configs = cluster.directors.flatMap(({ instances }) => instances.map((one) => one.config));
   const { settleUs } = limitsOf(cluster, configs);
   const { advertIntervalUs } = plan;
@@ -276,7 +259,7 @@ function applies(kind: SimFault['kind'], plan: Plan): boolean {
 function drawFault(
   random: Random,
   what: {
-    readonly kind: (typeof KINDS)[number];
+    readonly kind: (typeof FAULT_KINDS)[number];
     readonly atUs: number;
     readonly plan: Plan;
     /** By director; replaced by what a reload makes of them. */

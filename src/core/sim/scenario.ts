@@ -67,6 +67,26 @@ interface Lasting extends AtTime {
   readonly forUs: number;
 }
 
+/** Every kind of fault, in the order in which the generator draws them: seeds depend on it. */
+export const FAULT_KINDS = [
+  'crash',
+  'power-loss',
+  'stall',
+  'freeze',
+  'stop',
+  'handover',
+  'link-down',
+  'controller-lost',
+  'drift',
+  'clock-step',
+  'wrong-key',
+  'address-theft',
+  'tracker-down',
+  'reload',
+  'partition',
+  'storm',
+] as const satisfies readonly SimFault['kind'][];
+
 export type SimFault =
   /** The keeper is killed; after `forUs` its twin has started the next, which may adopt VIPs. */
   | (Lasting & { readonly kind: 'crash' })

@@ -1,10 +1,11 @@
 /** Fault scripts: what each step becomes, and errors with their places. */
 import { describe, expect, test } from 'vitest';
 import { formatConfigErrors } from '../../../src/config/errors.ts';
-import { FAULT_KINDS, readFaultScript } from '../../../src/config/fault-script.ts';
+import { readFaultScript } from '../../../src/config/fault-script.ts';
 import { readConfigText } from '../../../src/config/yaml.ts';
 import { NEVER_ENDS_US, worldOf } from '../../../src/core/sim/operator.ts';
 import type { SimFault } from '../../../src/core/sim/scenario.ts';
+import { FAULT_KINDS } from '../../../src/core/sim/scenario.ts';
 
 const CONFIG = `vrrp:
   web: { interface: eth0, vrid: 51, addresses: [192.0.2.10/24], track: [haproxy] }

@@ -145,10 +145,16 @@ export class LabNode implements Machine {
     await check(this.#machine, ['sh', '-c', KILL_SCRIPT, 'sh', signal, this.namespace]);
   }
 
-  /** What a loss of power looks like from outside: all cables dead, all processes gone. */
+  /**
+   * What a loss of power looks like from outside: all processes gone, all cables dead. In this
+   * order, and the cables by one command: a director that saw one link die before the other would
+   * react to it, which one without power does not.
+   */
   async kill(): Promise<void> {
-    for (const { lan } of this.interfaces) await this.linkDown(lan.name);
     await this.killProcesses('KILL');
+    const ports = this.interfaces.map(({ lan }) => this.on(lan.name).port);
+    const script = 'for port; do ip link set "$port" down; done';
+    await this.#atSwitch(['sh', '-c', script, 'sh', ...ports]);
   }
 
   #inside(argv: readonly string[]): string[] {

@@ -8,13 +8,13 @@
  * Everything happens on one thread, in turns that never wait. When the timer fires, packets that
  * wait in the sockets are handled first, with their kernel receive times, and deadlines after.
  */
-import { assert, assertNever } from '../core/assert.ts';
+import { assertNever } from '../core/assert.ts';
 import type { KeeperTuning, VrrpConfig } from '../core/config/config.ts';
 import { DeadlineQueue } from '../core/deadlines.ts';
 import type { Problem } from '../core/problem.ts';
 import { KEEPER_NODE_FLAGS } from '../core/processes.ts';
 import { sameData } from '../core/same-data.ts';
-import { coordinate, type Member } from '../core/vrrp/group.ts';
+import { GroupCoordinator, type Member } from '../core/vrrp/group.ts';
 import { safeSilenceUs } from '../core/vrrp/timing.ts';
 import type { TrackerState } from '../core/vrrp/tracking.ts';
 import { TAKEOVER_LEAD_US } from '../core/vrrp/wake.ts';
@@ -79,9 +79,6 @@ const BACKLOG_MAX = 256;
  */
 const FULL_TURNS_MAX = 128;
 
-/** Turns in which sync groups come to rest; each group needs three at most. */
-const COORDINATION_TURNS_MAX = 1_000;
-
 /** A new instance takes some 0.1 ms to start, one that is the same far less. */
 const INSTANCES_BETWEEN_ADVERTS = 8;
 
@@ -137,9 +134,11 @@ export class Keeper {
   /** Monotonic clock: end of the startup delay; 0 for none. */
   #startsAtUs = 0;
   #controllerTrackers: Readonly<Record<string, TrackerState>> = {};
-  /** Sync groups whose members took a step; looked at when the step is done. */
-  readonly #steppedGroups = new Set<string>();
-  #coordinating = false;
+  readonly #groups = new GroupCoordinator({
+    membersOf: (group) => this.#membersOf(group),
+    follow: ({ member, event }) => this.#runners.get(member)?.follow(event),
+    stopping: () => this.#stopping,
+  });
   readonly #sessionsSeenUp = new Set<string>();
   #sessionsStarting = true;
 
@@ -358,7 +357,7 @@ export class Keeper {
     this.#announcer.configure(plan.announceGroups);
     this.#configureRouting(plan, first);
     // Members of a group start before the group is looked at.
-    this.#coordinating = true;
+    this.#groups.hold();
     const fresh = this.#replaceRunners(plan.instances);
     try {
       const adverts = plan.instances.map(
@@ -395,8 +394,7 @@ export class Keeper {
     for (const runner of this.#runners.values()) {
       if (runner.state.kind === 'fault') runner.networkChanged();
     }
-    this.#coordinating = false;
-    this.#coordinate();
+    this.#groups.release();
     this.#advertiseMeanwhile(0);
     if (first) this.#removeStrangers(recorded);
     else this.#settings.restoreUnheld((index) => this.#network.nameOf(index));
@@ -576,35 +574,18 @@ export class Keeper {
   }
 
   #groupStepped(group: string): void {
-    this.#steppedGroups.add(group);
-    this.#coordinate();
-  }
-
-  /** Brings the members of groups to one mind; steps that this causes are looked at in turn. */
-  #coordinate(): void {
-    if (this.#coordinating || this.#stopping) return;
-    this.#coordinating = true;
-    let turns = 0;
-    for (const group of this.#steppedGroups) {
-      this.#steppedGroups.delete(group);
-      assert(turns++ < COORDINATION_TURNS_MAX, `sync group ${group} does not come to rest`);
-      for (const { member, event } of coordinate(this.#membersOf(group))) {
-        this.#runners.get(member)?.follow(event);
-      }
-    }
-    this.#coordinating = false;
+    this.#groups.stepped(group);
   }
 
   /** What an operator wants of these instances; members of a group are looked at afterwards. */
   #each(instances: readonly string[], command: (runner: InstanceRunner) => void): void {
     if (this.#stopping || this.#reexecuting) return;
-    this.#coordinating = true;
+    this.#groups.hold();
     for (const name of instances) {
       const runner = this.#runners.get(name);
       if (runner !== undefined) command(runner);
     }
-    this.#coordinating = false;
-    this.#coordinate();
+    this.#groups.release();
     this.#arm();
   }
 

@@ -9,7 +9,7 @@ import type { Deadline, DeadlineQueue } from '../core/deadlines.ts';
 import { compareIp, formatIp, parseIp } from '../core/ip.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Burst } from '../core/vrrp/announce.ts';
-import type { GroupCommand } from '../core/vrrp/group.ts';
+import { type GroupCommand, groupEvent } from '../core/vrrp/group.ts';
 import {
   INITIAL_STATE,
   nextDeadlineUs,
@@ -409,18 +409,7 @@ export class InstanceRunner implements Debtor {
 
   /** What its sync group tells it. */
   follow(command: GroupCommand['event']): void {
-    const atUs = monotonicUs();
-    switch (command) {
-      case 'group-activated':
-      case 'group-yielded':
-        return this.#dispatch({ kind: command, atUs });
-      case 'group-faulted':
-        return this.#dispatch({ kind: 'fault-raised', atUs, reason: 'group-member-fault' });
-      case 'group-cleared':
-        return this.#dispatch({ kind: 'fault-cleared', atUs, reason: 'group-recovered' });
-      default:
-        return assertNever(command);
-    }
+    this.#dispatch(groupEvent(command, monotonicUs()));
   }
 
   /** An address that is gone without our doing; put back at once if it is an active VIP. */

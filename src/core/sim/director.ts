@@ -5,8 +5,8 @@
  * their receive times before a deadline is, except that an active director on time advertises
  * first; sync groups are brought to one mind after every step; a stop hands over.
  */
-import { assert, assertNever } from '../assert.ts';
-import { coordinate, type Member } from '../vrrp/group.ts';
+import { assertNever } from '../assert.ts';
+import { GroupCoordinator, type Member } from '../vrrp/group.ts';
 import type { TrackerState } from '../vrrp/tracking.ts';
 import type { Agenda } from './agenda.ts';
 import { SimClock } from './clock.ts';
@@ -31,9 +31,6 @@ const BOOT_US = 20_000_000;
 const EPOCH_US = 1_700_000_000_000_000;
 /** As in keeper/keeper.ts: turns that did not empty the sockets, before it is a flood. */
 const FULL_TURNS_MAX = 128;
-/** Turns in which sync groups come to rest; each group needs three at most. */
-const COORDINATION_TURNS_MAX = 1_000;
-
 /** What keeps a keeper from running; each may apply several times at once. */
 export type Absence = 'not-started' | 'crash' | 'power-loss' | 'stop' | 'controller-lost';
 
@@ -106,8 +103,11 @@ export class SimDirector implements RunnerHost {
   #timerAtUs = Number.POSITIVE_INFINITY;
   #timerFired = false;
   #fullTurns = 0;
-  readonly #steppedGroups = new Set<string>();
-  #coordinating = false;
+  readonly #groups = new GroupCoordinator({
+    membersOf: (group) => this.#membersOf(group),
+    follow: ({ member, event }) => this.runner(member)?.follow(event),
+    stopping: () => this.#stopping,
+  });
   #queueDrops = 0;
   /** Packets for no instance of this director. */
   #unknown = 0;
@@ -223,8 +223,7 @@ export class SimDirector implements RunnerHost {
   }
 
   groupStepped(group: string): void {
-    this.#steppedGroups.add(group);
-    this.#coordinate();
+    this.#groups.stepped(group);
   }
 
   groupPeerLost(loserOf: SimRunner): void {
@@ -405,10 +404,9 @@ export class SimDirector implements RunnerHost {
   /** What an operator wants of its instances; members of a group are looked at afterwards. */
   #each(command: (runner: SimRunner) => void): void {
     if (this.#stopping) return;
-    this.#coordinating = true;
+    this.#groups.hold();
     for (const runner of this.runners) if (runner.present) command(runner);
-    this.#coordinating = false;
-    this.#coordinate();
+    this.#groups.release();
   }
 
   reload(instances: readonly SimInstance[]): void {
@@ -442,14 +440,13 @@ export class SimDirector implements RunnerHost {
     const { watch } = this.#ports;
     watch.disturbed(this, 'started');
     // Members of a group start before the group is looked at.
-    this.#coordinating = true;
+    this.#groups.hold();
     for (const runner of this.runners) {
       const instance = this.#wantedFor(runner);
       if (instance !== undefined) runner.start(instance, true);
       else if (runner.present) runner.remove();
     }
-    this.#coordinating = false;
-    this.#coordinate();
+    this.#groups.release();
     this.#arm(true);
     watch.turnEnded(this);
   }
@@ -460,7 +457,7 @@ export class SimDirector implements RunnerHost {
 
   /** Makes the instances match the wanted ones: keeper.ts, #configure and #replaceRunners. */
   #configure(): void {
-    this.#coordinating = true;
+    this.#groups.hold();
     const fresh: (readonly [SimRunner, SimInstance])[] = [];
     for (const runner of this.runners) {
       const wanted = this.#wantedFor(runner);
@@ -475,8 +472,7 @@ export class SimDirector implements RunnerHost {
       if (wanted !== undefined) fresh.push([runner, wanted]);
     }
     for (const [runner, wanted] of fresh) runner.start(wanted, false);
-    this.#coordinating = false;
-    this.#coordinate();
+    this.#groups.release();
   }
 
   #stop(): void {
@@ -498,7 +494,7 @@ export class SimDirector implements RunnerHost {
     this.#turnPlanned = false;
     this.#timerAtUs = Number.POSITIVE_INFINITY;
     this.#timerFired = false;
-    this.#steppedGroups.clear();
+    this.#groups.clear();
     for (const runner of this.runners) runner.die();
     if (what !== 'stop') watch.departed(this, what);
     watch.ended(this);
@@ -631,21 +627,6 @@ export class SimDirector implements RunnerHost {
   #networkChanged(): void {
     if (this.#stopping) return;
     for (const runner of this.runners) if (runner.present) runner.networkChanged();
-  }
-
-  /** Brings the members of groups to one mind; steps that this causes are looked at in turn. */
-  #coordinate(): void {
-    if (this.#coordinating || this.#stopping) return;
-    this.#coordinating = true;
-    let turns = 0;
-    for (const group of this.#steppedGroups) {
-      this.#steppedGroups.delete(group);
-      assert(turns++ < COORDINATION_TURNS_MAX, `sync group ${group} does not come to rest`);
-      for (const { member, event } of coordinate(this.#membersOf(group))) {
-        this.runner(member)?.follow(event);
-      }
-    }
-    this.#coordinating = false;
   }
 
   #membersOf(group: string): readonly Member[] {

@@ -7,7 +7,7 @@ import { assert, assertNever } from '../assert.ts';
 import type { HmacConfig, VrrpConfig } from '../config/config.ts';
 import { compareIp, parseIp } from '../ip.ts';
 import { type Authentication, authenticate, signsAdverts } from '../vrrp/authenticate.ts';
-import type { GroupCommand } from '../vrrp/group.ts';
+import { type GroupCommand, groupEvent } from '../vrrp/group.ts';
 import { INITIAL_STATE, nextDeadlineUs, step, type VrrpState } from '../vrrp/instance.ts';
 import { acceptAdvertisement } from '../vrrp/receive.ts';
 import { NO_SENDERS, nextSequence, type ReplayState } from '../vrrp/replay.ts';
@@ -303,18 +303,7 @@ export class SimRunner {
 
   /** What its sync group tells it. */
   follow(command: GroupCommand['event']): void {
-    const atUs = this.host.localNowUs;
-    switch (command) {
-      case 'group-activated':
-      case 'group-yielded':
-        return this.#dispatch({ kind: command, atUs });
-      case 'group-faulted':
-        return this.#dispatch({ kind: 'fault-raised', atUs, reason: 'group-member-fault' });
-      case 'group-cleared':
-        return this.#dispatch({ kind: 'fault-cleared', atUs, reason: 'group-recovered' });
-      default:
-        return assertNever(command);
-    }
+    this.#dispatch(groupEvent(command, this.host.localNowUs));
   }
 
   /** Another program deletes its VIPs. */

@@ -9,9 +9,9 @@
  *
  * coordinate() is called after every event of a member until it has nothing to say.
  */
-
+import { assert, assertNever } from '../assert.ts';
 import type { VrrpState } from './instance.ts';
-import type { FaultReason } from './types.ts';
+import type { FaultReason, VrrpEvent } from './types.ts';
 
 export interface Member {
   readonly name: string;
@@ -52,4 +52,73 @@ function tell(
   to: (member: Member) => boolean,
 ): readonly GroupCommand[] {
   return members.filter(to).map(({ name }) => ({ member: name, event }));
+}
+
+/** What a command is to the machine of the member that it is for. */
+export function groupEvent(event: GroupCommand['event'], atUs: number): VrrpEvent {
+  switch (event) {
+    case 'group-activated':
+    case 'group-yielded':
+      return { kind: event, atUs };
+    case 'group-faulted':
+      return { kind: 'fault-raised', atUs, reason: INHERITED };
+    case 'group-cleared':
+      return { kind: 'fault-cleared', atUs, reason: 'group-recovered' };
+    default:
+      return assertNever(event);
+  }
+}
+
+/** Turns in which sync groups come to rest; each group needs three at most. */
+const TURNS_MAX = 1_000;
+
+export interface GroupPorts {
+  readonly membersOf: (group: string) => readonly Member[];
+  readonly follow: (command: GroupCommand) => void;
+  /** Groups are left alone from then on. */
+  readonly stopping: () => boolean;
+}
+
+/** Brings groups to one mind after each step of a member; steps that this causes included. */
+export class GroupCoordinator {
+  readonly #ports: GroupPorts;
+  /** Groups whose members took a step. */
+  readonly #stepped = new Set<string>();
+  #held = false;
+
+  constructor(ports: GroupPorts) {
+    this.#ports = ports;
+  }
+
+  stepped(group: string): void {
+    this.#stepped.add(group);
+    this.#settle();
+  }
+
+  /** Looks at no group until release(): several members take their steps first. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  release(): void {
+    this.#held = false;
+    this.#settle();
+  }
+
+  /** Forgets the steps: their instances are gone. */
+  clear(): void {
+    this.#stepped.clear();
+  }
+
+  #settle(): void {
+    if (this.#held || this.#ports.stopping()) return;
+    this.#held = true;
+    let turns = 0;
+    for (const group of this.#stepped) {
+      this.#stepped.delete(group);
+      assert(turns++ < TURNS_MAX, `sync group ${group} does not come to rest`);
+      for (const command of coordinate(this.#ports.membersOf(group))) this.#ports.follow(command);
+    }
+    this.#held = false;
+  }
 }

@@ -1,37 +1,41 @@
 /**
  * Runs all checks of a configuration: each (server, question, timing) once, however many services
  * use it. What decides is in core/health; this is the shell with the sockets and the one timer.
- * At most one run of a check is in flight, and a bounded number of all; a check that comes late
- * because of that, or because its run outlasts its interval, skips slots, which are counted.
- * Results of a check that was removed meanwhile are dropped.
+ * At most one run of a check is in flight, and a bounded number of all, of those that start
+ * processes fewer; a check that comes late because of that, or because its run outlasts its
+ * interval, skips slots, which are counted. Results of a check that was removed meanwhile are
+ * dropped.
  *
  *   queue of due checks --timer--> in flight (bounded) --result--> step() --> ports
  *          ^                                               |
  *          +----------------- next slot -------------------+
  */
 import { assert } from '../core/assert.ts';
+import type { CheckConfig } from '../core/config/check.ts';
 import type { CheckDefinition, CheckTarget } from '../core/health/check-key.ts';
 import type { CheckChange, CheckState, CheckStatus } from '../core/health/check-state.ts';
 import { initialCheckState, step } from '../core/health/check-state.ts';
 import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
 import { firstStartUs, nextSlot } from '../core/health/schedule.ts';
+import { descriptorsMax } from '../linux/limits.ts';
 import type { Probe } from '../probes/probe.ts';
 import { createProbe } from '../probes/probe.ts';
 import { TrustStore } from '../probes/trust-store.ts';
 import { runCheckCommand } from './check-command.ts';
-import { DueQueue } from './due-queue.ts';
+import { DueRuns } from './due-runs.ts';
 
 /**
- * Runs in flight at once. Each has a socket and, at worst, a body of 1 MiB; common limits of
- * descriptors begin at 1,024, of which the rest of the controller needs some.
+ * Runs in flight at once: as many as may time out together when a part of the network is gone, so
+ * that servers elsewhere are not checked late. Never more than the descriptors that there are,
+ * less what the rest of the controller needs.
  */
-export const CONCURRENT_RUNS_MAX = 256;
-
-/** Longest time that the timer is set for: setTimeout takes anything above 2^31 ms for 1 ms. */
-const TIMER_MAX_MS = 3_600_000;
+export const CONCURRENT_RUNS_MAX = 4_096;
+const DESCRIPTORS_RESERVED = 256;
+/** Runs at once that start a process. */
+export const CONCURRENT_COMMANDS_MAX = 64;
 
 export interface CheckRunnerOptions {
-  /** CONCURRENT_RUNS_MAX unless told otherwise. */
+  /** CONCURRENT_RUNS_MAX, or what the descriptors allow, unless told otherwise. */
   readonly concurrentRunsMax?: number;
 }
 
@@ -91,19 +95,26 @@ interface RunningCheck {
 }
 
 export class CheckRunner {
-  readonly #concurrentRunsMax: number;
   readonly #ports: CheckRunnerPorts;
   readonly #trust = new TrustStore();
   readonly #checks = new Map<string, RunningCheck>();
-  readonly #queue = new DueQueue<RunningCheck>();
-  readonly #runs = new Set<Promise<void>>();
-  #timer: NodeJS.Timeout | null = null;
+  readonly #sockets: DueRuns<RunningCheck>;
+  readonly #commands: DueRuns<RunningCheck>;
   #stopped = false;
 
   constructor(options: CheckRunnerOptions, ports: CheckRunnerPorts) {
-    this.#concurrentRunsMax = options.concurrentRunsMax ?? CONCURRENT_RUNS_MAX;
-    assert(this.#concurrentRunsMax >= 1, 'At least one check must be able to run');
     this.#ports = ports;
+    const runs = {
+      nowUs: ports.nowUs,
+      run: (check: RunningCheck) =>
+        this.#run(check).catch((error: unknown) => ports.onDefect(error)),
+      onEnd: (check: RunningCheck, dueUs: number) => this.#reschedule(check, dueUs),
+    };
+    const most =
+      options.concurrentRunsMax ??
+      Math.min(CONCURRENT_RUNS_MAX, Math.max(1, descriptorsMax() - DESCRIPTORS_RESERVED));
+    this.#sockets = new DueRuns(most, runs);
+    this.#commands = new DueRuns(Math.min(most, CONCURRENT_COMMANDS_MAX), runs);
   }
 
   /**
@@ -120,7 +131,9 @@ export class CheckRunner {
       check.abort.abort();
       this.#checks.delete(key);
     }
-    this.#queue.keep((check) => !check.abort.signal.aborted);
+    for (const runs of [this.#sockets, this.#commands]) {
+      runs.keep((check) => !check.abort.signal.aborted);
+    }
     const nowUs = this.#ports.nowUs();
     for (const [key, definition] of definitions) {
       if (this.#checks.has(key)) continue;
@@ -135,9 +148,11 @@ export class CheckRunner {
         skippedSlots: 0,
       };
       this.#checks.set(key, check);
-      this.#queue.add(firstStartUs(key, definition.check.intervalUs, nowUs), check);
+      const startUs = firstStartUs(key, definition.check.intervalUs, nowUs);
+      this.#runsOf(definition.check).add(startUs, check);
     }
-    this.#pump();
+    this.#sockets.pump();
+    this.#commands.pump();
   }
 
   /** All checks, in the order in which they were configured. */
@@ -169,39 +184,12 @@ export class CheckRunner {
   /** Aborts all runs; resolves when their sockets are closed. Nothing is reported afterwards. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
     for (const check of this.#checks.values()) check.abort.abort();
-    await Promise.all(this.#runs);
+    await Promise.all([this.#sockets.stop(), this.#commands.stop()]);
   }
 
-  /** Starts what is due and may run, and sets the timer for what is due next. */
-  #pump(): void {
-    if (this.#stopped) return;
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-    const nowUs = this.#ports.nowUs();
-    while (this.#runs.size < this.#concurrentRunsMax) {
-      const due = this.#queue.takeDue(nowUs);
-      if (due === null) break;
-      this.#start(due.item, due.dueUs);
-    }
-    const firstUs = this.#queue.firstDueUs();
-    // When all places are taken, the end of a run is what to wait for.
-    if (firstUs === null || this.#runs.size >= this.#concurrentRunsMax) return;
-    const delayMs = Math.max(1, Math.ceil((firstUs - nowUs) / 1000));
-    this.#timer = setTimeout(() => this.#pump(), Math.min(delayMs, TIMER_MAX_MS));
-  }
-
-  #start(check: RunningCheck, dueUs: number): void {
-    const run = this.#run(check)
-      .catch((error: unknown) => this.#ports.onDefect(error))
-      .finally(() => {
-        this.#runs.delete(run);
-        this.#reschedule(check, dueUs);
-        this.#pump();
-      });
-    this.#runs.add(run);
+  #runsOf({ kind }: CheckConfig): DueRuns<RunningCheck> {
+    return kind === 'script' ? this.#commands : this.#sockets;
   }
 
   async #run(check: RunningCheck): Promise<void> {
@@ -231,6 +219,6 @@ export class CheckRunner {
     const { key, check: config } = check.definition;
     const slot = nextSlot(key, config.intervalUs, dueUs, this.#ports.nowUs());
     check.skippedSlots += slot.skipped;
-    this.#queue.add(slot.atUs, check);
+    this.#runsOf(config).add(slot.atUs, check);
   }
 }

@@ -125,6 +125,18 @@ export const CLONE_NEWNET = 0x40000000;
 // asm-generic/poll.h
 export const POLLIN = 0x1;
 
+// linux/eventpoll.h
+export const EPOLL_CTL_ADD = 1;
+export const EPOLLIN = 0x1;
+export const EPOLLOUT = 0x4;
+export const EPOLLERR = 0x8;
+export const EPOLLHUP = 0x10;
+export const EPOLLRDHUP = 0x2000;
+export const EPOLLET = 0x8000_0000;
+
+// linux/net.h
+export const SHUT_WR = 1;
+
 // asm-generic/fcntl.h
 export const F_SETFD = 2;
 export const FD_CLOEXEC = 1;
@@ -161,3 +173,4 @@ export const EADDRNOTAVAIL = 99;
 export const ENETDOWN = 100;
 export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
+export const EINPROGRESS = 115;

@@ -18,6 +18,7 @@ import {
   EBADF,
   EEXIST,
   EINVAL,
+  EPOLL_CTL_ADD,
   F_SETFD,
   FD_CLOEXEC,
   IFNAMSIZ,
@@ -28,6 +29,7 @@ import {
   SCHED_OTHER,
   SCHED_RESET_ON_FORK,
   SCHED_RR,
+  SHUT_WR,
   SO_ATTACH_FILTER,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
@@ -72,6 +74,14 @@ const c = {
   ),
   recvmsg: foreign<[number, Bytes, number]>('long recvmsg(int fd, void *message, int flags)'),
   read: foreign<[number, Bytes, number]>('long read(int fd, void *buffer, size_t length)'),
+  shutdown: foreign<[number, number]>('int shutdown(int fd, int how)'),
+  epollCreate1: foreign<[number]>('int epoll_create1(int flags)'),
+  epollCtl: foreign<[number, number, number, Bytes]>(
+    'int epoll_ctl(int epfd, int operation, int fd, void *event)',
+  ),
+  epollWait: foreign<[number, Bytes, number, number]>(
+    'int epoll_wait(int epfd, void *events, int count, int timeout)',
+  ),
   poll: foreign<[Bytes, number, number]>('int poll(void *fds, unsigned long n, int timeout)'),
   clockGettime: foreign<[number, Bytes]>('int clock_gettime(int clock, void *timespec)'),
   timerfdCreate: foreign<[number, number]>('int timerfd_create(int clock, int flags)'),
@@ -162,6 +172,19 @@ export function bind(fd: number, address: Uint8Array): void {
 /** connect(2) of a datagram socket to an encoded sockaddr: nothing is sent. */
 export function connect(fd: number, address: Uint8Array): void {
   check(c.connect(fd, address, address.length), 'connect');
+}
+
+/**
+ * connect(2) of a stream socket, which goes on in the background: 0, or -errno (-EINPROGRESS as a
+ * rule). Never throws.
+ */
+export function connectStream(fd: number, address: Uint8Array): number {
+  return c.connect(fd, address, address.length) < 0 ? -lastErrno() : 0;
+}
+
+/** shutdown(2) of the sending side; never throws: a peer that is gone already is no news. */
+export function shutdownWrite(fd: number): void {
+  c.shutdown(fd, SHUT_WR);
 }
 
 /** setsockopt(2): a number is passed as a C int, bytes as they are. */
@@ -390,6 +413,52 @@ export function pollReadable(fd: number, timeoutMs: number): boolean {
   pollfdView.setInt32(0, fd, HOST_LITTLE_ENDIAN);
   pollfdView.setInt16(4, POLLIN, HOST_LITTLE_ENDIAN);
   return c.poll(pollfd, 1, timeoutMs) !== 0;
+}
+
+// struct epoll_event (linux/eventpoll.h): 32 bits of events and 64 of data, packed on x86-64 only.
+const EPOLL_EVENT_BYTES = process.arch === 'x64' ? 12 : 16;
+const EPOLL_DATA = process.arch === 'x64' ? 4 : 8;
+/** Taken in one call; what is beyond waits for the next one. */
+const EPOLL_EVENTS_MAX = 256;
+
+/**
+ * An epoll(7) instance: many descriptors behind one that the event loop watches. What happens is
+ * told once for each change (EPOLLET). Its memory is allocated once.
+ */
+export class Epoll {
+  readonly fd: number;
+  readonly #event = new Uint8Array(new ArrayBuffer(EPOLL_EVENT_BYTES));
+  readonly #eventView = new DataView(this.#event.buffer);
+  readonly #events = new Uint8Array(new ArrayBuffer(EPOLL_EVENTS_MAX * EPOLL_EVENT_BYTES));
+  readonly #eventsView = new DataView(this.#events.buffer);
+
+  constructor() {
+    this.fd = check(c.epollCreate1(SOCK_CLOEXEC), 'epoll_create1');
+  }
+
+  /** Watches a descriptor until it is closed; throws SystemError. */
+  add(fd: number, events: number): void {
+    this.#eventView.setUint32(0, events, HOST_LITTLE_ENDIAN);
+    setHost64(this.#eventView, EPOLL_DATA, fd);
+    check(c.epollCtl(this.fd, EPOLL_CTL_ADD, fd, this.#event), 'epoll_ctl');
+  }
+
+  /** Gives what has happened, by descriptor, to `take`; never waits. */
+  drain(take: (fd: number, events: number) => void): void {
+    for (;;) {
+      const count = c.epollWait(this.fd, this.#events, EPOLL_EVENTS_MAX, 0);
+      for (let index = 0; index < count; index++) {
+        const offset = index * EPOLL_EVENT_BYTES;
+        const fd = getHost64(this.#eventsView, offset + EPOLL_DATA);
+        take(fd, this.#eventsView.getUint32(offset, HOST_LITTLE_ENDIAN));
+      }
+      if (count < EPOLL_EVENTS_MAX) return;
+    }
+  }
+
+  close(): void {
+    close(this.fd);
+  }
 }
 
 const timespec = new Uint8Array(new ArrayBuffer(16));

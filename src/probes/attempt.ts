@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
+import { CLOSE_GRACE_MS } from '../linux/tcp-connector.ts';
 
 export interface AttemptOptions {
   /** Connect to verdict, in milliseconds. */
@@ -15,12 +16,6 @@ export interface AttemptOptions {
   /** No answer within the time is a success: a question to which servers need not answer. */
   readonly silenceSucceeds?: boolean;
 }
-
-/**
- * How long the server may take to finish its side after a verdict. Closing while its last bytes
- * are under way would reset the connection, which servers log as an error of their client.
- */
-export const CLOSE_GRACE_MS = 100;
 
 export class Attempt {
   /** The verdict, when the socket is closed; null when given up before there was one. */

@@ -1,31 +1,45 @@
-/**
- * TCP check: success is an established connection. It is closed in order (FIN, then reading to
- * the server's FIN for a short while), because a reset would fill the logs of the server.
- */
-import { connect } from 'node:net';
+/** TCP check: success is an established connection, which is then closed in order. */
 import type { CheckTarget } from '../core/health/check-key.ts';
 import type { ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
+import { SystemError } from '../linux/libc.ts';
+import { type ConnectOutcome, TcpConnector } from '../linux/tcp-connector.ts';
 import type { AttemptOptions } from './attempt.ts';
-import { Attempt } from './attempt.ts';
+import { NO_PATH } from './path.ts';
 import { socketFailureReason } from './socket-error.ts';
+
+/** Shared by all TCP checks of the thread. */
+const connector = new TcpConnector();
 
 /** Connects to a server. Never rejects; null when the signal gave up before a verdict. */
 export function probeTcp(
   target: CheckTarget,
-  options: AttemptOptions,
+  { timeoutMs, signal }: AttemptOptions,
 ): Promise<ProbeResult | null> {
-  const attempt = new Attempt(options);
-  if (attempt.settled) return attempt.finished;
-  const socket = connect({ host: target.address, port: target.port });
-  attempt.attach(socket, (error) =>
-    probeFailure(socketFailureReason(error) ?? 'cannot-run', error.message),
-  );
-  socket.once('connect', () => {
-    attempt.settle(null, 'linger');
-    socket.end();
-    // Unread bytes, a greeting for example, would hide the server's FIN and cause a reset.
-    socket.resume();
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve(null);
+    const finish = (outcome: ConnectOutcome) => {
+      signal.removeEventListener('abort', giveUp);
+      resolve(resultOf(outcome, timeoutMs));
+    };
+    let giveUp = (): void => {};
+    try {
+      giveUp = connector.open({ ...NO_PATH, ...target }, timeoutMs, finish);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      return resolve(resultOf({ kind: 'failed', durationMs: 0, error }, timeoutMs));
+    }
+    signal.addEventListener('abort', giveUp);
   });
-  return attempt.finished;
+}
+
+function resultOf(outcome: ConnectOutcome, timeoutMs: number): ProbeResult | null {
+  if (outcome === null) return null;
+  const durationUs = Math.round(outcome.durationMs * 1000);
+  if (outcome.kind === 'established') return { ok: true, durationUs };
+  const failure =
+    outcome.kind === 'timeout'
+      ? probeFailure('timeout', `Waited ${timeoutMs} ms for the connection`)
+      : probeFailure(socketFailureReason(outcome.error) ?? 'cannot-run', outcome.error.message);
+  return { ok: false, durationUs, failure };
 }

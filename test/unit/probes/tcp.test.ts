@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { runCheckCommand } from '../../../src/controller/check-command.ts';
 import type { ProbeResult } from '../../../src/core/health/probe-result.ts';
-import { CLOSE_GRACE_MS } from '../../../src/probes/attempt.ts';
+import { CLOSE_GRACE_MS } from '../../../src/linux/tcp-connector.ts';
 import { createProbe } from '../../../src/probes/probe.ts';
 import { probeTcp } from '../../../src/probes/tcp.ts';
 import { TrustStore } from '../../../src/probes/trust-store.ts';

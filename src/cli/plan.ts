@@ -98,7 +98,7 @@ async function withDirector(
     nowUs: view.nowUs,
     checks: new Map(Object.entries(view.checks)),
     pools: new Map(Object.entries(view.pools)),
-    standby: new Set(view.standby),
+    active: new Set(view.active),
     override: (service, server) => overrides.get(overrideKey(service, server)) ?? null,
   };
   const { services, ownership } = wanted.value;
@@ -130,7 +130,7 @@ async function withoutDirector(
     checks: new Map(),
     pools: new Map(),
     // Nothing is active here without a director.
-    standby: new Set(wanted.value.services.map(({ name }) => name)),
+    active: new Set(),
     override: () => null,
   };
   return ok(previewTable({ services, ownership, observed: observed.value, owned, knowledge }));

@@ -336,6 +336,7 @@ function serviceLines(services: readonly ServiceReport[], nowMs: number): Line[]
     heading as Line,
     ...services.flatMap((service) => [
       serviceLine(service),
+      ...entryLines(service),
       ...service.servers.flatMap((server): Line[] => {
         const line = next.next().value as Line;
         const note = noteOf(server);
@@ -368,6 +369,32 @@ function serviceLine(service: ServiceReport): Line {
     ...standby,
     ...short,
   ];
+}
+
+/** Entries that are shown of a service with several; what is missing is always among them. */
+const ENTRIES_SHOWN = 8;
+
+/** What a service is made of in the kernel, if that is more than one entry. */
+function entryLines({ entries }: ServiceReport): Line[] {
+  if (entries.length < 2) return [];
+  const first = entries.filter(
+    ({ present, wanted }, index) => index < ENTRIES_SHOWN || (wanted && !present),
+  );
+  const shown = first.slice(0, 2 * ENTRIES_SHOWN);
+  const rows = shown.map(
+    ({ entry, wanted, present, follow, connections, bytesIn, bytesOut }): Line => {
+      const state = present
+        ? span('present', wanted ? 'good' : 'dim')
+        : wanted
+          ? span('missing', 'bad')
+          : span(`while ${follow} is active here`, 'dim');
+      const traffic = `${counted(connections, 'connection')}, ${bytes(bytesIn)} in, ${bytes(bytesOut)} out`;
+      return [span('entry', 'dim'), span(entry), state, span(traffic, 'dim')];
+    },
+  );
+  const left = entries.length - shown.length;
+  const more: Line[] = left === 0 ? [] : [[span(`    and ${left} more entries`, 'dim')]];
+  return [...table(rows, ['left', 'left', 'left', 'left'], 4), ...more];
 }
 
 const BELOW_TEXTS: Readonly<Record<ServiceReport['quorum']['below'], string>> = {

@@ -10,6 +10,7 @@ import { joinWords } from './suggest.ts';
 export type Form =
   | { readonly kind: 'scalar'; readonly expects: string; readonly input: z.ZodType }
   | { readonly kind: 'per-director'; readonly inner: z.ZodType }
+  | { readonly kind: 'one-or-list'; readonly inner: z.ZodType; readonly list: z.ZodType }
   | { readonly kind: 'short'; readonly short: z.ZodType; readonly long: z.ZodType };
 
 /** How the types made here look to a writer of configurations. */
@@ -147,6 +148,18 @@ export function shortOrLong<S, L>(short: z.ZodType<S>, long: z.ZodType<L>): z.Zo
     return parsed === null ? z.NEVER : parsed.value;
   });
   forms.set(type, { kind: 'short', short, long });
+  return type;
+}
+
+/** A scalar, or a list of such with at least one entry; the result is a list. */
+export function oneOrList<T>(inner: z.ZodType<T>): z.ZodType<T[]> {
+  const several = list(inner, 1);
+  const type = z.unknown().transform((raw, context): T[] => {
+    if (Array.isArray(raw)) return forward(several, raw, context)?.value ?? z.NEVER;
+    const parsed = forward(inner, raw, context);
+    return parsed === null ? z.NEVER : [parsed.value];
+  });
+  forms.set(type, { kind: 'one-or-list', inner, list: several });
   return type;
 }
 

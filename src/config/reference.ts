@@ -57,6 +57,7 @@ function describe(type: z.ZodType): string {
   const form = forms.get(inner);
   if (form?.kind === 'scalar') return form.expects;
   if (form?.kind === 'per-director') return describe(form.inner);
+  if (form?.kind === 'one-or-list') return `${describe(form.inner)}; or a list of such`;
   if (form?.kind === 'short') {
     const short = describe(form.short);
     return short.endsWith('a mapping') ? short : `${short}, or a mapping`;

@@ -2,7 +2,8 @@
  * Which VRRP instance a virtual service goes with, for `only_on_active` and `check_when: active`:
  * the one that it names, or the one that carries its address; for a firewall mark the only one.
  */
-import type { ServiceConfig, VrrpConfig } from '../core/config/config.ts';
+import type { ServiceConfig, ServiceIdentity, VrrpConfig } from '../core/config/config.ts';
+import { serviceKey } from '../core/ipvs/model.ts';
 import type { Report } from './report.ts';
 import type { NamedService } from './resolve-services.ts';
 import type { TrackerInput } from './schema.ts';
@@ -33,15 +34,18 @@ export function resolveFollow(
   return services.map((service) => {
     const input = inputs.get(service.name);
     const onlyOnActive = input?.only_on_active ?? facts.onlyOnActive;
-    const follow = service.follow ?? carrierOf(service, carriers, facts);
-    const resolved = { ...service, onlyOnActive, follow };
-    reportFollow(resolved, { named: service.follow !== null, facts });
+    const entries = service.entries.map(({ identity, follow }) => ({
+      identity,
+      follow: follow ?? carrierOf(identity, carriers, facts),
+    }));
+    const resolved = { ...service, onlyOnActive, entries };
+    reportFollow(resolved, { named: input?.follow ?? null, facts });
     return resolved;
   });
 }
 
 function carrierOf(
-  { identity }: ServiceConfig,
+  identity: ServiceIdentity,
   carriers: ReadonlyMap<string, string>,
   { instanceNames }: FollowFacts,
 ): string | null {
@@ -51,25 +55,27 @@ function carrierOf(
 
 function reportFollow(
   service: ServiceConfig,
-  { named, facts }: { readonly named: boolean; readonly facts: FollowFacts },
+  { named, facts }: { readonly named: string | null; readonly facts: FollowFacts },
 ): void {
-  const { name, follow, onlyOnActive, checkWhen, servers } = service;
+  const { name, entries, onlyOnActive, checkWhen, servers } = service;
   const { report, instanceNames, trackers } = facts;
   const path = ['services', name];
-  if (named && !instanceNames.includes(follow ?? '')) {
+  if (named !== null && !instanceNames.includes(named)) {
     const names = joinWords(instanceNames, 'or');
     report.error([...path, 'follow'], `expected a VRRP instance: ${names || 'there is none'}`);
   }
   const matters = onlyOnActive || checkWhen === 'active';
-  if (named && !matters) {
+  if (named !== null && !matters) {
     const message = 'follow does nothing without only_on_active or check_when active';
     report.warning([...path, 'follow'], message);
   }
   // An instance with errors of its own may be the one that carries it.
   const complete = facts.instances.length === instanceNames.length;
-  if (matters && follow === null && complete) {
+  const alone = entries.find(({ follow }) => follow === null);
+  if (matters && alone !== undefined && complete) {
     const what = onlyOnActive ? 'only_on_active' : 'check_when active';
-    const message = `${what} needs follow: no VRRP instance carries its address`;
+    const which = entries.length === 1 ? 'its address' : serviceKey(alone.identity);
+    const message = `${what} needs follow: no VRRP instance carries ${which}`;
     report.error([...path, 'follow'], message, 'bare');
   }
   if (checkWhen !== 'active') return;

@@ -15,6 +15,7 @@ import type {
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { ipFamily } from '../core/ip.ts';
 import { serverKey, serviceFamily, serviceKey } from '../core/ipvs/model.ts';
+import { ENTRIES_MAX, tooMany } from './address-set.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
 import { type CheckedServer, inheritCheck, reportCheck, resolveCheck } from './resolve-check.ts';
@@ -38,51 +39,73 @@ export function resolveServices(
   const resolved: ServiceConfig[] = [];
   const seen = new Map<string, string>();
   for (const service of services) {
-    const path = ['services', service.name];
-    const identity = resolveIdentity(service.input, path, report);
-    if (identity === null) continue;
-    const key = serviceKey(identity);
-    const other = seen.get(key);
-    if (other === undefined) seen.set(key, service.name);
-    else {
-      const place = identity.kind === 'address' ? 'address' : 'fwmark';
-      report.error([...path, place], `${key} is services.${other} already`, 'bare');
+    const { name, input } = service;
+    const entries = resolveEntries(input, ['services', name], report);
+    for (const { identity, path } of entries) {
+      const key = serviceKey(identity);
+      const other = seen.get(key);
+      if (other === undefined) seen.set(key, name);
+      else {
+        const where = other === name ? 'in this service' : `services.${other}`;
+        report.error(['services', name, ...path], `${key} is ${where} already`, 'bare');
+      }
     }
-    resolved.push(resolveService(service, { identity, scripts }, report));
+    const [first, ...others] = entries.map(({ identity }) => identity);
+    if (first === undefined) continue;
+    resolved.push(resolveService(service, { identities: [first, ...others], scripts }, report));
   }
   return resolved;
 }
 
-function resolveIdentity(input: ServiceInput, path: Path, report: Report): ServiceIdentity | null {
+interface PlacedEntry {
+  readonly identity: ServiceIdentity;
+  /** Where it stands, below the service. */
+  readonly path: Path;
+}
+
+/** All entries of a service, addresses first; none where that was an error. */
+function resolveEntries(input: ServiceInput, path: Path, report: Report): readonly PlacedEntry[] {
   const { service } = DEFAULTS;
-  if (input.address !== undefined) {
-    if (input.fwmark !== undefined) {
-      report.error([...path, 'fwmark'], 'expected address or fwmark, not both', 'bare');
-    }
-    if (input.family !== undefined) {
-      report.error([...path, 'family'], 'only a service with fwmark needs a family', 'bare');
-    }
-    const { address, port } = input.address;
-    return { kind: 'address', protocol: input.protocol ?? service.protocol, address, port };
-  }
-  if (input.fwmark === undefined) {
+  const { address, fwmark } = input;
+  if (address === undefined && fwmark === undefined) {
     report.error([...path, 'address'], 'expected an address, or fwmark');
-    return null;
+    return [];
   }
-  if (input.protocol !== undefined) {
+  if (fwmark === undefined && input.family !== undefined) {
+    report.error([...path, 'family'], 'only a service with fwmark needs a family', 'bare');
+  }
+  if (address === undefined && input.protocol !== undefined) {
     report.error([...path, 'protocol'], 'a service with fwmark has no protocol', 'bare');
   }
-  return { kind: 'fwmark', family: input.family ?? service.fwmarkFamily, mark: input.fwmark };
+  const protocol = input.protocol ?? service.protocol;
+  const entries: PlacedEntry[] = [];
+  for (const [index, set] of (address ?? []).entries()) {
+    const place = address?.length === 1 ? ['address'] : ['address', index];
+    for (const one of set) {
+      entries.push({ identity: { kind: 'address', protocol, ...one }, path: place });
+    }
+  }
+  const family = input.family ?? service.fwmarkFamily;
+  const families = family === 'both' ? (['ipv4', 'ipv6'] as const) : [family];
+  for (const [index, mark] of (fwmark ?? []).entries()) {
+    const place = fwmark?.length === 1 ? ['fwmark'] : ['fwmark', index];
+    for (const each of families) {
+      entries.push({ identity: { kind: 'fwmark', family: each, mark }, path: place });
+    }
+  }
+  if (entries.length <= ENTRIES_MAX) return entries;
+  report.error([...path, 'address'], tooMany(entries.length), 'bare');
+  return [];
 }
 
 function resolveService(
   { name, input, servers, sorryServers }: NamedService,
-  { identity, scripts }: Pick<ServiceFacts, 'identity' | 'scripts'>,
+  { identities, scripts }: Pick<ServiceFacts, 'identities' | 'scripts'>,
   report: Report,
 ): ServiceConfig {
   const { service } = DEFAULTS;
   const path = ['services', name];
-  const tcpByDefault = identity.kind === 'address' && identity.protocol === 'tcp';
+  const tcpByDefault = identities.every((one) => one.kind === 'address' && one.protocol === 'tcp');
   if (input.check !== undefined) {
     const where = { path: [...path, 'check'], tcpByDefault, report };
     reportCheck(input.check, input.check, where);
@@ -90,10 +113,11 @@ function resolveService(
   const engine = input.persistence_engine ?? 'none';
   const config: ServiceConfig = {
     name,
-    identity,
+    // What they follow is known when the VRRP instances are: resolve-follow.ts.
+    entries: identities.map((identity) => ({ identity, follow: input.follow ?? null })),
     scheduler: input.scheduler ?? service.scheduler,
     schedulerFlags: input.scheduler_flags ?? [],
-    persistence: resolvePersistence(input.persistence, identity),
+    persistence: resolvePersistence(input.persistence),
     persistenceEngine: engine === 'none' ? service.persistenceEngine : engine,
     onePacket: input.one_packet ?? service.onePacket,
     onFailure: input.on_failure ?? service.onFailure,
@@ -104,13 +128,11 @@ function resolveService(
     },
     minHealthyPercent: input.min_healthy ?? service.minHealthyPercent,
     slowStartUs: input.slow_start ?? service.slowStartUs,
-    // What they become is known when the VRRP instances are: resolve-follow.ts.
-    follow: input.follow ?? null,
     onlyOnActive: input.only_on_active ?? DEFAULTS.ipvs.onlyOnActive,
     checkWhen: input.check_when ?? service.checkWhen,
     ...resolveServers(
       { name, input, servers, sorryServers },
-      { identity, tcpByDefault, scripts },
+      { identities, tcpByDefault, scripts },
       report,
     ),
   };
@@ -157,27 +179,20 @@ function reportQuorum(
   }
 }
 
-function resolvePersistence(
-  input: ServiceInput['persistence'],
-  identity: ServiceIdentity,
-): Persistence | null {
+function resolvePersistence(input: ServiceInput['persistence']): Persistence | null {
   if (input === undefined || input === 'none') return DEFAULTS.service.persistence;
-  const prefixLength = input.prefix ?? familyBits(serviceFamily(identity));
-  return { timeoutSeconds: input.timeout, prefixLength };
+  return { timeoutSeconds: input.timeout, prefixLength: input.prefix ?? null };
 }
 
 /** What the kernel refuses of a service, and what it would ignore. */
 function reportService(config: ServiceConfig, path: Path, report: Report): void {
-  const { identity, persistence, scheduler } = config;
-  const udp = identity.kind === 'fwmark' || identity.protocol === 'udp';
-  const family = serviceFamily(identity);
-  if (identity.kind === 'address' && identity.port === 0 && persistence === null) {
+  const { entries, persistence, scheduler } = config;
+  const identities = entries.map(({ identity }) => identity);
+  const udp = identities.every((one) => one.kind === 'fwmark' || one.protocol === 'udp');
+  if (identities.some((one) => one.kind === 'address' && one.port === 0) && persistence === null) {
     report.error([...path, 'address'], 'port 0, all ports, needs persistence');
   }
-  if (persistence !== null && persistence.prefixLength > familyBits(family)) {
-    const message = `expected a whole number from 1 to ${familyBits(family)} for ${family}`;
-    report.error([...path, 'persistence', 'prefix'], message);
-  }
+  reportPrefix(config, path, report);
   if (config.persistenceEngine !== null && persistence === null) {
     report.error([...path, 'persistence_engine'], 'an engine needs persistence');
   }
@@ -193,6 +208,19 @@ function reportService(config: ServiceConfig, path: Path, report: Report): void 
     if (owner === undefined || owner === scheduler) continue;
     const message = `${flag} needs scheduler ${owner}`;
     report.error([...path, 'scheduler_flags', index], message, 'bare');
+  }
+}
+
+function reportPrefix({ entries, persistence }: ServiceConfig, path: Path, report: Report): void {
+  if (persistence === null || persistence.prefixLength === null) return;
+  const families = new Set(entries.map(({ identity }) => serviceFamily(identity)));
+  const [family, other] = families;
+  const where = [...path, 'persistence', 'prefix'];
+  if (other !== undefined) {
+    const message = 'a service of both families has no prefix: make it two services';
+    report.error(where, message, 'bare');
+  } else if (family !== undefined && persistence.prefixLength > familyBits(family)) {
+    report.error(where, `expected a whole number from 1 to ${familyBits(family)} for ${family}`);
   }
 }
 
@@ -234,7 +262,8 @@ function resolveTunnel(input: ServiceInput['tunnel']): Tunnel {
 }
 
 interface ServiceFacts {
-  readonly identity: ServiceIdentity;
+  /** Of the entries, in their order. */
+  readonly identities: readonly [ServiceIdentity, ...ServiceIdentity[]];
   readonly tcpByDefault: boolean;
   /** How scripts of checks are run. */
   readonly scripts: CheckedServer['scripts'];
@@ -261,10 +290,37 @@ function resolveServers(
     }
     return resolved;
   };
-  return {
+  const resolved = {
     servers: resolveList(servers, 'servers'),
     sorryServers: resolveList(sorryServers, 'sorry_servers'),
   };
+  if (!servers.includes(null)) reportUnserved(resolved.servers, { name, input, facts }, report);
+  return resolved;
+}
+
+/** A family without a server of its own would be an address that answers nothing. */
+function reportUnserved(
+  servers: readonly RealServerConfig[],
+  {
+    name,
+    input,
+    facts,
+  }: { readonly name: string; readonly input: ServiceInput; readonly facts: ServiceFacts },
+  report: Report,
+): void {
+  const families = new Set(facts.identities.map(serviceFamily));
+  if (servers.length === 0 || families.size === 1) return;
+  for (const family of families) {
+    if (servers.some(({ address }) => ipFamily(address) === family)) continue;
+    const message = `none of them serves the ${family} ${input.fwmark === undefined ? 'addresses' : 'packets'}`;
+    report.error(['services', name, 'servers'], message, 'bare');
+  }
+}
+
+/** The port of all entries where they have the same, else 0. */
+function commonPort(identities: ServiceFacts['identities']): number {
+  const ports = new Set(identities.map((one) => (one.kind === 'address' ? one.port : 0)));
+  return ports.size === 1 ? ([...ports][0] ?? 0) : 0;
 }
 
 function completeCheck(server: ServerInput, service: ServiceInput, tcp: boolean): CheckInput {
@@ -274,12 +330,11 @@ function completeCheck(server: ServerInput, service: ServiceInput, tcp: boolean)
 function resolveServer(
   server: ServerInput,
   service: ServiceInput,
-  { identity, tcpByDefault, scripts }: ServiceFacts,
+  { identities, tcpByDefault, scripts }: ServiceFacts,
 ): RealServerConfig {
   const defaults = DEFAULTS.server;
-  const servicePort = identity.kind === 'address' ? identity.port : 0;
   const { address } = server.address;
-  const port = server.address.port ?? servicePort;
+  const port = server.address.port ?? commonPort(identities);
   return {
     address,
     port,
@@ -289,7 +344,7 @@ function resolveServer(
     upperThreshold: server.upper_threshold ?? defaults.upperThreshold,
     lowerThreshold: server.lower_threshold ?? defaults.lowerThreshold,
     check: resolveCheck(completeCheck(server, service, tcpByDefault), {
-      ...{ identity, address, port, scripts },
+      ...{ identity: identities[0], address, port, scripts },
     }),
   };
 }
@@ -306,7 +361,7 @@ function reportServer(
   path: Path,
   report: Report,
 ): void {
-  const { identity, tcpByDefault } = facts;
+  const { identities, tcpByDefault } = facts;
   if (server.check !== undefined) {
     const complete = completeCheck(server, input, tcpByDefault);
     reportCheck(server.check, complete, { path: [...path, 'check'], tcpByDefault, report });
@@ -317,8 +372,8 @@ function reportServer(
     }
     reportTunnel(server.tunnel, [...path, 'tunnel'], report);
   }
-  reportPort(config, identity, path, report);
-  reportServerFamily(config, serviceFamily(identity), path, report);
+  reportPort(config, identities, path, report);
+  reportServerFamily(config, new Set(identities.map(serviceFamily)), path, report);
   // The kernel: ERANGE.
   if (config.lowerThreshold > config.upperThreshold) {
     const message = `expected at most upper_threshold, which is ${config.upperThreshold}`;
@@ -328,17 +383,20 @@ function reportServer(
 
 function reportPort(
   config: RealServerConfig,
-  identity: ServiceIdentity,
+  identities: ServiceFacts['identities'],
   path: Path,
   report: Report,
 ): void {
-  // Direct routing and tunnels leave the packet as it is, its port included.
-  const fixed = config.forwarding !== 'nat' && identity.kind === 'address';
-  if (fixed && config.port !== identity.port) {
-    const { forwarding } = config;
-    const message = `expected port ${identity.port}: forwarding ${forwarding} keeps the port`;
-    report.error(path, message, 'bare');
-  } else if (identity.kind === 'address' && identity.port !== 0 && config.port === 0) {
+  const { forwarding, port } = config;
+  const ports = new Set(identities.flatMap((one) => (one.kind === 'address' ? [one.port] : [])));
+  const [first = 0, ...others] = ports;
+  const several = others.length > 0;
+  const right = port === 0 ? several || hasMark(identities) : port === first && !several;
+  if (forwarding !== 'nat' && ports.size > 0 && !right && !(port === 0 && first === 0)) {
+    // Direct routing and tunnels leave the packet as it is, its port included.
+    const expected = several ? 'no port' : `port ${first}`;
+    report.error(path, `expected ${expected}: forwarding ${forwarding} keeps the port`, 'bare');
+  } else if (!several && first !== 0 && port === 0 && !hasMark(identities)) {
     report.error(path, 'expected a port from 1 to 65535');
   }
   if (config.port === 0 && config.check?.port === null && hasPort(config.check)) {
@@ -346,14 +404,18 @@ function reportPort(
   }
 }
 
+function hasMark(identities: ServiceFacts['identities']): boolean {
+  return identities.some(({ kind }) => kind === 'fwmark');
+}
+
 function reportServerFamily(
   config: RealServerConfig,
-  family: AddressFamily,
+  families: ReadonlySet<AddressFamily>,
   path: Path,
   report: Report,
 ): void {
-  if (ipFamily(config.address) !== family && config.forwarding !== 'tun') {
-    const message = `expected an ${family} address: the other family needs forwarding tun`;
+  if (!families.has(ipFamily(config.address)) && config.forwarding !== 'tun') {
+    const message = `expected an ${[...families][0]} address: the other family needs forwarding tun`;
     report.error(path, message, 'bare');
   }
 }

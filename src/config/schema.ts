@@ -11,8 +11,10 @@ import {
   type TunnelChecksum,
 } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
+import { parseAddressSet } from './address-set.ts';
 import {
   list,
+  oneOrList,
   option,
   perDirector,
   Refusal,
@@ -658,7 +660,7 @@ function serverSchema<C>(per: Per, check: z.ZodType<C>) {
     address: required(
       per(endpoint(expects, (address) => address)),
       'Address and port: `10.0.0.11:8080`, `[2001:db8::11]:8080`. Without port it is the ' +
-        'service’s; forwarding `dr` and `tun` allow no other.',
+        'service’s, in each of its entries; forwarding `dr` and `tun` allow no other.',
     ),
     weight: option(per(whole(0, 65535)), {
       about: 'Share of new connections; 0 for none.',
@@ -762,11 +764,12 @@ function serviceSchema<C, S>(per: Per, check: z.ZodType<C>, server: z.ZodType<S>
       about:
         'VRRP instance that the service goes with, for `only_on_active` and `check_when`; a ' +
         'service with `fwmark` must name it if there are several.',
-      without: 'the instance that carries its address',
+      without: 'of each address, the instance that carries it',
     }),
     only_on_active: option(per(truth()), {
       about:
-        'The service is in the table only while that instance is active here. Without it, a ' +
+        'The service is in the table only while that instance is active here; of a service with ' +
+        'several addresses, each with the instance that carries it. Without it, a ' +
         'backup has the table ready.',
       without: '`ipvs.only_on_active`',
     }),
@@ -795,16 +798,20 @@ function percent() {
 function identityFields(per: Per) {
   const { service } = DEFAULTS;
   return {
-    address: option(per(serviceEndpoint()), {
-      about: 'Virtual IP and port; port 0 means all ports, with persistence only.',
+    address: option(per(oneOrList(serviceAddresses())), {
+      about:
+        'Virtual IP and port; port 0 means all ports, with persistence only. Ranges ' +
+        '(`192.0.2.10-20:80`), networks (`192.0.2.0/28:80`), several ports (`192.0.2.10:80,443`) ' +
+        'and lists of all that make one service of up to 4096 kernel entries, with one set of ' +
+        'checks and one quorum.',
       without: '`fwmark` must be given',
     }),
-    fwmark: option(per(whole(1, UINT_MAX)), {
-      about: 'Firewall mark of the packets, instead of an address.',
+    fwmark: option(per(oneOrList(whole(1, UINT_MAX))), {
+      about: 'Firewall mark of the packets, or several; instead of an address, or beside it.',
       without: '`address` must be given',
     }),
-    family: option(per(word(['ipv4', 'ipv6'])), {
-      about: 'Family of the packets; only with `fwmark`.',
+    family: option(per(word(['ipv4', 'ipv6', 'both'])), {
+      about: 'Family of the packets; only with `fwmark`. `both` makes an entry for each.',
       without: service.fwmarkFamily,
     }),
     protocol: option(per(word(['tcp', 'udp', 'sctp'])), {
@@ -814,13 +821,15 @@ function identityFields(per: Per) {
   };
 }
 
-function serviceEndpoint() {
-  return scalar('an IP address with port, such as 192.0.2.10:80', z.string(), (value) => {
-    const parsed = parseEndpoint(value);
-    if (parsed === null || parsed.port === null) return undefined;
-    if (!isUnicast(parsed.address)) return new Refusal('expected a unicast address');
-    return { address: parsed.address, port: parsed.port };
-  });
+function serviceAddresses() {
+  return scalar(
+    'an IP address with port, such as 192.0.2.10:80 or 192.0.2.10-20:80,443',
+    z.string(),
+    (value) => {
+      const parsed = parseAddressSet(value);
+      return parsed.ok ? parsed.value : new Refusal(parsed.error);
+    },
+  );
 }
 
 /** ipvsadm's bound: 31 days. */
@@ -833,7 +842,7 @@ function persistenceSchema(per: Per) {
       'Time after the last connection, in whole seconds.',
     ),
     prefix: option(per(whole(1, 128)), {
-      about: 'Prefix length of client addresses that stay together.',
+      about: 'Prefix length of client addresses that stay together; not with both families.',
       without: '32 for IPv4, 128 for IPv6',
     }),
   });

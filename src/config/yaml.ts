@@ -284,9 +284,9 @@ function readSync(
 /** The kernel refuses a sync daemon beside servers of the other family, and the reverse. */
 function reportSyncFamilies(config: Config, report: Report): void {
   if (config.sync === null) return;
-  for (const { name, identity, servers, sorryServers } of config.services) {
-    const family = serviceFamily(identity);
-    if ([...servers, ...sorryServers].every((server) => ipFamily(server.address) === family))
+  for (const { name, entries, servers, sorryServers } of config.services) {
+    const families = new Set(entries.map(({ identity }) => serviceFamily(identity)));
+    if ([...servers, ...sorryServers].every((server) => families.has(ipFamily(server.address))))
       continue;
     const message = 'servers of another family than the service exclude connection sync';
     report.error(['services', name, 'servers'], message, 'bare');
@@ -311,9 +311,15 @@ function reportChecksWithIcmp({ ipvs, services }: Config, report: Report): void 
 function warnOfHomelessServices(config: Config, report: Report): void {
   if (config.vrrp.length === 0) return;
   const carried = new Set(config.vrrp.flatMap(({ addresses }) => addresses.map((a) => a.address)));
-  for (const { name, identity } of config.services) {
-    if (identity.kind === 'fwmark' || carried.has(identity.address)) continue;
-    const message = `no VRRP instance carries ${identity.address}`;
-    report.warning(['services', name, 'address'], message);
+  for (const { name, entries } of config.services) {
+    const homeless = new Set(
+      entries.flatMap(({ identity }) =>
+        identity.kind === 'fwmark' || carried.has(identity.address) ? [] : [identity.address],
+      ),
+    );
+    const [first, ...others] = homeless;
+    if (first === undefined) continue;
+    const more = others.length === 0 ? '' : ` and ${others.length} more of its addresses`;
+    report.warning(['services', name, 'address'], `no VRRP instance carries ${first}${more}`);
   }
 }

@@ -15,6 +15,7 @@ import type {
   Config,
   RealServerConfig,
   ServiceConfig,
+  ServiceEntry,
 } from '../core/config/config.ts';
 import { allServers, checkDefinition, checksOf, targetText } from '../core/health/check-key.ts';
 import type { CheckChange } from '../core/health/check-state.ts';
@@ -352,7 +353,7 @@ export class Controller implements DirectorControl {
       settings: this.#settings?.report() ?? null,
       sync: this.#sync === null ? null : this.#sync.report(),
       health: (server) => this.#health(server).health,
-      wanted: (service) => this.#isWanted(service),
+      wanted: (service, entry) => this.#isWanted(service, entry),
       pool: (service) => this.#pools.report(service),
       override: (service, server) => this.#overrides.get(service, server),
     });
@@ -377,7 +378,7 @@ export class Controller implements DirectorControl {
       checks: Object.fromEntries(checks),
       pools: this.#pools.states(),
       overrides: this.#overrides.list(),
-      standby: services.filter((one) => this.#isWanted(one) !== true).map(({ name }) => name),
+      active: [...this.#states].flatMap(([name, state]) => (state === 'active' ? [name] : [])),
     };
   }
 
@@ -464,22 +465,24 @@ export class Controller implements DirectorControl {
     const before = this.#states.get(instance);
     this.#states.set(instance, state);
     if (before === state || this.#stopping) return;
-    const following = this.#config.services.filter(({ follow }) => follow === instance);
+    const following = this.#config.services.filter(({ entries }) =>
+      entries.some(({ follow }) => follow === instance),
+    );
     const names = following.filter((one) => one.onlyOnActive).map(({ name }) => name);
     if (names.length > 0 && state === 'active') this.#table?.activate(names);
     else if (names.length > 0) this.#table?.changed(names);
     if (following.some(({ checkWhen }) => checkWhen === 'active')) this.#configureChecks();
   }
 
-  /** Whether the instance that a service goes with is active here; null while nobody knows. */
-  #isHere({ follow }: ServiceConfig): boolean | null {
+  /** Whether the instance that an entry goes with is active here; null while nobody knows. */
+  #isHere({ follow }: ServiceEntry): boolean | null {
     if (follow === null) return true;
     const state = this.#states.get(follow);
     return state === undefined ? null : state === 'active';
   }
 
-  #isWanted(service: ServiceConfig): boolean | null {
-    return service.onlyOnActive ? this.#isHere(service) : true;
+  #isWanted(service: ServiceConfig, entry: ServiceEntry): boolean | null {
+    return service.onlyOnActive ? this.#isHere(entry) : true;
   }
 
   #handoverEnded(message: Extract<KeeperToController, { kind: 'handover-ended' }>): void {
@@ -585,7 +588,8 @@ export class Controller implements DirectorControl {
 
   #configureChecks(): void {
     const checked = this.#config.services.filter(
-      (service) => service.checkWhen === 'always' || this.#isHere(service) === true,
+      ({ checkWhen, entries }) =>
+        checkWhen === 'always' || entries.some((entry) => this.#isHere(entry) === true),
     );
     this.#servicesOfCheck.clear();
     for (const service of checked) {
@@ -614,7 +618,7 @@ export class Controller implements DirectorControl {
     this.#table = new Table(options, {
       client: this.#client,
       weights: (service, observed) => this.#pools.decide(service, observed),
-      wanted: (service) => this.#isWanted(service),
+      wanted: (service, entry) => this.#isWanted(service, entry),
       onChanges: (operations, cause) => this.#logChanges(operations, cause),
       onProblem: (problem) => logProblem(this.#log, problem),
     });

@@ -14,10 +14,16 @@ import {
   overrideKey,
   overridesFromJson,
 } from '../core/health/override.ts';
-import type { ObservedRealServer } from '../core/ipvs/model.ts';
+import type { ServerCounts } from '../core/ipvs/entries.ts';
 import type { Problem } from '../core/problem.ts';
 import { replaceFile } from '../keeper/record.ts';
 import { makeDirectory } from '../linux/make-directory.ts';
+
+/** What of a server in the kernel tells whether it is drained. */
+export type KernelCounts = Pick<
+  ServerCounts,
+  'weight' | 'activeConnections' | 'inactiveConnections' | 'persistentConnections'
+>;
 
 export interface OverridePorts {
   readonly nowMs: () => number;
@@ -54,13 +60,14 @@ export class Overrides {
   }
 
   /**
-   * What is to be done about a server now; `observed` as in the kernel. A draining server whose
+   * What is to be done about a server now; `observed` as in all entries of the
+   * service in the kernel. A draining server whose
    * connections are gone is drained from this call on.
    */
   actionFor(
     service: string,
     server: string,
-    observed: ObservedRealServer | undefined,
+    observed: KernelCounts | undefined,
   ): OverrideAction | null {
     const override = this.get(service, server);
     if (override === null) return null;

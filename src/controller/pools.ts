@@ -14,7 +14,8 @@ import {
   type PoolWeight,
   type ServerHealth,
 } from '../core/health/pool.ts';
-import { type ObservedRealServer, type ObservedService, serverKey } from '../core/ipvs/model.ts';
+import { countsOfServers, type ObservedTable, type ServerCounts } from '../core/ipvs/entries.ts';
+import { serverKey } from '../core/ipvs/model.ts';
 
 /** What the checks say of a server. */
 export interface HealthReport {
@@ -39,7 +40,7 @@ export interface PoolPorts {
   readonly override: (
     service: string,
     server: string,
-    observed: ObservedRealServer | undefined,
+    counts: ServerCounts | undefined,
   ) => OverrideAction | null;
   /** The quorum of a service was lost, or is met again; also when that is first known. */
   readonly onQuorum: (service: ServiceConfig, met: boolean, healthyWeight: number) => void;
@@ -65,10 +66,10 @@ export class Pools {
     for (const name of this.#decisions.keys()) if (!names.has(name)) this.#decisions.delete(name);
   }
 
-  /** Weights of a service's servers by their keys, now; `observed` as in the kernel. */
-  decide(service: ServiceConfig, observed: ObservedService | undefined): PoolDecision['weights'] {
+  /** Weights of a service's servers by their keys, now; `observed`: the table as in the kernel. */
+  decide(service: ServiceConfig, observed: ObservedTable): PoolDecision['weights'] {
     const before = this.#decisions.get(service.name);
-    const kernel = new Map(observed?.servers.map((server) => [serverKey(server), server]));
+    const kernel = countsOfServers(service, observed);
     const member = (server: RealServerConfig): PoolMember => {
       const key = serverKey(server);
       return {

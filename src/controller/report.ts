@@ -1,13 +1,20 @@
 /** Puts a DirectorStatus together from what keeper, checks, table and sync say of themselves. */
-import type { Config, RealServerConfig, ServiceConfig } from '../core/config/config.ts';
+import type {
+  Config,
+  RealServerConfig,
+  ServiceConfig,
+  ServiceEntry,
+} from '../core/config/config.ts';
 import { allServers, checkDefinition, targetText } from '../core/health/check-key.ts';
 import type { Override } from '../core/health/override.ts';
 import type { PoolWeight, ServerHealth } from '../core/health/pool.ts';
-import { type ObservedRealServer, serverKey, serviceKey } from '../core/ipvs/model.ts';
+import { countsOfServers, entriesText, type ServerCounts } from '../core/ipvs/entries.ts';
+import { serverKey, serviceKey } from '../core/ipvs/model.ts';
 import type {
   BfdReport,
   CheckReport,
   DirectorStatus,
+  EntryReport,
   InstanceReport,
   IpvsSettingReport,
   NotifyReport,
@@ -51,8 +58,8 @@ export interface StatusParts {
   readonly notify: NotifyReport;
   readonly trackers: readonly TrackerReport[];
   readonly health: (server: RealServerConfig) => ServerHealth;
-  /** Whether a service should be in the table; null while nobody knows. */
-  readonly wanted: (service: ServiceConfig) => boolean | null;
+  /** Whether an entry should be in the table; null while nobody knows. */
+  readonly wanted: (service: ServiceConfig, entry: ServiceEntry) => boolean | null;
   /** What was decided of a service's servers; null before the first decision. */
   readonly pool: (service: string) => PoolReport | null;
   /** What an operator decided about a server; null for nothing. */
@@ -189,22 +196,24 @@ function serviceReport(
   parts: StatusParts,
   checks: ReadonlyMap<string, CheckSnapshot>,
 ): ServiceReport {
-  const key = serviceKey(service.identity);
-  const observed = parts.table?.observed.get(key);
   const pool = parts.pool(service.name);
-  const servers = new Map(observed?.servers.map((server) => [serverKey(server), server]));
+  const servers = countsOfServers(service, parts.table?.observed ?? new Map());
+  const entries = service.entries.map((entry) => entryReport(service, entry, parts));
+  const wanted = entries.filter((entry) => entry.wanted);
+  const follows = [...new Set(entries.flatMap(({ follow }) => follow ?? []))];
   return {
     name: service.name,
-    service: key,
+    service: entriesText(service.entries),
     scheduler: service.scheduler,
-    present: observed !== undefined,
-    follow: service.follow,
-    wanted: parts.wanted(service) !== false,
-    connections: observed?.stats.connections ?? 0,
-    packetsIn: observed?.stats.packetsIn ?? 0,
-    packetsOut: observed?.stats.packetsOut ?? 0,
-    bytesIn: observed?.stats.bytesIn ?? 0,
-    bytesOut: observed?.stats.bytesOut ?? 0,
+    present: (wanted.length > 0 ? wanted : entries).every(({ present }) => present),
+    follow: follows.length === 0 ? null : follows.join(', '),
+    wanted: wanted.length > 0,
+    entries,
+    connections: total(entries, ({ connections }) => connections),
+    packetsIn: total(entries, ({ packetsIn }) => packetsIn),
+    packetsOut: total(entries, ({ packetsOut }) => packetsOut),
+    bytesIn: total(entries, ({ bytesIn }) => bytesIn),
+    bytesOut: total(entries, ({ bytesOut }) => bytesOut),
     quorum: {
       weight: service.quorum.weight,
       healthyWeight: pool?.healthyWeight ?? 0,
@@ -226,12 +235,33 @@ function serviceReport(
   };
 }
 
+function entryReport(service: ServiceConfig, entry: ServiceEntry, parts: StatusParts): EntryReport {
+  const key = serviceKey(entry.identity);
+  const observed = parts.table?.observed.get(key);
+  return {
+    entry: key,
+    present: observed !== undefined,
+    follow: entry.follow,
+    wanted: parts.wanted(service, entry) !== false,
+    servers: observed?.servers.length ?? 0,
+    connections: observed?.stats.connections ?? 0,
+    packetsIn: observed?.stats.packetsIn ?? 0,
+    packetsOut: observed?.stats.packetsOut ?? 0,
+    bytesIn: observed?.stats.bytesIn ?? 0,
+    bytesOut: observed?.stats.bytesOut ?? 0,
+  };
+}
+
+function total(entries: readonly EntryReport[], value: (entry: EntryReport) => number): number {
+  return entries.reduce((sum, entry) => sum + value(entry), 0);
+}
+
 function serverReport(
   server: RealServerConfig,
   known: {
     readonly health: ServerHealth;
     readonly check: CheckSnapshot | null;
-    readonly observed: ObservedRealServer | undefined;
+    readonly observed: ServerCounts | undefined;
     readonly decided: PoolWeight | null;
     readonly override: Override | null;
     readonly sorry: boolean;
@@ -253,9 +283,9 @@ function serverReport(
     activeConnections: observed?.activeConnections ?? 0,
     inactiveConnections: observed?.inactiveConnections ?? 0,
     persistentConnections: observed?.persistentConnections ?? 0,
-    connections: observed?.stats.connections ?? 0,
-    bytesIn: observed?.stats.bytesIn ?? 0,
-    bytesOut: observed?.stats.bytesOut ?? 0,
+    connections: observed?.connections ?? 0,
+    bytesIn: observed?.bytesIn ?? 0,
+    bytesOut: observed?.bytesOut ?? 0,
   };
 }
 

@@ -8,9 +8,15 @@
  */
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { IpvsConfig, ServiceConfig } from '../core/config/config.ts';
+import type {
+  IpvsConfig,
+  ServiceConfig,
+  ServiceEntry,
+  ServiceIdentity,
+} from '../core/config/config.ts';
 import type { PoolWeight } from '../core/health/pool.ts';
-import { desiredService } from '../core/ipvs/desired.ts';
+import { desiredEntry } from '../core/ipvs/desired.ts';
+import type { ObservedTable } from '../core/ipvs/entries.ts';
 import {
   type DesiredService,
   type IpvsOperation,
@@ -31,10 +37,14 @@ import {
 } from '../core/ipvs/owned.ts';
 import { type DriftItem, type Plan, plan, planService, serverPath } from '../core/ipvs/plan.ts';
 import type { Problem } from '../core/problem.ts';
+import { ok, type Result } from '../core/result.ts';
 import { replaceFile } from '../keeper/record.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { IpvsClient, OperationResult } from '../linux/ipvs/client.ts';
 import { makeDirectory } from '../linux/make-directory.ts';
+
+/** Services that are read one by one: for more, one dump of the whole table costs less. */
+const DUMPS_MAX = 16;
 
 export interface TableReport {
   readonly reconciles: number;
@@ -47,21 +57,21 @@ export interface TableReport {
   readonly foreignServices: number;
   readonly foreignServers: number;
   /** As last read from the kernel, by service key. */
-  readonly observed: ReadonlyMap<string, ObservedService>;
+  readonly observed: ObservedTable;
 }
 
 export interface TablePorts {
   readonly client: IpvsClient;
-  /** Weights of a service's servers by their keys; `observed` as in the kernel. */
+  /** Weights of a service's servers by their keys; `observed`: the table as in the kernel. */
   readonly weights: (
     service: ServiceConfig,
-    observed: ObservedService | undefined,
+    observed: ObservedTable,
   ) => ReadonlyMap<string, PoolWeight>;
   /**
-   * Whether a service should be in the table: false while its VRRP instance is not active here,
+   * Whether an entry should be in the table: false while its VRRP instance is not active here,
    * null while nobody knows, when it stays as it is.
    */
-  readonly wanted: (service: ServiceConfig) => boolean | null;
+  readonly wanted: (service: ServiceConfig, entry: ServiceEntry) => boolean | null;
   readonly onChanges: (operations: readonly IpvsOperation[], cause: 'plan' | 'drift') => void;
   readonly onProblem: (problem: Problem) => void;
 }
@@ -136,15 +146,16 @@ export class Table {
     const owned = new Map(this.#owned);
     for (const name of serviceNames) {
       const service = this.#byName.get(name);
-      if (service === undefined || this.#ports.wanted(service) !== true) continue;
-      const key = serviceKey(service.identity);
-      const observed = this.#observed.get(key) ?? null;
-      const desired = this.#desired(service);
-      const { ownership } = this.#options.ipvs;
-      const ours = owned.get(key) ?? null;
-      const found = planService({ desired, observed, owned: ours, ownership });
-      operations.push(...found.operations);
-      owned.set(key, claimServers(ours, desired.servers));
+      if (service === undefined) continue;
+      for (const desired of this.#desired(service)) {
+        const key = serviceKey(desired.service.identity);
+        const observed = this.#observed.get(key) ?? null;
+        const { ownership } = this.#options.ipvs;
+        const ours = owned.get(key) ?? null;
+        const found = planService({ desired, observed, owned: ours, ownership });
+        operations.push(...found.operations);
+        owned.set(key, claimServers(ours, desired.servers));
+      }
     }
     this.#own(owned);
     const found = { operations, drift: [], foreign: { services: 0, servers: 0 } };
@@ -249,8 +260,7 @@ export class Table {
     const ownWish = !this.#settled || this.#dirty.size > 0;
     this.#dirty.clear();
     this.#remember(observed.value);
-    const wanted = this.#options.services.filter((one) => this.#ports.wanted(one) === true);
-    const desired = wanted.map((service) => this.#desired(service));
+    const desired = this.#options.services.flatMap((service) => this.#desired(service));
     const { ownership } = this.#options.ipvs;
     const compared = this.#withoutUndecided(observed.value);
     const found = plan({ desired, observed: compared, owned: this.#owned, ownership });
@@ -266,46 +276,88 @@ export class Table {
     this.#lastReconcileUs = monotonicUs() - startedUs;
   }
 
+  /** All entries of one service: read, then decided once, then changed in one go. */
   async #reconcileService(service: ServiceConfig): Promise<void> {
-    const wanted = this.#ports.wanted(service);
-    if (wanted === null) return;
-    const key = serviceKey(service.identity);
+    const known = service.entries.map(
+      (entry) => [entry, this.#ports.wanted(service, entry)] as const,
+    );
+    const decided = known.filter(([, wanted]) => wanted !== null);
+    if (decided.length === 0) return;
     const epoch = this.#epoch;
-    const observed = await this.#ports.client.dumpService(service.identity);
-    if (!observed.ok) return this.#failed(observed.error);
-    if (epoch !== this.#epoch || wanted !== this.#ports.wanted(service)) {
+    const read = await this.#read(decided.map(([{ identity }]) => identity));
+    if (!read.ok) return this.#failed(read.error);
+    const stale = known.some(([entry, wanted]) => wanted !== this.#ports.wanted(service, entry));
+    if (epoch !== this.#epoch || stale) {
       this.#dirty.add(service.name);
       return;
     }
-    if (observed.value === null) this.#observed.delete(key);
-    else this.#observed.set(key, observed.value);
-    const desired = wanted ? this.#desired(service) : null;
-    const owned = this.#owned.get(key) ?? null;
+    for (const [key, observed] of read.value) this.#keep(key, observed);
+    const wanted = new Map(
+      this.#desired(service).map((entry) => [serviceKey(entry.service.identity), entry]),
+    );
     const { ownership } = this.#options.ipvs;
-    const found = planService({ desired, observed: observed.value, owned, ownership });
-    if (desired !== null) {
-      const claimed = claimServers(owned, desired.servers);
-      if (claimed.size !== owned?.size) this.#own(new Map(this.#owned).set(key, claimed));
+    const operations: IpvsOperation[] = [];
+    let claimed: OwnedSet = this.#owned;
+    for (const [key, observed] of read.value) {
+      const desired = wanted.get(key) ?? null;
+      const owned = this.#owned.get(key) ?? null;
+      operations.push(...planService({ desired, observed, owned, ownership }).operations);
+      if (desired === null) continue;
+      const servers = claimServers(owned, desired.servers);
+      if (servers.size !== owned?.size) claimed = new Map(claimed).set(key, servers);
     }
+    if (claimed !== this.#owned) this.#own(claimed);
+    const found = { operations, drift: [], foreign: { services: 0, servers: 0 } };
     await this.#apply(found, { cause: 'plan', whole: false });
-    const after = await this.#ports.client.dumpService(service.identity);
+    const after = await this.#read(decided.map(([{ identity }]) => identity));
     if (!after.ok) return;
-    if (after.value === null) this.#observed.delete(key);
-    else this.#observed.set(key, after.value);
+    for (const [key, observed] of after.value) this.#keep(key, observed);
+  }
+
+  /** What the kernel has of some services, by their keys; null for one that is not there. */
+  async #read(
+    identities: readonly ServiceIdentity[],
+  ): Promise<Result<ReadonlyMap<string, ObservedService | null>, Problem>> {
+    const found = new Map<string, ObservedService | null>();
+    if (identities.length > DUMPS_MAX) {
+      const table = await this.#ports.client.dump();
+      if (!table.ok) return table;
+      const all = new Map(table.value.map((one) => [serviceKey(one.service.identity), one]));
+      for (const key of identities.map(serviceKey)) found.set(key, all.get(key) ?? null);
+      return ok(found);
+    }
+    for (const identity of identities) {
+      const observed = await this.#ports.client.dumpService(identity);
+      if (!observed.ok) return observed;
+      found.set(serviceKey(identity), observed.value);
+    }
+    return ok(found);
+  }
+
+  #keep(key: string, observed: ObservedService | null): void {
+    if (observed === null) this.#observed.delete(key);
+    else this.#observed.set(key, observed);
   }
 
   /** Services stay as they are while nobody knows whether they are wanted. */
   #withoutUndecided(observed: readonly ObservedService[]): readonly ObservedService[] {
-    const undecided = this.#options.services.filter((one) => this.#ports.wanted(one) === null);
-    if (undecided.length === 0) return observed;
-    const keys = new Set(undecided.map(({ identity }) => serviceKey(identity)));
+    const keys = new Set<string>();
+    for (const service of this.#options.services) {
+      for (const entry of service.entries) {
+        if (this.#ports.wanted(service, entry) === null) keys.add(serviceKey(entry.identity));
+      }
+    }
+    if (keys.size === 0) return observed;
     return observed.filter(({ service }) => !keys.has(serviceKey(service.identity)));
   }
 
-  #desired(service: ServiceConfig): DesiredService {
-    const observed = this.#observed.get(serviceKey(service.identity));
-    const weights = this.#ports.weights(service, observed);
-    return desiredService(service, (_name, key) => weights.get(key)?.weight ?? null);
+  /** The entries of a service that are wanted now. */
+  #desired(service: ServiceConfig): DesiredService[] {
+    const wanted = service.entries.filter((entry) => this.#ports.wanted(service, entry) === true);
+    if (wanted.length === 0) return [];
+    const weights = this.#ports.weights(service, this.#observed);
+    const weightOf = (_name: string, key: string) => weights.get(key)?.weight ?? null;
+    return wanted.map(({ identity }) => desiredEntry(service, identity, weightOf));
   }
 
   #isDrift(item: DriftItem): boolean {

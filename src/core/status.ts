@@ -299,17 +299,38 @@ export interface ServerReport {
   readonly bytesOut: number;
 }
 
-export interface ServiceReport {
-  readonly name: string;
+/** One of the kernel's virtual services that a service is made of. */
+export interface EntryReport {
   /** 'tcp 192.0.2.10:80', 'fwmark 5 ipv4' */
-  readonly service: string;
-  readonly scheduler: string;
+  readonly entry: string;
   /** False when it is missing from the kernel's table at this moment. */
   readonly present: boolean;
   /** VRRP instance that it goes with, or null. */
   readonly follow: string | null;
   /** False while it should not be in the table, as that instance is not active here. */
   readonly wanted: boolean;
+  /** Servers of it in the kernel, foreign ones included. */
+  readonly servers: number;
+  readonly connections: number;
+  readonly packetsIn: number;
+  readonly packetsOut: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+export interface ServiceReport {
+  readonly name: string;
+  /** 'tcp 192.0.2.10:80', 'fwmark 5 ipv4'; of several entries 'tcp 192.0.2.10:80 and 4 more'. */
+  readonly service: string;
+  readonly scheduler: string;
+  /** False when an entry that is wanted is missing from the kernel's table at this moment. */
+  readonly present: boolean;
+  /** VRRP instance that it goes with, or null; several are joined by ', '. */
+  readonly follow: string | null;
+  /** False while none of its entries should be in the table, as no instance of them is active. */
+  readonly wanted: boolean;
+  /** What it is made of: the figures below are their sums. */
+  readonly entries: readonly EntryReport[];
   readonly connections: number;
   readonly packetsIn: number;
   readonly packetsOut: number;
@@ -475,8 +496,8 @@ export interface TableView {
   readonly checks: Readonly<Record<string, KnownHealth>>;
   readonly pools: Readonly<Record<string, PoolState>>;
   readonly overrides: readonly Override[];
-  /** Names of services that are not wanted in the table, as their instance is not active here. */
-  readonly standby: readonly string[];
+  /** Names of the VRRP instances that are active here. */
+  readonly active: readonly string[];
 }
 
 /** What a planned handover of one instance would do. */

@@ -108,6 +108,14 @@ function eachService(value: (service: ServiceReport) => number) {
     status.services.map((service): Sample => [[service.name], value(service)]);
 }
 
+/** A sample for each entry of the services that have more than one. */
+function eachEntry(value: (entry: ServiceReport['entries'][number]) => number) {
+  return ({ status }: Snapshot): readonly Sample[] =>
+    status.services.flatMap(({ name, entries }) =>
+      entries.length < 2 ? [] : entries.map((one): Sample => [[name, one.entry], value(one)]),
+    );
+}
+
 /** In and out of each service, as two samples. */
 function eachServiceWay(value: (service: ServiceReport) => readonly [number, number]) {
   return ({ status }: Snapshot): readonly Sample[] =>
@@ -132,6 +140,7 @@ const INSTANCE = ['instance'];
 const PEER = ['instance', 'peer'];
 const SESSION = ['session'];
 const SERVICE = ['service'];
+const ENTRY = ['service', 'entry'];
 const SERVER = ['service', 'server'];
 const CHECK = ['kind', 'target'];
 const TRACKER = ['tracker', 'kind'];
@@ -664,6 +673,27 @@ const SERVICE_METRICS: readonly MetricDefinition[] = [
     help: "1 while the virtual service is in the kernel's table",
     labels: SERVICE,
     samples: eachService((service) => flag(service.present)),
+  },
+  {
+    name: 'vipkeeper_service_entries',
+    type: 'gauge',
+    help: "Entries of the kernel's table that the virtual service is made of",
+    labels: SERVICE,
+    samples: eachService(({ entries }) => entries.length),
+  },
+  {
+    name: 'vipkeeper_service_entry_present',
+    type: 'gauge',
+    help: "1 while this entry is in the kernel's table; absent for services with one entry",
+    labels: ENTRY,
+    samples: eachEntry(({ present }) => flag(present)),
+  },
+  {
+    name: 'vipkeeper_service_entry_connections_total',
+    type: 'counter',
+    help: 'Connections of this entry since it was made in the kernel; absent for services with one',
+    labels: ENTRY,
+    samples: eachEntry(({ connections }) => connections),
   },
   {
     name: 'vipkeeper_service_connections_total',

@@ -145,7 +145,10 @@ async function daemon(namespace: string, argv: readonly string[]): Promise<Measu
  * and a service's servers after it. Wall clock in microseconds, or null in vain.
  */
 async function complete(client: IpvsClient): Promise<number | null> {
-  const sorted = [...services].sort((left, right) =>
+  const entries = services.flatMap(({ entries: [entry], servers }) =>
+    entry === undefined ? [] : { identity: entry.identity, servers },
+  );
+  const sorted = entries.sort((left, right) =>
     serviceKey(left.identity) < serviceKey(right.identity) ? -1 : 1,
   );
   const last = sorted.at(-1);

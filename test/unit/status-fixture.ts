@@ -238,6 +238,14 @@ export const STATUS: DirectorStatus = {
       present: true,
       follow: 'web',
       wanted: true,
+      entries: [
+        {
+          entry: 'tcp 192.0.2.10:80',
+          ...{ present: true, follow: 'web', wanted: true, servers: 2 },
+          ...{ connections: 3421, packetsIn: 20_000, packetsOut: 30_000 },
+          ...{ bytesIn: 1_236_100, bytesOut: 98_765_999 },
+        },
+      ],
       connections: 3421,
       packetsIn: 20_000,
       packetsOut: 30_000,
@@ -275,11 +283,23 @@ export const STATUS: DirectorStatus = {
     },
     {
       name: 'dns',
-      service: 'udp [2001:db8::53]:53',
+      service: 'udp [2001:db8::53]:53 and 1 more',
       scheduler: 'rr',
       present: false,
       follow: 'web',
       wanted: true,
+      entries: [
+        {
+          entry: 'udp [2001:db8::53]:53',
+          ...{ present: false, follow: 'web', wanted: true, servers: 0 },
+          ...{ connections: 0, packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 },
+        },
+        {
+          entry: 'fwmark 53 ipv6',
+          ...{ present: true, follow: 'web', wanted: true, servers: 1 },
+          ...{ connections: 0, packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 },
+        },
+      ],
       connections: 0,
       packetsIn: 0,
       packetsOut: 0,

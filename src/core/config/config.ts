@@ -394,7 +394,7 @@ export type TunnelChecksum = 'none' | 'on' | 'remote';
 
 export interface RealServerConfig {
   readonly address: IpText;
-  /** Always 1..65535 for services with a port; equals the service's port for dr and tun; 0 for fwmark without port. */
+  /** 0: it has that of each entry of the service; else 1 to 65535. */
   readonly port: number;
   /** 0 to 65535. */
   readonly weight: number;
@@ -419,8 +419,8 @@ export type ServiceIdentity =
 export interface Persistence {
   /** Whole seconds, 1 or more. */
   readonly timeoutSeconds: number;
-  /** Prefix length of client addresses that stay together: up to 32 or 128. */
-  readonly prefixLength: number;
+  /** Prefix length of client addresses that stay together; null: each address is on its own. */
+  readonly prefixLength: number | null;
 }
 
 /** What is done while the healthy weight of a service is below its quorum. */
@@ -442,9 +442,17 @@ export interface QuorumConfig {
   readonly below: BelowQuorum;
 }
 
+/** One of the kernel's virtual services that a service is made of. */
+export interface ServiceEntry {
+  readonly identity: ServiceIdentity;
+  /** VRRP instance that it goes with: named, or the one that carries its address; or null. */
+  readonly follow: string | null;
+}
+
 export interface ServiceConfig {
   readonly name: string;
-  readonly identity: ServiceIdentity;
+  /** One or more, each once among all services; in the order of the file. */
+  readonly entries: readonly ServiceEntry[];
   readonly scheduler: Scheduler;
   readonly schedulerFlags: readonly SchedulerFlag[];
   readonly persistence: Persistence | null;
@@ -458,11 +466,9 @@ export interface ServiceConfig {
   readonly minHealthyPercent: number;
   /** How long the weight of a server that came back rises to its full value; 0 for at once. */
   readonly slowStartUs: number;
-  /** VRRP instance that it goes with: named, or the one that carries its address; or null. */
-  readonly follow: string | null;
-  /** It is in the table only while that instance is active here. */
+  /** Each entry is in the table only while its instance is active here. */
   readonly onlyOnActive: boolean;
-  /** 'active': its servers are checked only while that instance is active here. */
+  /** 'active': its servers are checked only while an instance of its entries is active here. */
   readonly checkWhen: 'always' | 'active';
   readonly servers: readonly RealServerConfig[];
   /** Servers for the time below quorum: checked like the others, with weight 0 until then. */

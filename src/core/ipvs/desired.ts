@@ -2,8 +2,14 @@
  * From configuration and health to the IPVS table that the kernel should hold. Which servers
  * get which weight is decided in health/pool.ts and comes in as `WeightOf`.
  */
-import type { RealServerConfig, SchedulerFlag, ServiceConfig } from '../config/config.ts';
+import type {
+  RealServerConfig,
+  SchedulerFlag,
+  ServiceConfig,
+  ServiceIdentity,
+} from '../config/config.ts';
 import { allServers } from '../health/check-key.ts';
+import { keyInEntry, portInEntry, servesEntry } from './entries.ts';
 import type { DesiredService, RealServer, VirtualService } from './model.ts';
 import { serverKey, serviceFamily, serviceKey } from './model.ts';
 
@@ -16,31 +22,42 @@ export function desiredTable(
   weightOf: WeightOf,
 ): DesiredService[] {
   return services
-    .map((service) => desiredService(service, weightOf))
+    .flatMap((service) => desiredEntries(service, weightOf))
     .map((entry) => ({ key: serviceKey(entry.service.identity), entry }))
     .sort(compareKeys)
     .map(({ entry }) => entry);
 }
 
-/** One service as wanted: `desiredTable` for a change that touches one service. */
-export function desiredService(config: ServiceConfig, weightOf: WeightOf): DesiredService {
+/** The entries of one service as wanted: `desiredTable` for a change that touches one service. */
+export function desiredEntries(config: ServiceConfig, weightOf: WeightOf): DesiredService[] {
+  return config.entries.map(({ identity }) => desiredEntry(config, identity, weightOf));
+}
+
+/** One entry of a service as wanted. */
+export function desiredEntry(
+  config: ServiceConfig,
+  identity: ServiceIdentity,
+  weightOf: WeightOf,
+): DesiredService {
   const servers: { key: string; server: RealServer }[] = [];
   for (const server of allServers(config)) {
-    const key = serverKey(server);
-    const weight = weightOf(config.name, key);
-    if (weight !== null) servers.push({ key, server: realServer(server, weight) });
+    if (!servesEntry(server, identity, config.entries)) continue;
+    const weight = weightOf(config.name, serverKey(server));
+    if (weight === null) continue;
+    const key = keyInEntry(server, identity);
+    servers.push({ key, server: realServer(server, portInEntry(server, identity), weight) });
   }
   return {
-    service: virtualService(config),
+    service: virtualService(config, identity),
     servers: servers.sort(compareKeys).map(({ server }) => server),
   };
 }
 
 /** A configured service's settings as the kernel takes them. */
-export function virtualService(config: ServiceConfig): VirtualService {
-  const maxPrefixLength = serviceFamily(config.identity) === 'ipv4' ? 32 : 128;
+export function virtualService(config: ServiceConfig, identity: ServiceIdentity): VirtualService {
+  const maxPrefixLength = serviceFamily(identity) === 'ipv4' ? 32 : 128;
   return {
-    identity: config.identity,
+    identity,
     scheduler: config.scheduler,
     persistenceSeconds: config.persistence?.timeoutSeconds ?? 0,
     persistencePrefixLength: config.persistence?.prefixLength ?? maxPrefixLength,
@@ -52,8 +69,8 @@ export function virtualService(config: ServiceConfig): VirtualService {
   };
 }
 
-function realServer(config: RealServerConfig, weight: number): RealServer {
-  const { address, port, forwarding, tunnel, upperThreshold, lowerThreshold } = config;
+function realServer(config: RealServerConfig, port: number, weight: number): RealServer {
+  const { address, forwarding, tunnel, upperThreshold, lowerThreshold } = config;
   return { address, port, forwarding, weight, upperThreshold, lowerThreshold, tunnel };
 }
 

@@ -3,12 +3,18 @@
  * programs read: the plan that the director itself makes (plan.ts), with what differs field by
  * field. Pure: what the checks have said, and which entries are ours, comes in as `Knowledge`.
  */
-import type { IpvsConfig, RealServerConfig, ServiceConfig } from '../config/config.ts';
+import type {
+  IpvsConfig,
+  RealServerConfig,
+  ServiceConfig,
+  ServiceEntry,
+} from '../config/config.ts';
 import { checkDefinition } from '../health/check-key.ts';
 import type { OverrideAction } from '../health/override.ts';
 import { decide, INITIAL_POOL, type PoolMember, type PoolState } from '../health/pool.ts';
 import { type FieldChange, serverFields, serviceFields } from './compare.ts';
-import { desiredService } from './desired.ts';
+import { desiredEntry } from './desired.ts';
+import { countsOfServers, type ObservedTable } from './entries.ts';
 import {
   type DesiredService,
   type IpvsOperation,
@@ -36,8 +42,8 @@ export interface Knowledge {
   readonly checks: ReadonlyMap<string, KnownHealth>;
   /** By the names of services. */
   readonly pools: ReadonlyMap<string, PoolState>;
-  /** Names of services that stay as they are, as their instance is not active here. */
-  readonly standby: ReadonlySet<string>;
+  /** VRRP instances that are active here: entries that go with others stay as they are. */
+  readonly active: ReadonlySet<string>;
   /** What an operator decided about a server; null for nothing. */
   readonly override: (service: string, server: string) => OverrideAction | null;
 }
@@ -80,15 +86,27 @@ export interface Preview {
 export function previewTable(input: PreviewInput): Preview {
   const observed = new Map(input.observed.map((one) => [serviceKey(one.service.identity), one]));
   const { owned, ownership, knowledge } = input;
-  const waits = ({ name, onlyOnActive }: ServiceConfig) =>
-    onlyOnActive && knowledge.standby.has(name);
-  const waiting = new Set(input.services.filter(waits).map((one) => serviceKey(one.identity)));
+  const waits = ({ onlyOnActive }: ServiceConfig, { follow }: ServiceEntry) =>
+    onlyOnActive && follow !== null && !knowledge.active.has(follow);
+  const names = new Map<string, string>();
+  const waiting = new Set<string>();
+  for (const service of input.services) {
+    for (const entry of service.entries) {
+      const key = serviceKey(entry.identity);
+      names.set(key, service.name);
+      if (waits(service, entry)) waiting.add(key);
+    }
+  }
   const table = input.observed.filter((one) => !waiting.has(serviceKey(one.service.identity)));
-  const desired = input.services
-    .filter((service) => !waits(service))
-    .map((service) => desiredOf(service, observed.get(serviceKey(service.identity)), knowledge));
+  const desired = input.services.flatMap((service) =>
+    desiredOf(
+      service,
+      service.entries.filter((entry) => !waits(service, entry)),
+      observed,
+      knowledge,
+    ),
+  );
   const found = plan({ desired, observed: table, owned, ownership });
-  const names = new Map(input.services.map((one) => [serviceKey(one.identity), one.name]));
   const items = found.operations.map((operation) => operationItem(operation, observed, owned));
   for (const { class: kind, key } of found.drift) {
     if (kind !== 'foreign') continue;
@@ -108,18 +126,19 @@ export function previewTable(input: PreviewInput): Preview {
 }
 
 /**
- * A service as it would be wanted. A check that has never run is taken to succeed, except where
+ * Entries of a service as they would be wanted. A check that has never run is taken to succeed, except where
  * its server is in the kernel: there the weight stays until the check has spoken.
  */
 function desiredOf(
   service: ServiceConfig,
-  observed: ObservedService | undefined,
+  entries: readonly ServiceEntry[],
+  observed: ObservedTable,
   knowledge: Knowledge,
-): DesiredService {
-  const kernel = new Map(observed?.servers.map((server) => [serverKey(server), server.weight]));
+): DesiredService[] {
+  const kernel = countsOfServers(service, observed);
   const member = (server: RealServerConfig): PoolMember => {
     const key = serverKey(server);
-    const kernelWeight = kernel.get(key) ?? null;
+    const kernelWeight = kernel.get(key)?.weight ?? null;
     return {
       key,
       weight: server.weight,
@@ -135,7 +154,8 @@ function desiredOf(
     service.sorryServers.map(member),
     knowledge.nowUs,
   );
-  return desiredService(service, (_name, key) => weights.get(key)?.weight ?? null);
+  const weightOf = (_name: string, key: string) => weights.get(key)?.weight ?? null;
+  return entries.map(({ identity }) => desiredEntry(service, identity, weightOf));
 }
 
 function healthOf(

@@ -59,7 +59,7 @@ async function runs(view: Partial<TableView>): Promise<void> {
     nowUs: 1,
     checks: {},
     pools: {},
-    standby: [],
+    active: [],
     overrides: [],
     ...view,
   };

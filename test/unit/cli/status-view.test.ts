@@ -33,7 +33,9 @@ web  tcp 192.0.2.10:80  wlc, 3421 connections, 1.2 MB in, 99 MB out  below quoru
   10.0.0.12:8080       down 3m       0 of 2  nat           0      1        0      9  1.5 kB  567 B
     connection refused by 10.0.0.12:8080
   10.0.0.13:8080       unknown    none of 1  nat          12     40        3   3412  1.2 MB  99 MB
-dns  udp [2001:db8::53]:53  rr, 0 connections, 0 B in, 0 B out  missing from the kernel's table
+dns  udp [2001:db8::53]:53 and 1 more  rr, 0 connections, 0 B in, 0 B out  missing from the kernel's table
+    entry  udp [2001:db8::53]:53  missing  0 connections, 0 B in, 0 B out
+    entry  fwmark 53 ipv6         present  0 connections, 0 B in, 0 B out
   [2001:db8:1::53]:53  unchecked          1  dr           12     40        3   3412  1.2 MB  99 MB
 
 IPVS  compared 2s ago in 1.3 ms, drift: 1 missing, 2 altered, foreign: 1 service, 2 servers
@@ -69,8 +71,8 @@ describe('drawStatus', () => {
   test('leaves out what the terminal has no rows for, and says how much', () => {
     const drawn = drawStatus(STATUS, NOW_MS, { ...PLAIN, rows: 3 });
     expect(drawn.split('\n').slice(0, 2)).toEqual(DRAWN.split('\n').slice(0, 2));
-    expect(drawn.split('\n').slice(2)).toEqual(['… and 28 more lines', '']);
-    expect(drawStatus(STATUS, NOW_MS, { ...PLAIN, rows: 30 })).toBe(DRAWN);
+    expect(drawn.split('\n').slice(2)).toEqual(['… and 30 more lines', '']);
+    expect(drawStatus(STATUS, NOW_MS, { ...PLAIN, rows: 32 })).toBe(DRAWN);
   });
 
   test('draws a director with nothing but itself', () => {

@@ -13,7 +13,7 @@ function text(service: string, more = ''): string {
 
 function serviceOf(service: string, more = '') {
   const [found] = configOf(text(service, more)).services;
-  return found === undefined ? [] : [found.follow, found.onlyOnActive, found.checkWhen];
+  return found === undefined ? [] : [found.entries[0]?.follow, found.onlyOnActive, found.checkWhen];
 }
 
 test('a service goes with the instance that carries its address', () => {

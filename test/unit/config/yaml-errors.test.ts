@@ -232,9 +232,54 @@ const SERVICE_ROWS: readonly Row[] = [
     'f.yaml:2:3: services.s.address: expected an address, or fwmark, found nothing',
   ],
   [
-    'address and mark',
-    service('address: 192.0.2.1:80', 'fwmark: 5', 'servers: []'),
-    'f.yaml:4:13: services.s.fwmark: expected address or fwmark, not both',
+    'a range backwards',
+    service('address: 192.0.2.20-10:80', 'servers: []'),
+    'f.yaml:3:14: services.s.address: expected a range from the lower address to the higher one, found 192.0.2.20-10:80',
+  ],
+  [
+    'a network by one of its addresses',
+    service('address: 192.0.2.21/28:80', 'servers: []'),
+    'f.yaml:3:14: services.s.address: expected 192.0.2.16/28: 192.0.2.21 is an address within that network, found 192.0.2.21/28:80',
+  ],
+  [
+    'a network of too many addresses, in its place in a list',
+    service('address: [192.0.2.1:80, "[2001:db8::/64]:80"]', 'servers: []'),
+    'f.yaml:3:29: services.s.address[1]: expected at most 4096 addresses and ports of one service, not 18446744073709551616: use a firewall mark (fwmark) for so many, found "[2001:db8::/64]:80"',
+  ],
+  [
+    'too many entries in all',
+    service('address: [192.0.0.0/20:80, 192.0.16.1:80]', 'servers: []'),
+    'f.yaml:3:14: services.s.address: expected at most 4096 addresses and ports of one service, not 4097: use a firewall mark (fwmark) for so many',
+  ],
+  [
+    'an address twice in one service',
+    service('address: [192.0.2.1-3:80, 192.0.2.3:80]', 'servers: []'),
+    'f.yaml:3:31: services.s.address[1]: tcp 192.0.2.3:80 is in this service already',
+  ],
+  [
+    'a family of its addresses that no server serves',
+    service('address: [192.0.2.1:80, "[2001:db8::1]:80"]', 'servers: [10.0.0.1]'),
+    'f.yaml:4:14: services.s.servers: none of them serves the ipv6 addresses',
+  ],
+  [
+    'a server’s port where direct routing has several',
+    service(
+      'address: "192.0.2.1:80,443"',
+      'forwarding: dr',
+      'check: none',
+      'servers: ["10.0.0.1:80"]',
+    ),
+    'f.yaml:6:15: services.s.servers[0]: expected no port: forwarding dr keeps the port',
+  ],
+  [
+    'a check without port of a service with several',
+    service('address: "192.0.2.1:80,443"', 'servers: [10.0.0.1]'),
+    'f.yaml:4:15: services.s.servers[0]: the check needs a port, the server has none: set check.port',
+  ],
+  [
+    'one netmask for clients of two families',
+    service('fwmark: 5', 'family: both', 'persistence: {timeout: 5m, prefix: 24}', 'servers: []'),
+    'f.yaml:5:40: services.s.persistence.prefix: a service of both families has no prefix: make it two services',
   ],
   [
     'family with an address',
@@ -249,8 +294,8 @@ const SERVICE_ROWS: readonly Row[] = [
   [
     'an address without port',
     service('address: 192.0.2.1', 'servers: []'),
-    'f.yaml:3:14: services.s.address: expected an IP address with port, such as 192.0.2.10:80,' +
-      ' found 192.0.2.1',
+    'f.yaml:3:14: services.s.address: expected an IP address with port, such as 192.0.2.10:80 or' +
+      ' 192.0.2.10-20:80,443, found 192.0.2.1',
   ],
   [
     'port 0 without persistence',

@@ -146,17 +146,21 @@ test('readConfigText makes of the example exactly this', () => {
     services: [
       {
         name: 'web',
-        identity: { kind: 'address', protocol: 'tcp', address: '192.0.2.10', port: 80 },
+        entries: [
+          {
+            identity: { kind: 'address', protocol: 'tcp', address: '192.0.2.10', port: 80 },
+            follow: 'web',
+          },
+        ],
         scheduler: 'wlc',
         schedulerFlags: [],
-        persistence: { timeoutSeconds: 300, prefixLength: 32 },
+        persistence: { timeoutSeconds: 300, prefixLength: null },
         persistenceEngine: null,
         onePacket: false,
         onFailure: 'quiesce',
         quorum: { weight: 1, hysteresis: 0, below: 'serve' },
         minHealthyPercent: 0,
         slowStartUs: 0,
-        follow: 'web',
         onlyOnActive: false,
         checkWhen: 'always',
         sorryServers: [],
@@ -282,7 +286,7 @@ describe('services', () => {
     const [marked] = configOf(
       'services: {s: {fwmark: 5, family: ipv6, servers: ["2001:db8::1"]}}',
     ).services;
-    expect(marked?.identity).toEqual({ kind: 'fwmark', family: 'ipv6', mark: 5 });
+    expect(marked?.entries[0]?.identity).toEqual({ kind: 'fwmark', family: 'ipv6', mark: 5 });
     expect(marked?.servers[0]).toMatchObject({ port: 0, check: null });
   });
 
@@ -292,11 +296,11 @@ describe('services', () => {
     expect(checksOf(service('protocol: sctp, servers: [10.0.0.1]'))).toEqual([null]);
   });
 
-  test('keep persistence of IPv6 clients at 128 bits unless told otherwise', () => {
+  test('keep each client on its own in persistence unless told otherwise', () => {
     const text = (value: string) =>
       `services: {s: {address: "[2001:db8::1]:80", persistence: ${value}, servers: []}}`;
     const of = (value: string) => configOf(text(value)).services[0]?.persistence;
-    expect(of('5m')).toEqual({ timeoutSeconds: 300, prefixLength: 128 });
+    expect(of('5m')).toEqual({ timeoutSeconds: 300, prefixLength: null });
     expect(of('{timeout: 5m, prefix: 64}')).toEqual({ timeoutSeconds: 300, prefixLength: 64 });
     expect(of('none')).toBeNull();
   });

@@ -111,7 +111,12 @@ function service(name: string, target: CheckTarget, check: CheckConfig): Service
   };
   return {
     name,
-    identity: { kind: 'address', protocol: 'tcp', address: '192.0.2.10', port: 80 },
+    entries: [
+      {
+        identity: { kind: 'address', protocol: 'tcp', address: '192.0.2.10', port: 80 },
+        follow: null,
+      },
+    ],
     scheduler: 'wlc',
     schedulerFlags: [],
     persistence: null,
@@ -121,7 +126,6 @@ function service(name: string, target: CheckTarget, check: CheckConfig): Service
     quorum: { weight: 1, hysteresis: 0, below: 'serve' },
     minHealthyPercent: 0,
     slowStartUs: 0,
-    follow: null,
     onlyOnActive: false,
     checkWhen: 'always',
     sorryServers: [],

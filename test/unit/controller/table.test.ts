@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Table } from '../../../src/controller/table.ts';
-import type { ServiceConfig } from '../../../src/core/config/config.ts';
+import type { ServiceIdentity } from '../../../src/core/config/config.ts';
 import { apply } from '../../../src/core/ipvs/apply.ts';
 import {
   type IpvsOperation,
@@ -38,7 +38,7 @@ const client = {
     onDump();
     return ok([...read]);
   },
-  dumpService: async (identity: ServiceConfig['identity']) => {
+  dumpService: async (identity: ServiceIdentity) => {
     const key = serviceKey(identity);
     const read = kernel.find((one) => serviceKey(one.service.identity) === key) ?? null;
     await new Promise(setImmediate);

@@ -40,7 +40,7 @@ const TABLE: TableView = {
   nowUs: 1,
   checks: {},
   pools: {},
-  standby: [],
+  active: [],
   overrides: [],
 };
 const LOOPBACK = { host: '127.0.0.1', port: 0 };

@@ -32,7 +32,12 @@ function server(address: string, port: number, asked: CheckConfig | null): RealS
 function service(name: string, servers: readonly RealServerConfig[]): ServiceConfig {
   return {
     name,
-    identity: { kind: 'address', protocol: 'tcp', address: '192.0.2.10', port: 80 },
+    entries: [
+      {
+        identity: { kind: 'address', protocol: 'tcp', address: '192.0.2.10', port: 80 },
+        follow: null,
+      },
+    ],
     scheduler: 'wlc',
     schedulerFlags: [],
     persistence: null,
@@ -42,7 +47,6 @@ function service(name: string, servers: readonly RealServerConfig[]): ServiceCon
     quorum: { weight: 1, hysteresis: 0, below: 'serve' },
     minHealthyPercent: 0,
     slowStartUs: 0,
-    follow: null,
     onlyOnActive: false,
     checkWhen: 'always',
     sorryServers: [],

@@ -7,7 +7,7 @@ import { server, service, WEB } from './samples.ts';
 function config(changes: Partial<ServiceConfig> = {}): ServiceConfig {
   return {
     name: 'web',
-    identity: WEB,
+    entries: [{ identity: WEB, follow: null }],
     scheduler: 'wlc',
     schedulerFlags: [],
     persistence: null,
@@ -17,7 +17,6 @@ function config(changes: Partial<ServiceConfig> = {}): ServiceConfig {
     quorum: { weight: 1, hysteresis: 0, below: 'serve' },
     minHealthyPercent: 0,
     slowStartUs: 0,
-    follow: null,
     onlyOnActive: false,
     checkWhen: 'always',
     sorryServers: [],
@@ -97,7 +96,10 @@ describe('desiredTable', () => {
   it('gives IPv6 services without persistence the full prefix, and sorts services by key', () => {
     const mark = { kind: 'fwmark', family: 'ipv6', mark: 5 } as const;
     const table = desiredTable(
-      [config(), config({ name: 'mark', identity: mark, servers: [] })],
+      [
+        config(),
+        config({ name: 'mark', entries: [{ identity: mark, follow: null }], servers: [] }),
+      ],
       () => 1,
     );
     expect(table.map((entry) => serviceKey(entry.service.identity))).toEqual([

@@ -13,7 +13,7 @@ const NOTHING_KNOWN: Knowledge = {
   nowUs: 0,
   checks: new Map(),
   pools: new Map(),
-  standby: new Set(),
+  active: new Set(['vips']),
   override: () => null,
 };
 
@@ -133,8 +133,9 @@ describe('previewTable', () => {
 
   test('leaves a service alone whose instance is not active here', () => {
     const [web] = webOf('["10.0.0.1:8080"]');
-    const services = [{ ...(web as ServiceConfig), follow: 'vips', onlyOnActive: true }];
-    const knowledge = { ...NOTHING_KNOWN, standby: new Set(['web']) };
+    const entries = [{ identity: WEB, follow: 'vips' }];
+    const services = [{ ...(web as ServiceConfig), entries, onlyOnActive: true }];
+    const knowledge = { ...NOTHING_KNOWN, active: new Set<string>() };
     expect(preview(services, [], { knowledge }).items).toEqual([]);
     const altered = [observedWeb([server(1, { weight: 9 })])];
     expect(preview(services, altered, { knowledge }).items).toEqual([]);

@@ -5,11 +5,13 @@
 
 import { assertNever } from '../core/assert.ts';
 import type {
+  CheckBase,
   CheckConfig,
   DialogueCheckConfig,
   DnsCheckConfig,
   HttpCheckConfig,
   ScriptCheckConfig,
+  SocketPath,
   UdpCheckConfig,
 } from '../core/config/check.ts';
 import type { IpText, NotifyConfig, ServiceIdentity } from '../core/config/config.ts';
@@ -19,9 +21,16 @@ import type { Path } from './document.ts';
 import type { Report } from './report.ts';
 import type { CheckInput } from './schema.ts';
 import { joinWords } from './suggest.ts';
+import { formatDuration } from './values.ts';
 
 const KINDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping', 'script', 'file', 'dialogue'] as const;
 type Kind = (typeof KINDS)[number];
+/** Keys that mean nothing to these kinds. */
+const REFUSED_KEYS: Readonly<Partial<Record<Kind, readonly (keyof LongCheck)[]>>> = {
+  ping: ['port'],
+  script: ['bind', 'device', 'mark'],
+  file: ['address', 'port', 'bind', 'device', 'mark'],
+};
 const PLACEHOLDER = /\{(vip|vport|rip|rport)\}/g;
 type LongCheck = Exclude<CheckInput, 'none'>;
 
@@ -58,7 +67,11 @@ export function reportCheck(
     report.error(path, `expected one of the keys ${joinWords(KINDS, 'and')}`, 'bare');
   }
   reportKind(written, complete, path, report);
-  const { intervalUs, timeoutUs } = timing(complete);
+  const { intervalUs, timeoutUs, jitterUs } = base(complete);
+  if (jitterUs > intervalUs && written.jitter !== undefined) {
+    const message = `expected at most the interval, which is ${formatDuration(intervalUs)}`;
+    report.error([...path, 'jitter'], message);
+  }
   if (timeoutUs > intervalUs) {
     const message = 'the timeout is longer than the interval, so a late check delays the next one';
     report.warning(path, message);
@@ -87,21 +100,34 @@ function reportKind(written: LongCheck, complete: LongCheck, path: Path, report:
     report.error([...path, 'dialogue'], 'expected either protocol or steps', 'bare');
   }
   // One that is inherited is for the service's own kind.
-  for (const kind of ['ping', 'file'] as const) {
-    if (complete[kind] === undefined || written.port === undefined) continue;
-    report.error([...path, 'port'], `a check by ${kind} has no port`, 'bare');
+  const [kind] = kindsOf(complete);
+  for (const key of kind === undefined ? [] : (REFUSED_KEYS[kind] ?? [])) {
+    if (written[key] === undefined) continue;
+    report.error([...path, key], `a check by ${kind} has no ${key}`, 'bare');
   }
 }
 
-function timing(input: LongCheck) {
+/** What all kinds have. */
+function base(input: LongCheck): CheckBase {
   const { check } = DEFAULTS;
   return {
     intervalUs: input.interval ?? check.intervalUs,
     timeoutUs: input.timeout ?? check.timeoutUs,
     fall: input.fall ?? check.fall,
     rise: input.rise ?? check.rise,
+    retryDelayUs: input.retry_delay ?? null,
+    jitterUs: input.jitter ?? check.jitterUs,
+    startSpreadUs: input.start_spread ?? null,
+    initial: input.initial ?? check.initial,
+    address: input.address ?? null,
     port: input.port ?? null,
   };
+}
+
+/** The same of a kind that opens a socket. */
+function socketBase(input: LongCheck): CheckBase & SocketPath {
+  const { bind, device, mark } = input;
+  return { ...base(input), source: bind ?? null, device: device ?? null, mark: mark ?? null };
 }
 
 /** What the placeholders of a command stand for, and how scripts are run. */
@@ -118,7 +144,7 @@ export function resolveCheck(input: CheckInput, facts: CheckedServer): CheckConf
   const [kind = 'tcp'] = kindsOf(input);
   switch (kind) {
     case 'tcp':
-      return { kind, ...timing(input) };
+      return { kind, ...socketBase(input) };
     case 'http':
     case 'https':
       return resolveHttp(input);
@@ -127,13 +153,13 @@ export function resolveCheck(input: CheckInput, facts: CheckedServer): CheckConf
     case 'udp':
       return resolveUdp(input);
     case 'ping':
-      return { kind, ...timing(input) };
+      return { kind, ...socketBase(input) };
     case 'dialogue':
       return resolveDialogue(input);
     case 'script':
       return resolveScript(input, facts);
     case 'file':
-      return { kind, ...timing(input), path: input.file?.path ?? '' };
+      return { kind, ...base(input), path: input.file?.path ?? '' };
     default:
       return assertNever(kind);
   }
@@ -144,7 +170,7 @@ function resolveHttp(input: LongCheck): HttpCheckConfig {
   const http = https ?? input.http ?? {};
   return {
     kind: 'http',
-    ...timing(input),
+    ...socketBase(input),
     tls: https !== undefined,
     tlsVerify: https?.verify ?? DEFAULTS.http.tlsVerify,
     serverName: https?.server_name ?? null,
@@ -161,7 +187,7 @@ function resolveDns(input: LongCheck): DnsCheckConfig {
   const { dns } = input;
   return {
     kind: 'dns',
-    ...timing(input),
+    ...socketBase(input),
     type: dns?.type ?? DEFAULTS.dns.type,
     name: dns?.name ?? DEFAULTS.dns.name,
     rcodes: dns?.rcode ?? DEFAULTS.dns.rcodes,
@@ -174,7 +200,7 @@ function resolveUdp(input: LongCheck): UdpCheckConfig {
   const { udp } = input;
   return {
     kind: 'udp',
-    ...timing(input),
+    ...socketBase(input),
     payloadHex: udp?.send ?? '',
     replyRequired: udp?.require_reply ?? udp?.reply !== undefined,
     replyHex: udp?.reply ?? '',
@@ -188,7 +214,7 @@ function resolveDialogue(input: LongCheck): DialogueCheckConfig {
   const ready = dialogue?.protocol === undefined ? null : DIALOGUES[dialogue.protocol];
   return {
     kind: 'dialogue',
-    ...timing(input),
+    ...socketBase(input),
     tls: dialogue?.tls ?? ready?.tls ?? DEFAULTS.dialogue.tls,
     tlsVerify: dialogue?.verify ?? DEFAULTS.dialogue.tlsVerify,
     serverName: dialogue?.server_name ?? null,
@@ -210,13 +236,13 @@ function resolveScript(input: LongCheck, facts: CheckedServer): ScriptCheckConfi
   const values: Readonly<Record<string, string>> = {
     vip: address ? identity.address : String(identity.mark),
     vport: address ? String(identity.port) : '0',
-    rip: facts.address,
+    rip: input.address ?? facts.address,
     rport: String(input.port ?? facts.port),
   };
   const fill = (word: string) => word.replace(PLACEHOLDER, (_, name: string) => values[name] ?? '');
   return {
     kind: 'script',
-    ...timing(input),
+    ...base(input),
     command: (script?.command ?? []).map(fill),
     dynamicWeight: script?.dynamic_weight ?? DEFAULTS.scriptCheck.dynamicWeight,
     user: script?.user ?? scripts.user,

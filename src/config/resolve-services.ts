@@ -373,6 +373,7 @@ function reportServer(
     reportTunnel(server.tunnel, [...path, 'tunnel'], report);
   }
   reportPort(config, identities, path, report);
+  reportSource(config, server, path, report);
   reportServerFamily(config, new Set(identities.map(serviceFamily)), path, report);
   // The kernel: ERANGE.
   if (config.lowerThreshold > config.upperThreshold) {
@@ -406,6 +407,21 @@ function reportPort(
 
 function hasMark(identities: ServiceFacts['identities']): boolean {
   return identities.some(({ kind }) => kind === 'fwmark');
+}
+
+/** A check's source is of the family that it asks. */
+function reportSource(
+  { address, check }: RealServerConfig,
+  server: ServerInput,
+  path: Path,
+  report: Report,
+): void {
+  if (check === null || !('source' in check) || check.source === null) return;
+  const asked = check.address ?? address;
+  if (ipFamily(check.source) === ipFamily(asked)) return;
+  const own = server.check !== 'none' && server.check?.bind !== undefined;
+  const message = `expected check.bind of ${ipFamily(asked)} here, as ${asked} is; it is ${check.source}`;
+  report.error(own ? [...path, 'check', 'bind'] : path, message, 'bare');
 }
 
 function reportServerFamily(

@@ -1,7 +1,15 @@
 /** Scalars of the configuration language that many sections have: durations, texts and paths. */
 import { z } from 'zod';
-import { scalar } from './forms.ts';
-import { DURATION_PATTERN, formatDuration, parseDuration } from './values.ts';
+import type { IpText } from '../core/config/config.ts';
+import { canonicalIp } from '../core/ip.ts';
+import { Refusal, scalar } from './forms.ts';
+import {
+  DURATION_PATTERN,
+  formatDuration,
+  isInterfaceName,
+  isUnicast,
+  parseDuration,
+} from './values.ts';
 
 /** A request line and a body are compared in memory, so their texts are bounded. */
 export const TEXT_LENGTH_MAX = 1024;
@@ -27,3 +35,14 @@ export function text(expects: string, accepts: (text: string) => boolean) {
 /** An absolute path, or the path of a URL. */
 export const path = (expects: string) =>
   text(expects, (value) => value.startsWith('/') && !/\s/.test(value));
+
+/** What `make` makes of a unicast address in canonical form. */
+export function unicastAddress<T>(make: (address: IpText) => T) {
+  return scalar('an IP address', z.string(), (value) => {
+    const address = canonicalIp(value);
+    if (address === null) return undefined;
+    return isUnicast(address) ? make(address) : new Refusal('expected a unicast address');
+  });
+}
+
+export const interfaceName = () => text('the name of a network interface', isInterfaceName);

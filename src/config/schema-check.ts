@@ -18,7 +18,7 @@ import {
   whole,
   word,
 } from './forms.ts';
-import { duration, path, TEXT_LENGTH_MAX, text } from './scalars.ts';
+import { duration, interfaceName, path, TEXT_LENGTH_MAX, text, unicastAddress } from './scalars.ts';
 import { command, groupName, userName } from './schema-notify.ts';
 import { joinWords } from './suggest.ts';
 import { formatDuration, parseStatusRange } from './values.ts';
@@ -28,6 +28,7 @@ type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
 const MS_US = 1_000;
 const HOUR_US = 3_600_000_000;
 const DATAGRAM_BYTES_MAX = 65_535;
+const MARK_MAX = 0xffff_ffff;
 
 /** Kinds that need no key of their own. */
 const WORDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping'] as const;
@@ -136,9 +137,47 @@ export function checkSchema(per: Per) {
       about: 'Successes in a row that bring it back.',
       default: check.rise,
     }),
+    retry_delay: option(per(duration(10 * MS_US, HOUR_US)), {
+      about:
+        'Time from a result to the next check while failures are fewer than `fall`, or successes ' +
+        'fewer than `rise`.',
+      without: 'the interval goes on',
+    }),
+    jitter: option(per(duration(0, HOUR_US)), {
+      about: 'Every check begins up to this much later, by chance; at most the interval.',
+      default: formatDuration(check.jitterUs),
+    }),
+    start_spread: option(per(duration(0, HOUR_US)), {
+      about:
+        'The first check begins within this time, each server’s at its own place; `0s` for at once.',
+      without: 'the interval, `2s` at most',
+    }),
+    initial: option(per(word(['unknown', 'up', 'down'])), {
+      about:
+        'What a server is until its first result, which counts at once: `unknown` keeps its weight ' +
+        'in the kernel’s table and gets no clients when new; `up` does the same, but gets clients ' +
+        'when new; `down` gets none, not even after a restart.',
+      default: check.initial,
+    }),
+    address: option(per(unicastAddress((address) => address)), {
+      about: 'Address to check.',
+      without: 'the server’s address',
+    }),
     port: option(per(whole(1, 65535)), {
       about: 'Port to check.',
       without: 'the server’s port',
+    }),
+    bind: option(per(unicastAddress((address) => address)), {
+      about: 'Source address, of this director.',
+      without: 'as the route says',
+    }),
+    device: option(per(interfaceName()), {
+      about: 'Interface that the check leaves and its answers come by.',
+      without: 'as the route says',
+    }),
+    mark: option(per(whole(1, MARK_MAX)), {
+      about: 'Firewall mark of the packets that are sent, for rules of routing.',
+      without: 'no mark',
     }),
   });
   type Long = z.output<typeof long>;

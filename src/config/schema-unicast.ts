@@ -7,28 +7,11 @@ import { z } from 'zod';
 import type { IpText } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { canonicalIp } from '../core/ip.ts';
-import {
-  list,
-  option,
-  Refusal,
-  required,
-  scalar,
-  section,
-  shortOrLong,
-  truth,
-  whole,
-} from './forms.ts';
-import { isMulticast, isUnicast } from './values.ts';
+import { list, option, required, scalar, section, shortOrLong, truth, whole } from './forms.ts';
+import { unicastAddress } from './scalars.ts';
+import { isMulticast } from './values.ts';
 
 type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
-
-function unicastAddress<T>(make: (address: IpText) => T) {
-  return scalar('an IP address', z.string(), (value) => {
-    const address = canonicalIp(value);
-    if (address === null) return undefined;
-    return isUnicast(address) ? make(address) : new Refusal('expected a unicast address');
-  });
-}
 
 function groupAddress() {
   const expects = 'a multicast address, such as 224.0.0.18 or ff02::12';

@@ -27,7 +27,7 @@ import {
   word,
 } from './forms.ts';
 import { readHmacKey } from './hmac-key.ts';
-import { duration, path, TEXT_LENGTH_MAX, text } from './scalars.ts';
+import { duration, interfaceName, path, TEXT_LENGTH_MAX, text } from './scalars.ts';
 import { addressKeys } from './schema-address.ts';
 import { checkSchema } from './schema-check.ts';
 import { electionOptions } from './schema-election.ts';
@@ -47,7 +47,6 @@ import {
   DURATION_PATTERN,
   type Endpoint,
   formatDuration,
-  isInterfaceName,
   isUnicast,
   NAME_PATTERN,
   type Prefix,
@@ -82,8 +81,6 @@ function wholeSeconds(maxUs: number) {
     return durationUs % SECOND_US === 0 ? durationUs / SECOND_US : undefined;
   });
 }
-
-const interfaceName = () => text('the name of a network interface', isInterfaceName);
 
 const name = () =>
   text('a name of letters, digits, _ . and -, at most 63', (value) => NAME_PATTERN.test(value));

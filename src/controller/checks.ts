@@ -14,9 +14,9 @@ import { assert } from '../core/assert.ts';
 import type { CheckConfig } from '../core/config/check.ts';
 import type { CheckDefinition, CheckTarget } from '../core/health/check-key.ts';
 import type { CheckChange, CheckState, CheckStatus } from '../core/health/check-state.ts';
-import { initialCheckState, step } from '../core/health/check-state.ts';
+import { initialCheckState, isConfirming, step } from '../core/health/check-state.ts';
 import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
-import { firstStartUs, nextSlot } from '../core/health/schedule.ts';
+import { firstStartUs, nextRun } from '../core/health/schedule.ts';
 import { descriptorsMax } from '../linux/limits.ts';
 import type { Probe } from '../probes/probe.ts';
 import { createProbe } from '../probes/probe.ts';
@@ -148,7 +148,8 @@ export class CheckRunner {
         skippedSlots: 0,
       };
       this.#checks.set(key, check);
-      const startUs = firstStartUs(key, definition.check.intervalUs, nowUs);
+      const { intervalUs, startSpreadUs } = definition.check;
+      const startUs = firstStartUs(key, intervalUs, startSpreadUs, nowUs);
       this.#runsOf(definition.check).add(startUs, check);
     }
     this.#sockets.pump();
@@ -217,7 +218,8 @@ export class CheckRunner {
   #reschedule(check: RunningCheck, dueUs: number): void {
     if (check.abort.signal.aborted) return;
     const { key, check: config } = check.definition;
-    const slot = nextSlot(key, config.intervalUs, dueUs, this.#ports.nowUs());
+    const end = { dueUs, nowUs: this.#ports.nowUs(), confirming: isConfirming(check.state) };
+    const slot = nextRun(key, config, end, Math.random());
     check.skippedSlots += slot.skipped;
     this.#runsOf(config).add(slot.atUs, check);
   }

@@ -4,6 +4,7 @@
  * timer calls for a new decision when a slow start takes its next step.
  */
 import type { RealServerConfig, ServiceConfig } from '../core/config/config.ts';
+import { DEFAULTS } from '../core/config/defaults.ts';
 import type { OverrideAction } from '../core/health/override.ts';
 import {
   decide,
@@ -75,6 +76,7 @@ export class Pools {
       return {
         key,
         weight: server.weight,
+        initial: server.check?.initial ?? DEFAULTS.check.initial,
         ...this.#ports.health(server),
         kernelWeight: kernel.get(key)?.weight ?? null,
         override: this.#ports.override(service.name, key, kernel.get(key)),

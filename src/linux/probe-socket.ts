@@ -1,9 +1,11 @@
 /**
- * A connected datagram socket for one question to one server: UDP, or raw ICMP for an echo. The
- * kernel delivers what that server sends and nothing else, and reports ICMP errors about what was
- * sent as errors of the socket. It belongs to the network namespace that the thread is in when it
- * is made, and never waits.
+ * Sockets of probes, by a path of their own (source, device, mark). A connected datagram socket is
+ * for one question to one server: UDP, or raw ICMP for an echo. The kernel delivers what that
+ * server sends and nothing else, and reports ICMP errors about what was sent as errors of the
+ * socket. All belong to the network namespace that the thread is in when they are made, and never
+ * wait.
  */
+import type { SocketPath } from '../core/config/check.ts';
 import { parseIp } from '../core/ip.ts';
 import {
   AF_INET,
@@ -12,12 +14,15 @@ import {
   ICMP_FILTER,
   ICMPV6_ECHO_REPLY,
   ICMPV6_FILTER,
+  IP_BIND_ADDRESS_NO_PORT,
   IPPROTO_ICMP,
   IPPROTO_ICMPV6,
   SO_BINDTODEVICE,
   SO_MARK,
   SOCK_DGRAM,
   SOCK_RAW,
+  SOCK_STREAM,
+  SOL_IP,
   SOL_RAW,
   SOL_SOCKET,
 } from './constants.ts';
@@ -36,16 +41,6 @@ import {
   socket,
 } from './libc.ts';
 import { encodeSockaddrIn, encodeSockaddrIn6 } from './sockaddr.ts';
-
-/** How a socket leaves this host, where the routes alone do not say it. */
-export interface SocketPath {
-  /** Source address, of the server's family; null for the one that the route prefers. */
-  readonly source: string | null;
-  /** Interface that packets leave and come by; null for any. */
-  readonly device: string | null;
-  /** Firewall mark (SO_MARK) of what is sent; null for none. */
-  readonly mark: number | null;
-}
 
 export interface ProbeSocketOptions extends SocketPath {
   readonly kind: 'udp' | 'icmp';
@@ -127,14 +122,43 @@ function open(options: ProbeSocketOptions): number {
   }
 }
 
-/** Puts device, mark and source of `path` on a socket that is not connected yet. */
-export function choosePath(fd: number, path: SocketPath): void {
-  if (path.device !== null) {
-    const name = new TextEncoder().encode(`${path.device}\0`);
-    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name);
+/**
+ * A TCP socket for `address` with device, mark and source, which is not connected yet. Throws
+ * SystemError. The caller owns the descriptor.
+ */
+export function openStreamSocket(address: string, path: SocketPath): number {
+  const fd = socket(address.includes(':') ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+  try {
+    // The port is chosen when it connects: else checks of many servers would share one port range.
+    if (path.source !== null) setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+    choosePath(fd, path);
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
   }
-  if (path.mark !== null) setsockopt(fd, SOL_SOCKET, SO_MARK, path.mark);
-  if (path.source !== null) bind(fd, sockaddrOf(path.source, 0, path.device));
+}
+
+/** Puts device, mark and source of `path` on a socket that is not connected yet. */
+function choosePath(fd: number, { device, mark, source }: SocketPath): void {
+  if (device !== null) {
+    const name = new TextEncoder().encode(`${device}\0`);
+    named('SO_BINDTODEVICE', device, () => setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name));
+  }
+  if (mark !== null) {
+    named('SO_MARK', String(mark), () => setsockopt(fd, SOL_SOCKET, SO_MARK, mark));
+  }
+  if (source !== null) named('bind', source, () => bind(fd, sockaddrOf(source, 0, device)));
+}
+
+/** Names what failed as the configuration does. */
+function named(call: string, detail: string, action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    throw new SystemError(call, error.errno, detail);
+  }
 }
 
 /** An address in canonical text as the kernel takes it; link-local ones are of `device`. */

@@ -10,9 +10,8 @@
  *                  +--refused, unreachable, timeout, given up ------------------------------- +
  */
 import { assert } from '../core/assert.ts';
+import type { SocketPath } from '../core/config/check.ts';
 import {
-  AF_INET,
-  AF_INET6,
   EINPROGRESS,
   EPOLLERR,
   EPOLLET,
@@ -21,7 +20,6 @@ import {
   EPOLLOUT,
   EPOLLRDHUP,
   SO_ERROR,
-  SOCK_STREAM,
   SOL_SOCKET,
 } from './constants.ts';
 import {
@@ -35,9 +33,8 @@ import {
   read,
   SystemError,
   shutdownWrite,
-  socket,
 } from './libc.ts';
-import { choosePath, type SocketPath, sockaddrOf } from './probe-socket.ts';
+import { openStreamSocket, sockaddrOf } from './probe-socket.ts';
 
 /**
  * How long the server may take to finish its side. Closing while its last bytes are under way
@@ -104,10 +101,9 @@ export class TcpConnector {
   ): () => void {
     const epoll = this.#start();
     const { address, port, device } = destination;
-    const fd = socket(address.includes(':') ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+    const fd = openStreamSocket(address, destination);
     const startMs = performance.now();
     try {
-      choosePath(fd, destination);
       const result = connectStream(fd, sockaddrOf(address, port, device));
       if (result < 0 && result !== -EINPROGRESS) throw new SystemError('connect', -result);
       epoll.add(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);

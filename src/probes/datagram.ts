@@ -6,7 +6,7 @@ import { Buffer } from 'node:buffer';
 import { probeFailure } from '../core/health/probe-result.ts';
 import { ProbeSocket, type ProbeSocketOptions } from '../linux/probe-socket.ts';
 import type { Attempt } from './attempt.ts';
-import { socketFailureReason } from './socket-error.ts';
+import { openFailure } from './connection.ts';
 
 /** Longest UDP payload; the buffer is shared, as a datagram is judged before the next is read. */
 const BUFFER = Buffer.alloc(65_535);
@@ -27,8 +27,7 @@ export function askByDatagram(
   let socket: ProbeSocket | null = null;
   let seen = 0;
   const fail = (error: unknown): void => {
-    const reason = socketFailureReason(error as Error) ?? 'cannot-run';
-    attempt.settle(probeFailure(reason, (error as Error).message), 'now');
+    attempt.settle(openFailure(error as Error, options), 'now');
   };
   const read = (): void => {
     try {

@@ -5,9 +5,6 @@
  */
 import { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
-import { connect as connectTcp, isIP } from 'node:net';
-import type { SecureContext } from 'node:tls';
-import { checkServerIdentity, connect as connectTls } from 'node:tls';
 import type { DialogueCheckConfig } from '../core/config/check.ts';
 import type { CheckTarget } from '../core/health/check-key.ts';
 import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
@@ -15,6 +12,7 @@ import { probeFailure } from '../core/health/probe-result.ts';
 import type { AttemptOptions } from './attempt.ts';
 import { Attempt } from './attempt.ts';
 import { matchesInTime } from './body.ts';
+import { openConnection, startTls } from './connection.ts';
 import { errorCode, socketFailureReason } from './socket-error.ts';
 import type { TrustStore } from './trust-store.ts';
 
@@ -41,7 +39,18 @@ export async function probeDialogue(
     attempt.settle(probeFailure('cannot-run', context.error), 'now');
     return attempt.finished;
   }
-  const socket = openSocket(check, target, context?.value ?? null);
+  const opened = openConnection(target, check);
+  if (!opened.ok) {
+    attempt.settle(opened.error, 'now');
+    return attempt.finished;
+  }
+  const name = check.serverName ?? target.address;
+  const socket =
+    context === null
+      ? opened.value
+      : startTls(opened.value, {
+          ...{ context: context.value, name, verify: check.tlsVerify, alpn: [] },
+        });
   attempt.attach(socket, (error) => explain(error, check));
   const expression = (source: string | null) => (source === null ? null : new RegExp(source, 'um'));
   const steps = check.steps.map(
@@ -120,24 +129,6 @@ class Dialogue {
     }
     return verdict === 'success';
   }
-}
-
-function openSocket(
-  check: DialogueCheckConfig,
-  target: CheckTarget,
-  secureContext: SecureContext | null,
-): Socket {
-  const endpoint = { host: target.address, port: target.port };
-  if (secureContext === null) return connectTcp(endpoint);
-  const name = check.serverName ?? target.address;
-  return connectTls({
-    ...endpoint,
-    secureContext,
-    rejectUnauthorized: check.tlsVerify,
-    checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
-    // RFC 6066 section 3: addresses are not permitted as server names.
-    ...(isIP(name) === 0 ? { servername: name } : {}),
-  });
 }
 
 function explain(error: Error, check: DialogueCheckConfig): ProbeFailure {

@@ -5,7 +5,6 @@
  */
 import { Buffer } from 'node:buffer';
 import { randomInt } from 'node:crypto';
-import { connect } from 'node:net';
 import type { DnsCheckConfig } from '../core/config/config.ts';
 import type { CheckTarget } from '../core/health/check-key.ts';
 import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
@@ -16,8 +15,8 @@ import { DNS_RCODES, DNS_TYPES } from '../core/wire/dns-names.ts';
 import type { AttemptOptions } from './attempt.ts';
 import { Attempt } from './attempt.ts';
 import { matchesInTime } from './body.ts';
+import { openConnection, pathOf } from './connection.ts';
 import { askByDatagram } from './datagram.ts';
-import { NO_PATH } from './path.ts';
 import { socketFailureReason } from './socket-error.ts';
 
 /** By TCP, the length comes first. */
@@ -34,7 +33,12 @@ export async function probeDns(
   attempt.waitingFor = 'the answer';
   const id = randomInt(0x1_0000);
   const query = encodeDnsQuery(id, check.name, check.type);
-  const where = { kind: 'udp', address: target.address, port: target.port, ...NO_PATH } as const;
+  const where = {
+    kind: 'udp',
+    address: target.address,
+    port: target.port,
+    ...pathOf(check),
+  } as const;
   let byTcp = false;
   const close = askByDatagram(attempt, where, query, (datagram) => {
     if (byTcp) return;
@@ -47,7 +51,7 @@ export async function probeDns(
     if (!answers(answer.value, id, check)) return;
     if (!answer.value.truncated) return attempt.settle(judge(check, answer.value), 'now');
     byTcp = true;
-    askByTcp(attempt, target, query, (message) => judgeMessage(check, id, message));
+    askByTcp(attempt, { check, target, query }, (message) => judgeMessage(check, id, message));
   });
   const result = await attempt.finished;
   close();
@@ -121,15 +125,22 @@ function normalized(text: string, check: DnsCheckConfig): string {
   return canonicalIp(text) ?? text.toLowerCase().replace(/\.$/, '');
 }
 
+interface DnsQuestion {
+  readonly check: DnsCheckConfig;
+  readonly target: CheckTarget;
+  readonly query: Uint8Array;
+}
+
 /** Sends the query by TCP and settles the attempt with what `judge` says of the answer. */
 function askByTcp(
   attempt: Attempt,
-  target: CheckTarget,
-  query: Uint8Array,
+  { check, target, query }: DnsQuestion,
   judge: (message: Uint8Array) => ProbeFailure | null,
 ): void {
   attempt.waitingFor = 'the answer by TCP';
-  const socket = connect({ host: target.address, port: target.port });
+  const opened = openConnection(target, check);
+  if (!opened.ok) return attempt.settle(opened.error, 'now');
+  const socket = opened.value;
   attempt.attach(socket, (error) =>
     probeFailure(socketFailureReason(error) ?? 'cannot-run', error.message),
   );

@@ -5,9 +5,8 @@
  * The socket is made here, not by undici, so that it can be closed at any moment of its life.
  */
 import type { Socket } from 'node:net';
-import { connect as connectTcp, isIP } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import { checkServerIdentity, connect as connectTls, TLSSocket } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import type { Dispatcher } from 'undici';
 import { assertNever } from '../core/assert.ts';
 import type { HttpCheckConfig } from '../core/config/config.ts';
@@ -21,6 +20,7 @@ import type { AttemptOptions } from './attempt.ts';
 import { Attempt } from './attempt.ts';
 import type { BodyExpectation, BodyVerdict } from './body.ts';
 import { BODY_LENGTH_MAX_BYTES, BodyMatcher } from './body.ts';
+import { openConnection, startTls } from './connection.ts';
 import { errorCode, socketFailureReason } from './socket-error.ts';
 import type { TrustStore } from './trust-store.ts';
 
@@ -58,7 +58,14 @@ export function createHttpProbe(
       attempt.settle(probeFailure('cannot-run', prepared.error), 'now');
       return attempt.finished;
     }
-    const socket = openSocket(check, target, prepared.value.secureContext);
+    const opened = openConnection(target, check);
+    if (!opened.ok) {
+      attempt.settle(opened.error, 'now');
+      return attempt.finished;
+    }
+    const { secureContext: context } = prepared.value;
+    const wishes = { name: tlsName(check, target), verify: check.tlsVerify, alpn: ['http/1.1'] };
+    const socket = context === null ? opened.value : startTls(opened.value, { context, ...wishes });
     attempt.attach(socket, (error) => explain(error, socket, check));
     if (check.tls) {
       socket.once('connect', () => {
@@ -95,25 +102,6 @@ function prepare(check: HttpCheckConfig, trust: TrustStore): Result<Prepared, st
   if (!check.tls) return ok({ secureContext: null, body });
   const context = trust.secureContext(check.caFile);
   return context.ok ? ok({ secureContext: context.value, body }) : context;
-}
-
-function openSocket(
-  check: HttpCheckConfig,
-  target: CheckTarget,
-  secureContext: SecureContext | null,
-): Socket {
-  const endpoint = { host: target.address, port: target.port };
-  if (secureContext === null) return connectTcp(endpoint);
-  const name = tlsName(check, target);
-  return connectTls({
-    ...endpoint,
-    secureContext,
-    rejectUnauthorized: check.tlsVerify,
-    checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
-    // RFC 6066 section 3: addresses are not permitted as server names.
-    ...(isIP(name) === 0 ? { servername: name } : {}),
-    ALPNProtocols: ['http/1.1'],
-  });
 }
 
 /** The name that the certificate must be for. */

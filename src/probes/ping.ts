@@ -4,14 +4,15 @@
  * random token. Needs CAP_NET_RAW, which a director has for VRRP.
  */
 import { randomBytes } from 'node:crypto';
+import type { SocketPath } from '../core/config/check.ts';
 import type { CheckTarget } from '../core/health/check-key.ts';
 import type { ProbeResult } from '../core/health/probe-result.ts';
 import { ipFamily } from '../core/ip.ts';
 import { encodeEchoRequest, isEchoReply } from '../core/wire/echo.ts';
 import type { AttemptOptions } from './attempt.ts';
 import { Attempt } from './attempt.ts';
+import { pathOf } from './connection.ts';
 import { askByDatagram } from './datagram.ts';
-import { NO_PATH } from './path.ts';
 
 const TOKEN_BYTES = 16;
 
@@ -21,6 +22,7 @@ let sequence = 0;
 
 /** Asks once. Never rejects; null when the signal gave up before a verdict. */
 export async function probePing(
+  path: SocketPath,
   target: Pick<CheckTarget, 'address'>,
   options: AttemptOptions,
 ): Promise<ProbeResult | null> {
@@ -30,7 +32,7 @@ export async function probePing(
   sequence = (sequence + 1) & 0xffff;
   const family = ipFamily(target.address);
   const echo = { id: ID, sequence, token: randomBytes(TOKEN_BYTES) };
-  const where = { kind: 'icmp', address: target.address, port: 0, ...NO_PATH } as const;
+  const where = { kind: 'icmp', address: target.address, port: 0, ...pathOf(path) } as const;
   const close = askByDatagram(attempt, where, encodeEchoRequest(family, echo), (packet) => {
     if (isEchoReply(family, packet, echo)) attempt.settle(null, 'now');
   });

@@ -41,7 +41,7 @@ export function createProbe(
   const timeoutMs = Math.max(1, Math.ceil(check.timeoutUs / 1000));
   switch (check.kind) {
     case 'tcp':
-      return { run: (signal) => probeTcp(target, { timeoutMs, signal }) };
+      return { run: (signal) => probeTcp(check, target, { timeoutMs, signal }) };
     case 'http': {
       const run = createHttpProbe(check, target, trust);
       return { run: (signal) => run({ timeoutMs, signal }) };
@@ -51,7 +51,7 @@ export function createProbe(
     case 'udp':
       return { run: (signal) => probeUdp(check, target, { timeoutMs, signal }) };
     case 'ping':
-      return { run: (signal) => probePing(target, { timeoutMs, signal }) };
+      return { run: (signal) => probePing(check, target, { timeoutMs, signal }) };
     case 'dialogue':
       return { run: (signal) => probeDialogue(check, target, trust, { timeoutMs, signal }) };
     case 'script':

@@ -9,8 +9,8 @@ import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
 import type { AttemptOptions } from './attempt.ts';
 import { Attempt } from './attempt.ts';
+import { pathOf } from './connection.ts';
 import { askByDatagram } from './datagram.ts';
-import { NO_PATH } from './path.ts';
 
 /** Bytes of an answer that are shown. */
 const SHOWN_BYTES_MAX = 32;
@@ -24,7 +24,12 @@ export async function probeUdp(
   const attempt = new Attempt({ ...options, silenceSucceeds: !check.replyRequired });
   if (attempt.settled) return attempt.finished;
   attempt.waitingFor = 'a reply';
-  const where = { kind: 'udp', address: target.address, port: target.port, ...NO_PATH } as const;
+  const where = {
+    kind: 'udp',
+    address: target.address,
+    port: target.port,
+    ...pathOf(check),
+  } as const;
   const question = Buffer.from(check.payloadHex, 'hex');
   const close = askByDatagram(attempt, where, question, (reply) => {
     attempt.settle(judgeReply(check, reply), 'now');

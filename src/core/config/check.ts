@@ -6,6 +6,10 @@
 import type { DialogueStep } from '../health/dialogues.ts';
 import type { DnsRcode, DnsType } from '../wire/dns-names.ts';
 
+/** What a server is taken for until its first verdict, which counts at once. */
+export type CheckInitial = 'unknown' | 'up' | 'down';
+
+/** When a check runs and what its verdicts do: no part of the question. */
 export interface CheckTiming {
   readonly intervalUs: number;
   /** Total time for one check, connect to verdict. */
@@ -14,15 +18,40 @@ export interface CheckTiming {
   readonly fall: number;
   /** Successes in a row that bring it back. */
   readonly rise: number;
+  /** From a result to the next run while a change is not confirmed yet; null for the interval. */
+  readonly retryDelayUs: number | null;
+  /** Every run begins up to this much after its time, by chance; at most the interval. */
+  readonly jitterUs: number;
+  /** The first run begins within this time; null for the interval, two seconds at most. */
+  readonly startSpreadUs: number | null;
+  readonly initial: CheckInitial;
+}
+
+export interface CheckBase extends CheckTiming {
+  /** Address to check, in canonical text; null for the server's own. */
+  readonly address: string | null;
   /** Port to check; null for the server's own. */
   readonly port: number | null;
 }
 
-export interface TcpCheckConfig extends CheckTiming {
+/** How a socket leaves this host, where the routes alone do not say it. */
+export interface SocketPath {
+  /** Source address, of the target's family; null for the one that the route prefers. */
+  readonly source: string | null;
+  /** Interface that packets leave and come by (SO_BINDTODEVICE); null for any. */
+  readonly device: string | null;
+  /** Firewall mark (SO_MARK) of what is sent; null for none. */
+  readonly mark: number | null;
+}
+
+/** A check that opens a socket. */
+export interface SocketCheckConfig extends CheckBase, SocketPath {}
+
+export interface TcpCheckConfig extends SocketCheckConfig {
   readonly kind: 'tcp';
 }
 
-export interface HttpCheckConfig extends CheckTiming {
+export interface HttpCheckConfig extends SocketCheckConfig {
   readonly kind: 'http';
   readonly tls: boolean;
   /** Verify the server's certificate; only meaningful with tls. */
@@ -43,7 +72,7 @@ export interface HttpCheckConfig extends CheckTiming {
 }
 
 /** One query, by UDP, and by TCP when the answer did not fit. */
-export interface DnsCheckConfig extends CheckTiming {
+export interface DnsCheckConfig extends SocketCheckConfig {
   readonly kind: 'dns';
   /** One of DNS_TYPES. */
   readonly type: DnsType;
@@ -58,7 +87,7 @@ export interface DnsCheckConfig extends CheckTiming {
 }
 
 /** One datagram. */
-export interface UdpCheckConfig extends CheckTiming {
+export interface UdpCheckConfig extends SocketCheckConfig {
   readonly kind: 'udp';
   /** Hexadecimal digits of what is sent; empty for an empty datagram. */
   readonly payloadHex: string;
@@ -72,12 +101,12 @@ export interface UdpCheckConfig extends CheckTiming {
 }
 
 /** One ICMP echo request: it has no port. */
-export interface PingCheckConfig extends CheckTiming {
+export interface PingCheckConfig extends SocketCheckConfig {
   readonly kind: 'ping';
 }
 
 /** A command: exit status 0 is success. */
-export interface ScriptCheckConfig extends CheckTiming {
+export interface ScriptCheckConfig extends CheckBase {
   readonly kind: 'script';
   /** Program and arguments, of this server: all placeholders are filled in. */
   readonly command: readonly string[];
@@ -91,13 +120,13 @@ export interface ScriptCheckConfig extends CheckTiming {
 }
 
 /** A file that says `up`, `down` or the weight. */
-export interface FileCheckConfig extends CheckTiming {
+export interface FileCheckConfig extends CheckBase {
   readonly kind: 'file';
   readonly path: string;
 }
 
 /** Connect, send, expect. */
-export interface DialogueCheckConfig extends CheckTiming {
+export interface DialogueCheckConfig extends SocketCheckConfig {
   readonly kind: 'dialogue';
   readonly tls: boolean;
   /** Verify the server's certificate; only meaningful with tls, as the next two. */

@@ -120,7 +120,15 @@ export const DEFAULTS = {
   gre: { checksum: 'none' },
   server: { weight: 1, upperThreshold: 0, lowerThreshold: 0 },
   // A dead server is out after two intervals and a timeout at most: 3 failures, 2 s apart.
-  check: { intervalUs: 2 * SECOND_US, timeoutUs: SECOND_US, fall: 3, rise: 2 },
+  check: {
+    intervalUs: 2 * SECOND_US,
+    timeoutUs: SECOND_US,
+    fall: 3,
+    rise: 2,
+    jitterUs: 0,
+    // A restart takes no healthy server out, and a start sends nobody to a dead one.
+    initial: 'unknown',
+  },
   http: { path: '/', status: [[200, 299]], tlsVerify: true },
   // keepalived's: every name server knows the root's.
   dns: { type: 'SOA', name: '.', rcodes: ['NOERROR'] },

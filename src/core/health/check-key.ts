@@ -4,7 +4,7 @@
  * canonical JSON of all that. The question (the key without timing) tells whether a check of the
  * old configuration has already learnt what one of the new configuration wants to know.
  */
-import { type CheckConfig, hasPort } from '../config/check.ts';
+import { type CheckConfig, type CheckTiming, hasPort } from '../config/check.ts';
 import type { IpText, RealServerConfig, ServiceConfig } from '../config/config.ts';
 import { endpointText } from '../ipvs/model.ts';
 
@@ -21,17 +21,34 @@ export interface CheckDefinition {
   readonly target: CheckTarget;
 }
 
+/** What is of the key, but not of the question. */
+const TIMING = {
+  intervalUs: true,
+  timeoutUs: true,
+  fall: true,
+  rise: true,
+  retryDelayUs: true,
+  jitterUs: true,
+  startSpreadUs: true,
+  initial: true,
+} as const satisfies Record<keyof CheckTiming, true>;
+
 /** The check of one server: `check` asked of `server`. */
 export function checkDefinition(
   check: CheckConfig,
   server: { readonly address: IpText; readonly port: number },
 ): CheckDefinition {
   const askedPort = hasPort(check) ? (check.port ?? server.port) : 0;
-  const target = { address: server.address, port: askedPort };
-  // The port is in the target; who configured it does not matter.
-  const { intervalUs, timeoutUs, fall, rise, port, ...asked } = check;
+  const target = { address: check.address ?? server.address, port: askedPort };
+  // Address and port are in the target; who configured them does not matter.
+  const { address, port, ...members } = check;
+  const timing: Record<string, unknown> = {};
+  const asked: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(members)) {
+    (Object.hasOwn(TIMING, name) ? timing : asked)[name] = value;
+  }
   return {
-    key: canonicalJson({ asked, target, intervalUs, timeoutUs, fall, rise }),
+    key: canonicalJson({ asked, target, ...timing }),
     question: canonicalJson({ asked, target }),
     check,
     target,

@@ -68,6 +68,11 @@ export function initialCheckState(nowUs: number): CheckState {
   };
 }
 
+/** True while results that contradict the status are too few to change it. */
+export function isConfirming({ status, successes, failures }: CheckState): boolean {
+  return (status === 'up' && failures > 0) || (status === 'down' && successes > 0);
+}
+
 /** Applies one result. Total and deterministic; throws only on thresholds below 1. */
 export function step(state: CheckState, options: CheckThresholds, event: CheckEvent): CheckStep {
   assert(options.rise >= 1 && options.fall >= 1, 'Rise and fall are at least 1');

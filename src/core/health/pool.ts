@@ -7,6 +7,8 @@
  * when to look again. Pure; time is an argument. Precedence, highest first: an operator's wish,
  * the quorum, the guard, the check, slow start.
  */
+import { assertNever } from '../assert.ts';
+import type { CheckInitial } from '../config/check.ts';
 import type { QuorumConfig } from '../config/config.ts';
 import type { OverrideAction } from './override.ts';
 
@@ -27,6 +29,8 @@ export interface PoolMember {
   readonly key: string;
   readonly weight: number;
   readonly health: ServerHealth;
+  /** What it is taken for while its health is unknown. */
+  readonly initial: CheckInitial;
   /** When its check last changed its mind; null while unknown or unchecked. */
   readonly sinceUs: number | null;
   /** Weight that its check asks for; null for the configured one. */
@@ -149,12 +153,28 @@ function decideMember(
     case 'unchecked':
       return fixed(weight, reason);
     case 'unknown':
-      // Adopted: a restart of the controller takes no server out that was in.
-      return fixed(member.kernelWeight ?? failedWeight, 'awaiting-check');
+      return fixed(weightWhileUnknown(member, failedWeight), 'awaiting-check');
     case 'down':
       return guarded ? fixed(weight, 'guarded') : fixed(failedWeight, 'failed');
     case 'up':
       return slowStart(policy, member, weight, nowUs) ?? fixed(weight, reason);
+  }
+}
+
+/** A server that is in the table keeps its weight, unless it must show first that it is well. */
+function weightWhileUnknown(member: PoolMember, failedWeight: number | null): number | null {
+  const { initial, kernelWeight, weight } = member;
+  switch (initial) {
+    case 'unknown':
+      // Adopted: a restart of the controller takes no server out that was in.
+      return kernelWeight ?? failedWeight;
+    case 'up':
+      // Nor does it put one in that had failed.
+      return kernelWeight ?? weight;
+    case 'down':
+      return failedWeight;
+    default:
+      return assertNever(initial);
   }
 }
 

@@ -37,12 +37,52 @@ export function spreadUs(key: string, windowUs: number): number {
 }
 
 /**
- * First start of a check that is configured at `nowUs`: its next slot, or earlier, within
- * FIRST_START_SPREAD_MAX_US, when the slot is further away than that.
+ * First start of a check that is configured at `nowUs`: its place within `startSpreadUs`; without
+ * that (null) its next slot, or earlier, within FIRST_START_SPREAD_MAX_US, when the slot is further
+ * away than that.
  */
-export function firstStartUs(key: string, intervalUs: number, nowUs: number): number {
+export function firstStartUs(
+  key: string,
+  intervalUs: number,
+  startSpreadUs: number | null,
+  nowUs: number,
+): number {
+  if (startSpreadUs !== null) return nowUs + spreadUs(key, Math.max(1, startSpreadUs));
   const early = nowUs + spreadUs(key, Math.min(intervalUs, FIRST_START_SPREAD_MAX_US));
   return Math.min(early, slotAfterUs(key, intervalUs, nowUs - 1));
+}
+
+export interface RunTiming {
+  readonly intervalUs: number;
+  readonly retryDelayUs: number | null;
+  readonly jitterUs: number;
+}
+
+/**
+ * When a check runs again whose run was due at `dueUs` and ended at `nowUs`. While a change is
+ * being confirmed, that is `retryDelayUs` after the end, if there is one; its slots are then not
+ * skipped but replaced. Otherwise it is the next slot, moved by the jitter: `chance` is from 0 up
+ * to, not including, 1.
+ */
+export function nextRun(
+  key: string,
+  timing: RunTiming,
+  { dueUs, nowUs, confirming }: RunEnd,
+  chance: number,
+): Slot {
+  if (confirming && timing.retryDelayUs !== null) {
+    return { atUs: nowUs + timing.retryDelayUs, skipped: 0 };
+  }
+  const slot = nextSlot(key, timing.intervalUs, dueUs, nowUs);
+  return { ...slot, atUs: slot.atUs + Math.floor(chance * timing.jitterUs) };
+}
+
+/** A run that is over. */
+export interface RunEnd {
+  readonly dueUs: number;
+  readonly nowUs: number;
+  /** Its check has seen results that may change the status, but not enough of them. */
+  readonly confirming: boolean;
 }
 
 /**

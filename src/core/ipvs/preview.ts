@@ -9,6 +9,7 @@ import type {
   ServiceConfig,
   ServiceEntry,
 } from '../config/config.ts';
+import { DEFAULTS } from '../config/defaults.ts';
 import { checkDefinition } from '../health/check-key.ts';
 import type { OverrideAction } from '../health/override.ts';
 import { decide, INITIAL_POOL, type PoolMember, type PoolState } from '../health/pool.ts';
@@ -142,6 +143,7 @@ function desiredOf(
     return {
       key,
       weight: server.weight,
+      initial: server.check?.initial ?? DEFAULTS.check.initial,
       ...healthOf(server, kernelWeight, knowledge),
       kernelWeight,
       override: knowledge.override(service.name, key),

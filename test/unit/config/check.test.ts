@@ -4,7 +4,11 @@ import type { CheckConfig } from '../../../src/core/config/check.ts';
 import { DIALOGUES } from '../../../src/core/health/dialogues.ts';
 import { configOf, errorLines } from './read.ts';
 
-const TIMING = { intervalUs: 2_000_000, timeoutUs: 1_000_000, fall: 3, rise: 2, port: null };
+const TIMING = {
+  ...{ intervalUs: 2_000_000, timeoutUs: 1_000_000, fall: 3, rise: 2, address: null, port: null },
+  ...{ retryDelayUs: null, jitterUs: 0, startSpreadUs: null, initial: 'unknown' },
+};
+const SOCKET = { ...TIMING, source: null, device: null, mark: null };
 
 function fileWith(check: string): string {
   return `services: {s: {address: "192.0.2.1:53", check: ${check}, servers: [10.0.0.1]}}`;
@@ -61,7 +65,7 @@ test.each([
   ],
   ['ping', { kind: 'ping' }],
 ])('%s has all its keys and defaults', (written, expected) => {
-  expect(checkOf(written)).toEqual({ ...TIMING, ...expected });
+  expect(checkOf(written)).toEqual({ ...SOCKET, ...expected });
 });
 
 test('a command has the addresses and ports of its server, and the account of notify', () => {
@@ -86,12 +90,40 @@ test('a command has the addresses and ports of its server, and the account of no
   });
 });
 
+test('what all kinds have is written once, a server may say otherwise', () => {
+  const common = 'retry_delay: 500ms, jitter: 1s, start_spread: 0s, initial: down, mark: 7';
+  const path = 'address: 10.0.0.9, bind: 10.0.0.254, device: eth1';
+  const own = '{address: 10.0.0.2, check: {device: eth2, initial: up}}';
+  const text = fileWith(`{tcp: {}, ${common}, ${path}}`).replace('10.0.0.1]', `10.0.0.1, ${own}]`);
+  const [first, second] = configOf(text).services[0]?.servers ?? [];
+  const expected = {
+    ...{ ...SOCKET, kind: 'tcp', retryDelayUs: 500_000, jitterUs: 1_000_000, startSpreadUs: 0 },
+    ...{ initial: 'down', address: '10.0.0.9', source: '10.0.0.254', device: 'eth1', mark: 7 },
+  };
+  expect(first?.check).toEqual(expected);
+  expect(second?.check).toEqual({ ...expected, device: 'eth2', initial: 'up' });
+});
+
+test('the source is of the family that is asked, also where it is inherited', () => {
+  const tunnel = (check: string, server: string) =>
+    `services: {s: {address: "192.0.2.1:53", forwarding: tun, check: ${check}, servers: [${server}]}}`;
+  const bound = '{tcp: {}, bind: 10.0.0.254}';
+  expect(errorLines(tunnel(bound, '"10.0.0.1"'))).toEqual([]);
+  const inherited = errorLines(tunnel(bound, '"2001:db8::1"'));
+  expect(inherited).toHaveLength(1);
+  expect(inherited[0]).toContain('servers[0]: expected check.bind of ipv6 here, as 2001:db8::1 is');
+  const own = '{address: 10.0.0.1, check: {bind: "2001:db8::9"}}';
+  expect(errorLines(tunnel(bound, own))[0]).toContain('servers[0].check.bind: expected');
+  const elsewhere = '{address: "2001:db8::1", check: {address: 10.0.0.1}}';
+  expect(errorLines(tunnel(bound, elsewhere))).toEqual([]);
+});
+
 test('a file is looked at', () => {
   expect(checkOf('{file: {path: /run/x}}')).toEqual({ kind: 'file', ...TIMING, path: '/run/x' });
 });
 
 test('a dialogue is ready-made, by its name or with keys, or has its own steps', () => {
-  const common = { kind: 'dialogue', ...TIMING, tlsVerify: true, serverName: null, caFile: null };
+  const common = { kind: 'dialogue', ...SOCKET, tlsVerify: true, serverName: null, caFile: null };
   const { imaps, redis } = DIALOGUES;
   expect(checkOf('imaps')).toEqual({ ...common, ...imaps });
   expect(checkOf('{dialogue: {protocol: redis, tls: true}}')).toEqual({
@@ -136,6 +168,21 @@ test.each([
   ['an empty dialogue', '{dialogue: {}}', 'check.dialogue: expected either protocol or steps'],
   ['both', '{dialogue: {protocol: ftp, steps: [{send: a}]}}', 'expected either protocol or steps'],
   ['no step', '{dialogue: {steps: []}}', 'expected a list with at least one entry'],
+  ['a source of a file', '{file: {path: /x}, bind: 10.0.0.9}', 'a check by file has no bind'],
+  ['a mark of a script', '{script: {command: /x}, mark: 5}', 'a check by script has no mark'],
+  ['no mark', '{tcp: {}, mark: 0}', 'check.mark: expected a whole number from 1'],
+  ['no device', '{tcp: {}, device: "a b"}', 'check.device: expected the name of a network'],
+  ['a group to bind to', '{tcp: {}, bind: 224.0.0.1}', 'check.bind: expected a unicast address'],
+  [
+    'jitter beyond',
+    '{tcp: {}, jitter: 3s}',
+    'check.jitter: expected at most the interval, which is 2s',
+  ],
+  [
+    'another beginning',
+    '{tcp: {}, initial: master}',
+    'check.initial: expected unknown, up or down',
+  ],
   ['a port to ping', '{ping: {}, port: 5}', 'check.port: a check by ping has no port'],
 ])('%s is refused at its place', (_what, check, message) => {
   const lines = errorLines(fileWith(check));

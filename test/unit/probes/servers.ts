@@ -8,6 +8,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { SocketPath } from '../../../src/core/config/check.ts';
 import type { HttpCheckConfig, TcpCheckConfig } from '../../../src/core/config/config.ts';
 import type { CheckTarget } from '../../../src/core/health/check-key.ts';
 
@@ -104,13 +105,21 @@ export async function waitFor(what: string, condition: () => boolean): Promise<v
   }
 }
 
+export const NO_PATH: SocketPath = { source: null, device: null, mark: null };
+
 export const tcpCheck: TcpCheckConfig = {
   kind: 'tcp',
   intervalUs: 1_000_000,
   timeoutUs: 2_000_000,
   fall: 3,
   rise: 2,
+  retryDelayUs: null,
+  jitterUs: 0,
+  startSpreadUs: null,
+  initial: 'unknown',
+  address: null,
   port: null,
+  ...NO_PATH,
 };
 
 export const httpCheck: HttpCheckConfig = {

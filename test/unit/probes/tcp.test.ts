@@ -7,7 +7,15 @@ import { createProbe } from '../../../src/probes/probe.ts';
 import { probeTcp } from '../../../src/probes/tcp.ts';
 import { TrustStore } from '../../../src/probes/trust-store.ts';
 import type { TestServer } from './servers.ts';
-import { closedTarget, listen, silentTarget, tcpCheck, tcpServer, waitFor } from './servers.ts';
+import {
+  closedTarget,
+  listen,
+  NO_PATH,
+  silentTarget,
+  tcpCheck,
+  tcpServer,
+  waitFor,
+} from './servers.ts';
 
 const servers: TestServer[] = [];
 async function serving(server: Promise<TestServer>): Promise<TestServer> {
@@ -28,7 +36,7 @@ function verdict(result: ProbeResult | null): string {
 
 test('probeTcp: an accepting server is up and sees an orderly close', async () => {
   const server = await serving(tcpServer((socket) => socket.resume()));
-  const result = await probeTcp(server.target, { timeoutMs: 2000, signal: never });
+  const result = await probeTcp(NO_PATH, server.target, { timeoutMs: 2000, signal: never });
   expect(verdict(result)).toBe('ok');
   expect(result?.durationUs).toBeGreaterThan(0);
   await waitFor('the server to see the close', () => server.open() === 0);
@@ -41,7 +49,7 @@ test('probeTcp: a server that greets is done with when it closes, not later', as
   const elapsedMs: number[] = [];
   for (let run = 0; run < 5; run++) {
     const startMs = performance.now();
-    const result = await probeTcp(server.target, { timeoutMs: 2000, signal: never });
+    const result = await probeTcp(NO_PATH, server.target, { timeoutMs: 2000, signal: never });
     expect(verdict(result)).toBe('ok');
     elapsedMs.push(performance.now() - startMs);
   }
@@ -54,34 +62,39 @@ test('probeTcp: a server that never closes is left after the grace', async () =>
   const halfOpen = createServer({ allowHalfOpen: true }, (socket) => socket.resume());
   const server = await serving(listen(halfOpen));
   const startMs = performance.now();
-  const result = await probeTcp(server.target, { timeoutMs: 60_000, signal: never });
+  const result = await probeTcp(NO_PATH, server.target, { timeoutMs: 60_000, signal: never });
   expect(verdict(result)).toBe('ok');
   expect(performance.now() - startMs).toBeGreaterThanOrEqual(CLOSE_GRACE_MS - 2);
 });
 
 test('probeTcp: a refused connection is named so', async () => {
-  const result = await probeTcp(await closedTarget(), { timeoutMs: 2000, signal: never });
+  const result = await probeTcp(NO_PATH, await closedTarget(), { timeoutMs: 2000, signal: never });
   expect(verdict(result)).toBe('connection-refused');
 });
 
 test('probeTcp: IPv6 works', async () => {
   const server = await serving(listen(createServer(), '::1'));
-  const result = await probeTcp(server.target, { timeoutMs: 2000, signal: never });
+  const result = await probeTcp(NO_PATH, server.target, { timeoutMs: 2000, signal: never });
   expect(verdict(result)).toBe('ok');
 });
 
 test('probeTcp: an address that cannot be connected to is cannot-run or unreachable', async () => {
   // 255.255.255.255 is refused by the kernel itself, without a packet.
   const target = { address: '255.255.255.255', port: 80 };
-  const result = await probeTcp(target, { timeoutMs: 2000, signal: never });
+  const result = await probeTcp(NO_PATH, target, { timeoutMs: 2000, signal: never });
   expect(['cannot-run', 'unreachable']).toContain(verdict(result));
 });
 
 test('probeTcp: a signal that is already aborted opens no connection', async () => {
   const server = await serving(tcpServer((socket) => socket.resume()));
-  const result = await probeTcp(server.target, { timeoutMs: 2000, signal: AbortSignal.abort() });
+  const result = await probeTcp(NO_PATH, server.target, {
+    timeoutMs: 2000,
+    signal: AbortSignal.abort(),
+  });
   expect(result).toBeNull();
-  expect(verdict(await probeTcp(server.target, { timeoutMs: 2000, signal: never }))).toBe('ok');
+  expect(verdict(await probeTcp(NO_PATH, server.target, { timeoutMs: 2000, signal: never }))).toBe(
+    'ok',
+  );
   expect(server.accepted()).toBe(1);
 });
 
@@ -92,7 +105,7 @@ test('probeTcp: aborting after the verdict keeps the verdict', async () => {
     socket.resume().once('end', () => abort.abort());
   });
   const server = await serving(listen(halfOpen));
-  const result = await probeTcp(server.target, { timeoutMs: 2000, signal: abort.signal });
+  const result = await probeTcp(NO_PATH, server.target, { timeoutMs: 2000, signal: abort.signal });
   expect(verdict(result)).toBe('ok');
   expect(abort.signal.aborted).toBe(true);
 });
@@ -101,7 +114,7 @@ test('probeTcp: a server that answers no SYN times out, at the timeout', async (
   const silent = await silentTarget();
   try {
     const startMs = performance.now();
-    const result = await probeTcp(silent.target, { timeoutMs: 150, signal: never });
+    const result = await probeTcp(NO_PATH, silent.target, { timeoutMs: 150, signal: never });
     expect(verdict(result)).toBe('timeout');
     expect(performance.now() - startMs).toBeLessThan(900);
     expect(result?.durationUs).toBeGreaterThanOrEqual(149_000);
@@ -112,7 +125,7 @@ test('probeTcp: a server that answers no SYN times out, at the timeout', async (
 
 test('probeTcp: after a stall of this process, an answer that waits counts', async () => {
   const server = await serving(tcpServer((socket) => socket.resume()));
-  const running = probeTcp(server.target, { timeoutMs: 20, signal: never });
+  const running = probeTcp(NO_PATH, server.target, { timeoutMs: 20, signal: never });
   // The connection is under way after this tick, and the kernel completes it during the stall.
   await new Promise((resolve) => process.nextTick(resolve));
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
@@ -123,7 +136,7 @@ test('probeTcp: aborting before the verdict gives none', async () => {
   const silent = await silentTarget();
   try {
     const abort = new AbortController();
-    const running = probeTcp(silent.target, { timeoutMs: 60_000, signal: abort.signal });
+    const running = probeTcp(NO_PATH, silent.target, { timeoutMs: 60_000, signal: abort.signal });
     setImmediate(() => abort.abort());
     expect(await running).toBeNull();
   } finally {

@@ -13,7 +13,15 @@ const check: TcpCheckConfig = {
   timeoutUs: 1_000_000,
   fall: 3,
   rise: 2,
+  retryDelayUs: null,
+  jitterUs: 0,
+  startSpreadUs: null,
+  initial: 'unknown',
+  address: null,
   port: null,
+  source: null,
+  device: null,
+  mark: null,
 };
 
 function server(address: string, port: number, asked: CheckConfig | null): RealServerConfig {
@@ -69,12 +77,34 @@ describe('checkDefinition', () => {
   });
 
   test('timing makes another check with the same question', () => {
-    for (const timing of [{ intervalUs: 1 }, { timeoutUs: 1 }, { rise: 1 }, { fall: 1 }]) {
+    const timings: Partial<TcpCheckConfig>[] = [
+      ...[{ intervalUs: 1 }, { timeoutUs: 1 }, { rise: 1 }, { fall: 1 }],
+      ...[{ retryDelayUs: 1 }, { jitterUs: 1 }, { startSpreadUs: 1 }, { initial: 'up' as const }],
+    ];
+    for (const timing of timings) {
       const changed = checkDefinition({ ...check, ...timing }, here);
       expect(changed.key).not.toBe(checkDefinition(check, here).key);
       expect(changed.question).toBe(checkDefinition(check, here).question);
     }
   });
+
+  test('the address of the check wins: two servers that ask one machine share the check', () => {
+    const asked = { ...check, address: '10.0.0.9' };
+    const [one, other] = [here, { address: '10.0.0.2', port: 80 }];
+    expect(checkDefinition(asked, one).target).toEqual({ address: '10.0.0.9', port: 80 });
+    expect(checkDefinition(asked, one).key).toBe(checkDefinition(asked, other).key);
+    expect(checkDefinition(asked, one).key).toBe(
+      checkDefinition(check, { address: '10.0.0.9', port: 80 }).key,
+    );
+  });
+
+  test.each([{ source: '10.0.0.7' }, { device: 'eth1' }, { mark: 3 }])(
+    'another path is another question: %j',
+    (path) => {
+      const { question } = checkDefinition({ ...check, ...path }, here);
+      expect(question).not.toBe(checkDefinition(check, here).question);
+    },
+  );
 
   test('another server is another question', () => {
     const there = { address: '10.0.0.2', port: 80 };

@@ -21,6 +21,7 @@ function member(key: string, changes: Partial<PoolMember> = {}): PoolMember {
     key,
     weight: 10,
     health: 'up',
+    initial: 'unknown',
     sinceUs: 0,
     recoveredAtUs: null,
     checkWeight: null,
@@ -84,6 +85,24 @@ describe('decide, one server', () => {
     expect(waiting(0)).toBe('0 awaiting-check');
     expect(waiting(null)).toBe('0 awaiting-check');
   });
+
+  it.each([
+    ['unknown', 7, '7 awaiting-check'],
+    ['unknown', null, '0 awaiting-check'],
+    ['up', 0, '0 awaiting-check'],
+    ['up', null, '10 awaiting-check'],
+    ['down', 7, '0 awaiting-check'],
+    ['down', null, '0 awaiting-check'],
+  ] as const)(
+    'takes a server for %s, in the kernel with weight %s, first',
+    (initial, kernelWeight, expected) => {
+      const waiting = member('a', { health: 'unknown', initial, kernelWeight });
+      expect(told(decided({}, [waiting])).a).toBe(expected);
+      // From the first verdict on, that alone counts.
+      expect(told(decided({}, [{ ...waiting, health: 'up' }])).a).toBe('10 healthy');
+      expect(told(decided({}, [{ ...waiting, health: 'down' }])).a).toBe('0 failed');
+    },
+  );
 
   it('puts an operator above the check', () => {
     const members = [

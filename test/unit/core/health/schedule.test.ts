@@ -4,6 +4,7 @@ import {
   FIRST_START_SPREAD_MAX_US,
   firstStartUs,
   fnv1a32,
+  nextRun,
   nextSlot,
   spreadUs,
 } from '../../../../src/core/health/schedule.ts';
@@ -68,7 +69,7 @@ describe('firstStartUs', () => {
   test('is from now on, within an interval and the bound for unknown servers', () => {
     fc.assert(
       fc.property(key, intervalUs, timeUs, (text, everyUs, nowUs) => {
-        const startUs = firstStartUs(text, everyUs, nowUs);
+        const startUs = firstStartUs(text, everyUs, null, nowUs);
         expect(startUs).toBeGreaterThanOrEqual(nowUs);
         expect(startUs).toBeLessThan(nowUs + Math.min(everyUs, FIRST_START_SPREAD_MAX_US));
       }),
@@ -76,11 +77,75 @@ describe('firstStartUs', () => {
   });
 
   test('spreads a thousand servers with a long interval over the bound', () => {
-    const starts = keys.map((each) => firstStartUs(each, 60_000_000, 0));
+    const starts = keys.map((each) => firstStartUs(each, 60_000_000, null, 0));
     const halfUs = FIRST_START_SPREAD_MAX_US / 2;
     const late = starts.filter((startUs) => startUs > halfUs).length;
     expect(late).toBeGreaterThan(400);
     expect(late).toBeLessThan(600);
+  });
+});
+
+describe('firstStartUs with a spread', () => {
+  test('is within it, whatever the interval, and at once for 0', () => {
+    fc.assert(
+      fc.property(
+        key,
+        intervalUs,
+        fc.nat(3_600_000_000),
+        timeUs,
+        (text, everyUs, within, nowUs) => {
+          const startUs = firstStartUs(text, everyUs, within, nowUs);
+          expect(startUs).toBeGreaterThanOrEqual(nowUs);
+          expect(startUs).toBeLessThan(nowUs + Math.max(1, within));
+        },
+      ),
+    );
+    expect(firstStartUs('key', 60_000_000, 0, 5)).toBe(5);
+  });
+});
+
+describe('nextRun', () => {
+  const plain = { intervalUs: 1_000_000, retryDelayUs: null, jitterUs: 0 };
+  const end = { dueUs: 5_000_000, nowUs: 5_300_000, confirming: false };
+  const slot = nextSlot('key', 1_000_000, 5_000_000, 5_300_000);
+
+  test('without a retry delay the grid goes on while a change is being confirmed', () => {
+    expect(nextRun('key', plain, end, 0.9)).toEqual(slot);
+    expect(nextRun('key', plain, { ...end, confirming: true }, 0.9)).toEqual(slot);
+  });
+
+  test('a retry is after the end of the run, also when that is later than the interval', () => {
+    const timing = { ...plain, retryDelayUs: 200_000 };
+    const late = { dueUs: 5_000_000, nowUs: 9_000_000, confirming: true };
+    expect(nextRun('key', timing, late, 0.9)).toEqual({ atUs: 9_200_000, skipped: 0 });
+    expect(nextRun('key', timing, { ...end, confirming: false }, 0)).toEqual(slot);
+  });
+
+  test('after a retry the check is on its grid again', () => {
+    const timing = { ...plain, retryDelayUs: 200_000 };
+    const retried = nextRun('key', timing, { ...end, confirming: true }, 0);
+    const after = { dueUs: retried.atUs, nowUs: retried.atUs + 1_000, confirming: false };
+    const { atUs } = nextRun('key', timing, after, 0);
+    expect((atUs - spreadUs('key', 1_000_000)) % 1_000_000).toBe(0);
+  });
+
+  test('jitter moves a run within its bound, and never the grid behind it', () => {
+    const chance = fc.double({ min: 0, max: 0.999_999, noNaN: true });
+    fc.assert(
+      fc.property(key, fc.array(chance, { maxLength: 40 }), (text, chances) => {
+        const timing = { ...plain, jitterUs: 1_000_000 };
+        let dueUs = nextSlot(text, 1_000_000, 0, 0).atUs;
+        const startUs = dueUs;
+        for (const [index, each] of chances.entries()) {
+          const run = nextRun(text, timing, { dueUs, nowUs: dueUs, confirming: false }, each);
+          const slotUs = startUs + (index + 1) * 1_000_000;
+          expect(run.skipped).toBe(0);
+          expect(run.atUs - slotUs).toBeGreaterThanOrEqual(0);
+          expect(run.atUs - slotUs).toBeLessThan(1_000_000);
+          dueUs = run.atUs;
+        }
+      }),
+    );
   });
 });
 

@@ -7,6 +7,7 @@
  *   node dist/test/lab/load.js stream --url 'http://192.0.2.201/stream?bytes=1000000&rate=100000'
  *        [--timeout-ms 30000]
  *
+ * `stream` first prints which server answered, and the client's port of the connection.
  * `requests` opens a new connection each time and starts on schedule whether or not the last
  * one is answered, so an outage of any length shows as it is. `startMs` is wall clock time.
  */
@@ -164,7 +165,8 @@ function stream(url: string, timeoutMs: number): Promise<boolean> {
     request.on('error', (error: NodeJS.ErrnoException) => finish(error.code ?? error.message));
     request.on('response', (response) => {
       server = serverOf(response);
-      print({ startMs: round(performance.timeOrigin + startMs), server });
+      const { localPort } = response.socket;
+      print({ startMs: round(performance.timeOrigin + startMs), server, localPort });
       if (response.statusCode !== 200) return finish(`status ${response.statusCode}`);
       response.on('data', (chunk: Buffer) => {
         const nowMs = performance.now();

@@ -146,15 +146,14 @@ export class LabNode implements Machine {
   }
 
   /**
-   * What a loss of power looks like from outside: all processes gone, all cables dead. In this
-   * order, and the cables by one command: a director that saw one link die before the other would
-   * react to it, which one without power does not.
+   * What a loss of power looks like from outside: all processes gone and all cables dead, at once.
+   * A director that saw one link die before the other would react to it, which one without power
+   * does not; a kernel that forwards for a while without its processes would shorten the outage.
    */
   async kill(): Promise<void> {
-    await this.killProcesses('KILL');
-    const ports = this.interfaces.map(({ lan }) => this.on(lan.name).port);
-    const script = 'for port; do ip link set "$port" down; done';
-    await this.#atSwitch(['sh', '-c', script, 'sh', ...ports]);
+    const ports = this.interfaces.map(({ port }) => port);
+    const argv = ['sh', '-c', POWER_LOSS_SCRIPT, 'sh', this.namespace, this.#switch, ...ports];
+    await check(this.#machine, argv);
   }
 
   #inside(argv: readonly string[]): string[] {
@@ -173,6 +172,17 @@ for namespace; do
     kill -s "$signal" "$pid" 2>/dev/null || true
   done
 done`;
+
+/**
+ * Arguments: a namespace, that of the switch, then the ports. The ip that pulls the cables has
+ * started, and waits for its commands, while the processes are listed: emulated, a start takes long.
+ */
+const POWER_LOSS_SCRIPT = `namespace=$1; switch=$2; shift 2
+{
+  pids=$(ip netns pids "$namespace")
+  for pid in $pids; do kill -s KILL "$pid" 2>/dev/null || true; done
+  for port; do echo "link set $port down"; done
+} | ip -n "$switch" -batch -`;
 
 /** Arguments: namespaces. What still runs in them is killed, since it would keep them alive. */
 const REMOVE_SCRIPT = `(set -- KILL "$@"; ${KILL_SCRIPT})

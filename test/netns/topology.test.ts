@@ -68,13 +68,19 @@ describe('Topology', { timeout: TEST_TIMEOUT_MS }, () => {
     await waitFor('the port to forward again', () => pings(client, ipv4));
   });
 
-  it('kill ends the processes of the node alone', async () => {
+  it('kill ends the processes and all cables of the node alone', async () => {
     const victim = topology.realServers[0] as LabNode;
     const doomed = await victim.spawn(['sleep', '300']);
     const spared = await client.spawn(['sleep', '300']);
     await victim.kill();
     expect(await doomed.exited).toBe(128 + 9);
+    for (const { name } of victim.interfaces) {
+      const link = await check(victim, ['ip', 'link', 'show', name]);
+      expect(link.stdout).toContain('NO-CARRIER');
+    }
     expect((await client.run(['kill', '-0', String(spared.pid)])).code).toBe(0);
+    const spare = await check(client, ['ip', 'link', 'show', client.on('front').name]);
+    expect(spare.stdout).toContain('LOWER_UP');
     spared.kill('SIGKILL');
     await spared.exited;
   });

@@ -285,7 +285,11 @@ export class Table {
     if (decided.length === 0) return;
     const epoch = this.#epoch;
     const read = await this.#read(decided.map(([{ identity }]) => identity));
-    if (!read.ok) return this.#failed(read.error);
+    if (!read.ok) {
+      // The next comparison of the whole table does it: still our own wish, not drift.
+      this.#settled = false;
+      return this.#failed(read.error);
+    }
     const stale = known.some(([entry, wanted]) => wanted !== this.#ports.wanted(service, entry));
     if (epoch !== this.#epoch || stale) {
       this.#dirty.add(service.name);

@@ -12,7 +12,8 @@ import {
   serverKey,
   serviceKey,
 } from '../../../src/core/ipvs/model.ts';
-import { ok } from '../../../src/core/result.ts';
+import type { Problem } from '../../../src/core/problem.ts';
+import { err, ok } from '../../../src/core/result.ts';
 import type { IpvsClient } from '../../../src/linux/ipvs/client.ts';
 import { configOf } from '../config/read.ts';
 
@@ -29,6 +30,12 @@ let wanted: boolean | null;
 let table: Table;
 /** Called when a dump was read, before it is handed out. */
 let onDump: () => void;
+/** Called before operations are applied. */
+let onApply: () => void;
+/** What every dump meets; null for a kernel that answers. */
+let dumpProblem: Problem | null;
+let problems: Problem[];
+let weight: number;
 
 /** The part of IpvsClient that Table uses. */
 const client = {
@@ -36,15 +43,16 @@ const client = {
     const read = kernel;
     await new Promise(setImmediate);
     onDump();
-    return ok([...read]);
+    return dumpProblem === null ? ok([...read]) : err(dumpProblem);
   },
   dumpService: async (identity: ServiceIdentity) => {
     const key = serviceKey(identity);
     const read = kernel.find((one) => serviceKey(one.service.identity) === key) ?? null;
     await new Promise(setImmediate);
-    return ok(read);
+    return dumpProblem === null ? ok(read) : err(dumpProblem);
   },
   apply: async (operations: readonly IpvsOperation[]) => {
+    onApply();
     const { table: next, results } = apply(operations, kernel);
     kernel = next;
     applied.push(...operations);
@@ -60,17 +68,17 @@ beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'vipkeeper-table-'));
   [kernel, applied, changes, wanted] = [[], [], [], false];
   onDump = () => {};
+  onApply = () => {};
+  [dumpProblem, problems, weight] = [null, [], 1];
   table = new Table(
     { services: CONFIG.services, ipvs: CONFIG.ipvs, ownedFile: join(directory, 'owned.json') },
     {
       client,
       weights: (service) =>
-        new Map(service.servers.map((one) => [serverKey(one), { weight: 1, reason: 'healthy' }])),
+        new Map(service.servers.map((one) => [serverKey(one), { weight, reason: 'healthy' }])),
       wanted: ({ onlyOnActive }) => (onlyOnActive ? wanted : true),
       onChanges: (operations, cause) => changes.push(...operations.map(() => cause)),
-      onProblem: (problem) => {
-        throw new Error(problem.message);
-      },
+      onProblem: (problem) => problems.push(problem),
     },
   );
 });
@@ -80,6 +88,11 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
+/** Without one that the test expects. */
+function noProblems(): void {
+  expect(problems).toEqual([]);
+}
+
 function present(): readonly string[] {
   return kernel.map(({ service }) => serviceKey(service.identity)).sort();
 }
@@ -88,6 +101,8 @@ const WEB = 'tcp 192.0.2.10:80';
 const ALWAYS = 'tcp 192.0.2.10:81';
 
 describe('Table and a service of an instance', () => {
+  afterEach(noProblems);
+
   test('leaves it out while the instance is not active here', async () => {
     await table.start();
     expect(present()).toEqual([ALWAYS]);
@@ -141,5 +156,58 @@ describe('Table and a service of an instance', () => {
     expect(applied.map(({ kind }) => kind)).toEqual(['add-service', 'add-server']);
     expect(table.report().operationErrors).toBe(0);
     expect(table.report().drift).toEqual({ missing: 0, altered: 0, leftover: 0 });
+  });
+});
+
+describe('Table and a kernel that does not do as it is told', () => {
+  const LOST: Problem = { code: 'VK-IPVS', message: 'Cannot read the services', cure: 'Wait' };
+  const weights = () => kernel.map(({ servers }) => servers.map((one) => one.weight));
+
+  test('tells once of a table that cannot be read, and goes on when it can', async () => {
+    await table.start();
+    noProblems();
+    dumpProblem = LOST;
+    applied = [];
+    await table.reconcile();
+    await table.reconcile();
+    expect(problems).toEqual([LOST]);
+    expect(table.report()).toMatchObject({ lastError: LOST.message, reconciles: 1 });
+    expect(applied).toEqual([]);
+    dumpProblem = null;
+    kernel = [];
+    await table.reconcile();
+    expect(table.report()).toMatchObject({ lastError: null, reconciles: 2, drift: { missing: 2 } });
+    expect(present()).toEqual([ALWAYS]);
+  });
+
+  test('takes a change that it could not make for its own wish, not for drift', async () => {
+    await table.start();
+    dumpProblem = LOST;
+    weight = 0;
+    table.changed(['always']);
+    await table.reconcile();
+    expect(weights()).toEqual([[1]]);
+    dumpProblem = null;
+    await table.reconcile();
+    expect(weights()).toEqual([[0]]);
+    expect(table.report().drift).toEqual({ missing: 0, altered: 0, leftover: 0 });
+    expect(problems).toEqual([LOST]);
+  });
+
+  test('does the rest of a plan whose service somebody deletes, and repairs that', async () => {
+    wanted = true;
+    await table.start();
+    weight = 5;
+    onApply = () => {
+      onApply = () => {};
+      kernel = kernel.filter(({ service }) => serviceKey(service.identity) !== WEB);
+    };
+    table.changed(['web', 'always']);
+    await table.reconcile();
+    await table.reconcile();
+    expect(problems.map(({ message }) => message)).toEqual(['ESRCH']);
+    expect(present()).toEqual([WEB, ALWAYS]);
+    expect(weights()).toEqual([[5], [5]]);
+    expect(table.report()).toMatchObject({ lastError: null, operationErrors: 1 });
   });
 });

@@ -10,6 +10,7 @@ import { type ConfigError, formatConfigErrors } from '../config/errors.ts';
 import type { Config, ServiceConfig } from '../core/config/config.ts';
 import { overrideKey } from '../core/health/override.ts';
 import type { FieldChange } from '../core/ipvs/compare.ts';
+import { leavingPath } from '../core/ipvs/leaving.ts';
 import type { ObservedService } from '../core/ipvs/model.ts';
 import { NOTHING_OWNED, type OwnedSet, ownedFromJson } from '../core/ipvs/owned.ts';
 import {
@@ -23,6 +24,7 @@ import { err, ok, type Result } from '../core/result.ts';
 import type { TableView } from '../core/status.ts';
 import { DEFAULT_CONFIG, DEFAULT_RUNTIME_DIRECTORY, EXIT } from './commands.ts';
 import { askDirector, directorRuns } from './control-client.ts';
+import { durationText } from './status-view.ts';
 import { type Line, render, type Style, span, type Terminal } from './terminal.ts';
 
 export interface PlanOptions {
@@ -38,6 +40,8 @@ export type ReadTable = () => Promise<Result<readonly ObservedService[], Problem
 interface Wanted {
   readonly services: readonly ServiceConfig[];
   readonly ownership: Config['ipvs']['ownership'];
+  readonly onRemove: Config['ipvs']['onRemove'];
+  readonly drainTimeoutUs: number;
 }
 
 /** Who wrote the errors of a configuration out has nothing more to say. */
@@ -61,7 +65,9 @@ export async function plan(
   const preview = found.value;
   if (options.json) terminal.out(`${JSON.stringify({ running, ...preview }, null, 2)}\n`);
   else terminal.out(render(lines(preview), { color: terminal.color, columns: null, rows: null }));
-  return preview.add + preview.change + preview.delete === 0 ? EXIT.ok : EXIT.changes;
+  return preview.add + preview.change + preview.drain + preview.delete === 0
+    ? EXIT.ok
+    : EXIT.changes;
 }
 
 /** The table of this network namespace. */
@@ -99,13 +105,16 @@ async function withDirector(
     checks: new Map(Object.entries(view.checks)),
     pools: new Map(Object.entries(view.pools)),
     active: new Set(view.active),
+    nowMs: Date.now(),
+    leaving: new Map(view.leaving.map((one) => [leavingPath(one), one])),
     override: (service, server) => overrides.get(overrideKey(service, server)) ?? null,
   };
-  const { services, ownership } = wanted.value;
+  const { services, ownership, onRemove, drainTimeoutUs } = wanted.value;
   return ok(
     previewTable({
       services,
       ownership,
+      onRemove: { onRemove, drainTimeoutUs },
       observed: observed.value,
       owned: owned.ok ? owned.value : NOTHING_OWNED,
       knowledge,
@@ -122,7 +131,7 @@ async function withoutDirector(
   if (!wanted.ok) return wanted;
   const observed = await readTable();
   if (!observed.ok) return observed;
-  const { services, ownership, runtimeDirectory } = wanted.value;
+  const { services, ownership, runtimeDirectory, onRemove, drainTimeoutUs } = wanted.value;
   const named = options.runtimeDirectory !== DEFAULT_RUNTIME_DIRECTORY;
   const owned = await readOwned(named ? options.runtimeDirectory : runtimeDirectory);
   const knowledge: Knowledge = {
@@ -131,9 +140,16 @@ async function withoutDirector(
     pools: new Map(),
     // Nothing is active here without a director.
     active: new Set(),
+    nowMs: Date.now(),
+    leaving: new Map(),
     override: () => null,
   };
-  return ok(previewTable({ services, ownership, observed: observed.value, owned, knowledge }));
+  return ok(
+    previewTable({
+      ...{ services, ownership, onRemove: { onRemove, drainTimeoutUs } },
+      ...{ observed: observed.value, owned, knowledge },
+    }),
+  );
 }
 
 async function readWanted(
@@ -151,7 +167,8 @@ async function readWanted(
     return err('told');
   }
   const { services, ipvs, runtimeDirectory } = read.value;
-  return ok({ services, ownership: ipvs.ownership, runtimeDirectory });
+  const { ownership, onRemove, drainTimeoutUs } = ipvs;
+  return ok({ services, ownership, onRemove, drainTimeoutUs, runtimeDirectory });
 }
 
 /** What an earlier run has recorded as its own; nothing without a record. */
@@ -169,6 +186,7 @@ async function readOwned(runtimeDirectory: string): Promise<OwnedSet> {
 const SIGNS: Readonly<Record<PreviewItem['action'], readonly [sign: string, style: Style]>> = {
   add: ['+', 'good'],
   change: ['~', 'warn'],
+  drain: ['~', 'warn'],
   delete: ['-', 'bad'],
   leave: ['=', 'dim'],
 };
@@ -187,9 +205,10 @@ function lines(preview: Preview): Line[] {
     const why = item.class === 'missing' || item.class === 'altered' ? '' : `  (${reason(item)})`;
     shown.push([span(`${sign} ${what}${fieldsText(item)}${why}`, style)]);
   }
-  const { add, change, leave } = preview;
-  const total = `${add} to add, ${change} to change, ${preview.delete} to delete`;
-  const none = add + change + preview.delete === 0;
+  const { add, change, drain, leave } = preview;
+  const drains = drain === 0 ? '' : `, ${drain} to drain and delete`;
+  const total = `${add} to add, ${change} to change${drains}, ${preview.delete} to delete`;
+  const none = add + change + drain + preview.delete === 0;
   const foreign = leave === 0 ? '' : `; ${leave} foreign left alone`;
   const summary = none ? `Nothing to change${foreign}` : `Plan: ${total}${foreign}`;
   return shown.length === 0 ? [[span(summary)]] : [...shown, [], [span(summary)]];
@@ -208,7 +227,11 @@ function fieldsText({ action, fields }: PreviewItem): string {
   return `  ${fields.map(text).join(', ')}`;
 }
 
-function reason({ action, class: kind }: PreviewItem): string {
+function reason({ action, class: kind, drainTimeoutUs }: PreviewItem): string {
+  if (action === 'drain') {
+    const most = durationText((drainTimeoutUs ?? 0) / 1_000_000);
+    return `leaves: deleted when its last connection ends, after ${most} at most`;
+  }
   if (kind === 'leftover') return 'leftover of ours';
   return action === 'delete' ? 'foreign, and ownership is exclusive' : 'foreign';
 }

@@ -7,7 +7,7 @@
 
 import type { BfdDiagnostic, BfdStateName } from '../core/bfd/types.ts';
 import { sameSetting } from '../core/config/ipvs-settings.ts';
-import type { Override } from '../core/health/override.ts';
+import { connectionsOf, type Override } from '../core/health/override.ts';
 import type { WeightReason } from '../core/health/pool.ts';
 import type {
   BfdReport,
@@ -484,7 +484,25 @@ function ipvsLines(ipvs: DirectorStatus['ipvs'], nowMs: number): Line[] {
       span(counted(foreignServers, 'server')),
     ],
     ...settingLines(ipvs),
+    ...leavingLines(ipvs, nowMs),
   ];
+}
+
+/** Leaving servers that are shown; a removed service may have thousands. */
+const LEAVING_SHOWN = 20;
+
+/** Servers that were taken out of the configuration and still have connections. */
+function leavingLines({ leaving }: DirectorStatus['ipvs'], nowMs: number): Line[] {
+  const lines = leaving.slice(0, LEAVING_SHOWN).map(({ service, entry, server, until, ...one }) => {
+    const left = counted(connectionsOf(one), 'connection');
+    const most = durationText(Math.max(0, (Date.parse(until) - nowMs) / 1000));
+    const where = service === null ? entry : `${service} (${entry})`;
+    return [
+      span(`      leaving ${where}: ${server}, ${left} left, deleted in ${most} at most`, 'warn'),
+    ];
+  });
+  const more = leaving.length - LEAVING_SHOWN;
+  return more > 0 ? [...lines, [span(`      and ${more} more that leave`, 'warn')]] : lines;
 }
 
 /** Settings are worth a line when one is not as wanted, is held, or somebody changes them. */

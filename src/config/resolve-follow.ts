@@ -2,7 +2,12 @@
  * Which VRRP instance a virtual service goes with, for `only_on_active` and `check_when: active`:
  * the one that it names, or the one that carries its address; for a firewall mark the only one.
  */
-import type { ServiceConfig, ServiceIdentity, VrrpConfig } from '../core/config/config.ts';
+import type {
+  IpvsConfig,
+  ServiceConfig,
+  ServiceIdentity,
+  VrrpConfig,
+} from '../core/config/config.ts';
 import { serviceKey } from '../core/ipvs/model.ts';
 import type { Report } from './report.ts';
 import type { NamedService } from './resolve-services.ts';
@@ -16,12 +21,12 @@ export interface FollowFacts {
   /** By the file: an instance with errors of its own is not missing. */
   readonly instanceNames: readonly string[];
   /** For services that do not say. */
-  readonly onlyOnActive: boolean;
+  readonly ipvs: Pick<IpvsConfig, 'onlyOnActive' | 'onRemove' | 'drainTimeoutUs'>;
   readonly trackers: readonly { readonly name: string; readonly input: TrackerInput }[];
   readonly report: Report;
 }
 
-/** The services with `follow` and `onlyOnActive` resolved. */
+/** The services with `follow` resolved, and with what `ipvs` says for those that do not. */
 export function resolveFollow(
   services: readonly ServiceConfig[],
   facts: FollowFacts,
@@ -33,12 +38,18 @@ export function resolveFollow(
   }
   return services.map((service) => {
     const input = inputs.get(service.name);
-    const onlyOnActive = input?.only_on_active ?? facts.onlyOnActive;
+    const onlyOnActive = input?.only_on_active ?? facts.ipvs.onlyOnActive;
+    const onRemove = input?.on_remove ?? facts.ipvs.onRemove;
+    const drainTimeoutUs = input?.drain_timeout ?? facts.ipvs.drainTimeoutUs;
+    if (input?.drain_timeout !== undefined && onRemove === 'delete') {
+      const message = 'drain_timeout does nothing with on_remove delete';
+      facts.report.warning(['services', service.name, 'drain_timeout'], message);
+    }
     const entries = service.entries.map(({ identity, follow }) => ({
       identity,
       follow: follow ?? carrierOf(identity, carriers, facts),
     }));
-    const resolved = { ...service, onlyOnActive, entries };
+    const resolved = { ...service, onlyOnActive, onRemove, drainTimeoutUs, entries };
     reportFollow(resolved, { named: input?.follow ?? null, facts });
     return resolved;
   });

@@ -130,6 +130,8 @@ function resolveService(
     slowStartUs: input.slow_start ?? service.slowStartUs,
     onlyOnActive: input.only_on_active ?? DEFAULTS.ipvs.onlyOnActive,
     checkWhen: input.check_when ?? service.checkWhen,
+    onRemove: input.on_remove ?? DEFAULTS.ipvs.onRemove,
+    drainTimeoutUs: input.drain_timeout ?? DEFAULTS.ipvs.drainTimeoutUs,
     ...resolveServers(
       { name, input, servers, sorryServers },
       { identities, tcpByDefault, scripts },

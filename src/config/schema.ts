@@ -776,6 +776,16 @@ function serviceSchema<C, S>(per: Per, check: z.ZodType<C>, server: z.ZodType<S>
         'they keep their weights.',
       default: service.checkWhen,
     }),
+    on_remove: option(per(word(['drain', 'delete'])), {
+      about:
+        'A server that is taken out of this file gets weight 0 and is deleted when its last ' +
+        'connection has ended (`drain`), or is deleted at once.',
+      without: '`ipvs.on_remove`',
+    }),
+    drain_timeout: option(per(duration(SECOND_US, 31 * DAY_US)), {
+      about: 'How long its connections may take to end.',
+      without: '`ipvs.drain_timeout`',
+    }),
     sorry_servers: option(per(list(server)), {
       about: 'Servers for the time below quorum, written and checked as `servers` are.',
       without: 'none',
@@ -891,6 +901,17 @@ function sectionSchemas(per: Per) {
             'Services are in the table only while the VRRP instance that carries their address ' +
             'is active here, unless they say otherwise.',
           default: ipvs.onlyOnActive,
+        }),
+        on_remove: option(per(word(['drain', 'delete'])), {
+          about:
+            'What happens to servers that are taken out of this file, unless their service says ' +
+            'otherwise, and to all of a service that is taken out: weight 0 until the last ' +
+            'connection has ended (`drain`), or deleted at once.',
+          default: ipvs.onRemove,
+        }),
+        drain_timeout: option(per(duration(SECOND_US, 31 * DAY_US)), {
+          about: 'How long their connections may take to end.',
+          default: formatDuration(ipvs.drainTimeoutUs),
         }),
         ...ipvsSettingOptions(per, wholeSeconds),
       }),

@@ -155,7 +155,7 @@ function readValue(value: unknown, director: string, report: Report): Config {
     services: named,
     instances: alone,
     instanceNames: names('vrrp'),
-    onlyOnActive: sections.ipvs.onlyOnActive,
+    ipvs: sections.ipvs,
     trackers: readNamed(schema.tracker, root.trackers),
     report,
   });
@@ -244,6 +244,8 @@ function readSections(schema: Schema, root: Record<string, unknown>) {
       ownership: ipvsInput?.ownership ?? ipvs.ownership,
       onStop: ipvsInput?.on_stop ?? ipvs.onStop,
       onlyOnActive: ipvsInput?.only_on_active ?? ipvs.onlyOnActive,
+      onRemove: ipvsInput?.on_remove ?? ipvs.onRemove,
+      drainTimeoutUs: ipvsInput?.drain_timeout ?? ipvs.drainTimeoutUs,
       ...resolveIpvsSettings(ipvsInput),
     },
     http: http === 'off' ? null : (http?.listen ?? listen),

@@ -25,6 +25,7 @@ import {
   overrideOf,
   resolveTarget,
 } from '../core/health/override-request.ts';
+import type { Leaving, LeavingLook } from '../core/ipvs/leaving.ts';
 import type { IpvsOperation } from '../core/ipvs/model.ts';
 import { serverKey, serviceKey } from '../core/ipvs/model.ts';
 import type { Problem } from '../core/problem.ts';
@@ -310,8 +311,29 @@ export class Controller implements DirectorControl {
     const draining = this.#overrides.list().some(({ service, action }) => {
       return persistent.has(service) && action.kind === 'drain' && !action.drained;
     });
-    if (draining) this.#settings?.hold('expire_quiescent_template', '1');
+    const leaving = this.#table?.leaving().some((one) => one.persistent) === true;
+    if (draining || leaving) this.#settings?.hold('expire_quiescent_template', '1');
     else this.#settings?.release('expire_quiescent_template');
+  }
+
+  /** Servers that were taken out of the configuration. */
+  #leavingChanged(began: readonly Leaving[], ended: LeavingLook['ended']): void {
+    this.#holdTemplates();
+    for (const { name, entry, server, untilMs } of began) {
+      const until = new Date(untilMs).toISOString();
+      this.#log.info(
+        { event: 'leaving', service: name, entry, server, until },
+        `${server} was taken out of ${name ?? entry}: no new connections, deleted when its last one ends or at ${until}`,
+      );
+    }
+    for (const { leaving, connectionsLeft } of ended) {
+      const { name, entry, server } = leaving;
+      const rest = connectionsLeft === 0 ? '' : `, with ${connectionsLeft} connections left`;
+      this.#log.info(
+        { event: 'left', service: name, entry, server, connectionsLeft },
+        `${server} leaves the table of ${name ?? entry}${rest}`,
+      );
+    }
   }
 
   #overrideEnded({ service, server, action }: Override): void {
@@ -348,6 +370,7 @@ export class Controller implements DirectorControl {
       checks: this.#checks.snapshot(),
       tally: this.#tally,
       table: this.#table?.report() ?? null,
+      leaving: this.#table?.leaving() ?? [],
       notify: this.#notifier.report(),
       trackers: this.#trackers.report(keeper?.trackers ?? {}),
       settings: this.#settings?.report() ?? null,
@@ -378,6 +401,9 @@ export class Controller implements DirectorControl {
       checks: Object.fromEntries(checks),
       pools: this.#pools.states(),
       overrides: this.#overrides.list(),
+      onRemove: ipvs.onRemove,
+      drainTimeoutUs: ipvs.drainTimeoutUs,
+      leaving: this.#table?.leaving() ?? [],
       active: [...this.#states].flatMap(([name, state]) => (state === 'active' ? [name] : [])),
     };
   }
@@ -613,12 +639,14 @@ export class Controller implements DirectorControl {
       services: this.#config.services,
       ipvs: this.#config.ipvs,
       ownedFile: `${this.#config.runtimeDirectory}/ipvs-owned.json`,
+      leavingFile: `${this.#config.runtimeDirectory}/ipvs-leaving.json`,
     };
     if (this.#table !== null) return this.#table.reconfigure(options);
     this.#table = new Table(options, {
       client: this.#client,
       weights: (service, observed) => this.#pools.decide(service, observed),
       wanted: (service, entry) => this.#isWanted(service, entry),
+      onLeaving: (began, ended) => this.#leavingChanged(began, ended),
       onChanges: (operations, cause) => this.#logChanges(operations, cause),
       onProblem: (problem) => logProblem(this.#log, problem),
     });

@@ -8,7 +8,13 @@ import type {
 import { allServers, checkDefinition, targetText } from '../core/health/check-key.ts';
 import type { Override } from '../core/health/override.ts';
 import type { PoolWeight, ServerHealth } from '../core/health/pool.ts';
-import { countsOfServers, entriesText, type ServerCounts } from '../core/ipvs/entries.ts';
+import {
+  countsOfServers,
+  entriesText,
+  type ObservedTable,
+  type ServerCounts,
+} from '../core/ipvs/entries.ts';
+import type { Leaving } from '../core/ipvs/leaving.ts';
 import { serverKey, serviceKey } from '../core/ipvs/model.ts';
 import type {
   BfdReport,
@@ -17,6 +23,7 @@ import type {
   EntryReport,
   InstanceReport,
   IpvsSettingReport,
+  LeavingReport,
   NotifyReport,
   PeerReport,
   ServerReport,
@@ -46,6 +53,7 @@ export interface StatusParts {
   readonly tally: CheckTally;
   /** null without virtual services. */
   readonly table: TableReport | null;
+  readonly leaving: readonly Leaving[];
   /** null without IPVS. */
   readonly settings: {
     readonly settings: readonly IpvsSettingReport[];
@@ -103,6 +111,7 @@ export function buildStatus(parts: StatusParts): DirectorStatus {
       drift: table?.drift ?? {},
       foreignServices: table?.foreignServices ?? 0,
       foreignServers: table?.foreignServers ?? 0,
+      leaving: parts.leaving.map((one) => leavingReport(one, table?.observed ?? new Map())),
       settings: parts.settings?.settings ?? [],
       settingRepairs: parts.settings?.repairs ?? 0,
     },
@@ -232,6 +241,17 @@ function serviceReport(
         sorry: service.sorryServers.includes(server),
       });
     }),
+  };
+}
+
+function leavingReport(leaving: Leaving, observed: ObservedTable): LeavingReport {
+  const { name, entry, server, sinceMs, untilMs } = leaving;
+  const found = observed.get(entry)?.servers.find((one) => serverKey(one) === server);
+  return {
+    ...{ service: name, entry, server, since: isoTime(sinceMs), until: isoTime(untilMs) },
+    activeConnections: found?.activeConnections ?? 0,
+    inactiveConnections: found?.inactiveConnections ?? 0,
+    persistentConnections: found?.persistentConnections ?? 0,
   };
 }
 

@@ -16,7 +16,16 @@ import type {
 } from '../core/config/config.ts';
 import type { PoolWeight } from '../core/health/pool.ts';
 import { desiredEntry } from '../core/ipvs/desired.ts';
-import type { ObservedTable } from '../core/ipvs/entries.ts';
+import { configuredEntries, type ObservedTable } from '../core/ipvs/entries.ts';
+import {
+  type ConfiguredEntry,
+  type Leaving,
+  type LeavingLook,
+  leavingFromJson,
+  leavingPath,
+  look,
+  withLeaving,
+} from '../core/ipvs/leaving.ts';
 import {
   type DesiredService,
   type IpvsOperation,
@@ -42,6 +51,9 @@ import { replaceFile } from '../keeper/record.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { IpvsClient, OperationResult } from '../linux/ipvs/client.ts';
 import { makeDirectory } from '../linux/make-directory.ts';
+
+/** How often the connections of leaving servers are looked at. */
+const LEAVING_LOOK_MS = 1_000;
 
 /** Services that are read one by one: for more, one dump of the whole table costs less. */
 const DUMPS_MAX = 16;
@@ -72,6 +84,8 @@ export interface TablePorts {
    * null while nobody knows, when it stays as it is.
    */
   readonly wanted: (service: ServiceConfig, entry: ServiceEntry) => boolean | null;
+  /** Which servers leave has changed: those that begin, and those that are gone. */
+  readonly onLeaving: (began: readonly Leaving[], ended: LeavingLook['ended']) => void;
   readonly onChanges: (operations: readonly IpvsOperation[], cause: 'plan' | 'drift') => void;
   readonly onProblem: (problem: Problem) => void;
 }
@@ -81,6 +95,8 @@ export interface TableOptions {
   readonly ipvs: IpvsConfig;
   /** File that remembers which entries are ours. */
   readonly ownedFile: string;
+  /** File that remembers which servers leave, since when and until when. */
+  readonly leavingFile: string;
 }
 
 export class Table {
@@ -107,6 +123,14 @@ export class Table {
   /** Keys, as in drift items, of entries that the kernel refused: their lack is not drift. */
   #refused = new Set<string>();
   #foreign = { services: 0, servers: 0 };
+  readonly #configured = new Map<string, ConfiguredEntry>();
+  /** Names of entries that an earlier configuration had. */
+  readonly #formerNames = new Map<string, string>();
+  #leaving: ReadonlyMap<string, Leaving>;
+  #leavingTimer: NodeJS.Timeout | null = null;
+  /** Identities of entries with leaving servers that are not configured, by their keys. */
+  readonly #removed = new Map<string, ServiceIdentity>();
+  #removedDirty = false;
   readonly #operations: Record<string, number> = {};
   readonly #drift: Record<string, number> = { missing: 0, altered: 0, leftover: 0 };
 
@@ -114,6 +138,7 @@ export class Table {
     this.#options = options;
     this.#ports = ports;
     this.#owned = readOwned(options.ownedFile);
+    this.#leaving = readLeaving(options.leavingFile);
     this.#index();
   }
 
@@ -167,6 +192,8 @@ export class Table {
   reconfigure(options: TableOptions): Promise<void> {
     this.#options = options;
     this.#settled = false;
+    this.#formerNames.clear();
+    for (const [key, { name }] of this.#configured) this.#formerNames.set(key, name);
     this.#index();
     this.#schedule();
     return this.reconcile();
@@ -176,6 +203,7 @@ export class Table {
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#timer !== null) clearInterval(this.#timer);
+    if (this.#leavingTimer !== null) clearInterval(this.#leavingTimer);
     await this.#working;
     if (this.#options.ipvs.onStop === 'keep') return;
     const observed = await this.#ports.client.dump();
@@ -184,6 +212,11 @@ export class Table {
     const input = { desired: [], observed: observed.value, owned: this.#owned };
     const found = plan({ ...input, ownership: 'shared' });
     await this.#apply(found, { cause: 'plan', whole: true });
+  }
+
+  /** Servers that are no longer configured and wait for their connections to end. */
+  leaving(): readonly Leaving[] {
+    return [...this.#leaving.values()];
   }
 
   /** Which entries are ours. */
@@ -215,7 +248,11 @@ export class Table {
 
   #index(): void {
     this.#byName.clear();
+    this.#configured.clear();
     for (const service of this.#options.services) this.#byName.set(service.name, service);
+    for (const [key, entry] of configuredEntries(this.#options.services)) {
+      this.#configured.set(key, entry);
+    }
   }
 
   #schedule(): void {
@@ -236,6 +273,11 @@ export class Table {
       if (this.#fullWanted) {
         this.#fullWanted = false;
         await this.#reconcileAll();
+        continue;
+      }
+      if (this.#removedDirty) {
+        this.#removedDirty = false;
+        await this.#reconcileRemoved();
         continue;
       }
       const name = this.#dirty.values().next().value;
@@ -260,12 +302,19 @@ export class Table {
     const ownWish = !this.#settled || this.#dirty.size > 0;
     this.#dirty.clear();
     this.#remember(observed.value);
-    const desired = this.#options.services.flatMap((service) => this.#desired(service));
+    const configured = this.#options.services.flatMap((service) => this.#desired(service));
     const { ownership } = this.#options.ipvs;
     const compared = this.#withoutUndecided(observed.value);
+    const left = this.#lookForLeaving(compared, null);
+    const desired = withLeaving(configured, compared, left, this.#configured);
     const found = plan({ desired, observed: compared, owned: this.#owned, ownership });
     this.#foreign = { ...found.foreign };
-    const drifted = ownWish ? [] : found.drift.filter((item) => this.#isDrift(item));
+    const gone = new Set(
+      left.ended.flatMap(({ leaving }) => [leaving.entry, leavingPath(leaving)]),
+    );
+    const drifted = ownWish
+      ? []
+      : found.drift.filter((item) => this.#isDrift(item) && !gone.has(item.key));
     for (const item of drifted) this.#drift[item.class] = (this.#drift[item.class] ?? 0) + 1;
     this.#own(claim(pruneOwned(this.#owned, desired, observed.value), desired));
     await this.#apply(found, { cause: drifted.length > 0 ? 'drift' : 'plan', whole: true });
@@ -296,9 +345,10 @@ export class Table {
       return;
     }
     for (const [key, observed] of read.value) this.#keep(key, observed);
-    const wanted = new Map(
-      this.#desired(service).map((entry) => [serviceKey(entry.service.identity), entry]),
-    );
+    const present = [...read.value.values()].filter((one) => one !== null);
+    const left = this.#lookForLeaving(present, new Set(read.value.keys()));
+    const desiredNow = withLeaving(this.#desired(service), present, left, this.#configured);
+    const wanted = new Map(desiredNow.map((entry) => [serviceKey(entry.service.identity), entry]));
     const { ownership } = this.#options.ipvs;
     const operations: IpvsOperation[] = [];
     let claimed: OwnedSet = this.#owned;
@@ -316,6 +366,85 @@ export class Table {
     const after = await this.#read(decided.map(([{ identity }]) => identity));
     if (!after.ok) return;
     for (const [key, observed] of after.value) this.#keep(key, observed);
+  }
+
+  /** Entries that are no longer configured and still have leaving servers. */
+  async #reconcileRemoved(): Promise<void> {
+    const epoch = this.#epoch;
+    const identities = [...this.#removed.values()];
+    const read = await this.#read(identities);
+    if (!read.ok) return this.#failed(read.error);
+    if (epoch !== this.#epoch) return;
+    const present = [...read.value.values()].filter((one) => one !== null);
+    const left = this.#lookForLeaving(present, new Set(read.value.keys()));
+    const desired = withLeaving([], present, left, this.#configured);
+    const wanted = new Map(desired.map((entry) => [serviceKey(entry.service.identity), entry]));
+    const { ownership } = this.#options.ipvs;
+    const operations = [...read.value].flatMap(([key, observed]) => {
+      const owned = this.#owned.get(key) ?? null;
+      const input = { desired: wanted.get(key) ?? null, observed, owned, ownership };
+      return planService(input).operations;
+    });
+    const found = { operations, drift: [], foreign: { services: 0, servers: 0 } };
+    await this.#apply(found, { cause: 'plan', whole: false });
+    const after = await this.#read(identities);
+    if (!after.ok) return;
+    for (const [key, observed] of after.value) this.#keep(key, observed);
+  }
+
+  /** Who leaves; `keys`: the entries that are looked at, null for the whole table. */
+  #lookForLeaving(
+    observed: readonly ObservedService[],
+    keys: ReadonlySet<string> | null,
+  ): LeavingLook {
+    const { onRemove, drainTimeoutUs } = this.#options.ipvs;
+    const found = look({
+      configured: this.#configured,
+      policy: { onRemove, drainTimeoutUs },
+      nameOf: (entry) => this.#formerNames.get(entry) ?? null,
+      observed,
+      owned: this.#owned,
+      before: this.#leaving,
+      nowMs: Date.now(),
+    });
+    const leaving = new Map(found.leaving);
+    for (const [path, one] of this.#leaving) {
+      if (keys !== null && !keys.has(one.entry)) leaving.set(path, one);
+    }
+    const began = [...found.leaving].flatMap(([path, one]) =>
+      this.#leaving.has(path) ? [] : [one],
+    );
+    const changed = began.length > 0 || leaving.size !== this.#leaving.size;
+    this.#leaving = leaving;
+    for (const key of keys ?? [...this.#removed.keys()]) this.#removed.delete(key);
+    for (const { service } of observed) {
+      const key = serviceKey(service.identity);
+      if (found.keep.has(key) && !this.#configured.has(key)) {
+        this.#removed.set(key, service.identity);
+      }
+    }
+    this.#watchLeaving();
+    if (!changed) return found;
+    this.#write(this.#options.leavingFile, JSON.stringify([...leaving.values()]));
+    this.#ports.onLeaving(began, found.ended);
+    return found;
+  }
+
+  #watchLeaving(): void {
+    if (this.#leaving.size > 0 === (this.#leavingTimer !== null)) return;
+    if (this.#leavingTimer !== null) {
+      clearInterval(this.#leavingTimer);
+      this.#leavingTimer = null;
+    } else this.#leavingTimer = setInterval(() => this.#lookAgain(), LEAVING_LOOK_MS);
+  }
+
+  #lookAgain(): void {
+    for (const { entry } of this.#leaving.values()) {
+      const configured = this.#configured.get(entry);
+      if (configured === undefined) this.#removedDirty = true;
+      else this.#dirty.add(configured.name);
+    }
+    void this.#work();
   }
 
   /** What the kernel has of some services, by their keys; null for one that is not there. */
@@ -425,13 +554,17 @@ export class Table {
     this.#owned = owned;
     const text = JSON.stringify(ownedToJson(owned));
     if (text === before) return;
+    this.#write(this.#options.ownedFile, text);
+  }
+
+  #write(file: string, text: string): void {
     try {
-      makeDirectory(dirname(this.#options.ownedFile));
-      replaceFile(this.#options.ownedFile, text);
+      makeDirectory(dirname(file));
+      replaceFile(file, text);
     } catch (error) {
       this.#ports.onProblem({
         code: 'VK-RUNTIME-DIRECTORY',
-        message: `The list of our IPVS entries cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+        message: `What is known of our IPVS entries cannot be written: ${error instanceof Error ? error.message : String(error)}`,
         cure: 'Make the runtime directory writable; until then a restart takes our entries for foreign ones',
       });
     }
@@ -442,6 +575,16 @@ export class Table {
 function driftKey(operation: IpvsOperation, key: string): string {
   if (operation.kind === 'delete-server') return serverPath(key, serverKey(operation));
   return 'server' in operation ? serverPath(key, serverKey(operation.server)) : key;
+}
+
+function readLeaving(path: string): ReadonlyMap<string, Leaving> {
+  try {
+    const leaving = leavingFromJson(JSON.parse(readFileSync(path, 'utf8')));
+    if (leaving.ok) return new Map(leaving.value.map((one) => [leavingPath(one), one]));
+  } catch {
+    // The first start since boot, or a damaged file: whoever leaves begins anew.
+  }
+  return new Map();
 }
 
 function readOwned(path: string): OwnedSet {

@@ -15,6 +15,7 @@ import type {
 import type { Override } from './health/override.ts';
 import type { OverrideRequest } from './health/override-request.ts';
 import type { PoolState, WeightReason } from './health/pool.ts';
+import type { Leaving } from './ipvs/leaving.ts';
 import type { ObservedService } from './ipvs/model.ts';
 import type { OwnedJson } from './ipvs/owned.ts';
 import type { KnownHealth } from './ipvs/preview.ts';
@@ -348,6 +349,22 @@ export interface ServiceReport {
   readonly servers: readonly ServerReport[];
 }
 
+/** A server that was taken out of the configuration and is still in the table. */
+export interface LeavingReport {
+  /** Name of its service as far as it is known. */
+  readonly service: string | null;
+  /** 'tcp 192.0.2.10:80' */
+  readonly entry: string;
+  readonly server: string;
+  /** ISO 8601, UTC. */
+  readonly since: string;
+  /** When what is left of its connections is cut off. */
+  readonly until: string;
+  readonly activeConnections: number;
+  readonly inactiveConnections: number;
+  readonly persistentConnections: number;
+}
+
 export interface CheckReport {
   /** 'tcp', 'http', 'dns': CheckConfig['kind']. */
   readonly kind: string;
@@ -427,6 +444,8 @@ export interface DirectorStatus {
     readonly drift: Readonly<Record<string, number>>;
     readonly foreignServices: number;
     readonly foreignServers: number;
+    /** Servers that are no longer configured and wait for their connections to end. */
+    readonly leaving: readonly LeavingReport[];
     /** What `ipvs.settings` and `ipvs.timeouts` want of the kernel. */
     readonly settings: readonly IpvsSettingReport[];
     /** Times that another program had changed one of them. */
@@ -498,6 +517,10 @@ export interface TableView {
   readonly overrides: readonly Override[];
   /** Names of the VRRP instances that are active here. */
   readonly active: readonly string[];
+  /** The running configuration's `ipvs.on_remove`. */
+  readonly onRemove: 'drain' | 'delete';
+  readonly drainTimeoutUs: number;
+  readonly leaving: readonly Leaving[];
 }
 
 /** What a planned handover of one instance would do. */

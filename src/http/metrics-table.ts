@@ -860,6 +860,13 @@ const IPVS_METRICS: readonly MetricDefinition[] = [
       ),
   },
   {
+    name: 'vipkeeper_ipvs_leaving_servers',
+    type: 'gauge',
+    help: 'Servers in the kernel that are no longer configured and wait for their connections to end',
+    labels: [],
+    samples: ({ status }) => [[[], status.ipvs.leaving.length]],
+  },
+  {
     name: 'vipkeeper_ipvs_foreign_services',
     type: 'gauge',
     help: 'Virtual services in the kernel that vipkeeper did not create',

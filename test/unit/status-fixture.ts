@@ -357,6 +357,18 @@ export const STATUS: DirectorStatus = {
     drift: { missing: 1, altered: 2, leftover: 0 },
     foreignServices: 1,
     foreignServers: 2,
+    leaving: [
+      {
+        service: null,
+        entry: 'tcp 192.0.2.10:81',
+        server: '10.0.0.14:81',
+        since: '2026-03-01T11:59:00.000Z',
+        until: '2026-03-01T12:14:00.000Z',
+        activeConnections: 2,
+        inactiveConnections: 1,
+        persistentConnections: 0,
+      },
+    ],
     settings: [
       { name: 'timeout tcp', wanted: '600', value: '600', before: '900', held: false },
       { name: 'expire_nodest_conn', wanted: '1', value: '1', before: '0', held: false },

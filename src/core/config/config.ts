@@ -470,6 +470,10 @@ export interface ServiceConfig {
   readonly onlyOnActive: boolean;
   /** 'active': its servers are checked only while an instance of its entries is active here. */
   readonly checkWhen: 'always' | 'active';
+  /** What happens to a server that is taken out of the configuration. */
+  readonly onRemove: 'drain' | 'delete';
+  /** How long its connections may take to end. */
+  readonly drainTimeoutUs: number;
   readonly servers: readonly RealServerConfig[];
   /** Servers for the time below quorum: checked like the others, with weight 0 until then. */
   readonly sorryServers: readonly RealServerConfig[];
@@ -498,6 +502,9 @@ export interface IpvsConfig {
   };
   /** For services that do not say: they are in the table only while they are active here. */
   readonly onlyOnActive: boolean;
+  /** For services that do not say, and those that are taken out of the configuration. */
+  readonly onRemove: 'drain' | 'delete';
+  readonly drainTimeoutUs: number;
   /** net.ipv4.vs.* in the kernel's text; what is not named stays. */
   readonly settings: Readonly<Partial<Record<IpvsSettingName, string>>>;
 }

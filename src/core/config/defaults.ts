@@ -142,6 +142,9 @@ export const DEFAULTS = {
     // that stay let connections in flight finish, and a restart interrupts nobody.
     onStop: 'keep',
     onlyOnActive: false,
+    // An idle connection lives as long in the kernel: nobody who waits for longer speaks.
+    onRemove: 'drain',
+    drainTimeoutUs: 900 * SECOND_US,
     // What nobody asked for stays as the kernel has it.
     timeouts: { tcpSeconds: null, tcpFinSeconds: null, udpSeconds: null },
     settings: {},

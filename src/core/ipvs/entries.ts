@@ -11,6 +11,7 @@ import type {
 } from '../config/config.ts';
 import { allServers } from '../health/check-key.ts';
 import { ipFamily } from '../ip.ts';
+import type { ConfiguredEntry } from './leaving.ts';
 import {
   type ObservedRealServer,
   type ObservedService,
@@ -96,6 +97,23 @@ export function observedEntries(
   observed: ObservedTable,
 ): readonly ObservedService[] {
   return entries.flatMap(({ identity }) => observed.get(serviceKey(identity)) ?? []);
+}
+
+/** What the configuration has of each entry, by the entries' keys. */
+export function configuredEntries(
+  services: readonly ServiceConfig[],
+): ReadonlyMap<string, ConfiguredEntry> {
+  const configured = new Map<string, ConfiguredEntry>();
+  for (const service of services) {
+    const { name, entries, onRemove, drainTimeoutUs } = service;
+    for (const { identity } of entries) {
+      const servers = allServers(service).filter((one) => servesEntry(one, identity, entries));
+      const keys = new Set(servers.map((server) => keyInEntry(server, identity)));
+      const policy = { onRemove, drainTimeoutUs };
+      configured.set(serviceKey(identity), { name, servers: keys, policy });
+    }
+  }
+  return configured;
 }
 
 /** 'tcp 192.0.2.10:80', or for several 'tcp 192.0.2.10:80 and 4 more'. */

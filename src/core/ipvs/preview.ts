@@ -15,7 +15,8 @@ import type { OverrideAction } from '../health/override.ts';
 import { decide, INITIAL_POOL, type PoolMember, type PoolState } from '../health/pool.ts';
 import { type FieldChange, serverFields, serviceFields } from './compare.ts';
 import { desiredEntry } from './desired.ts';
-import { countsOfServers, type ObservedTable } from './entries.ts';
+import { configuredEntries, countsOfServers, type ObservedTable } from './entries.ts';
+import { type Leaving, type LeavingPolicy, look, withLeaving } from './leaving.ts';
 import {
   type DesiredService,
   type IpvsOperation,
@@ -45,6 +46,10 @@ export interface Knowledge {
   readonly pools: ReadonlyMap<string, PoolState>;
   /** VRRP instances that are active here: entries that go with others stay as they are. */
   readonly active: ReadonlySet<string>;
+  /** Wall clock, milliseconds. */
+  readonly nowMs: number;
+  /** Servers that leave already, by leavingPath(). */
+  readonly leaving: ReadonlyMap<string, Leaving>;
   /** What an operator decided about a server; null for nothing. */
   readonly override: (service: string, server: string) => OverrideAction | null;
 }
@@ -52,6 +57,8 @@ export interface Knowledge {
 export interface PreviewInput {
   readonly services: readonly ServiceConfig[];
   readonly ownership: IpvsConfig['ownership'];
+  /** For services that are not configured. */
+  readonly onRemove: LeavingPolicy;
   readonly observed: readonly ObservedService[];
   readonly owned: OwnedSet;
   readonly knowledge: Knowledge;
@@ -61,7 +68,8 @@ export interface PreviewInput {
 export type PreviewClass = 'missing' | 'altered' | 'leftover' | 'foreign';
 
 export interface PreviewItem {
-  readonly action: 'add' | 'change' | 'delete' | 'leave';
+  /** 'drain': it gets weight 0, and is deleted when its connections have ended. */
+  readonly action: 'add' | 'change' | 'drain' | 'delete' | 'leave';
   readonly class: PreviewClass;
   /** 'tcp 192.0.2.10:80' */
   readonly service: string;
@@ -69,6 +77,8 @@ export interface PreviewItem {
   readonly name: string | null;
   /** '10.0.0.11:8080'; null when the service itself is meant. */
   readonly server: string | null;
+  /** Of a server that drains: how long it may take. */
+  readonly drainTimeoutUs: number | null;
   /** What changes; with an addition all that it has, with a deletion what it had. */
   readonly fields: readonly FieldChange[];
 }
@@ -79,6 +89,7 @@ export interface Preview {
   /** Operations by what they do, and foreign entries that stay. */
   readonly add: number;
   readonly change: number;
+  readonly drain: number;
   readonly delete: number;
   readonly leave: number;
 }
@@ -99,7 +110,7 @@ export function previewTable(input: PreviewInput): Preview {
     }
   }
   const table = input.observed.filter((one) => !waiting.has(serviceKey(one.service.identity)));
-  const desired = input.services.flatMap((service) =>
+  const configured = input.services.flatMap((service) =>
     desiredOf(
       service,
       service.entries.filter((entry) => !waits(service, entry)),
@@ -107,6 +118,13 @@ export function previewTable(input: PreviewInput): Preview {
       knowledge,
     ),
   );
+  const entries = configuredEntries(input.services);
+  const { nowMs, leaving: before } = knowledge;
+  const left = look({
+    ...{ configured: entries, policy: input.onRemove, nameOf: () => null },
+    ...{ observed: table, owned, before, nowMs },
+  });
+  const desired = withLeaving(configured, table, left, entries);
   const found = plan({ desired, observed: table, owned, ownership });
   const items = found.operations.map((operation) => operationItem(operation, observed, owned));
   for (const { class: kind, key } of found.drift) {
@@ -114,13 +132,21 @@ export function previewTable(input: PreviewInput): Preview {
     const [service = key, server = null] = key.split(' -> ');
     items.push({ action: 'leave', class: 'foreign', service, server, fields: [] });
   }
-  const named = items.map((item) => ({ ...item, name: names.get(item.service) ?? null }));
+  const named = items.map((item): PreviewItem => {
+    const name = names.get(item.service) ?? null;
+    const { server } = item;
+    const leaves = left.leaving.get(serverPath(item.service, server ?? ''));
+    if (server === null || leaves === undefined) return { ...item, name, drainTimeoutUs: null };
+    const drainTimeoutUs = (leaves.untilMs - nowMs) * 1000;
+    return { ...item, name, drainTimeoutUs, action: 'drain', class: 'leftover' };
+  });
   const count = (action: PreviewItem['action']) =>
-    items.filter((item) => item.action === action).length;
+    named.filter((item) => item.action === action).length;
   return {
     items: named.sort(byPlace),
     add: count('add'),
     change: count('change'),
+    drain: count('drain'),
     delete: count('delete'),
     leave: count('leave'),
   };
@@ -176,7 +202,7 @@ function operationItem(
   operation: IpvsOperation,
   observed: ReadonlyMap<string, ObservedService>,
   owned: OwnedSet,
-): Omit<PreviewItem, 'name'> {
+): Omit<PreviewItem, 'name' | 'drainTimeoutUs'> {
   const identity = 'identity' in operation ? operation.identity : operation.service.identity;
   const service = serviceKey(identity);
   const entry = observed.get(service);

@@ -60,6 +60,9 @@ async function runs(view: Partial<TableView>): Promise<void> {
     checks: {},
     pools: {},
     active: [],
+    onRemove: 'delete',
+    drainTimeoutUs: 1,
+    leaving: [],
     overrides: [],
     ...view,
   };
@@ -99,13 +102,18 @@ describe('plan without a director', () => {
     );
   });
 
-  test('deletes what an earlier run has recorded as its own', async () => {
+  test('drains or deletes what an earlier run has recorded as its own', async () => {
     writeFileSync(file, 'director: dir-a\nservices: {}\n');
     const owned = { 'tcp 192.0.2.10:80': ['10.0.0.1:8080'] };
     writeFileSync(join(directory, 'ipvs-owned.json'), JSON.stringify(owned));
     const { exit, out } = await run();
     expect(exit).toBe(EXIT.changes);
-    expect(out).toContain('- tcp 192.0.2.10:80  servers 1  (leftover of ours)\n');
+    expect(out).toContain(
+      '~     10.0.0.1:8080  weight 1 -> 0  (leaves: deleted when its last connection ends, after 15m at most)\n\n' +
+        'Plan: 0 to add, 0 to change, 1 to drain and delete, 0 to delete\n',
+    );
+    writeFileSync(file, 'director: dir-a\nservices: {}\nipvs: {on_remove: delete}\n');
+    expect((await run()).out).toContain('- tcp 192.0.2.10:80  servers 1  (leftover of ours)\n');
   });
 
   test('ends with 0 where nothing would change', async () => {
@@ -160,7 +168,7 @@ describe('plan with a director', () => {
     expect(exit).toBe(EXIT.changes);
     const { running, items, ...counts } = JSON.parse(out);
     expect(running).toBe(true);
-    expect(counts).toEqual({ add: 1, change: 0, delete: 1, leave: 0 });
+    expect(counts).toEqual({ add: 1, change: 0, drain: 1, delete: 0, leave: 0 });
     expect(items.map(({ class: kind, server: key }: PreviewItem) => [kind, key])).toEqual([
       ['leftover', '10.0.0.1:8080'],
       ['missing', '10.0.0.2:8080'],

@@ -171,6 +171,8 @@ test('readConfigText makes of the example exactly this', () => {
         slowStartUs: 0,
         onlyOnActive: false,
         checkWhen: 'always',
+        onRemove: 'drain',
+        drainTimeoutUs: 900_000_000,
         sorryServers: [],
         servers: [
           { address: '10.0.0.11', weight: 1, ...server },
@@ -211,6 +213,8 @@ test('readConfigText makes of the example exactly this', () => {
       ownership: 'shared',
       onStop: 'keep',
       onlyOnActive: false,
+      onRemove: 'drain',
+      drainTimeoutUs: 900_000_000,
       timeouts: { tcpSeconds: null, tcpFinSeconds: null, udpSeconds: null },
       settings: {},
     },

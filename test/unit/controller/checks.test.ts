@@ -128,6 +128,8 @@ function service(name: string, target: CheckTarget, check: CheckConfig): Service
     slowStartUs: 0,
     onlyOnActive: false,
     checkWhen: 'always',
+    onRemove: 'drain',
+    drainTimeoutUs: 900_000_000,
     sorryServers: [],
     servers: [server],
   };

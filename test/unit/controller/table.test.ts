@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { Table } from '../../../src/controller/table.ts';
-import type { ServiceIdentity } from '../../../src/core/config/config.ts';
+import { Table, type TableOptions } from '../../../src/controller/table.ts';
+import type { Config, ServiceIdentity } from '../../../src/core/config/config.ts';
 import { apply } from '../../../src/core/ipvs/apply.ts';
 import {
   type IpvsOperation,
@@ -26,6 +26,8 @@ let directory: string;
 let kernel: readonly ObservedService[];
 let applied: IpvsOperation[];
 let changes: string[];
+/** How many began to leave, and the connections that each that ended was left with. */
+let left: number[][];
 let wanted: boolean | null;
 let table: Table;
 /** Called when a dump was read, before it is handed out. */
@@ -64,23 +66,34 @@ const client = {
   },
 } as unknown as IpvsClient;
 
+function optionsOf({ services, ipvs }: Config): TableOptions {
+  const [ownedFile, leavingFile] = ['owned.json', 'leaving.json'].map((name) =>
+    join(directory, name),
+  ) as [string, string];
+  return { services, ipvs, ownedFile, leavingFile };
+}
+
+function make(options: TableOptions): Table {
+  return new Table(options, {
+    client,
+    weights: (service) =>
+      new Map(service.servers.map((one) => [serverKey(one), { weight, reason: 'healthy' }])),
+    wanted: ({ onlyOnActive }) => (onlyOnActive ? wanted : true),
+    onLeaving: (began, ended) =>
+      left.push([began.length, ...ended.map(({ connectionsLeft }) => connectionsLeft)]),
+    onChanges: (operations, cause) => changes.push(...operations.map(() => cause)),
+    onProblem: (problem) => problems.push(problem),
+  });
+}
+
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'vipkeeper-table-'));
   [kernel, applied, changes, wanted] = [[], [], [], false];
+  left = [];
   onDump = () => {};
   onApply = () => {};
   [dumpProblem, problems, weight] = [null, [], 1];
-  table = new Table(
-    { services: CONFIG.services, ipvs: CONFIG.ipvs, ownedFile: join(directory, 'owned.json') },
-    {
-      client,
-      weights: (service) =>
-        new Map(service.servers.map((one) => [serverKey(one), { weight, reason: 'healthy' }])),
-      wanted: ({ onlyOnActive }) => (onlyOnActive ? wanted : true),
-      onChanges: (operations, cause) => changes.push(...operations.map(() => cause)),
-      onProblem: (problem) => problems.push(problem),
-    },
-  );
+  table = make(optionsOf(CONFIG));
 });
 
 afterEach(async () => {
@@ -209,5 +222,87 @@ describe('Table and a kernel that does not do as it is told', () => {
     expect(present()).toEqual([WEB, ALWAYS]);
     expect(weights()).toEqual([[5], [5]]);
     expect(table.report()).toMatchObject({ lastError: null, operationErrors: 1 });
+  });
+});
+
+describe('Table and servers that are taken out of the configuration', () => {
+  const configured = (services: string) => optionsOf(configOf(`services: ${services}`));
+  const TWO =
+    '{a: {address: "192.0.2.10:81-82", check: none, servers: ["10.0.0.1:81", "10.0.0.2:81"]}}';
+  afterEach(noProblems);
+
+  const ONE = TWO.replace(', "10.0.0.2:81"', '');
+
+  /** Connections of every server of this address. */
+  function connect(address: string, activeConnections: number): void {
+    kernel = kernel.map((entry) => ({
+      ...entry,
+      servers: entry.servers.map((one) =>
+        one.address === address ? { ...one, activeConnections } : one,
+      ),
+    }));
+  }
+
+  function weights(): readonly string[] {
+    return kernel.flatMap(({ service, servers }) =>
+      servers.map((one) => `${serviceKey(service.identity)} ${serverKey(one)} ${one.weight}`),
+    );
+  }
+
+  const FIRST = ['tcp 192.0.2.10:81 10.0.0.1:81 1', 'tcp 192.0.2.10:82 10.0.0.1:81 1'];
+  const QUIESCED = ['tcp 192.0.2.10:81 10.0.0.2:81 0', 'tcp 192.0.2.10:82 10.0.0.2:81 0'];
+
+  test('get weight 0 in every entry and go with their last connection, as our own wish', async () => {
+    await table.reconfigure(configured(TWO));
+    connect('10.0.0.2', 1);
+    await table.reconfigure(configured(ONE));
+    expect(weights().toSorted()).toEqual([...FIRST, ...QUIESCED].toSorted());
+    expect(table.leaving()).toHaveLength(2);
+    expect(table.leaving()[0]).toMatchObject({ name: 'a', server: '10.0.0.2:81' });
+    await table.reconcile();
+    expect(weights()).toHaveLength(4);
+    connect('10.0.0.2', 0);
+    await table.reconcile();
+    expect(weights()).toEqual(FIRST);
+    expect([table.leaving(), left]).toEqual([[], [[2], [0, 0, 0]]]);
+    expect(table.report().drift).toEqual({ missing: 0, altered: 0, leftover: 0 });
+  });
+
+  test('are taken in again when they are back in the file', async () => {
+    await table.reconfigure(configured(TWO));
+    connect('10.0.0.2', 1);
+    await table.reconfigure(configured(ONE));
+    await table.reconfigure(configured(TWO));
+    expect(table.leaving()).toEqual([]);
+    expect(weights()).toHaveLength(4);
+    expect(weights().every((one) => one.endsWith(' 1'))).toBe(true);
+  });
+
+  test('go on leaving after a restart, with the same deadline, also of a service that is gone', async () => {
+    await table.reconfigure(configured(TWO));
+    connect('10.0.0.1', 1);
+    connect('10.0.0.2', 1);
+    await table.reconfigure(configured('{}'));
+    const before = table.leaving();
+    expect(before.map(({ name }) => name)).toEqual(['a', 'a', 'a', 'a']);
+    await table.close();
+    table = make(configured('{}'));
+    await table.start();
+    expect(table.leaving()).toEqual(before);
+    expect(weights()).toHaveLength(4);
+    connect('10.0.0.1', 0);
+    connect('10.0.0.2', 0);
+    await table.reconcile();
+    expect(kernel).toEqual([]);
+    expect(table.report().drift).toEqual({ missing: 0, altered: 0, leftover: 0 });
+  });
+
+  test('are deleted at once where the configuration says so', async () => {
+    await table.reconfigure(configured(TWO));
+    connect('10.0.0.2', 1);
+    await table.reconfigure(
+      configured(ONE.replace('check: none', 'check: none, on_remove: delete')),
+    );
+    expect(weights()).toEqual(FIRST);
   });
 });

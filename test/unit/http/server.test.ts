@@ -41,6 +41,9 @@ const TABLE: TableView = {
   checks: {},
   pools: {},
   active: [],
+  onRemove: 'delete',
+  drainTimeoutUs: 1,
+  leaving: [],
   overrides: [],
 };
 const LOOPBACK = { host: '127.0.0.1', port: 0 };

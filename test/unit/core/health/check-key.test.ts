@@ -57,6 +57,8 @@ function service(name: string, servers: readonly RealServerConfig[]): ServiceCon
     slowStartUs: 0,
     onlyOnActive: false,
     checkWhen: 'always',
+    onRemove: 'drain',
+    drainTimeoutUs: 900_000_000,
     sorryServers: [],
     servers,
   };

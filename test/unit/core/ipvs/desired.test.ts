@@ -19,6 +19,8 @@ function config(changes: Partial<ServiceConfig> = {}): ServiceConfig {
     slowStartUs: 0,
     onlyOnActive: false,
     checkWhen: 'always',
+    onRemove: 'drain',
+    drainTimeoutUs: 900_000_000,
     sorryServers: [],
     servers: [serverConfig(12), serverConfig(11)],
     ...changes,

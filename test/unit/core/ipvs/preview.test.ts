@@ -14,6 +14,8 @@ const NOTHING_KNOWN: Knowledge = {
   checks: new Map(),
   pools: new Map(),
   active: new Set(['vips']),
+  nowMs: 1_000,
+  leaving: new Map(),
   override: () => null,
 };
 
@@ -41,9 +43,19 @@ function preview(
     owned = NOTHING_OWNED,
     ownership = 'shared' as 'shared' | 'exclusive',
     knowledge = NOTHING_KNOWN,
-  }: { owned?: OwnedSet; ownership?: 'shared' | 'exclusive'; knowledge?: Knowledge } = {},
+    onRemove = 'delete' as 'drain' | 'delete',
+  }: {
+    owned?: OwnedSet;
+    ownership?: 'shared' | 'exclusive';
+    knowledge?: Knowledge;
+    onRemove?: 'drain' | 'delete';
+  } = {},
 ) {
-  return previewTable({ services, observed, owned, ownership, knowledge });
+  const policy = { onRemove, drainTimeoutUs: 60_000_000 };
+  const decided = services.map((service) => ({ ...service, ...policy }));
+  return previewTable({
+    ...{ services: decided, observed, owned, ownership, knowledge, onRemove: policy },
+  });
 }
 
 const KEY = 'tcp 192.0.2.10:80';
@@ -51,7 +63,7 @@ const KEY = 'tcp 192.0.2.10:80';
 describe('previewTable', () => {
   test('has nothing to say of a table that is as wanted', () => {
     const found = preview(webOf('["10.0.0.1:8080"]'), [observedWeb([server(1)])]);
-    expect(found).toEqual({ items: [], add: 0, change: 0, delete: 0, leave: 0 });
+    expect(found).toEqual({ items: [], add: 0, change: 0, drain: 0, delete: 0, leave: 0 });
   });
 
   test('lists a missing service with its servers and all that they have', () => {
@@ -64,6 +76,7 @@ describe('previewTable', () => {
         service: KEY,
         name: 'web',
         server: null,
+        drainTimeoutUs: null,
         fields: [{ name: 'scheduler', from: null, to: 'wlc' }],
       },
       {
@@ -72,6 +85,7 @@ describe('previewTable', () => {
         service: KEY,
         name: 'web',
         server: '10.0.0.1:8080',
+        drainTimeoutUs: null,
         fields: [
           { name: 'forwarding', from: null, to: 'nat' },
           { name: 'weight', from: null, to: '1' },
@@ -122,6 +136,28 @@ describe('previewTable', () => {
         fields: [{ name: 'servers', from: '1' }],
       },
     ]);
+  });
+
+  test('drains what is left of ours first, unless it drains already', () => {
+    const owned = new Map([[KEY, new Set(['10.0.0.1:8080', '10.0.0.2:8080'])]]);
+    const table = [observedWeb([server(1), server(2)])];
+    const options = { owned, onRemove: 'drain' } as const;
+    const drains = { action: 'drain', class: 'leftover', drainTimeoutUs: 60_000_000 };
+    const found = preview(webOf('["10.0.0.1:8080"]'), table, options);
+    expect(found.items).toMatchObject([
+      { ...drains, server: '10.0.0.2:8080', fields: [{ name: 'weight', from: '1', to: '0' }] },
+    ]);
+    expect([found.drain, found.change, found.delete]).toEqual([1, 0, 0]);
+    expect(preview([], table, options).items).toMatchObject([
+      { ...drains, server: '10.0.0.1:8080' },
+      { ...drains, server: '10.0.0.2:8080' },
+    ]);
+    const [web] = table;
+    if (web === undefined) throw new Error('no service');
+    const busy = web.servers.map((one) => ({ ...one, weight: 0, activeConnections: 1 }));
+    expect(preview([], [{ ...web, servers: busy }], options).items).toEqual([]);
+    const quiet = web.servers.map((one) => ({ ...one, weight: 0 }));
+    expect(preview([], [{ ...web, servers: quiet }], options)).toMatchObject({ delete: 1 });
   });
 
   test('keeps the weight of a server whose check has not run, and takes a new one for healthy', () => {

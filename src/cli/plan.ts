@@ -13,6 +13,7 @@ import type { FieldChange } from '../core/ipvs/compare.ts';
 import { leavingPath } from '../core/ipvs/leaving.ts';
 import type { ObservedService } from '../core/ipvs/model.ts';
 import { NOTHING_OWNED, type OwnedSet, ownedFromJson } from '../core/ipvs/owned.ts';
+import { readOwnedText } from '../core/ipvs/owned-journal.ts';
 import {
   type Knowledge,
   type Preview,
@@ -174,11 +175,9 @@ async function readWanted(
 /** What an earlier run has recorded as its own; nothing without a record. */
 async function readOwned(runtimeDirectory: string): Promise<OwnedSet> {
   try {
-    const text = await readFile(join(runtimeDirectory, 'ipvs-owned.json'), 'utf8');
-    const owned = ownedFromJson(JSON.parse(text));
-    return owned.ok ? owned.value : NOTHING_OWNED;
+    return readOwnedText(await readFile(join(runtimeDirectory, 'ipvs-owned.json'), 'utf8')).owned;
   } catch {
-    // No earlier run in this boot, or a damaged record: the director would claim anew.
+    // No earlier run in this boot: the director would claim anew.
     return NOTHING_OWNED;
   }
 }

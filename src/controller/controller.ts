@@ -359,7 +359,7 @@ export class Controller implements DirectorControl {
   }
 
   async status(): Promise<DirectorStatus> {
-    const [keeper] = await Promise.all([this.#guard.status(), this.#table?.refresh()]);
+    const [keeper, observed] = await Promise.all([this.#guard.status(), this.#table?.refresh()]);
     return buildStatus({
       config: this.#config,
       version: this.#options.version,
@@ -369,7 +369,7 @@ export class Controller implements DirectorControl {
       keeperRestarts: this.#guard.restarts,
       checks: this.#checks.snapshot(),
       tally: this.#tally,
-      table: this.#table?.report() ?? null,
+      table: this.#table?.report(observed) ?? null,
       leaving: this.#table?.leaving() ?? [],
       notify: this.#notifier.report(),
       trackers: this.#trackers.report(keeper?.trackers ?? {}),

@@ -56,6 +56,8 @@ export class Pools {
   readonly #ports: PoolPorts;
   readonly #decisions = new Map<string, PoolDecision>();
   #timer: NodeJS.Timeout | null = null;
+  /** When the timer fires, by the monotonic clock; null while it is not set. */
+  #timerAtUs: number | null = null;
 
   constructor(ports: PoolPorts) {
     this.#ports = ports;
@@ -94,7 +96,7 @@ export class Pools {
     if (met !== null && met !== (before?.state.quorumMet ?? null)) {
       this.#ports.onQuorum(service, met, decision.healthyWeight);
     }
-    this.#schedule();
+    this.#schedule(decision.nextAtUs);
     return decision.weights;
   }
 
@@ -115,23 +117,24 @@ export class Pools {
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
-  #schedule(): void {
-    let nextUs: number | null = null;
-    for (const { nextAtUs } of this.#decisions.values()) {
-      if (nextAtUs !== null && (nextUs === null || nextAtUs < nextUs)) nextUs = nextAtUs;
-    }
+  /** Sets the timer for a decision, unless it fires before that anyway. */
+  #schedule(nextAtUs: number | null): void {
+    if (nextAtUs === null || (this.#timerAtUs !== null && this.#timerAtUs <= nextAtUs)) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-    if (nextUs === null) return;
-    const delayMs = Math.max(TIMER_MIN_MS, Math.ceil((nextUs - this.#ports.nowUs()) / 1000));
+    const delayMs = Math.max(TIMER_MIN_MS, Math.ceil((nextAtUs - this.#ports.nowUs()) / 1000));
+    this.#timerAtUs = nextAtUs;
     this.#timer = setTimeout(() => this.#due(), delayMs);
   }
 
   #due(): void {
+    this.#timerAtUs = null;
     const nowUs = this.#ports.nowUs();
+    let laterUs: number | null = null;
     for (const [name, { nextAtUs }] of this.#decisions) {
-      if (nextAtUs !== null && nextAtUs <= nowUs) this.#ports.onDue(name);
+      if (nextAtUs === null) continue;
+      if (nextAtUs <= nowUs) this.#ports.onDue(name);
+      else if (laterUs === null || nextAtUs < laterUs) laterUs = nextAtUs;
     }
-    this.#schedule();
+    this.#schedule(laterUs);
   }
 }

@@ -15,7 +15,6 @@ import type {
   VirtualService,
 } from '../../src/core/ipvs/model.ts';
 import { serverKey, serviceFamily } from '../../src/core/ipvs/model.ts';
-import { claim } from '../../src/core/ipvs/owned.ts';
 import { plan } from '../../src/core/ipvs/plan.ts';
 import type { Problem } from '../../src/core/problem.ts';
 import { ok, type Result } from '../../src/core/result.ts';
@@ -24,6 +23,7 @@ import type { IpvsInfo, IpvsTimeouts, SyncDaemon } from '../../src/linux/ipvs/co
 import { type Child, check, REPOSITORY, waitFor } from '../lab/host.ts';
 import { Vm } from '../lab/vm.ts';
 import * as arbitrary from '../property/ipvs-arbitraries.ts';
+import { claim } from '../property/owned.ts';
 import type { GuestCall, Traffic } from './ipvs-guest.ts';
 
 const PROGRAM = join(REPOSITORY, 'dist', 'test', 'kernel', 'ipvs-guest.js');

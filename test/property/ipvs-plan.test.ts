@@ -12,9 +12,10 @@ import type {
   VirtualService,
 } from '../../src/core/ipvs/model.ts';
 import { serverKey, serviceKey } from '../../src/core/ipvs/model.ts';
-import { claim, type OwnedSet, updateOwned } from '../../src/core/ipvs/owned.ts';
+import { disowned, type OwnedSet } from '../../src/core/ipvs/owned.ts';
 import { type PlanInput, plan, planService, serverPath } from '../../src/core/ipvs/plan.ts';
 import { desiredTable, observedTable, ownedSet } from './ipvs-arbitraries.ts';
+import { claim, withChanges } from './owned.ts';
 
 const input: fc.Arbitrary<PlanInput> = fc.record({
   desired: desiredTable,
@@ -147,7 +148,7 @@ describe('plan', () => {
       fc.property(input, (value) => {
         const { operations } = plan(value);
         const { table } = apply(operations, value.observed);
-        const owned = updateOwned(claim(value.owned, value.desired), operations);
+        const owned = withChanges(claim(value.owned, value.desired), disowned(operations));
         expect(plan({ ...value, observed: table, owned }).operations).toEqual([]);
       }),
     );

@@ -3,8 +3,8 @@
  * in this set is foreign, and in shared mode is never deleted. The set outlives the process, so
  * it has a JSON form. Invariant: a server is owned only within an owned service.
  *
- * Order of use: `claim` and save before applying (a crash in between must not turn our entries
- * into foreign ones), `updateOwned` with what the kernel accepted afterwards.
+ * Order of use: `claimed` and save before applying (a crash in between must not turn our entries
+ * into foreign ones), `disowned` with what the kernel accepted afterwards.
  */
 import type { Result } from '../result.ts';
 import { err, ok } from '../result.ts';
@@ -16,6 +16,9 @@ export type OwnedServers = ReadonlySet<string>;
 
 /** Owned services by service key. */
 export type OwnedSet = ReadonlyMap<string, OwnedServers>;
+
+/** The same for whoever keeps the list. */
+export type MutableOwned = Map<string, Set<string>>;
 
 /** JSON form: service keys to sorted server keys. */
 export type OwnedJson = Readonly<Record<string, readonly string[]>>;
@@ -43,85 +46,77 @@ export function ownedFromJson(json: unknown): Result<OwnedSet, string> {
   return ok(owned);
 }
 
-/** `owned` and all that is desired: what exists already is thereby adopted. */
-export function claim(owned: OwnedSet, desired: readonly DesiredService[]): OwnedSet {
-  const next = new Map(owned);
-  for (const { service, servers } of desired) {
-    const key = serviceKey(service.identity);
-    next.set(key, claimServers(next.get(key) ?? null, servers));
+/** A change of the set. */
+export type OwnedChange =
+  | { readonly kind: 'own'; readonly service: string; readonly servers: readonly string[] }
+  | {
+      readonly kind: 'disown-servers';
+      readonly service: string;
+      readonly servers: readonly string[];
+    }
+  | { readonly kind: 'disown-service'; readonly service: string };
+
+/** Makes the change in `owned`; its work is that of the change. */
+export function makeChange(owned: MutableOwned, change: OwnedChange): void {
+  const { service } = change;
+  const present = owned.get(service);
+  switch (change.kind) {
+    case 'own': {
+      const servers = present ?? new Set();
+      if (present === undefined) owned.set(service, servers);
+      for (const server of change.servers) servers.add(server);
+      return;
+    }
+    case 'disown-servers':
+      for (const server of change.servers) present?.delete(server);
+      return;
+    case 'disown-service':
+      owned.delete(service);
   }
-  return next;
 }
 
-/** `claim` for one service: its work is that of the service, not of the table. */
-export function claimServers(
-  owned: OwnedServers | null,
-  servers: DesiredService['servers'],
-): OwnedServers {
-  const next = new Set(owned ?? []);
-  for (const server of servers) next.add(serverKey(server));
-  return next;
+/** What makes all of these ours: what exists already is thereby adopted. */
+export function claimed(owned: OwnedSet, desired: readonly DesiredService[]): OwnedChange[] {
+  return desired.flatMap(({ service, servers }): OwnedChange[] => {
+    const key = serviceKey(service.identity);
+    const known = owned.get(key);
+    const keys = servers.map(serverKey).filter((server) => known?.has(server) !== true);
+    if (known !== undefined && keys.length === 0) return [];
+    return [{ kind: 'own', service: key, servers: keys }];
+  });
 }
 
 /**
- * The set after operations that the kernel accepted, in their order. Deleting a service disowns
- * its servers, because the kernel deletes them with it.
+ * What follows from operations that the kernel accepted, in their order: what was deleted is not
+ * ours any more. Deleting a service disowns its servers, because the kernel deletes them with it.
  */
-export function updateOwned(owned: OwnedSet, operations: readonly IpvsOperation[]): OwnedSet {
-  const next = new Map<string, OwnedServers>(owned);
-  const fresh = new Map<string, Set<string>>();
-  // Copies a service's servers once, however many operations follow.
-  const writable = (key: string): Set<string> => {
-    const servers = fresh.get(key) ?? new Set(next.get(key) ?? []);
-    fresh.set(key, servers);
-    next.set(key, servers);
-    return servers;
-  };
+export function disowned(operations: readonly IpvsOperation[]): OwnedChange[] {
+  const changes: OwnedChange[] = [];
   for (const operation of operations) {
-    switch (operation.kind) {
-      case 'add-service':
-      case 'set-service':
-        writable(serviceKey(operation.service.identity));
-        break;
-      case 'delete-service':
-        next.delete(serviceKey(operation.identity));
-        fresh.delete(serviceKey(operation.identity));
-        break;
-      case 'add-server':
-      case 'set-server':
-        writable(serviceKey(operation.identity)).add(serverKey(operation.server));
-        break;
-      case 'delete-server': {
-        const key = serviceKey(operation.identity);
-        if (next.has(key)) writable(key).delete(serverKey(operation));
-        break;
-      }
+    if (operation.kind === 'delete-service') {
+      changes.push({ kind: 'disown-service', service: serviceKey(operation.identity) });
+    } else if (operation.kind === 'delete-server') {
+      const service = serviceKey(operation.identity);
+      changes.push({ kind: 'disown-servers', service, servers: [serverKey(operation)] });
     }
   }
-  return next;
+  return changes;
 }
 
 /**
- * Forgets entries that are neither desired nor observed any more: somebody else deleted them, and
- * whoever creates them again owns them.
+ * What follows from a service as it is and as it is wanted: our entries that are neither have been
+ * deleted by somebody else, and whoever creates them again owns them.
  */
-export function pruneOwned(
+export function vanished(
   owned: OwnedSet,
-  desired: readonly DesiredService[],
-  observed: readonly ObservedService[],
-): OwnedSet {
-  const present = new Map<string, Set<string>>();
-  for (const { service, servers } of [...desired, ...observed]) {
-    const key = serviceKey(service.identity);
-    const keys = present.get(key) ?? new Set();
-    for (const server of servers) keys.add(serverKey(server));
-    present.set(key, keys);
-  }
-  const next = new Map<string, OwnedServers>();
-  for (const [key, servers] of owned) {
-    const keys = present.get(key);
-    if (keys === undefined) continue;
-    next.set(key, new Set([...servers].filter((server) => keys.has(server))));
-  }
-  return next;
+  key: string,
+  present: readonly (DesiredService | ObservedService | null)[],
+): OwnedChange[] {
+  const ours = owned.get(key);
+  if (ours === undefined) return [];
+  const entries = present.filter((entry) => entry !== null);
+  if (entries.length === 0) return [{ kind: 'disown-service', service: key }];
+  const keys = new Set(entries.flatMap(({ servers }) => servers.map(serverKey)));
+  const servers = [...ours].filter((server) => !keys.has(server));
+  return servers.length === 0 ? [] : [{ kind: 'disown-servers', service: key, servers }];
 }

@@ -48,13 +48,15 @@ import { ipvsProblem, NO_IPVS } from './problems.ts';
  */
 const OPERATIONS_PER_TURN = 256;
 
-const { EBADMSG, ENOENT, ESRCH } = constants.errno;
+const { EBADMSG, EEXIST, ENOBUFS, ENOENT, ESRCH, ETIMEDOUT } = constants.errno;
 
 export interface OperationResult {
   readonly operation: IpvsOperation;
   /** 0 when it succeeded, else positive as in errno.h. */
   readonly errno: number;
   readonly problem: Problem | null;
+  /** It failed because the table was another than the one it was planned for, or is not known. */
+  readonly outdated: boolean;
 }
 
 type Decoded<T> = Result<T, IpvsDecodeError>;
@@ -120,17 +122,39 @@ export class IpvsClient {
    * program changes meanwhile may be seen or not, but no entry comes twice.
    */
   async dump(): Promise<Result<ObservedService[], Problem>> {
-    const services = await this.#dump({ kind: 'get-services' }, decodeService);
+    const services = await this.dumpServices();
     if (!services.ok) return services;
     const table = new Map<string, ObservedService>();
-    for (const { service, stats } of services.value) {
-      const key = serviceKey(service.identity);
-      if (table.has(key)) continue;
-      const servers = await this.#dumpServers(service.identity);
+    for (const [key, entry] of services.value) {
+      const servers = await this.dumpServers(entry.service.identity);
       if (!servers.ok) return servers;
-      table.set(key, { service, stats, servers: servers.value });
+      table.set(key, { ...entry, servers: servers.value });
     }
     return ok(sortedValues(table));
+  }
+
+  /** The services without their servers, by their keys. */
+  async dumpServices(): Promise<Result<ReadonlyMap<string, DecodedService>, Problem>> {
+    const services = await this.#dump({ kind: 'get-services' }, decodeService);
+    if (!services.ok) return services;
+    // Of two of one key, which another program's change can cause, the first.
+    const byKey = new Map<string, DecodedService>();
+    for (const entry of services.value) {
+      const key = serviceKey(entry.service.identity);
+      if (!byKey.has(key)) byKey.set(key, entry);
+    }
+    return ok(byKey);
+  }
+
+  /** The servers of a service, sorted by their keys; none when the kernel does not have it. */
+  async dumpServers(identity: ServiceIdentity): Promise<Result<ObservedRealServer[], Problem>> {
+    const family = serviceFamily(identity);
+    const servers = await this.#dump({ kind: 'get-servers', identity }, (payload) =>
+      decodeServer(payload, family),
+    );
+    if (!servers.ok) return servers;
+    // A server that is added meanwhile shifts the kernel's position in its list by one.
+    return ok(sortedValues(new Map(servers.value.map((server) => [serverKey(server), server]))));
   }
 
   /** One service with its servers, or null when the kernel does not have it. */
@@ -142,7 +166,7 @@ export class IpvsClient {
     const [entry] = found;
     if (outcome.errno !== 0) return err(ipvsProblem(request, outcome));
     if (entry === undefined) return err(ipvsProblem(request, failure(EBADMSG)));
-    const servers = await this.#dumpServers(identity);
+    const servers = await this.dumpServers(identity);
     return servers.ok ? ok({ ...entry, servers: servers.value }) : servers;
   }
 
@@ -213,20 +237,10 @@ export class IpvsClient {
         const outcome = outcomes[index] ?? failure(EBADMSG);
         const { errno } = outcome;
         const problem = errno === 0 ? null : ipvsProblem(operation, outcome);
-        results.push({ operation, errno, problem });
+        results.push({ operation, errno, problem, outdated: isOutdated(operation, errno) });
       }
     }
     return results;
-  }
-
-  async #dumpServers(identity: ServiceIdentity): Promise<Result<ObservedRealServer[], Problem>> {
-    const family = serviceFamily(identity);
-    const servers = await this.#dump({ kind: 'get-servers', identity }, (payload) =>
-      decodeServer(payload, family),
-    );
-    if (!servers.ok) return servers;
-    // A server that is added meanwhile shifts the kernel's position in its list by one.
-    return ok(sortedValues(new Map(servers.value.map((server) => [serverKey(server), server]))));
   }
 
   async #dump<T>(
@@ -280,6 +294,21 @@ export class IpvsClient {
   #request(request: IpvsRequest): NetlinkRequest {
     const payload = encodeRequest(this.#writer, request).copy();
     return { type: this.#familyId, flags: 0, payload };
+  }
+}
+
+/** ip_vs_genl_set_cmd in net/netfilter/ipvs/ip_vs_ctl.c; ENOENT of a service is its scheduler. */
+function isOutdated({ kind }: IpvsOperation, errno: number): boolean {
+  switch (errno) {
+    case EEXIST:
+      return kind === 'add-service' || kind === 'add-server';
+    case ESRCH:
+      return kind !== 'add-service';
+    case ENOENT:
+      return kind === 'set-server' || kind === 'delete-server';
+    default:
+      // The answer was lost: the kernel may have done it.
+      return errno === ENOBUFS || errno === ETIMEDOUT;
   }
 }
 

@@ -1,5 +1,5 @@
 /** Table over a kernel that is the pure model of the table: what it does for services that follow. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -12,8 +12,10 @@ import {
   serverKey,
   serviceKey,
 } from '../../../src/core/ipvs/model.ts';
+import { ownedToJson } from '../../../src/core/ipvs/owned.ts';
+import { readOwnedText } from '../../../src/core/ipvs/owned-journal.ts';
 import type { Problem } from '../../../src/core/problem.ts';
-import { err, ok } from '../../../src/core/result.ts';
+import { err, ok, type Result } from '../../../src/core/result.ts';
 import type { IpvsClient } from '../../../src/linux/ipvs/client.ts';
 import { configOf } from '../config/read.ts';
 
@@ -30,31 +32,56 @@ let changes: string[];
 let left: number[][];
 let wanted: boolean | null;
 let table: Table;
-/** Called when a dump was read, before it is handed out. */
+/** Called when the services were read, before they are handed out. */
 let onDump: () => void;
-/** Called before operations are applied. */
-let onApply: () => void;
+/** The same for the servers of a service. */
+let onServers: (key: string) => void;
+let beforeApply: () => void;
 /** What every dump meets; null for a kernel that answers. */
 let dumpProblem: Problem | null;
 let problems: Problem[];
 let weight: number;
 
+function answer<T>(value: T): Result<T, Problem> {
+  return dumpProblem === null ? ok(value) : err(dumpProblem);
+}
+
+/** Names of the calls that read the kernel, in order. */
+let reads: string[];
+
+const turn = () => new Promise(setImmediate);
+
 /** The part of IpvsClient that Table uses. */
 const client = {
   dump: async () => {
     const read = kernel;
-    await new Promise(setImmediate);
+    await turn();
+    return ok([...read]);
+  },
+  dumpServices: async () => {
+    reads.push('services');
+    const read = kernel;
+    await turn();
     onDump();
-    return dumpProblem === null ? ok([...read]) : err(dumpProblem);
+    return answer(new Map(read.map((one) => [serviceKey(one.service.identity), one])));
+  },
+  dumpServers: async (identity: ServiceIdentity) => {
+    const key = serviceKey(identity);
+    reads.push(`servers of ${key}`);
+    const read = kernel.find((one) => serviceKey(one.service.identity) === key)?.servers ?? [];
+    await turn();
+    onServers(key);
+    return answer(read);
   },
   dumpService: async (identity: ServiceIdentity) => {
     const key = serviceKey(identity);
+    reads.push(key);
     const read = kernel.find((one) => serviceKey(one.service.identity) === key) ?? null;
-    await new Promise(setImmediate);
-    return dumpProblem === null ? ok(read) : err(dumpProblem);
+    await turn();
+    return answer(read);
   },
   apply: async (operations: readonly IpvsOperation[]) => {
-    onApply();
+    beforeApply();
     const { table: next, results } = apply(operations, kernel);
     kernel = next;
     applied.push(...operations);
@@ -62,6 +89,7 @@ const client = {
       operation,
       errno: error === null ? 0 : 1,
       problem: error === null ? null : { code: 'VK-IPVS', message: error, cure: '' },
+      outdated: error === 'EEXIST' || error === 'ESRCH' || error === 'ENOENT',
     }));
   },
 } as unknown as IpvsClient;
@@ -88,10 +116,11 @@ function make(options: TableOptions): Table {
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'vipkeeper-table-'));
-  [kernel, applied, changes, wanted] = [[], [], [], false];
+  [kernel, applied, changes, wanted, reads] = [[], [], [], false, []];
   left = [];
   onDump = () => {};
-  onApply = () => {};
+  onServers = () => {};
+  beforeApply = () => {};
   [dumpProblem, problems, weight] = [null, [], 1];
   table = make(optionsOf(CONFIG));
 });
@@ -211,17 +240,16 @@ describe('Table and a kernel that does not do as it is told', () => {
     wanted = true;
     await table.start();
     weight = 5;
-    onApply = () => {
-      onApply = () => {};
+    beforeApply = () => {
+      beforeApply = () => {};
       kernel = kernel.filter(({ service }) => serviceKey(service.identity) !== WEB);
     };
     table.changed(['web', 'always']);
     await table.reconcile();
-    await table.reconcile();
-    expect(problems.map(({ message }) => message)).toEqual(['ESRCH']);
+    noProblems();
     expect(present()).toEqual([WEB, ALWAYS]);
     expect(weights()).toEqual([[5], [5]]);
-    expect(table.report()).toMatchObject({ lastError: null, operationErrors: 1 });
+    expect(table.report()).toMatchObject({ lastError: null, operationErrors: 0 });
   });
 });
 
@@ -304,5 +332,233 @@ describe('Table and servers that are taken out of the configuration', () => {
       configured(ONE.replace('check: none', 'check: none, on_remove: delete')),
     );
     expect(weights()).toEqual(FIRST);
+  });
+});
+
+/** A table of 40 services, of which one may have another weight. */
+function manyServices(weight = 1, count = 40) {
+  const services = Array.from({ length: count }, (_, index) => {
+    const servers = `[{address: "10.0.0.1:80", weight: ${index === 7 ? weight : 1}}, "10.0.0.2:80"]`;
+    return `  s${index}: {address: "192.0.2.1:${1000 + index}", check: none, servers: ${servers}}`;
+  });
+  return configOf(`ipvs: {on_remove: delete}\nservices:\n${services.join('\n')}`);
+}
+
+/** The table over these services, all of them wanted with their configured weights. */
+function open(config: ReturnType<typeof manyServices>): Table {
+  return new Table(optionsOf(config), {
+    client,
+    weights: (service) =>
+      new Map(
+        service.servers.map((one) => {
+          return [
+            serverKey(one),
+            { weight: weights.get(serverKey(one)) ?? one.weight, reason: 'healthy' },
+          ];
+        }),
+      ),
+    wanted: () => true,
+    onLeaving: () => {},
+    onChanges: (operations, cause) =>
+      changes.push(...operations.map(({ kind }) => `${cause} ${kind}`)),
+    onProblem: (problem) => problems.push(problem),
+  });
+}
+
+/** Weights that are not the configured ones. */
+const weights = new Map<string, number>();
+const SEVENTH = 'tcp 192.0.2.1:1007';
+
+function weightOf(service: string, server: string): number | undefined {
+  const entry = kernel.find((one) => serviceKey(one.service.identity) === service);
+  return entry?.servers.find((one) => serverKey(one) === server)?.weight;
+}
+
+/** As another program would. */
+function tamper(...operations: readonly IpvsOperation[]): void {
+  kernel = apply(operations, kernel).table;
+}
+
+describe('Table and the work of a change', () => {
+  beforeEach(() => {
+    weights.clear();
+  });
+
+  test('reads and changes one service when one server changes', async () => {
+    const many = open(manyServices());
+    await many.start();
+    [reads, applied] = [[], []];
+    weights.set('10.0.0.1:80', 5);
+    many.changed(['s7']);
+    await many.reconfigure(optionsOf(manyServices()));
+    expect(applied.slice(0, 1).map(({ kind }) => kind)).toEqual(['set-server']);
+    expect(reads[0]).toBe(SEVENTH);
+    expect(weightOf(SEVENTH, '10.0.0.1:80')).toBe(5);
+    await many.close();
+  });
+
+  test('leaves services of a new configuration alone that are the same objects', async () => {
+    const before = manyServices(1);
+    const many = open(before);
+    await many.start();
+    [reads, applied] = [[], []];
+    const [, , , , , , , seventh] = manyServices(9).services;
+    const services = before.services.map((one) => (one.name === 's7' ? seventh : one));
+    await many.reconfigure({ ...optionsOf(before), services: services as typeof before.services });
+    expect(reads).toEqual([SEVENTH]);
+    expect(applied).toEqual([expect.objectContaining({ kind: 'set-server' })]);
+    expect(weightOf(SEVENTH, '10.0.0.1:80')).toBe(9);
+    [reads, applied] = [[], []];
+    await many.reconfigure({ ...optionsOf(before), services: before.services.slice(1) });
+    expect(reads.sort()).toEqual(['tcp 192.0.2.1:1000', SEVENTH].sort());
+    expect(applied.map(({ kind }) => kind)).toEqual(['set-server', 'delete-service']);
+    expect(many.report().drift).toEqual({ missing: 0, altered: 0, leftover: 0 });
+    await many.close();
+  });
+
+  test('programs what changes during a comparison before the comparison ends', async () => {
+    const many = open(manyServices());
+    await many.start();
+    applied = [];
+    let unread = 0;
+    onServers = (key) => {
+      if (key === 'tcp 192.0.2.1:1003') {
+        weights.set('10.0.0.2:80', 3);
+        many.changed(['s39']);
+      }
+      if (applied.length > 0) unread++;
+    };
+    await many.reconcile();
+    expect(weightOf('tcp 192.0.2.1:1039', '10.0.0.2:80')).toBe(3);
+    // Most services were still to be read when it was done.
+    expect(unread).toBeGreaterThan(30);
+    expect(many.report().drift).toEqual({ missing: 0, altered: 0, leftover: 0 });
+    await many.close();
+  });
+
+  test('owns what it is about to program, and no longer what it has deleted', async () => {
+    const many = open(manyServices());
+    const recorded = () =>
+      ownedToJson(readOwnedText(readFileSync(join(directory, 'owned.json'), 'utf8')).owned);
+    const before: number[] = [];
+    beforeApply = () => before.push(Object.keys(recorded()).length);
+    await many.start();
+    expect(before[0]).toBeGreaterThan(0);
+    expect(before.at(-1)).toBe(40);
+    expect(recorded()[SEVENTH]).toEqual(['10.0.0.1:80', '10.0.0.2:80']);
+    const config = manyServices();
+    await many.reconfigure({ ...optionsOf(config), services: config.services.slice(0, 7) });
+    expect(Object.keys(recorded())).toHaveLength(7);
+    await many.close();
+  });
+});
+
+describe('Table and what others do to the kernel', () => {
+  const identity = { kind: 'address', protocol: 'tcp', address: '192.0.2.1', port: 1007 } as const;
+  const server = { address: '10.0.0.1', port: 80 };
+  let many: Table;
+
+  beforeEach(async () => {
+    weights.clear();
+    many = open(manyServices());
+    await many.start();
+    changes = [];
+  });
+  afterEach(() => many.close());
+
+  test.each([
+    ['a server', { kind: 'delete-server', identity, ...server }, { missing: 1 }, ['add-server']],
+    [
+      'a service',
+      { kind: 'delete-service', identity },
+      { missing: 3 },
+      ['add-service', 'add-server', 'add-server'],
+    ],
+  ] as const)('puts %s back that is missing, as drift', async (_what, operation, drift, kinds) => {
+    tamper(operation);
+    await many.reconcile();
+    expect(many.report().drift).toEqual({ altered: 0, leftover: 0, ...drift });
+    expect(changes).toEqual(kinds.map((kind) => `drift ${kind}`));
+  });
+
+  test('tells drift from its own wish in the same service', async () => {
+    tamper({ kind: 'delete-server', identity, ...server });
+    weights.set('10.0.0.2:80', 8);
+    many.changed(['s7']);
+    await many.reconcile();
+    expect(changes.filter((one) => one.startsWith('drift'))).toEqual(['drift add-server']);
+    expect(changes).toContain('plan set-server');
+    expect(many.report().drift).toEqual({ missing: 1, altered: 0, leftover: 0 });
+    expect(weightOf(SEVENTH, '10.0.0.2:80')).toBe(8);
+  });
+
+  test('takes out an entry of ours that somebody puts back, and leaves a foreign one', async () => {
+    const config = manyServices();
+    await many.reconfigure({ ...optionsOf(config), services: config.services.slice(0, 7) });
+    const foreign = { ...identity, port: 9_999 };
+    const settings = (kernel[0] as ObservedService).service;
+    tamper({ kind: 'add-service', service: { ...settings, identity: foreign } });
+    await many.reconcile();
+    const { drift, foreignServices, foreignServers } = many.report();
+    expect([drift, foreignServices, foreignServers]).toEqual([
+      { missing: 0, altered: 0, leftover: 0 },
+      1,
+      0,
+    ]);
+    tamper({ kind: 'delete-service', identity: foreign });
+    await many.reconcile();
+    expect(many.report().foreignServices).toBe(0);
+  });
+
+  test('reads a service again whose table was another than it had read', async () => {
+    onServers = (key) => {
+      if (key !== SEVENTH) return;
+      onServers = () => {};
+      // Behind the back of the comparison: the wish to change a weight meets no server.
+      weights.set('10.0.0.1:80', 4);
+      tamper({ kind: 'delete-server', identity, ...server });
+    };
+    await many.reconcile();
+    expect(weightOf(SEVENTH, '10.0.0.1:80')).toBe(4);
+    expect(problems).toEqual([]);
+    expect(many.report().operationErrors).toBe(0);
+  });
+
+  test('gives up on a table that never holds still, and says so once', async () => {
+    beforeApply = () => tamper({ kind: 'delete-server', identity, ...server });
+    for (let round = 1; round <= 3; round++) {
+      weights.set('10.0.0.1:80', 4 + round);
+      tamper({
+        kind: 'add-server',
+        identity,
+        server: { ...(kernel[0] as ObservedService).servers[0], ...server, weight: 1 } as never,
+      });
+      onServers = () => {};
+      await many.reconcile();
+    }
+    beforeApply = () => {};
+    weights.clear();
+    await many.reconcile();
+    expect(weightOf(SEVENTH, '10.0.0.1:80')).toBe(1);
+    expect(many.report().lastError).toBe(null);
+    expect(problems.length).toBeLessThanOrEqual(2);
+  });
+});
+
+describe('Table after the death of a controller', () => {
+  test('takes over what is there, without a change and without a window', async () => {
+    weights.clear();
+    const first = open(manyServices());
+    await first.start();
+    const before = kernel;
+    // The first one is gone without a word; the second knows what was written down.
+    applied = [];
+    const second = open(manyServices());
+    await second.start();
+    expect(applied).toEqual([]);
+    expect(kernel).toEqual(before);
+    await second.reconfigure({ ...optionsOf(manyServices()), services: [] });
+    expect(kernel).toEqual([]);
+    await Promise.all([first.close(), second.close()]);
   });
 });

@@ -1,15 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { serviceKey } from '../../../../src/core/ipvs/model.ts';
 import {
-  claim,
+  disowned,
   NOTHING_OWNED,
   ownedFromJson,
   ownedToJson,
-  pruneOwned,
-  updateOwned,
+  vanished,
 } from '../../../../src/core/ipvs/owned.ts';
+import { changeLine, readOwnedText } from '../../../../src/core/ipvs/owned-journal.ts';
 import { ok } from '../../../../src/core/result.ts';
 import { desiredTable, observedTable, ownedSet } from '../../../property/ipvs-arbitraries.ts';
+import { claim, withChanges } from '../../../property/owned.ts';
 import { server, service, WEB } from './samples.ts';
 
 const KEY = 'tcp 192.0.2.10:80';
@@ -43,48 +45,29 @@ describe('claim', () => {
   });
 });
 
-describe('updateOwned', () => {
-  it('owns what is added or set, and disowns what is deleted', () => {
-    const owned = updateOwned(NOTHING_OWNED, [
-      { kind: 'add-service', service: service(WEB) },
-      { kind: 'add-server', identity: WEB, server: server(11) },
+describe('disowned', () => {
+  it('is what was deleted, and with a service its servers', () => {
+    const changes = disowned([
       { kind: 'set-server', identity: WEB, server: server(12) },
       { kind: 'delete-server', identity: WEB, address: '10.0.0.11', port: 8080 },
     ]);
-    expect(ownedToJson(owned)).toEqual({ [KEY]: ['10.0.0.12:8080'] });
-  });
-
-  it('disowns the servers of a deleted service, and not those of one made anew', () => {
-    const owned = updateOwned(claim(NOTHING_OWNED, DESIRED), [
-      { kind: 'delete-service', identity: WEB },
-      { kind: 'delete-server', identity: WEB, address: '10.0.0.11', port: 8080 },
-    ]);
-    expect(owned.size).toBe(0);
-    const again = updateOwned(claim(NOTHING_OWNED, DESIRED), [
-      { kind: 'add-server', identity: WEB, server: server(13) },
-      { kind: 'delete-service', identity: WEB },
-      { kind: 'add-service', service: service(WEB) },
-    ]);
-    expect(ownedToJson(again)).toEqual({ [KEY]: [] });
-  });
-
-  it('leaves the set that it was given as it was', () => {
     const before = claim(NOTHING_OWNED, DESIRED);
-    const text = JSON.stringify(ownedToJson(before));
-    updateOwned(before, [
-      { kind: 'delete-server', identity: WEB, address: '10.0.0.11', port: 8080 },
-      { kind: 'delete-service', identity: WEB },
-    ]);
-    expect(JSON.stringify(ownedToJson(before))).toBe(text);
+    expect(ownedToJson(withChanges(before, changes))).toEqual({ [KEY]: ['10.0.0.12:8080'] });
+    expect(withChanges(before, disowned([{ kind: 'delete-service', identity: WEB }])).size).toBe(0);
   });
 });
 
-describe('pruneOwned', () => {
-  it('keeps exactly the owned entries that are desired or observed', () => {
+describe('vanished', () => {
+  it('is exactly what is neither desired nor observed any more', () => {
     fc.assert(
       fc.property(ownedSet, desiredTable, observedTable, (owned, desired, observed) => {
         const present = claim(claim(NOTHING_OWNED, desired), observed);
-        const pruned = pruneOwned(owned, desired, observed);
+        const of = (table: typeof desired, key: string) =>
+          table.find((one) => serviceKey(one.service.identity) === key) ?? null;
+        const changes = [...owned.keys()].flatMap((key) =>
+          vanished(owned, key, [of(desired, key), of(observed, key)]),
+        );
+        const pruned = withChanges(owned, changes);
         for (const [key, servers] of owned) {
           expect(pruned.has(key)).toBe(present.has(key));
           const expected = [...servers].filter((name) => present.get(key)?.has(name));
@@ -93,5 +76,49 @@ describe('pruneOwned', () => {
         for (const key of pruned.keys()) expect(owned.has(key)).toBe(true);
       }),
     );
+  });
+});
+
+describe('the text that grows', () => {
+  const LINES = [
+    changeLine({ kind: 'own', service: KEY, servers: ['10.0.0.11:8080', '10.0.0.12:8080'] }),
+    changeLine({ kind: 'own', service: 'fwmark 1 ipv4', servers: [] }),
+    changeLine({ kind: 'disown-servers', service: KEY, servers: ['10.0.0.11:8080'] }),
+    changeLine({ kind: 'disown-service', service: 'fwmark 1 ipv4' }),
+  ];
+
+  it('begins with the whole list, and each line changes it', () => {
+    const text = `{"tcp 192.0.2.9:80":["10.0.0.9:80"]}\n${LINES.join('')}`;
+    const { owned, changes, whole } = readOwnedText(text);
+    expect(ownedToJson(owned)).toEqual({
+      'tcp 192.0.2.9:80': ['10.0.0.9:80'],
+      [KEY]: ['10.0.0.12:8080'],
+    });
+    expect([changes, whole]).toEqual([4, true]);
+  });
+
+  it('is, torn anywhere, what its whole lines say', () => {
+    const text = `{}\n${LINES.slice(0, 2).join('')}`;
+    for (let length = 0; length <= text.length; length++) {
+      const torn = readOwnedText(text.slice(0, length));
+      const lines = Math.max(0, text.slice(0, length).split('\n').length - 2);
+      expect([length, torn.owned.size]).toEqual([length, lines]);
+      expect(torn.whole).toBe(length > 0 && text[length - 1] === '\n');
+    }
+  });
+
+  it('reads the list of an earlier version, and leaves out lines that are none', () => {
+    const text = JSON.stringify({ [KEY]: ['10.0.0.11:8080'] });
+    expect(ownedToJson(readOwnedText(text).owned)).toEqual({ [KEY]: ['10.0.0.11:8080'] });
+    const odd = ['[1]', '["+","x"]', '["*","x",[]]', '["+","x",[1]]', 'null', '{}', '["-"]'];
+    const read = readOwnedText(`{}\n${odd.join('\n')}\n${LINES[0]}`);
+    expect([read.owned.size, read.whole]).toEqual([1, false]);
+    for (const first of ['', 'x', '[]', 'null', '{"a":1}']) {
+      expect(readOwnedText(`${first}\n${LINES[0]}`).owned.size).toBe(0);
+    }
+  });
+
+  it('never throws', () => {
+    fc.assert(fc.property(fc.string(), (text) => void readOwnedText(`{}\n${text}\n`)));
   });
 });

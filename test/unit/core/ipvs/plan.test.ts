@@ -7,8 +7,8 @@ import type {
   VirtualService,
 } from '../../../../src/core/ipvs/model.ts';
 import { serverKey } from '../../../../src/core/ipvs/model.ts';
-import { claim } from '../../../../src/core/ipvs/owned.ts';
 import { plan } from '../../../../src/core/ipvs/plan.ts';
+import { claim } from '../../../property/owned.ts';
 import { server, service, WEB } from './samples.ts';
 
 const KEY = 'tcp 192.0.2.10:80';

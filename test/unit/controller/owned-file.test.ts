@@ -1,0 +1,110 @@
+/** The file that says which entries are ours: it grows, is written anew, and survives mishaps. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { OwnedFile } from '../../../src/controller/owned-file.ts';
+import { ownedToJson } from '../../../src/core/ipvs/owned.ts';
+
+let directory: string;
+let path: string;
+let problems: string[];
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'vipkeeper-owned-'));
+  path = join(directory, 'run', 'owned.json');
+  problems = [];
+});
+
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const open = () => new OwnedFile(path, ({ message }) => problems.push(message));
+const own = (service: string, ...servers: string[]) => ({ kind: 'own', service, servers }) as const;
+const lines = () => readFileSync(path, 'utf8').split('\n').length;
+
+/** What the next controller would read. */
+const recorded = () => ownedToJson(open().entries);
+
+describe('OwnedFile', () => {
+  test('has each change in the file when the call returns', () => {
+    const file = open();
+    file.change([own('a', '1', '2'), own('b')]);
+    expect(recorded()).toEqual({ a: ['1', '2'], b: [] });
+    file.change([{ kind: 'disown-servers', service: 'a', servers: ['1'] }]);
+    expect(recorded()).toEqual({ a: ['2'], b: [] });
+    file.change([{ kind: 'disown-service', service: 'b' }]);
+    expect(recorded()).toEqual({ a: ['2'] });
+  });
+
+  test('writes no more than the change, however much is ours', () => {
+    const file = open();
+    file.change(Array.from({ length: 500 }, (_, index) => own(`service ${index}`, 'server')));
+    const before = readFileSync(path, 'utf8');
+    file.change([own('service 7', 'another')]);
+    expect(readFileSync(path, 'utf8')).toBe(`${before}["+","service 7",["another"]]\n`);
+    file.change([]);
+    expect(lines()).toBe(before.split('\n').length + 1);
+  });
+
+  test('goes on with the file of a controller that was killed in the middle of a line', () => {
+    open().change([own('a', '1')]);
+    writeFileSync(path, `${readFileSync(path, 'utf8')}["+","b",["1"`);
+    const file = open();
+    expect(ownedToJson(file.entries)).toEqual({ a: ['1'] });
+    file.change([own('c')]);
+    expect(recorded()).toEqual({ a: ['1'], c: [] });
+  });
+
+  test('is written anew when it has grown long, and loses nothing that changes meanwhile', async () => {
+    const file = open();
+    file.change(Array.from({ length: 600 }, (_, index) => own(`service ${index}`, 'x')));
+    let changes = 0;
+    const toggle = () => {
+      changes++;
+      file.change([
+        { kind: 'disown-service', service: `service ${changes % 600}` },
+        own(`service ${changes % 600}`, `round ${changes}`),
+      ]);
+    };
+    // More than enough changes, several in each turn, so that some fall into the writing.
+    let longest = 0;
+    for (let turn = 0; turn < 1_000; turn++) {
+      for (let count = 0; count < 4; count++) toggle();
+      longest = Math.max(longest, lines());
+      await new Promise(setImmediate);
+    }
+    const quiet = async () => {
+      let before = -1;
+      while (before !== lines()) {
+        before = lines();
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    };
+    await quiet();
+    expect(recorded()).toEqual(ownedToJson(file.entries));
+    expect(file.of('service 10')).toEqual(new Set([`round ${3_610}`]));
+    // 8,000 changes were appended, and the file never held nearly as many.
+    expect(longest).toBeLessThan(7_000);
+    expect(problems).toEqual([]);
+  });
+
+  test('is made whole again when somebody removed it', () => {
+    const file = open();
+    file.change([own('a', '1')]);
+    rmSync(path);
+    file.change([own('b', '1')]);
+    expect(recorded()).toEqual({ a: ['1'], b: ['1'] });
+  });
+
+  test('tells once that it cannot be written, and is whole as soon as it can', () => {
+    writeFileSync(join(directory, 'run'), 'a file where the directory should be');
+    const file = open();
+    file.change([own('a', '1')]);
+    file.change([own('b', '1')]);
+    expect(problems).toEqual([expect.stringContaining('cannot be written')]);
+    rmSync(join(directory, 'run'));
+    mkdirSync(join(directory, 'run'));
+    file.change([own('c', '1')]);
+    expect(recorded()).toEqual({ a: ['1'], b: ['1'], c: ['1'] });
+  });
+});

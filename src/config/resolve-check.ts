@@ -10,8 +10,10 @@ import type {
   DialogueCheckConfig,
   DnsCheckConfig,
   HttpCheckConfig,
+  HttpRequestConfig,
   ScriptCheckConfig,
   SocketPath,
+  TlsConfig,
   UdpCheckConfig,
 } from '../core/config/check.ts';
 import type { IpText, NotifyConfig, ServiceIdentity } from '../core/config/config.ts';
@@ -33,6 +35,12 @@ const REFUSED_KEYS: Readonly<Partial<Record<Kind, readonly (keyof LongCheck)[]>>
 };
 const PLACEHOLDER = /\{(vip|vport|rip|rport)\}/g;
 type LongCheck = Exclude<CheckInput, 'none'>;
+type HttpInput = NonNullable<LongCheck['https']>;
+type HttpRequestInput = NonNullable<HttpInput['requests']>[number];
+type TlsInput = Pick<
+  HttpInput,
+  'verify' | 'server_name' | 'ca_file' | 'certificate_file' | 'key_file' | 'min_tls'
+>;
 
 function kindsOf(input: CheckInput | undefined): Kind[] {
   if (input === undefined || input === 'none') return [];
@@ -99,11 +107,31 @@ function reportKind(written: LongCheck, complete: LongCheck, path: Path, report:
   ) {
     report.error([...path, 'dialogue'], 'expected either protocol or steps', 'bare');
   }
+  reportHttp(written, path, report);
   // One that is inherited is for the service's own kind.
   const [kind] = kindsOf(complete);
   for (const key of kind === undefined ? [] : (REFUSED_KEYS[kind] ?? [])) {
     if (written[key] === undefined) continue;
     report.error([...path, key], `a check by ${kind} has no ${key}`, 'bare');
+  }
+}
+
+/** Requests and certificates that cannot be what was meant. */
+function reportHttp(written: LongCheck, path: Path, report: Report): void {
+  const kind = written.https === undefined ? 'http' : 'https';
+  const { requests, ...common } = written.https ?? written.http ?? {};
+  for (const [index, own] of (requests ?? [{}]).entries()) {
+    const request = resolveRequest({ ...common, ...own });
+    const { bodyContains, bodyMatches, digest } = request;
+    if (request.method !== 'HEAD' || (bodyContains ?? bodyMatches ?? digest) === null) continue;
+    const place = requests === undefined ? [] : ['requests', index];
+    const message = 'an answer to HEAD has no body, of which something is expected here';
+    report.error([...path, kind, ...place, 'method'], message, 'bare');
+  }
+  for (const section of ['https', 'dialogue'] as const) {
+    const tls = written[section];
+    if (tls?.key_file === undefined || tls.certificate_file !== undefined) continue;
+    report.error([...path, section, 'key_file'], 'a key needs certificate_file', 'bare');
   }
 }
 
@@ -167,19 +195,42 @@ export function resolveCheck(input: CheckInput, facts: CheckedServer): CheckConf
 
 function resolveHttp(input: LongCheck): HttpCheckConfig {
   const { https } = input;
-  const http = https ?? input.http ?? {};
+  const { requests, ...common } = https ?? input.http ?? {};
   return {
     kind: 'http',
     ...socketBase(input),
     tls: https !== undefined,
-    tlsVerify: https?.verify ?? DEFAULTS.http.tlsVerify,
-    serverName: https?.server_name ?? null,
-    caFile: https?.ca_file ?? null,
-    path: http.path ?? DEFAULTS.http.path,
-    host: http.host ?? null,
-    status: http.status ?? DEFAULTS.http.status.map(([first, last]) => [first, last] as const),
-    bodyContains: http.body_contains ?? null,
-    bodyMatches: http.body_matches ?? null,
+    ...resolveTls(https),
+    version: common.version ?? DEFAULTS.http.version,
+    requests: (requests ?? [{}]).map((request) => resolveRequest({ ...common, ...request })),
+  };
+}
+
+function resolveRequest(input: HttpRequestInput): HttpRequestConfig {
+  const { http } = DEFAULTS;
+  return {
+    method: input.method ?? http.method,
+    path: input.path ?? http.path,
+    host: input.host ?? null,
+    headers: input.headers ?? [],
+    body: input.body ?? null,
+    status: input.status ?? http.status.map(([first, last]) => [first, last] as const),
+    bodyContains: input.body_contains ?? null,
+    bodyMatches: input.body_matches ?? null,
+    digest: input.digest ?? null,
+  };
+}
+
+/** What TLS has wherever it is spoken. */
+export function resolveTls(input: TlsInput | undefined): TlsConfig {
+  const certificateFile = input?.certificate_file ?? null;
+  return {
+    tlsVerify: input?.verify ?? DEFAULTS.tls.verify,
+    serverName: input?.server_name ?? null,
+    caFile: input?.ca_file ?? null,
+    certificateFile,
+    keyFile: input?.key_file ?? certificateFile,
+    tlsMin: input?.min_tls ?? DEFAULTS.tls.min,
   };
 }
 
@@ -216,9 +267,7 @@ function resolveDialogue(input: LongCheck): DialogueCheckConfig {
     kind: 'dialogue',
     ...socketBase(input),
     tls: dialogue?.tls ?? ready?.tls ?? DEFAULTS.dialogue.tls,
-    tlsVerify: dialogue?.verify ?? DEFAULTS.dialogue.tlsVerify,
-    serverName: dialogue?.server_name ?? null,
-    caFile: dialogue?.ca_file ?? null,
+    ...resolveTls(dialogue),
     steps:
       ready?.steps ??
       (dialogue?.steps ?? []).map(({ send, expect, refuse }) => ({

@@ -3,6 +3,7 @@
  * What a check inherits, and that it is of one kind only, is in resolve-check.ts.
  */
 import { z } from 'zod';
+import type { BodyDigest } from '../core/config/check.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { DIALOGUES, type DialogueName } from '../core/health/dialogues.ts';
 import { isDnsName } from '../core/wire/dns.ts';
@@ -10,6 +11,7 @@ import { DNS_RCODES, DNS_TYPES, type DnsType } from '../core/wire/dns-names.ts';
 import {
   list,
   option,
+  Refusal,
   required,
   scalar,
   section,
@@ -34,16 +36,124 @@ const MARK_MAX = 0xffff_ffff;
 const WORDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping'] as const;
 const PROTOCOLS = Object.keys(DIALOGUES) as DialogueName[];
 
+/** Most requests of one check: each has a connection of its own. */
+const REQUESTS_MAX = 32;
+/** Headers that follow from other keys, or that would change how the answer ends. */
+const OWN_HEADERS = ['host', 'connection', 'content-length', 'transfer-encoding', 'keep-alive'];
+const OTHER_HEADERS = ['upgrade', 'expect', 'te'];
+
 function httpFields(per: Per) {
+  return {
+    ...requestFields(per),
+    version: option(per(version(['1.0', '1.1', '2'])), {
+      about: 'Version of HTTP; `"2"` without TLS is by prior knowledge.',
+      default: DEFAULTS.http.version,
+    }),
+    requests: option(requestList(per), {
+      about:
+        'Requests that are made at once, each with its own connection, within the one timeout; ' +
+        'all must succeed. What one leaves out is taken from the keys beside this one.',
+      without: 'one request, by those keys',
+    }),
+  };
+}
+
+function requestList(per: Per) {
+  const item = section(requestFields(per));
+  return list(item, 1).refine((requests) => requests.length <= REQUESTS_MAX, {
+    error: `expected at most ${REQUESTS_MAX} requests`,
+  });
+}
+
+/** One of some versions, which YAML takes for numbers unless they are quoted. */
+function version<const T extends string>(versions: readonly T[]) {
+  const input = z.union([z.enum(versions), z.number()]);
+  return scalar(joinWords(versions, 'or'), input, (value): T | undefined =>
+    versions.find((each) => each === value || Number(each) === value),
+  );
+}
+
+/** What TLS has wherever it is spoken; `name` is the name without `server_name`. */
+export function tlsFields(per: Per, name: string) {
+  const { tls } = DEFAULTS;
+  return {
+    verify: option(per(truth()), {
+      about: 'Verify the server’s certificate.',
+      default: tls.verify,
+    }),
+    server_name: option(per(hostName()), {
+      about: 'Name for SNI and for the verification of the certificate.',
+      without: name,
+    }),
+    ca_file: option(per(path('an absolute path')), {
+      about: 'File with the certificates (PEM) that are trusted.',
+      without: 'the system’s certificates',
+    }),
+    certificate_file: option(per(path('an absolute path')), {
+      about: 'File with the certificate (PEM) that this director shows, and its chain.',
+      without: 'none is shown',
+    }),
+    key_file: option(per(path('an absolute path')), {
+      about: 'File with its key (PEM).',
+      without: '`certificate_file` has both',
+    }),
+    min_tls: option(per(version(['1.2', '1.3'])), {
+      about: 'Least version of TLS.',
+      default: tls.min,
+    }),
+  };
+}
+
+const hostName = () => text('a host name, without spaces', (value) => !/\s/.test(value));
+
+function header() {
+  const expects = 'a header such as `X-Check: director`';
+  return scalar(expects, z.string().max(TEXT_LENGTH_MAX), (value) => {
+    // RFC 9110 sections 5.1 and 5.5, of the values those in ASCII.
+    const match = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*([\x20-\x7e]*)$/.exec(value);
+    if (match === null) return undefined;
+    const [, name = '', content = ''] = match;
+    if (![...OWN_HEADERS, ...OTHER_HEADERS].includes(name.toLowerCase())) {
+      return [name, content] as const;
+    }
+    const instead = name.toLowerCase() === 'host' ? ', expected the key host' : '';
+    return new Refusal(`${name} is not for headers${instead}`);
+  });
+}
+
+function digest() {
+  const expects = 'md5: and 32 hexadecimal digits, or sha256: and 64';
+  return scalar(expects, z.string(), (value): BodyDigest | undefined => {
+    const match = /^(?:(md5):([\da-f]{32})|(sha256):([\da-f]{64}))$/i.exec(value);
+    if (match === null) return undefined;
+    const [, md5, md5Hex, , sha256Hex] = match;
+    const hex = (md5Hex ?? sha256Hex ?? '').toLowerCase();
+    return { algorithm: md5 === undefined ? 'sha256' : 'md5', hex };
+  });
+}
+
+function requestFields(per: Per) {
   const { http } = DEFAULTS;
   return {
+    method: option(per(text('a method such as GET', (value) => /^[A-Z]{1,20}$/.test(value))), {
+      about: 'Method of the request.',
+      default: http.method,
+    }),
     path: option(per(path('a path that starts with /')), {
       about: 'Path and query of the request.',
       default: http.path,
     }),
-    host: option(per(text('a host name, without spaces', (value) => !/\s/.test(value))), {
+    host: option(per(hostName()), {
       about: 'Host header.',
       without: 'the server’s address and port',
+    }),
+    headers: option(per(list(header())), {
+      about: 'Further headers of the request, as `Name: value`.',
+      without: 'none',
+    }),
+    body: option(per(wireText()), {
+      about: 'What is sent as its body.',
+      without: 'nothing',
     }),
     status: option(per(list(statusRange(), 1)), {
       about: 'Status codes that mean success: codes and ranges.',
@@ -55,6 +165,12 @@ function httpFields(per: Per) {
     }),
     body_matches: option(per(regularExpression()), {
       about: 'Regular expression (JavaScript, flag u) that the body must match.',
+      without: 'any body',
+    }),
+    digest: option(per(digest()), {
+      about:
+        'Digest of the whole body: `md5:` (as `genhash` of keepalived tells it) or `sha256:` and ' +
+        'hexadecimal digits. A failure tells the one that was seen.',
       without: 'any body',
     }),
   };
@@ -81,25 +197,11 @@ function regularExpression() {
 export function checkSchema(per: Per) {
   const { check } = DEFAULTS;
   const http = section(httpFields(per));
-  const https = section({
-    ...httpFields(per),
-    verify: option(per(truth()), {
-      about: 'Verify the server’s certificate.',
-      default: DEFAULTS.http.tlsVerify,
-    }),
-    server_name: option(per(text('a host name, without spaces', (value) => !/\s/.test(value))), {
-      about: 'Name for SNI and for the verification of the certificate.',
-      without: '`host`, else the server’s address',
-    }),
-    ca_file: option(per(path('an absolute path')), {
-      about: 'File with the certificates (PEM) that are trusted.',
-      without: 'the system’s certificates',
-    }),
-  });
+  const https = section({ ...httpFields(per), ...tlsFields(per, '`host`, else the address') });
   const long = section({
     tcp: option(section({}), { about: 'Connect by TCP: `tcp: {}`.', without: 'see `check`' }),
-    http: option(http, { about: 'Request by HTTP/1.1.', without: 'no such check' }),
-    https: option(https, { about: 'Request by HTTP/1.1 over TLS.', without: 'no such check' }),
+    http: option(http, { about: 'Request by HTTP.', without: 'no such check' }),
+    https: option(https, { about: 'Request by HTTP over TLS.', without: 'no such check' }),
     dns: option(dnsSection(per), { about: 'Query by DNS.', without: 'no such check' }),
     udp: option(udpSection(per), {
       about: 'Send a datagram; an ICMP error is a failure, and so is a wrong reply.',
@@ -278,7 +380,6 @@ function scriptSection(per: Per) {
 }
 
 function dialogueSection(per: Per) {
-  const { dialogue } = DEFAULTS;
   const step = section({
     send: option(per(wireText()), {
       about: 'What is sent, line ends included (YAML: `"QUIT\\r\\n"`).',
@@ -306,18 +407,7 @@ function dialogueSection(per: Per) {
       about: 'Speak TLS from the first byte on.',
       without: '`true` with `imaps` and `pop3s`, else `false`',
     }),
-    verify: option(per(truth()), {
-      about: 'Verify the server’s certificate.',
-      default: dialogue.tlsVerify,
-    }),
-    server_name: option(per(text('a host name, without spaces', (value) => !/\s/.test(value))), {
-      about: 'Name for SNI and for the verification of the certificate.',
-      without: 'the server’s address',
-    }),
-    ca_file: option(per(path('an absolute path')), {
-      about: 'File with the certificates (PEM) that are trusted.',
-      without: 'the system’s certificates',
-    }),
+    ...tlsFields(per, 'the server’s address'),
   });
 }
 

@@ -11,7 +11,7 @@
  *          +----------------- next slot -------------------+
  */
 import { assert } from '../core/assert.ts';
-import type { CheckConfig } from '../core/config/check.ts';
+import { type CheckConfig, connectionsOf } from '../core/config/check.ts';
 import type { CheckDefinition, CheckTarget } from '../core/health/check-key.ts';
 import type { CheckChange, CheckState, CheckStatus } from '../core/health/check-state.ts';
 import { initialCheckState, isConfirming, step } from '../core/health/check-state.ts';
@@ -108,6 +108,7 @@ export class CheckRunner {
       nowUs: ports.nowUs,
       run: (check: RunningCheck) =>
         this.#run(check).catch((error: unknown) => ports.onDefect(error)),
+      places: ({ definition }: RunningCheck) => connectionsOf(definition.check),
       onEnd: (check: RunningCheck, dueUs: number) => this.#reschedule(check, dueUs),
     };
     const most =

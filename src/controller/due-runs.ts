@@ -1,6 +1,6 @@
 /**
- * Runs things when they are due, at most so many at once: what is due beyond that waits for the
- * end of a run. One timer for all of them.
+ * Runs things when they are due, as many at once as there are places: what is due beyond that waits
+ * for the end of a run. One timer for all of them.
  */
 import { assert } from '../core/assert.ts';
 import { DueQueue } from './due-queue.ts';
@@ -13,6 +13,8 @@ export interface DueRunsPorts<T> {
   readonly nowUs: () => number;
   /** One run; must not reject. What it is due for next is added when it has ended. */
   readonly run: (item: T) => Promise<void>;
+  /** How many places a run takes, 1 or more: what it holds of what is bounded. */
+  readonly places: (item: T) => number;
   /** A run has ended that was due at `dueUs`. */
   readonly onEnd: (item: T, dueUs: number) => void;
 }
@@ -22,12 +24,16 @@ export class DueRuns<T> {
   readonly #ports: DueRunsPorts<T>;
   readonly #queue = new DueQueue<T>();
   readonly #runs = new Set<Promise<void>>();
+  #taken = 0;
   #timer: NodeJS.Timeout | null = null;
   /** What the timer is set for, in monotonic microseconds. */
   #timerUs = Number.POSITIVE_INFINITY;
   #stopped = false;
 
-  /** `most` runs at once, 1 or more. */
+  /**
+   * `most` places, 1 or more. A run starts while one is free, though it may take more: that is how
+   * one that takes many gets its turn.
+   */
   constructor(most: number, ports: DueRunsPorts<T>) {
     assert(most >= 1, 'At least one must be able to run');
     this.#most = most;
@@ -48,14 +54,14 @@ export class DueRuns<T> {
   pump(): void {
     if (this.#stopped) return;
     const nowUs = this.#ports.nowUs();
-    while (this.#runs.size < this.#most) {
+    while (this.#taken < this.#most) {
       const due = this.#queue.takeDue(nowUs);
       if (due === null) break;
       this.#start(due.item, due.dueUs);
     }
     const firstUs = this.#queue.firstDueUs();
     // When all places are taken, the end of a run is what to wait for.
-    if (firstUs === null || this.#runs.size >= this.#most) return;
+    if (firstUs === null || this.#taken >= this.#most) return;
     // A timer that comes early costs one look at the queue; setting one for each run costs more.
     if (this.#timerUs <= firstUs) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
@@ -79,8 +85,11 @@ export class DueRuns<T> {
   }
 
   #start(item: T, dueUs: number): void {
+    const places = this.#ports.places(item);
+    this.#taken += places;
     const run = this.#ports.run(item).then(() => {
       this.#runs.delete(run);
+      this.#taken -= places;
       this.#ports.onEnd(item, dueUs);
       this.pump();
     });

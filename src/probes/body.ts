@@ -1,10 +1,13 @@
 /**
  * Decides about the body of an answer while it arrives, in bounded memory. Text that must be
  * contained is decided as soon as it is seen, and only as many bytes are kept as could begin it.
- * A regular expression is decided on the whole body, since any later byte may change its verdict.
+ * A regular expression and a digest are decided on the whole body, since any later byte may change
+ * the verdict.
  */
 import { Buffer } from 'node:buffer';
+import { createHash, type Hash } from 'node:crypto';
 import { Script } from 'node:vm';
+import type { BodyDigest } from '../core/config/check.ts';
 
 /** Most bytes of a body that are read: health pages are small, and checks run by the hundred. */
 export const BODY_LENGTH_MAX_BYTES = 1024 * 1024;
@@ -16,6 +19,7 @@ export interface BodyExpectation {
   readonly contains: string | null;
   /** Without the flags g and y, which would make it remember earlier bodies. */
   readonly matches: RegExp | null;
+  readonly digest: BodyDigest | null;
 }
 
 export type BodyVerdict =
@@ -23,6 +27,7 @@ export type BodyVerdict =
   | 'success'
   | 'no-text'
   | 'no-match'
+  | 'no-digest'
   | 'too-large'
   | 'too-slow';
 
@@ -60,8 +65,15 @@ export class BodyMatcher {
   #tail: Buffer = Buffer.alloc(0);
   #buffer: Buffer = Buffer.alloc(0);
   #lengthBytes = 0;
+  readonly #digest: BodyDigest | null;
+  readonly #hash: Hash | null;
+  /** Of a body that was looked at to its end, in hexadecimal digits. */
+  seenDigest = '';
 
+  /** Throws where this machine does not have the algorithm of the digest. */
   constructor(expectation: BodyExpectation) {
+    this.#digest = expectation.digest;
+    this.#hash = this.#digest === null ? null : createHash(this.#digest.algorithm);
     this.#needle = Buffer.from(expectation.contains ?? '');
     this.#contained = this.#needle.length === 0;
     this.#matches = expectation.matches;
@@ -73,14 +85,18 @@ export class BodyMatcher {
     const taken = chunk.subarray(0, room);
     if (!this.#contained) this.#search(taken);
     if (this.#matches !== null) this.#append(taken);
+    this.#hash?.update(taken);
     this.#lengthBytes += taken.length;
-    if (this.#contained && this.#matches === null) return 'success';
+    const whole = this.#matches !== null || this.#hash !== null;
+    if (this.#contained && !whole) return 'success';
     return chunk.length > room ? 'too-large' : 'undecided';
   }
 
   /** The verdict when the body is complete. */
   end(): BodyVerdict {
     if (!this.#contained) return 'no-text';
+    this.seenDigest = this.#hash?.digest('hex') ?? '';
+    if (this.seenDigest !== (this.#digest?.hex ?? '')) return 'no-digest';
     if (this.#matches === null) return 'success';
     const text = this.#buffer.toString('utf8', 0, this.#lengthBytes);
     return matchesInTime(this.#matches, text);

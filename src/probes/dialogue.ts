@@ -34,7 +34,7 @@ export async function probeDialogue(
 ): Promise<ProbeResult | null> {
   const attempt = new Attempt(options);
   if (attempt.settled) return attempt.finished;
-  const context = check.tls ? trust.secureContext(check.caFile) : null;
+  const context = check.tls ? trust.secureContext(check.caFile, check) : null;
   if (context !== null && !context.ok) {
     attempt.settle(probeFailure('cannot-run', context.error), 'now');
     return attempt.finished;

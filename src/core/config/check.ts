@@ -51,24 +51,53 @@ export interface TcpCheckConfig extends SocketCheckConfig {
   readonly kind: 'tcp';
 }
 
-export interface HttpCheckConfig extends SocketCheckConfig {
-  readonly kind: 'http';
-  readonly tls: boolean;
-  /** Verify the server's certificate; only meaningful with tls. */
+/** How TLS is spoken; only meaningful where it is. */
+export interface TlsConfig {
+  /** Verify the server's certificate. */
   readonly tlsVerify: boolean;
-  /** Name for SNI and certificate verification; null for `host`, else the server's address. */
+  /** Name for SNI and certificate verification; null for what the kind says. */
   readonly serverName: string | null;
   /** File with CA certificates in PEM; null for the system's. */
   readonly caFile: string | null;
+  /** Files with our own certificate, its chain and its key in PEM; null for none. */
+  readonly certificateFile: string | null;
+  readonly keyFile: string | null;
+  /** Least version of TLS. */
+  readonly tlsMin: '1.2' | '1.3';
+}
+
+export interface BodyDigest {
+  readonly algorithm: 'md5' | 'sha256';
+  /** In lower case. */
+  readonly hex: string;
+}
+
+/** One request and what its answer must be. */
+export interface HttpRequestConfig {
+  readonly method: string;
   readonly path: string;
   /** Host header; null for the server's address and port. */
   readonly host: string | null;
+  /** Names with values, beside those that every request has. */
+  readonly headers: readonly (readonly [string, string])[];
+  /** What is sent; null for nothing. */
+  readonly body: string | null;
   /** Inclusive ranges of status codes that mean success. */
   readonly status: readonly (readonly [number, number])[];
   /** Text that the body must contain; null for no look at the body. */
   readonly bodyContains: string | null;
   /** Regular expression (JavaScript, flag u) that the body must match; null for none. */
   readonly bodyMatches: string | null;
+  /** Digest of the body; null for any. */
+  readonly digest: BodyDigest | null;
+}
+
+export interface HttpCheckConfig extends SocketCheckConfig, TlsConfig {
+  readonly kind: 'http';
+  readonly tls: boolean;
+  readonly version: '1.0' | '1.1' | '2';
+  /** One or more, made at once; all must succeed. */
+  readonly requests: readonly HttpRequestConfig[];
 }
 
 /** One query, by UDP, and by TCP when the answer did not fit. */
@@ -126,15 +155,9 @@ export interface FileCheckConfig extends CheckBase {
 }
 
 /** Connect, send, expect. */
-export interface DialogueCheckConfig extends SocketCheckConfig {
+export interface DialogueCheckConfig extends SocketCheckConfig, TlsConfig {
   readonly kind: 'dialogue';
   readonly tls: boolean;
-  /** Verify the server's certificate; only meaningful with tls, as the next two. */
-  readonly tlsVerify: boolean;
-  /** Name for SNI and certificate verification; null for the server's address. */
-  readonly serverName: string | null;
-  /** File with CA certificates in PEM; null for the system's. */
-  readonly caFile: string | null;
   readonly steps: readonly DialogueStep[];
 }
 
@@ -153,4 +176,9 @@ const PORTLESS: readonly CheckConfig['kind'][] = ['ping', 'script', 'file'];
 /** False for a kind that asks none of the server's ports. */
 export function hasPort(check: CheckConfig): boolean {
   return !PORTLESS.includes(check.kind);
+}
+
+/** How many connections, processes or files one run has open at once. */
+export function connectionsOf(check: CheckConfig): number {
+  return check.kind === 'http' ? check.requests.length : 1;
 }

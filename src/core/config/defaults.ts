@@ -129,11 +129,12 @@ export const DEFAULTS = {
     // A restart takes no healthy server out, and a start sends nobody to a dead one.
     initial: 'unknown',
   },
-  http: { path: '/', status: [[200, 299]], tlsVerify: true },
+  http: { method: 'GET', path: '/', status: [[200, 299]], version: '1.1' },
+  tls: { verify: true, min: '1.2' },
   // keepalived's: every name server knows the root's.
   dns: { type: 'SOA', name: '.', rcodes: ['NOERROR'] },
   scriptCheck: { dynamicWeight: false },
-  dialogue: { tls: false, tlsVerify: true },
+  dialogue: { tls: false },
   udp: { minLengthBytes: 0, maxLengthBytes: 65_535 },
   ipvs: {
     reconcileIntervalUs: 5 * SECOND_US,

@@ -10,6 +10,15 @@ const TIMING = {
 };
 const SOCKET = { ...TIMING, source: null, device: null, mark: null };
 
+const TLS = {
+  ...{ tlsVerify: true, serverName: null, caFile: null, certificateFile: null, keyFile: null },
+  tlsMin: '1.2',
+};
+const REQUEST = {
+  ...{ method: 'GET', path: '/', host: null, headers: [], body: null, status: [[200, 299]] },
+  ...{ bodyContains: null, bodyMatches: null, digest: null },
+};
+
 function fileWith(check: string): string {
   return `services: {s: {address: "192.0.2.1:53", check: ${check}, servers: [10.0.0.1]}}`;
 }
@@ -90,6 +99,45 @@ test('a command has the addresses and ports of its server, and the account of no
   });
 });
 
+test('a request by HTTP is one, or several with what they have in common', () => {
+  const http = { kind: 'http', ...SOCKET, ...TLS, tls: false, version: '1.1' };
+  expect(checkOf('http')).toEqual({ ...http, requests: [REQUEST] });
+  const digest = `md5:${'A0'.repeat(16)}`;
+  const written =
+    '{http: {host: a.test, status: [200], version: 2, headers: ["X-A:  b "], requests: ' +
+    `[{path: /x, digest: "${digest}"}, {path: /y, status: [302, 400-404], host: b.test}]}}`;
+  const common = { ...REQUEST, host: 'a.test', headers: [['X-A', 'b ']], status: [[200, 200]] };
+  const statuses = [
+    [302, 302],
+    [400, 404],
+  ];
+  expect(checkOf(written)).toEqual({
+    ...{ ...http, version: '2' },
+    requests: [
+      { ...common, path: '/x', digest: { algorithm: 'md5', hex: 'a0'.repeat(16) } },
+      { ...common, path: '/y', host: 'b.test', status: statuses },
+    ],
+  });
+});
+
+test('TLS has our own certificate, with its key in the same file or another', () => {
+  const files = (more: string) => checkOf(`{https: {certificate_file: /c.pem${more}}}`);
+  expect(files('')).toMatchObject({ certificateFile: '/c.pem', keyFile: '/c.pem', tls: true });
+  expect(files(', key_file: /k.pem, min_tls: 1.3')).toMatchObject({
+    ...{ certificateFile: '/c.pem', keyFile: '/k.pem', tlsMin: '1.3' },
+  });
+});
+
+test.each([
+  ['1.0', '1.0'],
+  ['"1.0"', '1.0'],
+  ['1.1', '1.1'],
+  ['2', '2'],
+  ['"2"', '2'],
+])('version %s is %s', (written, version) => {
+  expect(checkOf(`{http: {version: ${written}}}`)).toMatchObject({ version });
+});
+
 test('what all kinds have is written once, a server may say otherwise', () => {
   const common = 'retry_delay: 500ms, jitter: 1s, start_spread: 0s, initial: down, mark: 7';
   const path = 'address: 10.0.0.9, bind: 10.0.0.254, device: eth1';
@@ -123,7 +171,7 @@ test('a file is looked at', () => {
 });
 
 test('a dialogue is ready-made, by its name or with keys, or has its own steps', () => {
-  const common = { kind: 'dialogue', ...SOCKET, tlsVerify: true, serverName: null, caFile: null };
+  const common = { kind: 'dialogue', ...SOCKET, ...TLS };
   const { imaps, redis } = DIALOGUES;
   expect(checkOf('imaps')).toEqual({ ...common, ...imaps });
   expect(checkOf('{dialogue: {protocol: redis, tls: true}}')).toEqual({
@@ -168,6 +216,26 @@ test.each([
   ['an empty dialogue', '{dialogue: {}}', 'check.dialogue: expected either protocol or steps'],
   ['both', '{dialogue: {protocol: ftp, steps: [{send: a}]}}', 'expected either protocol or steps'],
   ['no step', '{dialogue: {steps: []}}', 'expected a list with at least one entry'],
+  ['a body of HEAD', '{http: {method: HEAD, body_contains: a}}', 'an answer to HEAD has no body'],
+  [
+    'a body of HEAD among others',
+    '{http: {body_contains: a, requests: [{path: /x}, {method: HEAD}]}}',
+    'check.http.requests[1].method: an answer to HEAD',
+  ],
+  ['no request', '{http: {requests: []}}', 'expected a list with at least one entry'],
+  ['many requests', `{http: {requests: [${'{path: /},'.repeat(33)}]}}`, 'at most 32 requests'],
+  ['a version', '{http: {version: 3}}', 'check.http.version: expected 1.0, 1.1 or 2'],
+  ['a small method', '{http: {method: get}}', 'check.http.method: expected a method such as GET'],
+  ['no header', '{http: {headers: ["a b"]}}', 'check.http.headers[0]: expected a header such as'],
+  [
+    'Host as a header',
+    '{http: {headers: ["Host: a"]}}',
+    'Host is not for headers, expected the key',
+  ],
+  ['a header of ours', '{http: {headers: ["content-length: 1"]}}', 'is not for headers'],
+  ['a short digest', '{http: {digest: "md5:00"}}', 'check.http.digest: expected md5: and 32'],
+  ['a key alone', '{https: {key_file: /k.pem}}', 'check.https.key_file: a key needs'],
+  ['a key alone in a dialogue', '{dialogue: {protocol: imaps, key_file: /k}}', 'a key needs'],
   ['a source of a file', '{file: {path: /x}, bind: 10.0.0.9}', 'a check by file has no bind'],
   ['a mark of a script', '{script: {command: /x}, mark: 5}', 'a check by script has no mark'],
   ['no mark', '{tcp: {}, mark: 0}', 'check.mark: expected a whole number from 1'],

@@ -82,7 +82,7 @@ describe('conf/vipkeeper.yaml', () => {
   test('shows every key of the schema', () => {
     const shown = new Set(keysOf(parseDocument(UNCOMMENTED)).map(({ pattern }) => pattern));
     const same = (path: string) =>
-      // A check and a tunnel have the same keys on a server as on a service, http as https.
+      // Requests have the keys beside them; a check and a tunnel have the same keys on a server as on a service, http as https.
       [
         path,
         path.replace('.servers[].check.', '.check.'),
@@ -92,6 +92,7 @@ describe('conf/vipkeeper.yaml', () => {
         path.replace('.sorry_servers[].check.https.', '.check.http.'),
         path.replace('.servers[].check.https.', '.check.http.'),
         path.replace('.check.https.', '.check.http.'),
+        path.replace(/^.*\.check\.https?\.requests\[\]\./, 'services.NAME.check.http.'),
         path.replace('.NAME.tunnel.', '.NAME.servers[].tunnel.'),
         // What `static` has is the same, beside `instances`.
         path.replace(/^static\./, 'vrrp.NAME.'),
@@ -115,7 +116,9 @@ describe('conf/vipkeeper.yaml', () => {
       if (path.startsWith('static.') && !path.includes('instances')) return false;
       if (/^static\.(routes|rules)/.test(path)) return false;
       const own =
-        /\.(servers\[\]\.(check|tunnel)|sorry_servers\[\]|check\.https|NAME\.tunnel)\./.test(path);
+        /\.(servers\[\]\.(check|tunnel)|sorry_servers\[\]|check\.https|check\.http\.requests\[\]|NAME\.tunnel)\./.test(
+          path,
+        );
       if (text.default === undefined || own || elsewhere.includes(path)) return false;
       const expected = JSON.stringify(text.default);
       return !(shown.get(path) ?? []).some((value) => JSON.stringify(value) === expected);

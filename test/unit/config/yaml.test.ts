@@ -75,11 +75,23 @@ test('readConfigText makes of the example exactly this', () => {
     tlsVerify: true,
     serverName: null,
     caFile: null,
-    path: '/healthz',
-    host: null,
-    status: [[200, 299]],
-    bodyContains: null,
-    bodyMatches: null,
+    certificateFile: null,
+    keyFile: null,
+    tlsMin: '1.2',
+    version: '1.1',
+    requests: [
+      {
+        method: 'GET',
+        path: '/healthz',
+        host: null,
+        headers: [],
+        body: null,
+        status: [[200, 299]],
+        bodyContains: null,
+        bodyMatches: null,
+        digest: null,
+      },
+    ],
   };
   const server = {
     port: 8080,
@@ -336,7 +348,7 @@ describe('a server’s check', () => {
   test('takes what it leaves out from the service’s', () =>
     expect(own('{interval: 9s}')).toMatchObject({
       kind: 'http',
-      path: '/a',
+      requests: [{ path: '/a' }],
       intervalUs: 9_000_000,
       timeoutUs: 3_000_000,
     }));
@@ -344,7 +356,7 @@ describe('a server’s check', () => {
     expect(own('{https: {verify: false}}')).toMatchObject({
       tls: true,
       tlsVerify: false,
-      path: '/',
+      requests: [{ path: '/' }],
       intervalUs: 7_000_000,
     }));
   test('may be none', () => expect(own('none')).toBeNull());

@@ -24,6 +24,7 @@ import type { TestServer } from '../probes/servers.ts';
 import {
   closedTarget,
   httpCheck,
+  httpRequest,
   listen,
   tcpCheck,
   tcpServer,
@@ -238,7 +239,10 @@ test('CheckRunner: no more runs than allowed are in flight, and everyone gets a 
   const slow = { ...fastHttp, timeoutUs: 60_000_000 };
   newRunner({ concurrentRunsMax: 3 }).configure(
     definitions(
-      ...wanted.map((path): [CheckConfig, CheckTarget] => [{ ...slow, path }, server.target]),
+      ...wanted.map((path): [CheckConfig, CheckTarget] => [
+        { ...slow, requests: [{ ...httpRequest, path }] },
+        server.target,
+      ]),
     ),
   );
   for (let turn = 0; turn < 24; turn++) {

@@ -3,7 +3,7 @@ import { DueRuns } from '../../../src/controller/due-runs.ts';
 import { waitFor } from '../probes/servers.ts';
 
 /** Runs that end when they are told to. */
-function manual(most: number) {
+function manual(most: number, places: (item: string) => number = () => 1) {
   const started: string[] = [];
   const ends: (() => void)[] = [];
   const ended: [string, number][] = [];
@@ -13,6 +13,7 @@ function manual(most: number) {
       started.push(item);
       return new Promise((resolve) => ends.push(resolve));
     },
+    places,
     onEnd: (item, dueUs) => ended.push([item, dueUs]),
   });
   return { runs, started, ends, ended };
@@ -32,12 +33,27 @@ test('DueRuns: what is due starts in order, no more than so many at once', async
   await runs.stop();
 });
 
+test('DueRuns: a run that takes many places starts in its turn, and holds up what follows', async () => {
+  const { runs, started, ends } = manual(3, (item) => (item === 'many' ? 5 : 1));
+  for (const [index, item] of ['one', 'many', 'next'].entries()) runs.add(index, item);
+  runs.pump();
+  expect(started).toEqual(['one', 'many']);
+  ends[0]?.();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(started).toEqual(['one', 'many']);
+  ends[1]?.();
+  await waitFor('the next', () => started.length === 3);
+  ends[2]?.();
+  await runs.stop();
+});
+
 test('DueRuns: what is due later starts by itself', async () => {
   let nowUs = 0;
   const started: string[] = [];
   const runs = new DueRuns<string>(1, {
     nowUs: () => nowUs,
     run: async (item) => void started.push(item),
+    places: () => 1,
     onEnd: () => {},
   });
   runs.add(20_000, 'late');

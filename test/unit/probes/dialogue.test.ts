@@ -7,7 +7,15 @@ import { DIALOGUES, type DialogueName } from '../../../src/core/health/dialogues
 import { createProbe } from '../../../src/probes/probe.ts';
 import { TrustStore } from '../../../src/probes/trust-store.ts';
 import type { TestCertificate, TestServer } from './servers.ts';
-import { closedTarget, listen, makeCertificate, tcpCheck, tcpServer, waitFor } from './servers.ts';
+import {
+  closedTarget,
+  listen,
+  makeCertificate,
+  tcpCheck,
+  tcpServer,
+  tlsSettings,
+  waitFor,
+} from './servers.ts';
 
 const servers: TestServer[] = [];
 async function serving(server: Promise<TestServer>): Promise<TestServer> {
@@ -25,9 +33,7 @@ function check(changes: Partial<DialogueCheckConfig>): DialogueCheckConfig {
     kind: 'dialogue',
     ...timing,
     tls: false,
-    tlsVerify: true,
-    serverName: null,
-    caFile: null,
+    ...tlsSettings,
     steps: DIALOGUES.smtp.steps,
     ...changes,
   };

@@ -7,16 +7,18 @@ import { join } from 'node:path';
 import { createServer as createTls } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { runCheckCommand } from '../../../src/controller/check-command.ts';
+import type { HttpRequestConfig } from '../../../src/core/config/check.ts';
 import type { HttpCheckConfig } from '../../../src/core/config/config.ts';
 import type { ProbeResult } from '../../../src/core/health/probe-result.ts';
 import { BODY_LENGTH_MAX_BYTES } from '../../../src/probes/body.ts';
-import { tlsName } from '../../../src/probes/http.ts';
+import { tlsName } from '../../../src/probes/http-request.ts';
 import { createProbe } from '../../../src/probes/probe.ts';
 import { TrustStore } from '../../../src/probes/trust-store.ts';
 import type { TestCertificate, TestServer } from './servers.ts';
 import {
   closedTarget,
   httpCheck,
+  httpRequest,
   listen,
   makeCertificate,
   silentTarget,
@@ -38,11 +40,16 @@ const never = new AbortController().signal;
 /** Runs one HTTP check, with the settings given. */
 function run(
   target: { readonly address: string; readonly port: number },
-  settings: Partial<HttpCheckConfig> = {},
+  settings: Partial<HttpCheckConfig & HttpRequestConfig> = {},
 ): Promise<ProbeResult | null> {
-  return createProbe({ ...httpCheck, ...settings }, target, new TrustStore(), runCheckCommand).run(
-    never,
-  );
+  const request = Object.fromEntries(
+    Object.entries(httpRequest).map(([name, value]) => [
+      name,
+      Object.hasOwn(settings, name) ? settings[name as keyof HttpRequestConfig] : value,
+    ]),
+  ) as unknown as HttpRequestConfig;
+  const check = { ...httpCheck, requests: [request], ...settings };
+  return createProbe(check, target, new TrustStore(), runCheckCommand).run(never);
 }
 
 /** 'ok', 'null', or the reason of the failure and its detail. */

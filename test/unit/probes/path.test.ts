@@ -11,7 +11,15 @@ import type { CheckTarget } from '../../../src/core/health/check-key.ts';
 import { createProbe } from '../../../src/probes/probe.ts';
 import { TrustStore } from '../../../src/probes/trust-store.ts';
 import type { TestCertificate, TestServer } from './servers.ts';
-import { httpCheck, listen, makeCertificate, tcpCheck, tcpServer, waitFor } from './servers.ts';
+import {
+  httpCheck,
+  listen,
+  makeCertificate,
+  tcpCheck,
+  tcpServer,
+  tlsSettings,
+  waitFor,
+} from './servers.ts';
 
 const SOURCE = '127.0.0.77';
 const closers: (() => Promise<void>)[] = [];
@@ -47,8 +55,8 @@ interface Case {
 
 const greeting = { send: null, expect: 'hello', refuse: null };
 const dialogueCheck = {
-  ...{ ...tcpCheck, kind: 'dialogue' as const, tls: false, tlsVerify: true },
-  ...{ serverName: null, caFile: null, steps: [greeting] },
+  ...{ ...tcpCheck, kind: 'dialogue' as const, tls: false },
+  ...{ ...tlsSettings, steps: [greeting] },
 };
 
 /** A server for each kind, which writes down who asks. */

@@ -8,7 +8,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { SocketPath } from '../../../src/core/config/check.ts';
+import type { HttpRequestConfig, SocketPath, TlsConfig } from '../../../src/core/config/check.ts';
 import type { HttpCheckConfig, TcpCheckConfig } from '../../../src/core/config/config.ts';
 import type { CheckTarget } from '../../../src/core/health/check-key.ts';
 
@@ -122,18 +122,34 @@ export const tcpCheck: TcpCheckConfig = {
   ...NO_PATH,
 };
 
+export const tlsSettings: TlsConfig = {
+  tlsVerify: true,
+  serverName: null,
+  caFile: null,
+  certificateFile: null,
+  keyFile: null,
+  tlsMin: '1.2',
+};
+
+export const httpRequest: HttpRequestConfig = {
+  method: 'GET',
+  path: '/healthz',
+  host: null,
+  headers: [],
+  body: null,
+  status: [[200, 299]],
+  bodyContains: null,
+  bodyMatches: null,
+  digest: null,
+};
+
 export const httpCheck: HttpCheckConfig = {
   ...tcpCheck,
   kind: 'http',
   tls: false,
-  tlsVerify: true,
-  serverName: null,
-  caFile: null,
-  path: '/healthz',
-  host: null,
-  status: [[200, 299]],
-  bodyContains: null,
-  bodyMatches: null,
+  ...tlsSettings,
+  version: '1.1',
+  requests: [httpRequest],
 };
 
 export interface TestCertificate {

@@ -1,0 +1,117 @@
+/**
+ * The answer to one request of an HTTP check, in whatever version it comes: status, body and end
+ * are told in order, and the attempt gets its verdict as soon as there is one.
+ */
+import type { Buffer } from 'node:buffer';
+import { assertNever } from '../core/assert.ts';
+import type { HttpRequestConfig } from '../core/config/check.ts';
+import type { ProbeFailure } from '../core/health/probe-result.ts';
+import { probeFailure } from '../core/health/probe-result.ts';
+import type { Attempt } from './attempt.ts';
+import type { BodyVerdict } from './body.ts';
+import { BODY_LENGTH_MAX_BYTES, BodyMatcher } from './body.ts';
+import { errorCode, socketFailureReason } from './socket-error.ts';
+
+/** Bytes read after the verdict so that a short answer ends without a reset. */
+const DISCARD_LENGTH_MAX_BYTES = 64 * 1024;
+
+export class HttpAnswer {
+  readonly #attempt: Attempt;
+  readonly #request: HttpRequestConfig;
+  readonly #matcher: BodyMatcher | null;
+  #discardedBytes = 0;
+
+  /** Throws where this machine does not have the algorithm of the digest. */
+  constructor(attempt: Attempt, request: HttpRequestConfig, matches: RegExp | null) {
+    this.#attempt = attempt;
+    this.#request = request;
+    const { bodyContains: contains, digest } = request;
+    const looksAtBody = contains !== null || matches !== null || digest !== null;
+    this.#matcher = looksAtBody ? new BodyMatcher({ contains, matches, digest }) : null;
+  }
+
+  /** The status of the answer, or of an interim one before it. */
+  status(status: number): void {
+    // RFC 9110 section 15.2: interim responses come before the final one.
+    if (status < 200) return;
+    if (!this.#request.status.some(([low, high]) => low <= status && status <= high)) {
+      this.#attempt.settle(probeFailure('status', `Status ${status}`), 'linger');
+    } else if (this.#matcher === null) {
+      this.#attempt.settle(null, 'linger');
+    } else {
+      this.#attempt.waitingFor = 'the body of the answer';
+    }
+  }
+
+  data(chunk: Buffer): void {
+    if (this.#attempt.settled || this.#matcher === null) {
+      this.#discardedBytes += chunk.length;
+      if (this.#discardedBytes > DISCARD_LENGTH_MAX_BYTES) this.#attempt.destroySocket();
+    } else {
+      this.#decide(this.#matcher.push(chunk));
+    }
+  }
+
+  end(): void {
+    if (!this.#attempt.settled && this.#matcher !== null) this.#decide(this.#matcher.end());
+  }
+
+  error(error: Error): void {
+    this.#attempt.settle(explainAnswer(error), 'now');
+  }
+
+  #decide(verdict: BodyVerdict): void {
+    switch (verdict) {
+      case 'undecided':
+        return;
+      case 'success':
+        this.#attempt.settle(null, 'linger');
+        return;
+      case 'no-text': {
+        const detail = `The body does not contain "${this.#request.bodyContains}"`;
+        this.#attempt.settle(probeFailure('body', detail), 'linger');
+        return;
+      }
+      case 'no-match': {
+        const detail = `The body does not match /${this.#request.bodyMatches}/u`;
+        this.#attempt.settle(probeFailure('body', detail), 'linger');
+        return;
+      }
+      case 'no-digest': {
+        const { algorithm, hex } = this.#request.digest ?? { algorithm: '', hex: '' };
+        const detail = `The ${algorithm} of the body is ${this.#matcher?.seenDigest}; expected ${hex}`;
+        this.#attempt.settle(probeFailure('body', detail), 'linger');
+        return;
+      }
+      case 'too-large': {
+        const detail = `Undecided after ${BODY_LENGTH_MAX_BYTES} bytes of the body`;
+        this.#attempt.settle(probeFailure('too-large', detail), 'now');
+        return;
+      }
+      case 'too-slow': {
+        const detail = `The regular expression /${this.#request.bodyMatches}/u took too long`;
+        this.#attempt.settle(probeFailure('cannot-run', detail), 'now');
+        return;
+      }
+      default:
+        assertNever(verdict);
+    }
+  }
+}
+
+/** Errors of the connection and of the protocol spoken over it. */
+export function explainAnswer(error: Error): ProbeFailure {
+  const reason = socketFailureReason(error);
+  if (reason !== null) return probeFailure(reason, error.message);
+  switch (errorCode(error)) {
+    case 'UND_ERR_SOCKET':
+      return probeFailure(
+        error.message.endsWith('closed') ? 'reset' : 'protocol',
+        `Before the answer was complete: ${error.message}`,
+      );
+    case 'UND_ERR_INVALID_ARG':
+      return probeFailure('cannot-run', error.message);
+    default:
+      return probeFailure('protocol', error.message);
+  }
+}

@@ -34,8 +34,13 @@ const DESCRIPTORS_RESERVED = 256;
 /** Runs at once that start a process. */
 export const CONCURRENT_COMMANDS_MAX = 64;
 
+/** CONCURRENT_RUNS_MAX, or what the descriptors of this process allow, at least 1. */
+export function concurrentRunsMax(): number {
+  return Math.min(CONCURRENT_RUNS_MAX, Math.max(1, descriptorsMax() - DESCRIPTORS_RESERVED));
+}
+
 export interface CheckRunnerOptions {
-  /** CONCURRENT_RUNS_MAX, or what the descriptors allow, unless told otherwise. */
+  /** concurrentRunsMax() unless told otherwise. */
   readonly concurrentRunsMax?: number;
 }
 
@@ -44,6 +49,9 @@ export interface CheckResultReport {
   readonly kind: CheckDefinition['check']['kind'];
   readonly target: CheckTarget;
   readonly result: ProbeResult;
+  /** Monotonic microseconds. */
+  readonly atUs: number;
+  readonly skippedSlots: number;
 }
 
 export interface CheckChangeReport {
@@ -82,16 +90,62 @@ export interface CheckSnapshot {
   readonly skippedSlots: number;
 }
 
-interface RunningCheck {
-  readonly definition: CheckDefinition;
-  readonly probe: Probe;
-  /** Aborted when the check is removed. */
-  readonly abort: AbortController;
+/** What is known of a check. */
+export interface CheckMemory {
   state: CheckState;
   lastDurationUs: number | null;
   /** Of the latest success. */
   weight: number | null;
   skippedSlots: number;
+}
+
+interface RunningCheck extends CheckMemory {
+  readonly definition: CheckDefinition;
+  readonly probe: Probe;
+  /** Aborted when the check is removed. */
+  readonly abort: AbortController;
+}
+
+/** Adds a result to what is known of a check, and tells the ports. */
+export function applyResult(
+  { key, target, check }: CheckDefinition,
+  memory: CheckMemory,
+  { result, atUs }: { readonly result: ProbeResult; readonly atUs: number },
+  ports: Pick<CheckRunnerPorts, 'onResult' | 'onChange' | 'onWeight'>,
+): void {
+  const { kind, rise, fall } = check;
+  const { state, change } = step(
+    memory.state,
+    { rise, fall },
+    result.ok ? { kind: 'succeeded', atUs } : { kind: 'failed', atUs, reason: result.failure },
+  );
+  memory.state = state;
+  memory.lastDurationUs = result.durationUs;
+  const weight = result.ok ? (result.weight ?? null) : memory.weight;
+  const otherWeight = weight !== memory.weight;
+  memory.weight = weight;
+  ports.onResult({ key, kind, target, result, atUs, skippedSlots: memory.skippedSlots });
+  if (change !== null) ports.onChange({ key, kind, target, atUs, change });
+  if (change === null && otherWeight) ports.onWeight(key);
+}
+
+/** What is known of a check, for people. */
+export function checkSnapshot(
+  { key, check, target }: CheckDefinition,
+  { state, lastDurationUs, skippedSlots }: CheckMemory,
+): CheckSnapshot {
+  return {
+    key,
+    kind: check.kind,
+    target,
+    status: state.status,
+    sinceUs: state.sinceUs,
+    successes: state.successes,
+    failures: state.failures,
+    lastFailure: state.lastFailure,
+    lastDurationUs,
+    skippedSlots,
+  };
 }
 
 export class CheckRunner {
@@ -111,9 +165,7 @@ export class CheckRunner {
       places: ({ definition }: RunningCheck) => connectionsOf(definition.check),
       onEnd: (check: RunningCheck, dueUs: number) => this.#reschedule(check, dueUs),
     };
-    const most =
-      options.concurrentRunsMax ??
-      Math.min(CONCURRENT_RUNS_MAX, Math.max(1, descriptorsMax() - DESCRIPTORS_RESERVED));
+    const most = options.concurrentRunsMax ?? concurrentRunsMax();
     this.#sockets = new DueRuns(most, runs);
     this.#commands = new DueRuns(Math.min(most, CONCURRENT_COMMANDS_MAX), runs);
   }
@@ -121,9 +173,12 @@ export class CheckRunner {
   /**
    * Makes these, by their keys, the checks that run. A check that was there before goes on
    * untouched. A new one that asks an old one's question with other timing takes over its state
-   * and is not unknown again.
+   * and is not unknown again; `known` tells of checks that ran elsewhere until now.
    */
-  configure(definitions: ReadonlyMap<string, CheckDefinition>): void {
+  configure(
+    definitions: ReadonlyMap<string, CheckDefinition>,
+    known: (definition: CheckDefinition) => CheckMemory | null = () => null,
+  ): void {
     assert(!this.#stopped, 'A stopped runner is not configured');
     const answered = new Map<string, RunningCheck>();
     for (const [key, check] of this.#checks) {
@@ -138,7 +193,7 @@ export class CheckRunner {
     const nowUs = this.#ports.nowUs();
     for (const [key, definition] of definitions) {
       if (this.#checks.has(key)) continue;
-      const before = answered.get(definition.question);
+      const before = answered.get(definition.question) ?? known(definition);
       const check: RunningCheck = {
         definition,
         probe: createProbe(definition.check, definition.target, this.#trust, runCheckCommand),
@@ -159,28 +214,12 @@ export class CheckRunner {
 
   /** All checks, in the order in which they were configured. */
   snapshot(): CheckSnapshot[] {
-    return [...this.#checks.values()].map((check) => ({
-      key: check.definition.key,
-      kind: check.definition.check.kind,
-      target: check.definition.target,
-      status: check.state.status,
-      sinceUs: check.state.sinceUs,
-      successes: check.state.successes,
-      failures: check.state.failures,
-      lastFailure: check.state.lastFailure,
-      lastDurationUs: check.lastDurationUs,
-      skippedSlots: check.skippedSlots,
-    }));
+    return [...this.#checks.values()].map((check) => checkSnapshot(check.definition, check));
   }
 
-  /** The state of a check; null when there is none with this key. */
-  state(key: string): CheckState | null {
-    return this.#checks.get(key)?.state ?? null;
-  }
-
-  /** The weight that a check asks for; null for the configured one. */
-  weight(key: string): number | null {
-    return this.#checks.get(key)?.weight ?? null;
+  /** What is known of a check; null when there is none with this key. */
+  memory(key: string): CheckMemory | null {
+    return this.#checks.get(key) ?? null;
   }
 
   /** Aborts all runs; resolves when their sockets are closed. Nothing is reported afterwards. */
@@ -198,22 +237,7 @@ export class CheckRunner {
     const { signal } = check.abort;
     const result = await check.probe.run(signal);
     if (result === null || signal.aborted) return;
-    const atUs = this.#ports.nowUs();
-    const { key, target } = check.definition;
-    const { kind, rise, fall } = check.definition.check;
-    const { state, change } = step(
-      check.state,
-      { rise, fall },
-      result.ok ? { kind: 'succeeded', atUs } : { kind: 'failed', atUs, reason: result.failure },
-    );
-    check.state = state;
-    check.lastDurationUs = result.durationUs;
-    const weight = result.ok ? (result.weight ?? null) : check.weight;
-    const otherWeight = weight !== check.weight;
-    check.weight = weight;
-    this.#ports.onResult({ key, kind, target, result });
-    if (change !== null) this.#ports.onChange({ key, kind, target, atUs, change });
-    if (change === null && otherWeight) this.#ports.onWeight(key);
+    applyResult(check.definition, check, { result, atUs: this.#ports.nowUs() }, this.#ports);
   }
 
   #reschedule(check: RunningCheck, dueUs: number): void {

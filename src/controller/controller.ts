@@ -48,8 +48,9 @@ import type { KeeperPlan, KeeperToController } from '../keeper/messages.ts';
 import type { TwinCommand } from '../keeper/twin.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import { IpvsClient } from '../linux/ipvs/client.ts';
+import { CheckPool } from './check-pool.ts';
 import { CheckTally } from './check-tally.ts';
-import { type CheckChangeReport, CheckRunner } from './checks.ts';
+import type { CheckChangeReport } from './checks.ts';
 import { FINDINGS_INTERVAL_MS, Findings } from './findings.ts';
 import { KeeperGuard } from './guard.ts';
 import { IpvsSettings, kernelSettings } from './ipvs-settings.ts';
@@ -80,7 +81,7 @@ export class Controller implements DirectorControl {
   readonly #options: ControllerOptions;
   readonly #guard: KeeperGuard;
   readonly #startedAtMs = Date.now();
-  readonly #checks: CheckRunner;
+  readonly #checks: CheckPool;
   readonly #tally = new CheckTally();
   readonly #findings = new Findings();
   #findingsTimer: NodeJS.Timeout | null = null;
@@ -104,8 +105,8 @@ export class Controller implements DirectorControl {
     this.#config = options.config;
     this.#log = options.log;
     this.#notifier = new Notifier(options.config, options.log);
-    this.#checks = new CheckRunner(
-      {},
+    this.#checks = new CheckPool(
+      { workers: null },
       {
         nowUs: monotonicUs,
         onResult: (report) => this.#tally.count(report),
@@ -628,7 +629,15 @@ export class Controller implements DirectorControl {
     }
     const definitions = checksOf(checked);
     this.#tally.keep(definitions);
+    const threads = this.#checks.workers;
     this.#checks.configure(definitions);
+    if (this.#checks.workers === threads) return;
+    this.#log.info(
+      { event: 'check-threads', threads: this.#checks.workers, checks: definitions.size },
+      this.#checks.workers === 0
+        ? `${definitions.size} checks run in the controller's own thread`
+        : `${definitions.size} checks are too many for one thread: ${this.#checks.workers} run them`,
+    );
   }
 
   async #configureServices(): Promise<void> {

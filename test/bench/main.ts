@@ -6,6 +6,7 @@
  */
 import { parseArgs } from 'node:util';
 import { LabError } from '../lab/host.ts';
+import { checks } from './checks.ts';
 import { failover } from './failover.ts';
 import { failoverAll } from './failover-all.ts';
 import { hitless } from './hitless.ts';
@@ -17,6 +18,7 @@ import { spacing } from './spacing.ts';
 import { start } from './start.ts';
 
 const BENCHMARKS: Readonly<Record<string, (runs: number | null) => Promise<Report>>> = {
+  checks,
   failover,
   'failover-all': failoverAll,
   hitless,

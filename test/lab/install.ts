@@ -14,7 +14,7 @@ import { canUseNamespaces, hasNativeIpvs, isRoot } from './requirements.ts';
 
 const PURPOSES: Readonly<Record<string, readonly string[]>> = {
   demo: NETWORK_PACKAGES,
-  bench: [...NETWORK_PACKAGES, ...PEER_PACKAGES, ...VM_PACKAGES],
+  bench: [...NETWORK_PACKAGES, ...PEER_PACKAGES, ...VM_PACKAGES, 'nginx-light', 'openssl'],
   tests: [
     ...NETWORK_PACKAGES,
     ...PEER_PACKAGES,

@@ -316,16 +316,16 @@ test('CheckRunner: another weight is told without a change of health, and kept b
   writeFileSync(path, '5');
   const runner = newRunner();
   runner.configure(definitions([check, HOST]));
-  await waitFor('the first weight', () => runner.weight(key) === 5);
+  await waitFor('the first weight', () => runner.memory(key)?.weight === 5);
   expect(weights).toEqual([]);
   writeFileSync(path, '6');
-  await waitFor('the second weight', () => runner.weight(key) === 6);
+  await waitFor('the second weight', () => runner.memory(key)?.weight === 6);
   expect(weights).toContain(key);
   expect(changes).toHaveLength(1);
   const slower = { ...check, intervalUs: 60_000_000 };
   const [next] = [...definitions([slower, HOST]).keys()] as [string];
   runner.configure(definitions([slower, HOST]));
-  expect(runner.weight(next)).toBe(6);
+  expect(runner.memory(next)?.weight).toBe(6);
   rmSync(dirname(path), { recursive: true });
 });
 

@@ -1,0 +1,172 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterEach, expect, test } from 'vitest';
+import { CheckPool, workersFor } from '../../../src/controller/check-pool.ts';
+import type { CheckChangeReport, CheckResultReport } from '../../../src/controller/checks.ts';
+import type { CheckConfig } from '../../../src/core/config/check.ts';
+import type { CheckDefinition } from '../../../src/core/health/check-key.ts';
+import { checkDefinition } from '../../../src/core/health/check-key.ts';
+import { monotonicUs } from '../../../src/linux/clock.ts';
+import {
+  closedTarget,
+  listen,
+  type TestServer,
+  tcpCheck,
+  tcpServer,
+  waitFor,
+} from '../probes/servers.ts';
+
+const results: CheckResultReport[] = [];
+const changes: CheckChangeReport[] = [];
+const defects: unknown[] = [];
+const pools: CheckPool[] = [];
+const servers: TestServer[] = [];
+afterEach(async () => {
+  await Promise.all(pools.splice(0).map((pool) => pool.stop()));
+  await Promise.all(servers.splice(0).map((server) => server.close()));
+  expect(defects.splice(0)).toEqual([]);
+  results.length = 0;
+  changes.length = 0;
+});
+
+// Threads need compiled files; tests run from sources.
+const WORKER_FILE = new URL('../../../dist/src/controller/check-worker.js', import.meta.url);
+
+function newPool(workers: number | null, workerFile = WORKER_FILE): CheckPool {
+  const pool = new CheckPool(
+    { workers, workerFile },
+    {
+      nowUs: monotonicUs,
+      onResult: (report) => results.push(report),
+      onChange: (report) => changes.push(report),
+      onWeight: () => {},
+      onDefect: (error) => defects.push(error),
+    },
+  );
+  pools.push(pool);
+  return pool;
+}
+
+async function serving(server: Promise<TestServer>): Promise<TestServer> {
+  servers.push(await server);
+  return server;
+}
+
+const fast: CheckConfig = { ...tcpCheck, intervalUs: 20_000, timeoutUs: 1_000_000 };
+
+function definitions(...list: CheckDefinition[]): Map<string, CheckDefinition> {
+  return new Map(list.map((definition) => [definition.key, definition]));
+}
+
+test('CheckPool: workers tell states, results and changes as this thread does', async () => {
+  const up = checkDefinition(fast, (await serving(tcpServer((one) => one.resume()))).target);
+  const down = checkDefinition(fast, await closedTarget());
+  const pool = newPool(2);
+  pool.configure(definitions(up, down));
+  expect(pool.workers).toBe(2);
+  expect(pool.snapshot().map(({ key, status }) => [key, status])).toEqual([
+    [up.key, 'unknown'],
+    [down.key, 'unknown'],
+  ]);
+  await waitFor('several results of both', () => {
+    const counts = pool.snapshot().map(({ successes, failures }) => successes + failures);
+    return counts.every((count) => count >= 5);
+  });
+  expect(pool.snapshot().map(({ status }) => status)).toEqual(['up', 'down']);
+  expect(pool.snapshot()[1]?.lastFailure?.reason).toBe('connection-refused');
+  expect(changes.map(({ change }) => change.to).sort()).toEqual(['down', 'up']);
+  expect(results.filter(({ key }) => key === up.key).every(({ result }) => result.ok)).toBe(true);
+});
+
+test('CheckPool: what is known goes along when checks move between threads', async () => {
+  const target = (await serving(tcpServer((one) => one.resume()))).target;
+  const quick = checkDefinition({ ...fast, rise: 1 }, target);
+  const pool = newPool(null);
+  pool.configure(definitions(quick));
+  expect(pool.workers).toBe(0);
+  await waitFor('the check to be up', () => pool.state(quick.key)?.status === 'up');
+  const { sinceUs } = pool.snapshot()[0] ?? {};
+
+  // So many handshakes that no thread does them beside everything else.
+  const busy = Array.from({ length: 40 }, (_, index) =>
+    checkDefinition(
+      { ...fast, intervalUs: 1_000 },
+      { address: '127.0.0.1', port: target.port + index },
+    ),
+  ).filter(({ key }) => key !== quick.key);
+  pool.configure(definitions(quick, ...busy));
+  expect(pool.workers).toBeGreaterThan(0);
+  expect(pool.state(quick.key)).toMatchObject({ status: 'up', sinceUs });
+  const before = results.filter(({ key }) => key === quick.key).length;
+  await waitFor(
+    'results from the worker',
+    () => results.filter(({ key }) => key === quick.key).length > before + 2,
+  );
+  expect(pool.state(quick.key)).toMatchObject({ status: 'up', sinceUs });
+
+  pool.configure(definitions(quick));
+  expect(pool.workers).toBe(0);
+  expect(pool.state(quick.key)).toMatchObject({ status: 'up', sinceUs });
+  expect(changes.filter(({ key }) => key === quick.key)).toHaveLength(1);
+});
+
+test('CheckPool: a check with other timing keeps its state within the workers', async () => {
+  const server = await serving(listen(createServer((_request, response) => response.end('well'))));
+  const first = checkDefinition(fast, server.target);
+  const second = checkDefinition({ ...fast, intervalUs: 30_000 }, server.target);
+  const pool = newPool(2);
+  pool.configure(definitions(first));
+  await waitFor('the check to be up', () => pool.state(first.key)?.status === 'up');
+  pool.configure(definitions(second));
+  expect(pool.state(first.key)).toBeNull();
+  expect(pool.state(second.key)?.status).toBe('up');
+  await waitFor('its results', () => results.some(({ key }) => key === second.key));
+  expect(changes).toHaveLength(1);
+});
+
+test('CheckPool: after the death of a worker the next one goes on with what is known', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'vk-pool-'));
+  try {
+    const mark = join(directory, 'mark');
+    const program = join(directory, 'worker.mjs');
+    // Ends by itself once the mark is there, and removes it, so that its successor lives.
+    writeFileSync(
+      program,
+      `import { existsSync, rmSync } from 'node:fs';
+       setInterval(() => {
+         if (!existsSync(${JSON.stringify(mark)})) return;
+         rmSync(${JSON.stringify(mark)});
+         process.exit(3);
+       }, 10).unref();
+       await import(${JSON.stringify(WORKER_FILE.href)});`,
+    );
+    const up = checkDefinition(fast, (await serving(tcpServer((one) => one.resume()))).target);
+    const pool = newPool(1, pathToFileURL(program));
+    pool.configure(definitions(up));
+    await waitFor('the check to be up', () => pool.state(up.key)?.status === 'up');
+    writeFileSync(mark, '');
+    await waitFor('the death to be told', () => defects.length > 0);
+    expect(String(defects.splice(0)[0])).toContain('ended with 3');
+    const before = results.length;
+    await waitFor('results of the next worker', () => results.length > before + 2);
+    expect(pool.state(up.key)?.status).toBe('up');
+    expect(changes).toHaveLength(1);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
+test('workersFor: quick checks stay in the thread, many handshakes get all processors', () => {
+  const many = (count: number, check: CheckConfig) =>
+    new Array<CheckDefinition>(count).fill(
+      checkDefinition(check, { address: '192.0.2.1', port: 80 }),
+    );
+  const second = 1_000_000;
+  expect(workersFor(many(5_000, { ...tcpCheck, intervalUs: second }), 2)).toBe(0);
+  expect(workersFor(many(20_000, { ...tcpCheck, intervalUs: second }), 8)).toBe(4);
+  expect(workersFor(many(60_000, { ...tcpCheck, intervalUs: second }), 2)).toBe(2);
+  expect(workersFor([], 2)).toBe(0);
+});

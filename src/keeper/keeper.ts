@@ -192,7 +192,7 @@ export class Keeper {
       },
       onHandled: () => this.#arm(),
     });
-    this.#withDeadlines = [this.#bfd, this.#announcer];
+    this.#withDeadlines = [this.#bfd, this.#announcer, this.#receivers];
     this.#timer = new DeadlineTimer(() => this.#deadline());
   }
 
@@ -301,6 +301,8 @@ export class Keeper {
         this.#controllerTrackers = message.states;
         return this.#trackersChanged();
       case 'status-request':
+        // What has come is counted, whether or not it had to be looked at yet.
+        this.#receivers.drainAll();
         return this.#send({ kind: 'status', id: message.id, status: this.#status() });
       case 'startup-failed':
         // Nothing to protect yet: the controller has said why. Otherwise it counts as a crash.
@@ -480,6 +482,7 @@ export class Keeper {
         groupPeerLost: (runner) => this.#groupPeerLost(runner),
         deadlines: this.#deadlines,
         noteAdvert: (atSlot, atUs) => this.#record?.noteAdvert(atSlot, atUs),
+        patienceChanged: () => this.#receivers.instancesChanged(),
         startsAtUs: this.#startsAtUs,
         putOff: this.#putOff,
       });
@@ -725,6 +728,7 @@ export class Keeper {
       this.#becomeSuccessor(this.#plan);
     }
     this.#record?.flush();
+    this.#receivers.hurry();
     this.#timer.arm(this.#nextUs());
   }
 

@@ -14,7 +14,8 @@ import type { PeerRecord } from './messages.ts';
 /** More routers than any VRID has; few enough to search one by one. */
 const PEERS_MAX = 16;
 
-interface Peer {
+/** What is known of one sender. */
+export interface Peer {
   readonly source: Uint8Array;
   accepted: DecodedAdvertisement | null;
   acceptedCount: number;
@@ -26,6 +27,8 @@ interface Peer {
   readonly refusedCounts: Partial<Record<RefusalReason, number>>;
   readonly addressList: AddressListCheck;
   lastHeardUs: number;
+  /** Others were heard later, and took its place. */
+  evicted: boolean;
 }
 
 export class Peers {
@@ -36,12 +39,22 @@ export class Peers {
     this.#family = family;
   }
 
-  accept(source: Uint8Array, advert: DecodedAdvertisement, atUs: number): void {
+  /** Notes an accepted advertisement; returns what is known of its sender, for acceptAgain(). */
+  accept(source: Uint8Array, advert: DecodedAdvertisement, atUs: number): Peer {
     const peer = this.#find(source, atUs);
     peer.accepted = advert;
     peer.acceptedCount++;
     peer.acceptedAtUs = atUs;
     if (advert.priority > 0) peer.activeAtUs = atUs;
+    return peer;
+  }
+
+  /** The same advertisement, of a priority above 0, from a sender that is not evicted. */
+  acceptAgain(peer: Peer, atUs: number): void {
+    peer.acceptedCount++;
+    peer.acceptedAtUs = atUs;
+    peer.activeAtUs = atUs;
+    peer.lastHeardUs = atUs;
   }
 
   refuse(source: Uint8Array, refusal: Refusal, atUs: number): void {
@@ -111,6 +124,7 @@ export class Peers {
       refusedCounts: {},
       addressList: new AddressListCheck(),
       lastHeardUs: atUs,
+      evicted: false,
     };
     this.#peers.push(peer);
     return peer;
@@ -121,6 +135,6 @@ export class Peers {
     for (const [index, peer] of this.#peers.entries()) {
       if (peer.lastHeardUs < (this.#peers[oldest] as Peer).lastHeardUs) oldest = index;
     }
-    this.#peers.splice(oldest, 1);
+    for (const peer of this.#peers.splice(oldest, 1)) peer.evicted = true;
   }
 }

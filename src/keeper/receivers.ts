@@ -7,13 +7,18 @@
  * Decodes each packet once, finds its instance by VRID, and counts what is refused. The first
  * refusal of a kind from a sender is reported, repeats only after REPORT_INTERVAL_US, and no more
  * than REPORTS_MAX of all in that time.
+ *
+ * While all instances of a socket are backups its packets are read many at a time, as late as
+ * core/vrrp/patience.ts allows: see deadlineUs.
  */
 import type { AddressFamily } from '../core/config/config.ts';
 import { formatIp, parseIp } from '../core/ip.ts';
+import { PATIENCE_MAX_US, ReadPace } from '../core/vrrp/patience.ts';
 import type { Refusal, RefusalReason } from '../core/vrrp/types.ts';
 import { ANY_TTL } from '../core/vrrp/unicast.ts';
 import { decodeAdvertisement, LOCAL_TTL, peekVrid } from '../core/wire/vrrp.ts';
 import { HMAC_TRAILER_BYTES } from '../core/wire/vrrp-hmac.ts';
+import { monotonicUs } from '../linux/clock.ts';
 import { DRAIN_PACKETS_MAX, type ReceivedAdvert, VrrpReceiver } from '../linux/vrrp-socket.ts';
 import { newRefusalCounts } from './counters.ts';
 import type { KeeperToController } from './messages.ts';
@@ -32,7 +37,11 @@ interface Listener {
   /** It hears a multicast group, not unicast. */
   readonly toGroup: boolean;
   readonly receiver: VrrpReceiver;
+  readonly handler: (packet: ReceivedAdvert) => void;
   readonly runners: Map<number, InstanceRunner>;
+  readonly pace: ReadPace;
+  /** The least of its instances'; null when it has to be found. */
+  patienceUs: number | null;
 }
 
 export class Receivers {
@@ -42,6 +51,8 @@ export class Receivers {
   readonly #reportedAtUs = new Map<string, number>();
   readonly strangers = new Strangers();
   readonly refusedUnassigned: Record<RefusalReason, number> = newRefusalCounts();
+  /** False while the patience of a socket that is not watched may be another one. */
+  #patienceKnown = true;
 
   /** `onHandled` is called after packets were handled: deadlines may have moved. */
   constructor(report: (message: KeeperToController) => void, onHandled: () => void) {
@@ -67,6 +78,37 @@ export class Receivers {
       const listener = this.#listeners.get(key) ?? this.#open(key);
       listener.runners.clear();
       for (const [vrid, runner] of group) listener.runners.set(vrid, runner);
+    }
+    this.instancesChanged();
+  }
+
+  /** How long packets may wait has to be found again: an instance is another one, or in another state. */
+  instancesChanged(): void {
+    for (const listener of this.#listeners.values()) listener.patienceUs = null;
+    this.#patienceKnown = false;
+  }
+
+  /** When drainAll() is to be called for the sockets that are not watched; null for never. */
+  get deadlineUs(): number | null {
+    let nextUs: number | null = null;
+    for (const { pace } of this.#listeners.values()) {
+      const { lookAtUs } = pace;
+      if (lookAtUs !== null && (nextUs === null || lookAtUs < nextUs)) nextUs = lookAtUs;
+    }
+    return nextUs;
+  }
+
+  /**
+   * Watches the sockets again whose packets may have to be looked at sooner than it was when they
+   * were left alone. Before deadlineUs is asked.
+   */
+  hurry(): void {
+    if (this.#patienceKnown) return;
+    this.#patienceKnown = true;
+    for (const { pace, receiver, patienceUs } of this.#listeners.values()) {
+      if (pace.lookAtUs === null || patienceUs !== null) continue;
+      pace.watch();
+      receiver.watch();
     }
   }
 
@@ -104,20 +146,32 @@ export class Receivers {
       family,
       toGroup: group !== null,
       receiver,
+      handler: (packet) => this.#handle(listener, packet),
       runners: new Map(),
+      pace: new ReadPace(),
+      patienceUs: null,
     };
     this.#listeners.set(key, listener);
     return listener;
   }
 
   #drain(listener: Listener): number {
-    return listener.receiver.drain((packet) => this.#handle(listener, packet));
+    const { receiver, pace } = listener;
+    const count = receiver.drain(listener.handler);
+    const wasWatched = pace.lookAtUs === null;
+    if (count === 0 && wasWatched) return 0;
+    pace.noteRead(monotonicUs(), count, count >= DRAIN_PACKETS_MAX, patienceOf(listener));
+    const isWatched = pace.lookAtUs === null;
+    if (wasWatched && !isWatched) receiver.unwatch();
+    else if (!wasWatched && isWatched) receiver.watch();
+    return count;
   }
 
   #handle(listener: Listener, packet: ReceivedAdvert): void {
     const { toGroup } = listener;
     const vrid = peekVrid(packet.payload, packet.lengthBytes);
     const runner = vrid === null ? undefined : listener.runners.get(vrid);
+    if (runner?.hearAgain(packet, toGroup) === true) return;
     // Other virtual routers may sign theirs: what has our trailer's length is not malformed.
     const trailerBytes = runner?.trailerBytes ?? HMAC_TRAILER_BYTES;
     const decoded = decodeAdvertisement(
@@ -140,8 +194,7 @@ export class Receivers {
       const { source, receivedAtUs: atUs } = packet;
       return this.strangers.note(listener, decoded.value, source, atUs);
     }
-    const { receivedAtUs } = packet;
-    const refusal = runner.receive(decoded.value, packet.source, { receivedAtUs, toGroup });
+    const refusal = runner.receive(decoded.value, packet, toGroup);
     if (refusal !== null) this.#refuse(listener, runner, packet, refusal);
   }
 
@@ -181,6 +234,18 @@ export class Receivers {
     reported.set(key, nowUs);
     return true;
   }
+}
+
+/** The least patience of the instances that the listener hears packets for. */
+function patienceOf(listener: Listener): number {
+  if (listener.patienceUs !== null) return listener.patienceUs;
+  let leastUs = PATIENCE_MAX_US;
+  for (const runner of listener.runners.values()) {
+    leastUs = Math.min(leastUs, runner.patienceUs);
+    if (leastUs === 0) break;
+  }
+  listener.patienceUs = leastUs;
+  return leastUs;
 }
 
 const UNICAST = 'unicast';

@@ -102,6 +102,7 @@ function rehearse(config: VrrpConfig, network: Network): void {
     groupPeerLost: () => {},
     deadlines: new DeadlineQueue(),
     noteAdvert: () => {},
+    patienceChanged: () => {},
     startsAtUs: 0,
     putOff,
   });

@@ -17,7 +17,13 @@ import {
   step,
   type VrrpState,
 } from '../core/vrrp/instance.ts';
-import { advertiseInPlace, type OwnActive } from '../core/vrrp/periodic.ts';
+import { patienceUs } from '../core/vrrp/patience.ts';
+import {
+  advertiseInPlace,
+  hearInPlace,
+  type OwnActive,
+  type OwnBackup,
+} from '../core/vrrp/periodic.ts';
 import { acceptAdvertisement } from '../core/vrrp/receive.ts';
 import { activeDownIntervalUs, DOWN_ADVERTS, safeSilenceUs } from '../core/vrrp/timing.ts';
 import { type Evaluation, evaluateTracks, type TrackerState } from '../core/vrrp/tracking.ts';
@@ -44,7 +50,7 @@ import { monotonicUs } from '../linux/clock.ts';
 import type { VrrpFrameSenderOptions } from '../linux/frame-sender.ts';
 import { SystemError } from '../linux/libc.ts';
 import type { Link } from '../linux/netlink/route-messages.ts';
-import type { VrrpSenderOptions } from '../linux/vrrp-socket.ts';
+import type { ReceivedAdvert, VrrpSenderOptions } from '../linux/vrrp-socket.ts';
 import type { Announcer } from './announcer.ts';
 import type { BaseSettings } from './base-settings.ts';
 import { newCounters } from './counters.ts';
@@ -56,6 +62,7 @@ import type { Debtor, PutOff } from './put-off.ts';
 import { type Message, Reach, type Sender } from './reach.ts';
 import type { RecordedInstance } from './record.ts';
 import type { Routing } from './routing.ts';
+import { UsualAdvert } from './usual-advert.ts';
 import { VipHolder } from './vip-holder.ts';
 import { type AddResult, removeVips } from './vips.ts';
 import { VirtualLink } from './virtual-link.ts';
@@ -78,6 +85,13 @@ const CLEARED: Readonly<
   'controller-lost': 'controller-back',
   'tracker-down': 'tracker-up',
 };
+
+/** Whether patienceUs() may say something else of the one than of the other. */
+function patienceChanges(before: VrrpState, after: VrrpState): boolean {
+  if (before.kind !== after.kind) return true;
+  if (before.kind !== 'backup' || after.kind !== 'backup') return false;
+  return before.activeAdvertIntervalUs !== after.activeAdvertIntervalUs;
+}
 
 const BURST_SCOPES: readonly Burst['scope'][] = ['all', 'extra-interfaces'];
 
@@ -108,9 +122,14 @@ export interface RunnerPorts {
   readonly noteAdvert: (slot: number, atUs: number) => void;
   /** Monotonic clock: instances take no part before this moment, but adopt. */
   readonly startsAtUs: number;
+  /** Its state is of another kind, or its options are others: patienceUs may be too. */
+  readonly patienceChanged: () => void;
   /** Where what can wait is put off to, while it is open. */
   readonly putOff: PutOff;
 }
+
+/** What is needed all the time of the configuration, with the effective priority. */
+type RunnerOptions = Required<InstanceOptions> & Pick<VrrpConfig, 'family' | 'vrid' | 'checksum'>;
 
 export class InstanceRunner implements Debtor {
   #config: VrrpConfig;
@@ -120,6 +139,9 @@ export class InstanceRunner implements Debtor {
   #state: VrrpState = INITIAL_STATE;
   /** The state itself while it is one of ours that may be changed in place; else null. */
   #ownActive: OwnActive | null = null;
+  #ownBackup: OwnBackup | null = null;
+  /** What was heard last, while it would be taken again. */
+  #usual: UsualAdvert | null = null;
   readonly #wake: Deadline<InstanceRunner>;
   #reason: TransitionReason = 'started';
   #lastTransitionAtMs = Date.now();
@@ -130,13 +152,14 @@ export class InstanceRunner implements Debtor {
   readonly #reach: Reach;
   #controllerLost = false;
   /** The configuration with the effective priority. */
-  #options: VrrpConfig & Pick<InstanceOptions, 'startsAtUs'>;
+  #options: RunnerOptions;
   #evaluation: Evaluation;
   readonly #peerAddress = new Uint8Array(16);
   #handoverSinceUs = 0;
   #lastHandover: InstanceStatus['lastHandover'] = null;
   #lowerPriorityToldAtUs = Number.NEGATIVE_INFINITY;
-  #peer: Omit<PeerStatus, 'address'> | null = null;
+  #peer: { -readonly [Field in keyof Omit<PeerStatus, 'address'>]: PeerStatus[Field] } | null =
+    null;
   readonly #peers: Peers;
   readonly #vips: VipHolder;
   #peerChecksum: 'message' | 'pseudo-header' = 'pseudo-header';
@@ -187,6 +210,11 @@ export class InstanceRunner implements Debtor {
 
   get deadlineUs(): number | null {
     return nextDeadlineUs(this.#state);
+  }
+
+  /** How long an advertisement for it may wait in a socket: core/vrrp/patience.ts. */
+  get patienceUs(): number {
+    return patienceUs(this.#options, this.#state);
   }
 
   get counters(): ReturnType<typeof newCounters> {
@@ -251,14 +279,36 @@ export class InstanceRunner implements Debtor {
   }
 
   /**
-   * A decoded packet for this VRID, to the multicast group or to this director alone; refuses or
-   * hands it to the machine. Null when taken.
+   * A packet for this VRID, to the multicast group or to this director alone: true if it is the one
+   * that was heard last, once more, and this is a backup that goes on waiting. Else it has to be
+   * decoded, for receive(). The usual way of an advertisement, which allocates nothing.
    */
-  receive(
-    decoded: DecodedAdvertisement,
-    source: Uint8Array,
-    { receivedAtUs, toGroup }: { readonly receivedAtUs: number; readonly toGroup: boolean },
-  ): Refusal | null {
+  hearAgain(packet: ReceivedAdvert, toGroup: boolean): boolean {
+    const usual = this.#usual;
+    const state = this.#state;
+    if (usual === null || state.kind !== 'backup' || this.#owed.length > 0) return false;
+    if (!usual.matches(packet, toGroup)) return false;
+    let own = this.#ownBackup;
+    if (own !== state) {
+      own = { ...state };
+      this.#ownBackup = own;
+      this.#state = own;
+    }
+    const { receivedAtUs } = packet;
+    if (!hearInPlace(this.#options, own, usual.decoded, receivedAtUs)) return false;
+    this.#counters.advertsReceived++;
+    this.#peers.acceptAgain(usual.peer, receivedAtUs);
+    if (this.#peer !== null) this.#peer.lastHeardUs = receivedAtUs;
+    this.#schedule();
+    const { group } = this.#options;
+    if (group !== null) this.#ports.groupStepped(group);
+    return true;
+  }
+
+  /** A packet that hearAgain() did not take, decoded; refuses or hands it to the machine. Null when taken. */
+  receive(decoded: DecodedAdvertisement, packet: ReceivedAdvert, toGroup: boolean): Refusal | null {
+    const { source, receivedAtUs } = packet;
+    this.#usual = null;
     const own = this.#reach.source;
     if (own === null) return null;
     const unreached = this.#reach.refusal(source, toGroup);
@@ -281,14 +331,16 @@ export class InstanceRunner implements Debtor {
       if (!authentic.ok) return authentic.error;
       if (authentic.value === 'unsigned') this.#counters.advertsUnsigned++;
     }
+    let listsOurs = true;
     if (this.#config.checkAddresses !== 'off') {
       const differs = this.#peers.mismatch(source, decoded, this.#vipBytes, receivedAtUs);
       if (differs !== null && this.#config.checkAddresses === 'refuse') return differs;
-      if (differs !== null) this.#counters.addressListMismatches++;
+      listsOurs = differs === null;
+      if (!listsOurs) this.#counters.addressListMismatches++;
     }
     this.#counters.advertsReceived++;
     if (decoded.priority === 0) this.#counters.priorityZeroReceived++;
-    this.#peers.accept(source, decoded, receivedAtUs);
+    const peer = this.#peers.accept(source, decoded, receivedAtUs);
     this.#peerAddress.set(source);
     this.#peer = {
       priority: decoded.priority,
@@ -304,6 +356,9 @@ export class InstanceRunner implements Debtor {
       advertIntervalUs: decoded.advertIntervalUs,
       fromHigherAddress: compareIp(source, own) > 0,
     });
+    if (this.#state.kind === 'backup' && this.#hmac === null && listsOurs) {
+      this.#usual = new UsualAdvert(packet, toGroup, decoded, peer);
+    }
     if (wasActive && this.isActive && decoded.priority > 0) {
       this.#reportLowerPriority(receivedAtUs);
       this.#ports.groupPeerLost(this);
@@ -596,6 +651,7 @@ export class InstanceRunner implements Debtor {
   }
 
   #prepare(): void {
+    this.#usual = null;
     const { addresses, password } = this.#config;
     const advertised = addresses.filter((vip) => vip.advertised);
     this.#vipBytes = advertised.map((vip) => parseIp(vip.address) as Uint8Array);
@@ -622,6 +678,9 @@ export class InstanceRunner implements Debtor {
     if (before.kind === 'fault' && state.kind === 'backup') this.#announceSource();
     for (const effect of effects) this.#performOrPutOff(effect);
     this.#schedule();
+    if (patienceChanges(before, state) || event.kind === 'reconfigured') {
+      this.#ports.patienceChanged();
+    }
     if (before.kind === 'active' && state.kind !== 'active') this.#leaveActive();
     if (this.#config.group !== null) this.#ports.groupStepped(this.#config.group);
   }
@@ -794,9 +853,30 @@ export class InstanceRunner implements Debtor {
     return null;
   }
 
-  #optionsOf(config: VrrpConfig): VrrpConfig & Pick<InstanceOptions, 'startsAtUs'> {
-    const { startsAtUs } = this.#ports;
-    return { ...config, priority: this.#evaluation.priority, startsAtUs };
+  /**
+   * Field by field, so that those of all instances have one shape: a copy of a configuration that
+   * came as JSON has one of its own, and what is looked up in it all the time is searched for.
+   */
+  #optionsOf(config: VrrpConfig): RunnerOptions {
+    return {
+      version: config.version,
+      family: config.family,
+      vrid: config.vrid,
+      priority: this.#evaluation.priority,
+      advertIntervalUs: config.advertIntervalUs,
+      checksum: config.checksum,
+      group: config.group,
+      preempt: config.preempt,
+      preemptDelayUs: config.preemptDelayUs,
+      announce: config.announce,
+      startsAtUs: this.#ports.startsAtUs,
+      downTimerAdverts: config.downTimerAdverts,
+      timerExpiredBackup: config.timerExpiredBackup,
+      answerLowerPriority: config.answerLowerPriority,
+      advertiseBeforeYielding: config.advertiseBeforeYielding,
+      ownerConflict: config.ownerConflict,
+      checkAddresses: config.checkAddresses,
+    };
   }
 
   /** For people: which interface it is, while one of them is the fault. */
@@ -829,6 +909,7 @@ export class InstanceRunner implements Debtor {
 
   #openSender(sourceText: string, interfaceIndex: number): boolean {
     const { interface: interfaceName } = this.#config;
+    this.#usual = null;
     try {
       this.#reach.open(sourceText, interfaceIndex);
     } catch (error) {

@@ -42,12 +42,12 @@ import {
   ifIndex,
   type PollHandle,
   poll,
-  Receiver,
   SystemError,
   sendto,
   setsockopt,
   socket,
 } from './libc.ts';
+import { Receiver } from './receiver.ts';
 import { encodeSockaddrIn, encodeSockaddrIn6, HOST_LITTLE_ENDIAN } from './sockaddr.ts';
 import { arrivalUs } from './vrrp-socket.ts';
 

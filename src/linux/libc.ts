@@ -1,7 +1,7 @@
 /**
  * The C library: the only file that imports koffi and calls foreign functions. Works with glibc
  * and musl on 64-bit Linux. Calls that configure throw SystemError; calls on the packet path
- * (sendto, recv, read, Receiver.receive, timerfdSet) never throw and return -errno.
+ * (sendto, recv, recvmsg, recvmmsg, read, timerfdSet) never throw and return -errno.
  *
  * Memory: the kernel writes only into ArrayBuffers that an object here keeps alive; their backing
  * stores lie outside of V8's heap and do not move. koffi reads errno of the calling thread, which
@@ -73,6 +73,9 @@ const c = {
     'long recv(int fd, void *buffer, size_t length, int flags)',
   ),
   recvmsg: foreign<[number, Bytes, number]>('long recvmsg(int fd, void *message, int flags)'),
+  recvmmsg: foreign<[number, Bytes, number, number, null]>(
+    'int recvmmsg(int fd, void *messages, unsigned int n, int flags, void *timeout)',
+  ),
   read: foreign<[number, Bytes, number]>('long read(int fd, void *buffer, size_t length)'),
   shutdown: foreign<[number, number]>('int shutdown(int fd, int how)'),
   epollCreate1: foreign<[number]>('int epoll_create1(int flags)'),
@@ -262,73 +265,31 @@ export function read(fd: number, buffer: Uint8Array): number {
   return received < 0 ? -lastErrno() : received;
 }
 
-// struct msghdr of 64-bit Linux (bits/socket.h): byte offsets of its fields.
-const MSGHDR_BYTES = 56;
-const MSG_NAME = 0;
-const MSG_NAMELEN = 8;
-const MSG_IOV = 16;
-const MSG_IOVLEN = 24;
-const MSG_CONTROL = 32;
-const MSG_CONTROLLEN = 40;
-const MSG_FLAGS = 48;
-const IOVEC_BYTES = 16;
+/** Where `bytes` begin in memory, for structures that hold pointers; they must be kept alive. */
+export function addressOf(bytes: Uint8Array): bigint {
+  return koffi.address(bytes);
+}
 
 /**
- * recvmsg(2) into buffers that are allocated once and used for every packet. What `receive`
- * leaves in them is valid until it is called again.
+ * recvmsg(2) of one datagram as `header` (struct msghdr) says, without waiting: its full length,
+ * which may exceed the buffer, or -errno. Never throws.
  */
-export class Receiver {
-  /** The datagram. */
-  readonly buffer: Uint8Array;
-  /** The sender's sockaddr: the first `addressLength` bytes. */
-  readonly address: Uint8Array;
-  /** Control messages (struct cmsghdr ...): the first `controlLength` bytes. */
-  readonly control: Uint8Array;
-  addressLength = 0;
-  controlLength = 0;
-  /** MSG_TRUNC and MSG_CTRUNC of the last datagram. */
-  flags = 0;
-  readonly #iovec = new Uint8Array(new ArrayBuffer(IOVEC_BYTES));
-  readonly #header = new Uint8Array(new ArrayBuffer(MSGHDR_BYTES));
-  readonly #view = new DataView(this.#header.buffer);
+export function recvmsg(fd: number, header: Uint8Array): number {
+  const received = c.recvmsg(fd, header, MSG_DONTWAIT | MSG_TRUNC);
+  return received < 0 ? -lastErrno() : received;
+}
 
-  constructor(bufferBytes: number, controlBytes: number) {
-    // Explicit ArrayBuffers have their bytes outside of the garbage-collected heap from the start.
-    this.buffer = new Uint8Array(new ArrayBuffer(bufferBytes));
-    this.address = new Uint8Array(new ArrayBuffer(SOCKADDR_STORAGE_BYTES));
-    this.control = new Uint8Array(new ArrayBuffer(controlBytes));
-    const iovec = new DataView(this.#iovec.buffer);
-    iovec.setBigUint64(0, koffi.address(this.buffer), HOST_LITTLE_ENDIAN);
-    iovec.setBigUint64(8, BigInt(bufferBytes), HOST_LITTLE_ENDIAN);
-    const view = this.#view;
-    view.setBigUint64(MSG_NAME, koffi.address(this.address), HOST_LITTLE_ENDIAN);
-    view.setBigUint64(MSG_IOV, koffi.address(this.#iovec), HOST_LITTLE_ENDIAN);
-    view.setBigUint64(MSG_IOVLEN, 1n, HOST_LITTLE_ENDIAN);
-    if (controlBytes > 0) {
-      view.setBigUint64(MSG_CONTROL, koffi.address(this.control), HOST_LITTLE_ENDIAN);
-    }
-  }
-
-  /**
-   * Takes one datagram: returns its full length (greater than `buffer.length` when it was cut,
-   * MSG_TRUNC then being set in `flags`), or -errno. Never throws.
-   */
-  receive(fd: number): number {
-    const view = this.#view;
-    view.setUint32(MSG_NAMELEN, this.address.length, HOST_LITTLE_ENDIAN);
-    setHost64(view, MSG_CONTROLLEN, this.control.length);
-    const received = c.recvmsg(fd, this.#header, MSG_DONTWAIT | MSG_TRUNC);
-    if (received < 0) return -lastErrno();
-    const addressLength = view.getUint32(MSG_NAMELEN, HOST_LITTLE_ENDIAN);
-    this.addressLength = Math.min(addressLength, this.address.length);
-    this.controlLength = Math.min(getHost64(view, MSG_CONTROLLEN), this.control.length);
-    this.flags = view.getInt32(MSG_FLAGS, HOST_LITTLE_ENDIAN);
-    return received;
-  }
+/**
+ * recvmmsg(2) of up to `count` datagrams into `headers` (struct mmsghdr), without waiting: how
+ * many were taken, or -errno. Never throws.
+ */
+export function recvmmsg(fd: number, headers: Uint8Array, count: number): number {
+  const received = c.recvmmsg(fd, headers, count, MSG_DONTWAIT | MSG_TRUNC, null);
+  return received < 0 ? -lastErrno() : received;
 }
 
 /** Writes an unsigned integer below 2^53 in host order, without making a bigint. */
-function setHost64(view: DataView, offset: number, value: number): void {
+export function setHost64(view: DataView, offset: number, value: number): void {
   const low = value % 0x1_0000_0000;
   const high = Math.floor(value / 0x1_0000_0000);
   view.setUint32(offset + (HOST_LITTLE_ENDIAN ? 0 : 4), low, HOST_LITTLE_ENDIAN);
@@ -336,13 +297,17 @@ function setHost64(view: DataView, offset: number, value: number): void {
 }
 
 /** Reads an unsigned integer below 2^53 in host order. */
-function getHost64(view: DataView, offset: number): number {
+export function getHost64(view: DataView, offset: number): number {
   const low = view.getUint32(offset + (HOST_LITTLE_ENDIAN ? 0 : 4), HOST_LITTLE_ENDIAN);
   const high = view.getUint32(offset + (HOST_LITTLE_ENDIAN ? 4 : 0), HOST_LITTLE_ENDIAN);
   return high * 0x1_0000_0000 + low;
 }
 
 export interface PollHandle {
+  /** Stops watching until resume(). May be called again, and from the callback. */
+  pause(): void;
+  /** Watches again: what waits already is told of. */
+  resume(): void;
   /** Stops watching; the descriptor stays open. May be called again, and from the callback. */
   close(): void;
 }
@@ -359,10 +324,12 @@ export function poll(fd: number, onReadable: () => void): PollHandle {
   // koffi aborts the whole process when libuv refuses a descriptor, so it is checked here.
   if (polled.has(fd)) throw new SystemError('poll', EEXIST, `descriptor ${fd}`);
   requirePollable(fd);
+  let paused = false;
+  const isOpen = (): boolean => polled.get(fd) === handle;
   const wake = (statusOrEvents: unknown): void => {
     // On a pending socket error (ENOBUFS, ENETDOWN) libuv reports a negative status and stops
     // watching; koffi hands that status over in place of the events.
-    if (typeof statusOrEvents === 'number' && statusOrEvents < 0 && polled.get(fd) === handle) {
+    if (typeof statusOrEvents === 'number' && statusOrEvents < 0 && !paused && isOpen()) {
       handle.start({ readable: true }, wake);
     }
     try {
@@ -377,8 +344,18 @@ export function poll(fd: number, onReadable: () => void): PollHandle {
   const handle = koffi.node.poll(fd, { readable: true }, wake);
   polled.set(fd, handle);
   return {
+    pause: () => {
+      if (paused || !isOpen()) return;
+      paused = true;
+      handle.stop();
+    },
+    resume: () => {
+      if (!paused || !isOpen()) return;
+      paused = false;
+      handle.start({ readable: true }, wake);
+    },
     close: () => {
-      if (polled.get(fd) !== handle) return;
+      if (!isOpen()) return;
       polled.delete(fd);
       handle.close();
     },

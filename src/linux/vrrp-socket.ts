@@ -7,6 +7,7 @@
  * Invariants: a receiver gives packets of its interface only, with the time of their arrival and
  * not of their reading; a sender never queues what it hears; nothing here throws once open.
  */
+import { assert } from '../core/assert.ts';
 import type { AddressFamily } from '../core/config/config.ts';
 import { VRRP_GROUP_IPV4, VRRP_GROUP_IPV6, VRRP_PROTOCOL, VRRP_TTL } from '../core/wire/vrrp.ts';
 import { monotonicUs, realtimeUs } from './clock.ts';
@@ -56,7 +57,6 @@ import {
   close,
   type PollHandle,
   poll,
-  Receiver,
   recv,
   SystemError,
   sendto,
@@ -64,6 +64,7 @@ import {
   socket,
 } from './libc.ts';
 import { AdvertReader, type ReceivedAdvert } from './received-advert.ts';
+import { BatchReceiver } from './receiver.ts';
 import { encodeSockaddrIn, encodeSockaddrIn6, HOST_LITTLE_ENDIAN } from './sockaddr.ts';
 
 export type { ReceivedAdvert } from './received-advert.ts';
@@ -79,6 +80,8 @@ const CONTROL_BYTES = 256;
 const RECEIVE_QUEUE_BYTES = 4 * 1024 * 1024;
 /** Adverts taken in one go: a few milliseconds of work, after which deadlines get their turn. */
 export const DRAIN_PACKETS_MAX = 128;
+/** Adverts taken with one system call. */
+const BATCH_PACKETS = 32;
 /** Internetwork control (RFC 791, precedence 6), which networks treat as routing traffic. */
 export const TRAFFIC_CLASS = 0xc0;
 /** TC_PRIO_INTERACTIVE (linux/pkt_sched.h): the greatest priority without CAP_NET_ADMIN. */
@@ -101,13 +104,40 @@ export interface VrrpReceiverOptions {
   readonly scope?: ReceivedScope;
 }
 
+/** What all receivers of the process read into: each does so within one call of drain(). */
+interface Batch {
+  readonly receiver: BatchReceiver;
+  readonly adverts: Readonly<Record<AddressFamily, readonly AdvertReader[]>>;
+  readonly sizes: {
+    datagramBytes: number;
+    addressBytes: number;
+    controlBytes: number;
+    flags: number;
+  };
+  busy: boolean;
+}
+
+let batch: Batch | null = null;
+
+function sharedBatch(): Batch {
+  if (batch !== null) return batch;
+  const receiver = new BatchReceiver(BATCH_PACKETS, RECEIVE_BYTES, CONTROL_BYTES);
+  const readers = (family: AddressFamily) =>
+    receiver.memories.map((memory) => new AdvertReader(family, memory));
+  batch = {
+    receiver,
+    adverts: { ipv4: readers('ipv4'), ipv6: readers('ipv6') },
+    sizes: { datagramBytes: 0, addressBytes: 0, controlBytes: 0, flags: 0 },
+    busy: false,
+  };
+  return batch;
+}
+
 export class VrrpReceiver {
   readonly family: AddressFamily;
   readonly #fd: number;
   readonly #poll: PollHandle;
-  readonly #receiver = new Receiver(RECEIVE_BYTES, CONTROL_BYTES);
-  readonly #advert: AdvertReader;
-  readonly #sizes = { datagramBytes: 0, addressBytes: 0, controlBytes: 0, flags: 0 };
+  readonly #batch = sharedBatch();
   /** A moment at which no packet waited: those that come now have arrived since. */
   #emptyAtUs: number;
   /** Errors of receiving, other than that nothing waits. */
@@ -120,7 +150,6 @@ export class VrrpReceiver {
    */
   constructor(options: VrrpReceiverOptions, onReadable: () => void) {
     this.family = options.family;
-    this.#advert = new AdvertReader(options.family, this.#receiver);
     const fd = openReceiver(options);
     try {
       this.#emptyAtUs = monotonicUs();
@@ -136,45 +165,63 @@ export class VrrpReceiver {
 
   /**
    * Gives every waiting packet to `handler`, in order, which must not keep the object, its arrays
-   * or call drain(). Returns their number: DRAIN_PACKETS_MAX when more may wait, for which
-   * `onReadable` is called again. `handler` may close the receiver.
+   * or call drain() of any receiver. Returns their number: DRAIN_PACKETS_MAX or more when more may
+   * wait, for which `onReadable` is called again. `handler` may close the receiver.
    */
   drain(handler: (packet: ReceivedAdvert) => void): number {
-    let nowRealUs = 0;
-    let nowUs = 0;
-    const advert = this.#advert;
-    for (let count = 0; count < DRAIN_PACKETS_MAX; ) {
+    const batch = this.#batch;
+    assert(!batch.busy, 'Packets are not read while others are handled');
+    batch.busy = true;
+    try {
+      return this.#drain(batch, handler);
+    } finally {
+      batch.busy = false;
+    }
+  }
+
+  #drain(batch: Batch, handler: (packet: ReceivedAdvert) => void): number {
+    let count = 0;
+    for (let attempts = 0; count < DRAIN_PACKETS_MAX && attempts < DRAIN_PACKETS_MAX; attempts++) {
       if (this.#closed) return count;
-      const received = this.#receiver.receive(this.#fd);
-      if (received === -EINTR) continue;
-      if (received < 0) {
-        if (received !== -EAGAIN) this.failures++;
+      const received = batch.receiver.receive(this.#fd);
+      if (received === -EAGAIN) {
         this.#emptyAtUs = monotonicUs();
         return count;
       }
-      count++;
-      this.#read(received);
-      if (nowUs === 0 || (advert.stampUs !== null && advert.stampUs > nowRealUs)) {
-        // The first one, it came while this loop ran, or the real-time clock was set back: look.
-        // Real time first: what passes between the two readings makes arrivals later, never
-        // earlier, and a takeover is never early.
-        nowRealUs = realtimeUs();
-        nowUs = monotonicUs();
-      }
-      const ageUs = advert.stampUs === null ? 0 : nowRealUs - advert.stampUs;
-      advert.receivedAtUs = arrivalUs({ nowUs, ageUs, emptyAtUs: this.#emptyAtUs });
-      handler(advert);
+      // An error that was pending is over with having been told: packets may wait behind it.
+      if (received >= 0) count += this.#handBatch(batch, received, handler);
+      else if (received !== -EINTR) this.failures++;
     }
     return DRAIN_PACKETS_MAX;
   }
 
-  #read(datagramBytes: number): void {
-    const sizes = this.#sizes;
-    sizes.datagramBytes = datagramBytes;
-    sizes.addressBytes = this.#receiver.addressLength;
-    sizes.controlBytes = this.#receiver.controlLength;
-    sizes.flags = this.#receiver.flags;
-    this.#advert.read(sizes);
+  /** Returns the number of packets that it gave to `handler`. */
+  #handBatch(batch: Batch, received: number, handler: (packet: ReceivedAdvert) => void): number {
+    // Real time first: what passes between the two readings makes arrivals later, never earlier,
+    // and a takeover is never early.
+    const nowRealUs = realtimeUs();
+    const nowUs = monotonicUs();
+    const adverts = batch.adverts[this.family];
+    for (let index = 0; index < received; index++) {
+      const advert = adverts[index] as AdvertReader;
+      batch.receiver.sizes(index, batch.sizes);
+      advert.read(batch.sizes);
+      const ageUs = advert.stampUs === null ? 0 : nowRealUs - advert.stampUs;
+      advert.receivedAtUs = arrivalUs({ nowUs, ageUs, emptyAtUs: this.#emptyAtUs });
+      handler(advert);
+      if (this.#closed) return index + 1;
+    }
+    return received;
+  }
+
+  /** Does not call `onReadable` until watch(); drain() goes on to work. */
+  unwatch(): void {
+    this.#poll.pause();
+  }
+
+  /** Calls `onReadable` again, at once when packets wait. */
+  watch(): void {
+    this.#poll.resume();
   }
 
   /** Leaves the group and closes. May be called from a handler, and again. */

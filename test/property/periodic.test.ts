@@ -1,16 +1,19 @@
 /**
- * The shortcuts of the shell against the machine: the periodic advertisement in place is what
- * step() does, and the moment of waking up is never after the deadline but for the grid.
+ * The shortcuts of the shell against the machine: the periodic advertisement in place, and hearing
+ * one, is what step() does; the moment of waking up is never after the deadline but for the grid;
+ * and nothing that is heard has to be done sooner than it is looked at.
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { DEFAULTS } from '../../src/core/config/defaults.ts';
 import { nextDeadlineUs, step, type VrrpState } from '../../src/core/vrrp/instance.ts';
-import { advertiseInPlace } from '../../src/core/vrrp/periodic.ts';
+import { patienceUs } from '../../src/core/vrrp/patience.ts';
+import { advertiseInPlace, hearInPlace } from '../../src/core/vrrp/periodic.ts';
 import type { InstanceOptions } from '../../src/core/vrrp/types.ts';
 import { TAKEOVER_LEAD_US, wakeAtUs } from '../../src/core/vrrp/wake.ts';
 
 type Active = Extract<VrrpState, { kind: 'active' }>;
+type Backup = Extract<VrrpState, { kind: 'backup' }>;
 
 const QUIET = {
   repeatAtUs: null,
@@ -74,6 +77,89 @@ test('advertiseInPlace is step() where one advertisement is all, and else change
     { numRuns: 1_000 },
   );
   expect(taken).toBeGreaterThan(50);
+});
+
+const priority = fc.oneof(fc.constantFrom(0, 99, 100, 255), fc.integer({ min: 0, max: 255 }));
+const backupOptions: fc.Arbitrary<InstanceOptions> = fc
+  .tuple(options, fc.constantFrom(2 as const, 3 as const), priority, fc.boolean())
+  .map(([given, version, own, ignore]) => ({
+    ...given,
+    version,
+    priority: Math.max(1, own),
+    ownerConflict: ignore ? 'ignore' : 'resolve',
+  })) as fc.Arbitrary<InstanceOptions>;
+const backup: fc.Arbitrary<Backup> = fc.record({
+  kind: fc.constant('backup' as const),
+  activeDownAtUs: time,
+  activeAdvertIntervalUs: fc.constantFrom(10_000, 100_000, 1_000_000),
+  takeoverReason: fc.constantFrom('peers-silent', 'peer-resigned', 'preempted'),
+  preemptAtUs: maybe,
+  wantsActive: fc.boolean(),
+  overslept: fc.boolean(),
+  heardOwner: fc.boolean(),
+  heldBack: fc.boolean(),
+});
+const advert = fc.record({
+  priority,
+  advertIntervalUs: fc.constantFrom(10_000, 100_000, 1_000_000),
+  atUs: time,
+  fromHigherAddress: fc.boolean(),
+});
+
+test('hearInPlace is step() or changes nothing, and is taken for the usual advertisement', () => {
+  let taken = 0;
+  fc.assert(
+    fc.property(backupOptions, backup, advert, (given, state, heard) => {
+      const wanted = step(given, state, { kind: 'advert-received', ...heard });
+      const own = { ...state };
+      const done = hearInPlace(given, own, heard, heard.atUs);
+      expect(own).toEqual(done ? wanted.state : state);
+      if (done) expect(wanted.effects).toEqual([]);
+      if (done) taken++;
+      const intervalUs = given.version === 3 ? heard.advertIntervalUs : given.advertIntervalUs;
+      const usual =
+        given.priority < 255 &&
+        heard.priority >= given.priority &&
+        intervalUs === state.activeAdvertIntervalUs;
+      expect(done).toBe(usual);
+    }),
+    { numRuns: 2_000 },
+  );
+  expect(taken).toBeGreaterThan(50);
+});
+
+test('nothing comes of an advertisement before it has been looked at', () => {
+  let waited = 0;
+  fc.assert(
+    fc.property(backupOptions, backup, advert, (given, state, heard) => {
+      // A shorter interval than was known is learnt late, once.
+      fc.pre(given.version === 2 || heard.advertIntervalUs >= state.activeAdvertIntervalUs);
+      const patience = patienceUs(given, state);
+      const { state: next, effects } = step(given, state, { kind: 'advert-received', ...heard });
+      expect(effects).toEqual([]);
+      const deadlineUs = nextDeadlineUs(next) as number;
+      // A deadline that stays where it was is looked after anyway.
+      if (deadlineUs === state.activeDownAtUs) return;
+      expect(deadlineUs).toBeGreaterThanOrEqual(heard.atUs + 2 * patience);
+      if (patience > 0) waited++;
+    }),
+    { numRuns: 2_000 },
+  );
+  expect(waited).toBeGreaterThan(100);
+});
+
+test('whoever is active looks at once, and so does a backup with hardly any skew time', () => {
+  fc.assert(
+    fc.property(backupOptions, active, (given, state) => {
+      expect(patienceUs(given, state)).toBe(0);
+    }),
+  );
+  const fast = { version: 3, priority: 254 } as const;
+  fc.assert(
+    fc.property(backup, (state) => {
+      expect(patienceUs(fast, { ...state, activeAdvertIntervalUs: 10_000 })).toBe(0);
+    }),
+  );
 });
 
 test('an active director is looked at from its deadline on, within 0.5 % of its interval', () => {

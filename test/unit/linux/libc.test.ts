@@ -24,7 +24,6 @@ import {
   ifName,
   poll,
   pollReadable,
-  Receiver,
   recv,
   SystemError,
   sendto,
@@ -32,6 +31,7 @@ import {
   socket,
   unixDatagramSend,
 } from '../../../src/linux/libc.ts';
+import { BatchReceiver, Receiver } from '../../../src/linux/receiver.ts';
 import { decodeSockaddrIn, encodeSockaddrIn } from '../../../src/linux/sockaddr.ts';
 
 const run = promisify(execFile);
@@ -113,6 +113,35 @@ describe('sockets', () => {
     expect(receiver.receive(fd)).toBe(-EAGAIN);
   });
 
+  test('BatchReceiver gives what waits, in order, each with its own size, sender and flags', () => {
+    const { fd, address } = loopback();
+    const receiver = new BatchReceiver(4, 32, 64);
+    const sizes = { datagramBytes: 0, addressBytes: 0, controlBytes: 0, flags: 0 };
+    for (let round = 0; round < 50; round++) {
+      const lengths = [20, 50, 1, 32, 7, 33].slice(round % 3);
+      for (const length of lengths) sendto(fd, new Uint8Array(length).fill(round), length, address);
+      const seen: number[] = [];
+      for (;;) {
+        const received = receiver.receive(fd);
+        if (received < 0) {
+          expect(received).toBe(-EAGAIN);
+          break;
+        }
+        for (let index = 0; index < received; index++) {
+          receiver.sizes(index, sizes);
+          seen.push(sizes.datagramBytes);
+          expect((sizes.flags & MSG_TRUNC) !== 0).toBe(sizes.datagramBytes > 32);
+          const memory = receiver.memories[index] as (typeof receiver.memories)[number];
+          const stored = Math.min(sizes.datagramBytes, 32);
+          expect([...memory.buffer.subarray(0, stored)]).toEqual(Array(stored).fill(round));
+          const sender = decodeSockaddrIn(memory.address.subarray(0, sizes.addressBytes));
+          expect(sender).toEqual(decodeSockaddrIn(address));
+        }
+      }
+      expect(seen).toEqual(lengths);
+    }
+  });
+
   test('pollReadable waits for data and gives up after its time', () => {
     const { fd, address } = loopback();
     const beforeUs = monotonicUs();
@@ -144,6 +173,37 @@ describe('poll', () => {
     expect(calls).toBe(3);
     expect(recv(fd, buffer)).toBe(4);
     handle.close();
+  });
+
+  test('is silent while it is paused, and tells of what waits when it is resumed', async () => {
+    const { fd, address } = loopback();
+    const other = loopback();
+    let calls = 0;
+    const handle = poll(fd, () => {
+      calls++;
+      recv(fd, new Uint8Array(16));
+      handle.pause();
+    });
+    sendto(fd, LOOPBACK, 4, address);
+    sendto(fd, LOOPBACK, 4, address);
+    await vi.waitFor(() => expect(calls).toBe(1), PATIENCE);
+    // What another descriptor tells of comes from a later look at all of them.
+    const told = new Promise<void>((resolve) => {
+      const second = poll(other.fd, () => {
+        second.close();
+        resolve();
+      });
+    });
+    sendto(other.fd, LOOPBACK, 4, other.address);
+    await told;
+    expect(calls).toBe(1);
+    handle.pause();
+    handle.resume();
+    handle.resume();
+    await vi.waitFor(() => expect(calls).toBe(2), PATIENCE);
+    handle.close();
+    handle.resume();
+    expect(recv(fd, new Uint8Array(16))).toBe(-EAGAIN);
   });
 
   test('runs promises and ticks of the callback before the next event', async () => {

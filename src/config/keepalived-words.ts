@@ -1,5 +1,5 @@
 /**
- * keepalived's words about VRRP, for those who write them into this file: what the same thing is
+ * keepalived's words about VRRP and checkers, for those who write them into this file: what the same thing is
  * called here, or why it is not here. docs/guides/from-keepalived.md is the same for reading.
  */
 
@@ -71,4 +71,60 @@ export const REFUSED_OF_INSTANCES: Readonly<Record<string, string>> = {
     'a virtual IP on another interface has that one’s hardware address, expected an instance of ' +
     'its own with vmac there, in the same sync group',
   vrf: 'expected interface with the name of an interface of the VRF',
+};
+
+/** The same for a health check and its kinds. */
+export const CHECK_WORDS: Readonly<Record<string, string>> = {
+  alpha: 'initial',
+  bind_if: 'device',
+  bindto: 'bind',
+  certificate: 'certificate_file',
+  connect_ip: 'address',
+  connect_port: 'port',
+  connect_timeout: 'timeout',
+  delay_before_retry: 'retry_delay',
+  delay_loop: 'interval',
+  dns_check: 'dns',
+  enable_sni: 'server_name',
+  fast_recovery: 'rise',
+  file_check: 'file',
+  fwmark: 'mark',
+  helo_name: 'steps',
+  http_get: 'http',
+  http_protocol: 'version',
+  max_reply_length: 'max_length',
+  min_reply_length: 'min_length',
+  misc_check: 'script',
+  misc_dynamic: 'dynamic_weight',
+  misc_path: 'command',
+  misc_timeout: 'timeout',
+  payload: 'send',
+  ping_check: 'ping',
+  regex: 'body_matches',
+  retry: 'fall',
+  smtp_check: 'dialogue',
+  sni_name: 'server_name',
+  ssl_get: 'https',
+  status_code: 'status',
+  tcp_check: 'tcp',
+  track_file: 'path',
+  udp_check: 'udp',
+  url: 'requests',
+  virtualhost: 'host',
+  warmup: 'start_spread',
+};
+
+const IN_EXPRESSION = 'expected it in the regular expression of body_matches itself';
+
+/** Options of checkers that are deliberately not here, with the way out. */
+export const REFUSED_OF_CHECKS: Readonly<Record<string, string>> = {
+  bind_port:
+    'a fixed source port serves one check at a time, and not again for a minute, expected bind alone',
+  log_all_failures: 'every failure is counted by its reason, expected no such option',
+  regex_max_offset: IN_EXPRESSION,
+  regex_min_offset: IN_EXPRESSION,
+  regex_no_match: 'expected body_matches with a negative look-ahead, such as ^(?![\\s\\S]*ERROR)',
+  regex_options: IN_EXPRESSION,
+  regex_stack: 'a regular expression has a limit of time, expected no such option',
+  tls_compliant: 'an answer tells its length or ends with the connection, expected no such option',
 };

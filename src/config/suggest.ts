@@ -3,7 +3,12 @@
  * word for the same thing is called here. Pure functions on short texts.
  */
 
-import { REFUSED_OF_INSTANCES, VRRP_WORDS } from './keepalived-words.ts';
+import {
+  CHECK_WORDS,
+  REFUSED_OF_CHECKS,
+  REFUSED_OF_INSTANCES,
+  VRRP_WORDS,
+} from './keepalived-words.ts';
 
 /** Longest key that is compared: the distance costs the product of the lengths. */
 const KEY_LENGTH_MAX = 64;
@@ -15,8 +20,6 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   auth_hmac: 'hmac',
   auth_pass: 'password',
   brd: 'broadcast',
-  connect_timeout: 'timeout',
-  delay_loop: 'interval',
   dev: 'interface',
   dsfield: 'tos',
   gw: 'via',
@@ -113,6 +116,9 @@ export function unknownKeyMessage(key: string, valid: readonly string[]): string
   if (ofRouting && Object.hasOwn(REFUSED_OF_ROUTING, plain.replaceAll('-', '_'))) {
     return REFUSED_OF_ROUTING[plain.replaceAll('-', '_')] as string;
   }
+  const ofChecks = valid.includes('retry_delay') || valid.includes('body_matches');
+  if (ofChecks && Object.hasOwn(REFUSED_OF_CHECKS, plain))
+    return REFUSED_OF_CHECKS[plain] as string;
   const nearest = nearestKey(key, valid);
   if (nearest !== null) return `unknown key, did you mean ${nearest}?`;
   return `unknown key, expected ${joinWords(valid, 'or')}`;
@@ -127,8 +133,11 @@ export function joinWords(words: readonly string[], conjunction: 'or' | 'and'): 
 /** The valid key that was probably meant, or null. */
 export function nearestKey(key: string, valid: readonly string[]): string | null {
   const plain = key.slice(0, KEY_LENGTH_MAX).toLowerCase().replaceAll('-', '_');
-  const foreign = Object.hasOwn(FOREIGN_WORDS, plain) ? FOREIGN_WORDS[plain] : undefined;
-  if (foreign !== undefined && valid.includes(foreign)) return foreign;
+  // Some of keepalived's words mean one thing in a checker and another elsewhere.
+  for (const words of [CHECK_WORDS, FOREIGN_WORDS]) {
+    const foreign = Object.hasOwn(words, plain) ? words[plain] : undefined;
+    if (foreign !== undefined && valid.includes(foreign)) return foreign;
+  }
   let best: string | null = null;
   // A third of the letters may be wrong: more, and the suggestion is a guess.
   let bestDistance = Math.max(1, Math.floor(plain.length / 3)) + 1;

@@ -1,7 +1,12 @@
 /** The guide for keepalived's users names keys that exist, and `check` says the same as it. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { REFUSED_OF_INSTANCES, VRRP_WORDS } from '../../../src/config/keepalived-words.ts';
+import {
+  CHECK_WORDS,
+  REFUSED_OF_CHECKS,
+  REFUSED_OF_INSTANCES,
+  VRRP_WORDS,
+} from '../../../src/config/keepalived-words.ts';
 import { configOptions } from '../../../src/config/reference.ts';
 import { unknownKeyMessage } from '../../../src/config/suggest.ts';
 
@@ -24,19 +29,27 @@ test.each(ROWS.map((row) => [row[0] ?? '', row] as const))('%s is answered', (_,
     expect(['no', 'always']).toContain(row[1]);
     expect((row[2] ?? '').length).toBeGreaterThan(10);
   }
-  for (const key of keys)
-    expect([key, `vrrp.NAME.${key}`].some((path) => KEYS.has(path))).toBe(true);
+  for (const key of keys) {
+    const paths = [key, `vrrp.NAME.${key}`, `services.NAME.${key}`];
+    expect(paths.some((path) => KEYS.has(path))).toBe(true);
+  }
 });
 
-test.each(Object.keys({ ...VRRP_WORDS, ...REFUSED_OF_INSTANCES }))('the guide has %s', (word) => {
+const WORDS = { ...VRRP_WORDS, ...REFUSED_OF_INSTANCES, ...CHECK_WORDS, ...REFUSED_OF_CHECKS };
+test.each(Object.keys(WORDS))('the guide has %s', (word) => {
   const listed = ROWS.flatMap((row) => words(row[0]));
   const found = listed.some((each) =>
-    each.endsWith('*') ? word.startsWith(each.slice(0, -1)) : each === word,
+    each.endsWith('*') ? word.startsWith(each.slice(0, -1)) : each.toLowerCase() === word,
   );
   expect(found).toBe(true);
 });
 
 test('vipkeeper check says why an option of keepalived is not here, where it would stand', () => {
   expect(unknownKeyMessage('no_accept', ['vrid', 'hmac'])).toContain('as IPVS needs it');
+  expect(unknownKeyMessage('bind_port', ['bind', 'retry_delay'])).toContain('expected bind alone');
+  expect(unknownKeyMessage('HTTP_GET', ['tcp', 'http'])).toContain('did you mean http?');
+  expect(unknownKeyMessage('fwmark', ['address', 'mark'])).toContain('did you mean mark?');
+  expect(unknownKeyMessage('track_file', ['path'])).toContain('did you mean path?');
+  expect(unknownKeyMessage('track_file', ['track'])).toContain('did you mean track?');
   expect(unknownKeyMessage('unicast_peer', ['vrid', 'peers'])).toContain('did you mean peers?');
 });

@@ -6,7 +6,7 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { formatConfigError, formatConfigErrors } from './config/errors.ts';
-import { readConfig } from './controller/config-source.ts';
+import { ConfigSource } from './controller/config-source.ts';
 import { Controller } from './controller/controller.ts';
 import { openLog } from './controller/log.ts';
 import { preflight } from './controller/preflight.ts';
@@ -37,6 +37,8 @@ const request = {
   director: values.director ?? null,
 };
 
+const source = new ConfigSource(request);
+
 function refuseToStart(lines: readonly string[]): never {
   process.stderr.write(`${lines.join('\n')}\n`);
   // Flushed before the exit, because the channel is a pipe.
@@ -56,7 +58,7 @@ function refuse(problems: readonly Problem[]): void {
 }
 
 async function main(): Promise<void> {
-  const { result, warnings } = await readConfig(request);
+  const { result, warnings } = await source.read();
   const color = process.stderr.isTTY === true;
   if (!result.ok) return refuseToStart([formatConfigErrors(result.error, { color }).trimEnd()]);
   const config: Config = result.value;
@@ -76,7 +78,7 @@ async function main(): Promise<void> {
     log,
     version: VERSION,
     reload: async () => {
-      const { result: again } = await readConfig(request);
+      const { result: again } = await source.read();
       if (again.ok) return again;
       const lines = again.error.map((error) => formatConfigError(error, { color: false }));
       for (const line of lines) log.error({ event: 'reload' }, line);

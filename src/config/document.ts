@@ -49,6 +49,17 @@ export interface YamlFault extends Place {
   readonly harmless: boolean;
 }
 
+/** The lines of one entry of a section: comments behind it belong to it. */
+export interface TextEntry {
+  readonly name: string;
+  /** Offset of its first line. */
+  readonly start: number;
+  /** Offset behind its last line. */
+  readonly end: number;
+  /** How far its key is indented. */
+  readonly column: number;
+}
+
 type YamlDocument = Document.Parsed;
 
 export class ConfigDocument {
@@ -58,6 +69,8 @@ export class ConfigDocument {
   /** The node that each alias stands for. */
   readonly #anchors = new Map<unknown, Node>();
   readonly #pairs = new WeakMap<YAMLMap, Map<string, Pair>>();
+  /** There are anchors or aliases. */
+  #named = false;
   /** What is wrong with the YAML; the values are only usable when all of it is harmless. */
   readonly faults: readonly YamlFault[];
   /** The values as plain objects, lists and scalars; null when they are not usable. */
@@ -141,9 +154,47 @@ export class ConfigDocument {
           aliases++;
           if (aliases === ALIASES_MAX + 1) add(node, `more than ${ALIASES_MAX} aliases`);
         } else if (node.anchor !== undefined) named.set(node.anchor, node);
+        if (isAlias(node) || node.anchor !== undefined) this.#named = true;
       },
     });
     return faults;
+  }
+
+  /**
+   * The entries of a section, in the order of the text, where each has lines of its own that mean
+   * the same whatever stands before and behind them; null where the text is not written like that:
+   * in braces, with anchors, with directives, or with faults.
+   */
+  entriesOf(section: string): readonly TextEntry[] | null {
+    const root = this.#document.contents;
+    const plain = this.faults.length === 0 && !this.#named && !/^%/m.test(this.#text);
+    if (!plain || !isMap(root) || root.flow === true) return null;
+    const at = root.items.findIndex(({ key }) => keyText(key) === section);
+    const map = root.items[at]?.value;
+    if (!isMap(map) || map.flow === true) return null;
+    const after = root.items[at + 1];
+    const starts = map.items.map(({ key }) => this.#lineOf(key));
+    const end = after === undefined ? this.#text.length : this.#lineOf(after.key)?.start;
+    if (end === undefined) return null;
+    const entries: TextEntry[] = [];
+    for (const [index, { key }] of map.items.entries()) {
+      const line = starts[index];
+      const next = index + 1 < starts.length ? starts[index + 1]?.start : end;
+      const name = keyText(key);
+      if (line == null || next === undefined || name === null) return null;
+      if (line.column !== starts[0]?.column) return null;
+      entries.push({ name, start: line.start, end: next, column: line.column });
+    }
+    return entries;
+  }
+
+  /** The line that begins with this key; null when something else stands before it. */
+  #lineOf(key: unknown): { readonly start: number; readonly column: number } | null {
+    const offset = isNode(key) ? key.range?.[0] : undefined;
+    if (offset === undefined) return null;
+    const start = this.#text.lastIndexOf('\n', offset - 1) + 1;
+    const column = offset - start;
+    return /^ *$/.test(this.#text.slice(start, offset)) ? { start, column } : null;
   }
 
   /**

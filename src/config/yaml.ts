@@ -46,6 +46,15 @@ export function readConfigText(
   text: string,
   options: ReadTextOptions,
 ): Result<Config, ConfigError[]> {
+  const read = readConfigDocument(text, options);
+  return read.ok ? ok(read.value.config) : read;
+}
+
+/** The same, with the text's structure. */
+export function readConfigDocument(
+  text: string,
+  options: ReadTextOptions,
+): Result<{ readonly config: Config; readonly document: ConfigDocument }, ConfigError[]> {
   const document = ConfigDocument.parse(text);
   if (!(document instanceof ConfigDocument)) return err([faultError(document, options.file)]);
   const faults = document.faults.map((fault) => faultError(fault, options.file));
@@ -56,19 +65,20 @@ export function readConfigText(
   const errors = [...faults, ...report.errors];
   if (errors.length > 0) return err(arrangeErrors(errors));
   for (const warning of arrangeErrors(report.warnings)) options.onWarning?.(warning);
-  return ok(config);
+  return ok({ config, document });
 }
 
-/** The same for a file: a regular one, of bounded size, in UTF-8. */
+/** readConfigText of a file. */
 export async function readConfigFile(
   path: string,
   options: ReadOptions,
 ): Promise<Result<Config, ConfigError[]>> {
-  const text = await readText(path);
+  const text = await readConfigFileText(path);
   return text.ok ? readConfigText(text.value, { ...options, file: path }) : text;
 }
 
-async function readText(path: string): Promise<Result<string, ConfigError[]>> {
+/** The text of a file: a regular one, of bounded size, in UTF-8. */
+export async function readConfigFileText(path: string): Promise<Result<string, ConfigError[]>> {
   const start = { code: 'VK-CONFIG-READ', file: path, line: 1, column: 1, path: '' } as const;
   const refuse = (message: string) => err([{ ...start, message, found: null }]);
   try {

@@ -1,15 +1,24 @@
 /**
- * Reads the configuration in a process of its own, which ends afterwards (see config-worker.ts):
- * the parsers and the schema are needed for a moment, and would double the controller's memory
- * for years. A thread would not do: its allocator's and V8's pages stay with the process.
+ * Reads the configuration in a process of its own (see config-worker.ts): the parsers and the
+ * schema are needed for a moment, and would double the controller's memory for years. A thread
+ * would not do: its allocator's and V8's pages stay with the process.
+ *
+ * The process ends when it has answered. Where there are very many services it stays, because
+ * starting Node and reading all of them takes seconds; it then answers with what has changed.
+ * Services that did not change are the same objects as before, so that what follows from a
+ * reload is the work of its changes.
  */
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ConfigError } from '../config/errors.ts';
-import type { Config } from '../core/config/config.ts';
-import type { Result } from '../core/result.ts';
+import type { Config, ServiceConfig } from '../core/config/config.ts';
+import { err, ok, type Result } from '../core/result.ts';
+import { sameData } from '../core/same-data.ts';
 
 const READER = fileURLToPath(new URL('./config-worker.js', import.meta.url));
+
+/** Services from which on the reader stays: reading fewer takes about as long as starting it. */
+export const READER_STAYS_FROM = 1_000;
 
 export interface ConfigRequest {
   readonly path: string;
@@ -23,18 +32,102 @@ export interface ConfigAnswer {
   readonly warnings: readonly ConfigError[];
 }
 
-/** Rejects when the reader ends without an answer: a defect, or no process to be had. */
-export function readConfig(request: ConfigRequest): Promise<ConfigAnswer> {
-  // 'advanced' is structured cloning: a Config has values that JSON has no words for.
-  const reader = fork(READER, [JSON.stringify(request)], {
-    execArgv: [],
-    serialization: 'advanced',
-  });
-  return new Promise((resolve, reject) => {
-    reader.once('message', (answer) => resolve(answer as ConfigAnswer));
-    reader.once('error', reject);
-    reader.once('exit', (code, signal) => {
-      reject(new Error(`The reader of the configuration ended with ${signal ?? code}`));
+export type ReaderMessage =
+  /** Services that are new or not as they were, in any number of messages. */
+  | { readonly kind: 'services'; readonly services: readonly ServiceConfig[] }
+  /** The end of an answer; `names`: all services in their order, null for the same as before. */
+  | {
+      readonly kind: 'config';
+      readonly rest: Omit<Config, 'services'>;
+      readonly names: readonly string[] | null;
+      readonly warnings: readonly ConfigError[];
+    }
+  | { readonly kind: 'errors'; readonly errors: readonly ConfigError[] };
+
+export class ConfigSource {
+  readonly #request: ConfigRequest;
+  #reader: ChildProcess | null = null;
+  #reading: Promise<unknown> = Promise.resolve();
+  /** Of the last good answer, by their names, in their order. */
+  #services = new Map<string, ServiceConfig>();
+
+  constructor(request: ConfigRequest) {
+    this.#request = request;
+  }
+
+  /**
+   * Reads the file, after earlier calls. Rejects when the reader ends without an answer: a defect,
+   * or no process to be had.
+   */
+  read(): Promise<ConfigAnswer> {
+    const reading = this.#reading.then(() => this.#read());
+    this.#reading = reading.catch(() => undefined);
+    return reading;
+  }
+
+  #read(): Promise<ConfigAnswer> {
+    const reader = this.#ask();
+    const received = new Map<string, ServiceConfig>();
+    return new Promise((resolve, reject) => {
+      const end = (settle: () => void): void => {
+        reader.off('message', onMessage).off('error', onError).off('exit', onExit);
+        settle();
+      };
+      const onError = (error: Error): void => end(() => reject(error));
+      const onExit = (code: number | null, signal: string | null): void => {
+        const how = signal ?? code;
+        end(() => reject(new Error(`The reader of the configuration ended with ${how}`)));
+      };
+      const onMessage = (raw: unknown): void => {
+        const message = raw as ReaderMessage;
+        if (message.kind !== 'services') {
+          return end(() => resolve(this.#answer(message, received)));
+        }
+        for (const service of message.services) received.set(service.name, this.#known(service));
+      };
+      reader.on('message', onMessage).on('error', onError).on('exit', onExit);
     });
-  });
+  }
+
+  /** The reader that has stayed is asked again; a new one reads by itself. */
+  #ask(): ChildProcess {
+    if (this.#reader?.connected === true) {
+      this.#reader.send({ kind: 'read' });
+      return this.#reader;
+    }
+    // 'advanced' is structured cloning: a Config has values that JSON has no words for.
+    const reader = fork(READER, [JSON.stringify(this.#request)], {
+      execArgv: ['--expose-gc'],
+      serialization: 'advanced',
+    });
+    // Its errors outside of an answer are those of its end.
+    reader.on('error', () => {});
+    this.#reader = reader;
+    return reader;
+  }
+
+  #known(service: ServiceConfig): ServiceConfig {
+    const before = this.#services.get(service.name);
+    return before !== undefined && sameData(before, service) ? before : service;
+  }
+
+  #answer(
+    message: Exclude<ReaderMessage, { kind: 'services' }>,
+    received: ReadonlyMap<string, ServiceConfig>,
+  ): ConfigAnswer {
+    const stays = (count: number) => count >= READER_STAYS_FROM;
+    if (message.kind === 'errors') {
+      if (!stays(this.#services.size)) this.#reader = null;
+      return { result: err(message.errors), warnings: [] };
+    }
+    const { rest, warnings } = message;
+    const services = new Map<string, ServiceConfig>();
+    for (const name of message.names ?? this.#services.keys()) {
+      const service = received.get(name) ?? this.#services.get(name);
+      if (service !== undefined) services.set(name, service);
+    }
+    this.#services = services;
+    if (!stays(services.size)) this.#reader = null;
+    return { result: ok({ ...rest, services: [...services.values()] }), warnings };
+  }
 }

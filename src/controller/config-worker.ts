@@ -1,18 +1,55 @@
 /**
- * A process that reads the configuration for its parent and ends: see config-source.ts. Its one
- * argument is the ConfigRequest as JSON.
+ * A process that reads the configuration for its parent: see config-source.ts. Its one argument is
+ * the ConfigRequest as JSON. Every message of the parent asks it to read the file again; it ends
+ * when the parent does, or by itself after the first answer if that was a small one.
  */
 import { hostname } from 'node:os';
+import { ConfigReader } from '../config/config-reader.ts';
 import type { ConfigError } from '../config/errors.ts';
-import { readConfigFile } from '../config/yaml.ts';
-import type { ConfigAnswer, ConfigRequest } from './config-source.ts';
+import { readConfigFileText } from '../config/yaml.ts';
+import type { ServiceConfig } from '../core/config/config.ts';
+import { type ConfigRequest, READER_STAYS_FROM, type ReaderMessage } from './config-source.ts';
+
+/** Each message is taken in one turn of the parent's event loop. */
+const SERVICES_PER_MESSAGE = 100;
 
 const { path, director } = JSON.parse(process.argv[2] ?? '') as ConfigRequest;
-const warnings: ConfigError[] = [];
-const result = await readConfigFile(path, {
+let warnings: ConfigError[] = [];
+const reader = new ConfigReader({
+  file: path,
   director,
   hostname: hostname(),
   onWarning: (warning) => warnings.push(warning),
 });
-const answer: ConfigAnswer = { result, warnings };
-process.send?.(answer, () => process.disconnect());
+/** What the parent has. */
+let sent: readonly ServiceConfig[] = [];
+
+async function answer(): Promise<void> {
+  warnings = [];
+  const text = await readConfigFileText(path);
+  const result = text.ok ? reader.read(text.value) : text;
+  if (!result.ok) return finish({ kind: 'errors', errors: result.error });
+  const { services, ...rest } = result.value;
+  const known = new Set(sent);
+  const changed = services.filter((service) => !known.has(service));
+  for (let first = 0; first < changed.length; first += SERVICES_PER_MESSAGE) {
+    const part = changed.slice(first, first + SERVICES_PER_MESSAGE);
+    process.send?.({ kind: 'services', services: part } satisfies ReaderMessage);
+  }
+  const names = services.map(({ name }) => name);
+  const sameNames =
+    names.length === sent.length && names.every((name, index) => name === sent[index]?.name);
+  sent = services;
+  finish({ kind: 'config', rest, names: sameNames ? null : names, warnings });
+}
+
+function finish(message: ReaderMessage): void {
+  process.send?.(message, () => {
+    if (sent.length < READER_STAYS_FROM) process.disconnect();
+    // Reading leaves far more behind than is kept.
+    else globalThis.gc?.();
+  });
+}
+
+process.on('message', () => void answer());
+await answer();

@@ -17,7 +17,7 @@ import type {
   ServiceConfig,
   ServiceEntry,
 } from '../core/config/config.ts';
-import { allServers, checkDefinition, checksOf, targetText } from '../core/health/check-key.ts';
+import { checkOf, targetText } from '../core/health/check-key.ts';
 import type { CheckChange } from '../core/health/check-state.ts';
 import { OVERRIDES_MAX, type Override, overrideKey } from '../core/health/override.ts';
 import {
@@ -59,6 +59,7 @@ import { Notifier } from './notify/notifier.ts';
 import { Overrides } from './overrides.ts';
 import { type HealthReport, Pools } from './pools.ts';
 import { buildStatus, instanceReport } from './report.ts';
+import { ServiceChecks } from './service-checks.ts';
 import { SyncDaemonFollower } from './sync.ts';
 import { Table } from './table.ts';
 import { Trackers } from './trackers/trackers.ts';
@@ -86,8 +87,7 @@ export class Controller implements DirectorControl {
   readonly #findings = new Findings();
   #findingsTimer: NodeJS.Timeout | null = null;
   readonly #trackers: Trackers;
-  /** Names of the services that use a check, by the check's key. */
-  readonly #servicesOfCheck = new Map<string, Set<string>>();
+  readonly #serviceChecks = new ServiceChecks();
   readonly #states = new Map<string, VrrpStateName>();
   readonly #cleanups: (() => Promise<void>)[] = [];
   readonly #notifier: Notifier;
@@ -112,7 +112,7 @@ export class Controller implements DirectorControl {
         onResult: (report) => this.#tally.count(report),
         onChange: (report) => this.#healthChanged(report),
         onWeight: (key) => {
-          this.#table?.changed([...(this.#servicesOfCheck.get(key) ?? [])]);
+          this.#table?.changed(this.#serviceChecks.usersOf(key));
           this.#trackers.servicesChanged();
         },
         onDefect: (error) =>
@@ -543,7 +543,7 @@ export class Controller implements DirectorControl {
 
   #healthChanged({ key, target, change }: CheckChangeReport): void {
     const { from, to, reason } = change;
-    const services = [...(this.#servicesOfCheck.get(key) ?? [])];
+    const services = this.#serviceChecks.usersOf(key);
     const server = targetText(target);
     const detail = changeText(reason);
     this.#log[to === 'up' ? 'info' : 'warn'](
@@ -618,16 +618,8 @@ export class Controller implements DirectorControl {
       ({ checkWhen, entries }) =>
         checkWhen === 'always' || entries.some((entry) => this.#isHere(entry) === true),
     );
-    this.#servicesOfCheck.clear();
-    for (const service of checked) {
-      for (const server of allServers(service)) {
-        if (server.check === null) continue;
-        const { key } = checkDefinition(server.check, server);
-        const names = this.#servicesOfCheck.get(key) ?? new Set<string>();
-        this.#servicesOfCheck.set(key, names.add(service.name));
-      }
-    }
-    const definitions = checksOf(checked);
+    if (!this.#serviceChecks.configure(checked)) return;
+    const { definitions } = this.#serviceChecks;
     this.#tally.keep(definitions);
     const threads = this.#checks.workers;
     this.#checks.configure(definitions);
@@ -663,8 +655,9 @@ export class Controller implements DirectorControl {
   }
 
   #health(server: RealServerConfig): HealthReport {
-    if (server.check === null) return UNCHECKED;
-    const { key } = checkDefinition(server.check, server);
+    const definition = checkOf(server);
+    if (definition === null) return UNCHECKED;
+    const { key } = definition;
     const state = this.#checks.state(key);
     if (state === null || state.status === 'unknown') return UNKNOWN;
     const { status, sinceUs, recoveredAtUs } = state;
@@ -685,6 +678,7 @@ export class Controller implements DirectorControl {
   }
 
   #logChanges(operations: readonly IpvsOperation[], cause: 'plan' | 'drift'): void {
+    if (cause === 'plan' && !this.#log.isLevelEnabled('debug')) return;
     for (const operation of operations) {
       const fields = { event: 'ipvs', operation: operation.kind, reason: cause };
       const text = `${cause === 'drift' ? 'Repaired drift: ' : ''}${operationText(operation)}`;

@@ -5,7 +5,7 @@ import type {
   ServiceConfig,
   ServiceEntry,
 } from '../core/config/config.ts';
-import { allServers, checkDefinition, targetText } from '../core/health/check-key.ts';
+import { allServers, checkOf, targetText } from '../core/health/check-key.ts';
 import type { Override } from '../core/health/override.ts';
 import type { PoolWeight, ServerHealth } from '../core/health/pool.ts';
 import {
@@ -230,8 +230,7 @@ function serviceReport(
       below: service.quorum.below,
     },
     servers: allServers(service).map((server) => {
-      const check =
-        server.check === null ? null : checks.get(checkDefinition(server.check, server).key);
+      const check = checks.get(checkOf(server)?.key ?? '');
       return serverReport(server, {
         health: parts.health(server),
         check: check ?? null,

@@ -55,6 +55,18 @@ export function checkDefinition(
   };
 }
 
+const definitions = new WeakMap<RealServerConfig, CheckDefinition>();
+
+/** The check of a configured server, made once for each; null when it is not checked. */
+export function checkOf(server: RealServerConfig): CheckDefinition | null {
+  if (server.check === null) return null;
+  const known = definitions.get(server);
+  if (known !== undefined) return known;
+  const definition = checkDefinition(server.check, server);
+  definitions.set(server, definition);
+  return definition;
+}
+
 /** '10.0.0.11:8080', or the address alone where no port is asked. */
 export function targetText({ address, port }: CheckTarget): string {
   return port === 0 ? address : endpointText(address, port);
@@ -69,15 +81,14 @@ export function allServers(service: ServiceConfig): readonly RealServerConfig[] 
 
 /** All checks of all services, each once, by key. */
 export function checksOf(services: readonly ServiceConfig[]): Map<string, CheckDefinition> {
-  const definitions = new Map<string, CheckDefinition>();
+  const checks = new Map<string, CheckDefinition>();
   for (const service of services) {
     for (const server of allServers(service)) {
-      if (server.check === null) continue;
-      const definition = checkDefinition(server.check, server);
-      definitions.set(definition.key, definition);
+      const definition = checkOf(server);
+      if (definition !== null) checks.set(definition.key, definition);
     }
   }
-  return definitions;
+  return checks;
 }
 
 /** JSON with the members of every object in the order of their names. */

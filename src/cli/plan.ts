@@ -101,6 +101,9 @@ async function withDirector(
   const overrides = new Map(
     view.overrides.map((one) => [overrideKey(one.service, one.server), one.action]),
   );
+  const wishes = new Map(
+    view.maintenance.map((one) => [overrideKey(one.service, one.server), one]),
+  );
   const knowledge: Knowledge = {
     nowUs: view.nowUs,
     checks: new Map(Object.entries(view.checks)),
@@ -108,6 +111,7 @@ async function withDirector(
     active: new Set(view.active),
     nowMs: Date.now(),
     leaving: new Map(view.leaving.map((one) => [leavingPath(one), one])),
+    maintenance: (service, server) => wishes.get(overrideKey(service, server)) ?? null,
     override: (service, server) => overrides.get(overrideKey(service, server)) ?? null,
   };
   const { services, ownership, onRemove, drainTimeoutUs } = wanted.value;
@@ -143,6 +147,7 @@ async function withoutDirector(
     active: new Set(),
     nowMs: Date.now(),
     leaving: new Map(),
+    maintenance: () => null,
     override: () => null,
   };
   return ok(

@@ -339,7 +339,7 @@ function serviceLines(services: readonly ServiceReport[], nowMs: number): Line[]
       ...entryLines(service),
       ...service.servers.flatMap((server): Line[] => {
         const line = next.next().value as Line;
-        const note = noteOf(server);
+        const note = noteOf(server, nowMs);
         return note === null ? [line] : [line, [span(`    ${note}`, 'bad')]];
       }),
     ]),
@@ -421,14 +421,38 @@ const WEIGHT_NOTES: Readonly<Record<WeightReason, string | null>> = {
   'forced-up': 'kept in by an operator, whatever its check says',
   'weight-override': 'weight set by an operator',
   'check-weight': 'weight given by its check',
+  maintenance: null,
 };
 
-function noteOf({ reason, weightReason, sorry, override }: ServerReport): string | null {
+function noteOf(server: ServerReport, nowMs: number): string | null {
+  const { reason, weightReason, sorry, override } = server;
   const why = weightReason === null ? null : WEIGHT_NOTES[weightReason];
   const role = sorry && why === null ? 'sorry server' : null;
-  const parts = [role, why, override === null ? null : overrideText(override), reason];
+  const decided = override === null ? null : overrideText(override);
+  const parts = [role, why, decided, maintenanceText(server, nowMs), reason];
   const said = parts.filter((part) => part !== null);
   return said.length === 0 ? null : said.join('; ');
+}
+
+const DAY_MS = 86_400_000;
+
+/** 'maintenance until 2026-03-01T05:00Z: new disks' */
+function maintenanceText(
+  { maintenance, nextMaintenanceAt }: ServerReport,
+  nowMs: number,
+): string | null {
+  if (maintenance === null) {
+    const soon = nextMaintenanceAt !== null && Date.parse(nextMaintenanceAt) - nowMs < DAY_MS;
+    return soon ? `next maintenance at ${nextMaintenanceAt.slice(0, 16)}Z` : null;
+  }
+  const { phase, start, end, reason, heldBack } = maintenance;
+  const minute = (iso: string) => `${iso.slice(0, 16)}Z`;
+  const when =
+    phase === 'before'
+      ? `maintenance from ${minute(start)} to ${minute(end)}`
+      : `maintenance until ${minute(end)}`;
+  const held = heldBack ? ', waits: it is needed' : '';
+  return `${when}${held}${reason === '' ? '' : `: ${reason}`}`;
 }
 
 /** Who decided it, why and until when. */

@@ -19,6 +19,7 @@ import { ENTRIES_MAX, tooMany } from './address-set.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
 import { type CheckedServer, inheritCheck, reportCheck, resolveCheck } from './resolve-check.ts';
+import { resolveMaintenance } from './resolve-maintenance.ts';
 import type { CheckInput, ServerInput, ServiceInput } from './schema.ts';
 import { familyBits } from './values.ts';
 
@@ -132,6 +133,10 @@ function resolveService(
     checkWhen: input.check_when ?? service.checkWhen,
     onRemove: input.on_remove ?? DEFAULTS.ipvs.onRemove,
     drainTimeoutUs: input.drain_timeout ?? DEFAULTS.ipvs.drainTimeoutUs,
+    maintenance: resolveMaintenance(input.maintenance, {
+      // That of a whole service is meant to leave it without servers.
+      ...{ path: [...path, 'maintenance'], force: true, report },
+    }),
     ...resolveServers(
       { name, input, servers, sorryServers },
       { identities, tcpByDefault, scripts },
@@ -282,7 +287,10 @@ function resolveServers(
     for (const [index, server] of list.entries()) {
       if (server === null) continue;
       const path = ['services', name, place, index];
-      const config = resolveServer(server, input, facts);
+      const maintenance = resolveMaintenance(server.maintenance, {
+        ...{ path: [...path, 'maintenance'], force: false, report },
+      });
+      const config = { ...resolveServer(server, input, facts), maintenance };
       reportServer({ config, server, input, facts }, path, report);
       const key = serverKey(config);
       const other = seen.get(key);
@@ -333,7 +341,7 @@ function resolveServer(
   server: ServerInput,
   service: ServiceInput,
   { identities, tcpByDefault, scripts }: ServiceFacts,
-): RealServerConfig {
+): Omit<RealServerConfig, 'maintenance'> {
   const defaults = DEFAULTS.server;
   const { address } = server.address;
   const port = server.address.port ?? commonPort(identities);

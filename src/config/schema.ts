@@ -33,6 +33,7 @@ import { checkSchema } from './schema-check.ts';
 import { electionOptions } from './schema-election.ts';
 import { ipvsSettingOptions } from './schema-ipvs.ts';
 import { linkOptions } from './schema-link.ts';
+import { maintenanceSchema, ripMaintenanceSchema } from './schema-maintenance.ts';
 import {
   command,
   groupName,
@@ -130,6 +131,7 @@ function makeSchema(director: string) {
   const sections = sectionSchemas(per);
   const tracker = trackerSchema(per);
   const bfd = bfdSchema(per);
+  const maintenance = ripMaintenanceSchema(per);
   const staticSection = staticSchema(per);
   const named = <T extends z.ZodType>(type: T) =>
     z.record(z.string().regex(NAME_PATTERN), type, {
@@ -174,6 +176,10 @@ function makeSchema(director: string) {
       about: 'Virtual services by name, with their real servers.',
       without: 'no virtual service',
     }),
+    maintenance: option(maintenance, {
+      about: 'Windows in which real servers are out for maintenance in all services.',
+      without: 'none',
+    }),
     ...sections,
   });
   const servers = per(list(z.unknown()));
@@ -186,6 +192,7 @@ function makeSchema(director: string) {
     announceGroup: announceGroupSchema(per),
     static: staticSection,
     bfd,
+    maintenance,
     service: serviceHead,
     servers,
     server,
@@ -200,6 +207,8 @@ export type TrackerInput = z.output<Schema['tracker']>;
 export type GroupInput = z.output<Schema['group']>;
 export type AnnounceGroupInput = z.output<Schema['announceGroup']>;
 export type ServiceInput = z.output<Schema['service']>;
+export type RipMaintenanceInput = z.output<Schema['maintenance']>[number];
+export type MaintenanceInput = Omit<RipMaintenanceInput, 'server'>;
 export type ServerInput = z.output<Schema['server']>;
 export type NotifyInput = NonNullable<z.output<Schema['notify']>>;
 export type MailInput = NonNullable<z.output<Schema['mail']>>;
@@ -683,6 +692,10 @@ function serverSchema<C>(per: Per, check: z.ZodType<C>) {
       about: 'This server’s own check; what it leaves out is taken from the service’s.',
       without: 'the service’s',
     }),
+    maintenance: option(maintenanceSchema(per, false), {
+      about: 'Windows in which it is out for maintenance.',
+      without: 'none',
+    }),
   });
   type Long = z.output<typeof long>;
   const short = endpoint(expects, (address): Long => ({ address }));
@@ -785,6 +798,10 @@ function serviceSchema<C, S>(per: Per, check: z.ZodType<C>, server: z.ZodType<S>
     drain_timeout: option(per(duration(SECOND_US, 31 * DAY_US)), {
       about: 'How long its connections may take to end.',
       without: '`ipvs.drain_timeout`',
+    }),
+    maintenance: option(maintenanceSchema(per, true), {
+      about: 'Windows in which all of its servers are out; `below_quorum` says what clients get.',
+      without: 'none',
     }),
     sorry_servers: option(per(list(server)), {
       about: 'Servers for the time below quorum, written and checked as `servers` are.',

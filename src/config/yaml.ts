@@ -16,6 +16,7 @@ import { Report } from './report.ts';
 import { resolveAnnounceGroups } from './resolve-announce.ts';
 import { resolveBfd } from './resolve-bfd.ts';
 import { resolveFollow } from './resolve-follow.ts';
+import { placeMaintenance } from './resolve-maintenance.ts';
 import { resolveNotify } from './resolve-notify.ts';
 import { resolveRouting } from './resolve-routing.ts';
 import { type NamedService, resolveServices } from './resolve-services.ts';
@@ -161,7 +162,7 @@ function readValue(value: unknown, director: string, report: Report): Config {
   );
   const sections = readSections(schema, root);
   const named = readServices(schema, root.services);
-  const services = resolveFollow(resolveServices(named, notification.notify, report), {
+  const followed = resolveFollow(resolveServices(named, notification.notify, report), {
     services: named,
     instances: alone,
     instanceNames: names('vrrp'),
@@ -169,6 +170,8 @@ function readValue(value: unknown, director: string, report: Report): Config {
     trackers: readNamed(schema.tracker, root.trackers),
     report,
   });
+  const maintenance = parsed(schema.maintenance, root.maintenance);
+  const services = placeMaintenance(followed, maintenance ?? undefined, report);
   const trackers = resolveTrackers(
     readNamed(schema.tracker, root.trackers),
     { services: names('services'), bfd: names('bfd') },

@@ -55,6 +55,7 @@ import { FINDINGS_INTERVAL_MS, Findings } from './findings.ts';
 import { KeeperGuard } from './guard.ts';
 import { IpvsSettings, kernelSettings } from './ipvs-settings.ts';
 import { type Log, logProblem } from './log.ts';
+import { Maintenance, type MaintenanceChange } from './maintenance.ts';
 import { Notifier } from './notify/notifier.ts';
 import { Overrides } from './overrides.ts';
 import { type HealthReport, Pools } from './pools.ts';
@@ -93,6 +94,7 @@ export class Controller implements DirectorControl {
   readonly #notifier: Notifier;
   readonly #pools: Pools;
   readonly #overrides: Overrides;
+  readonly #maintenance: Maintenance;
   #client: IpvsClient | null = null;
   #table: Table | null = null;
   #settings: IpvsSettings | null = null;
@@ -126,10 +128,16 @@ export class Controller implements DirectorControl {
       onDrained: (override, left) => this.#drained(override, left),
       onProblem: (problem) => logProblem(this.#log, problem),
     });
+    this.#maintenance = new Maintenance({
+      nowMs: Date.now,
+      onChanged: (changes) => this.#maintenanceChanged(changes),
+    });
     this.#pools = new Pools({
       nowUs: monotonicUs,
       health: (server) => this.#health(server),
       override: (service, server, observed) => this.#overrides.actionFor(service, server, observed),
+      maintenance: (service, server) => this.#maintenance.wish(service, server),
+      onHeldBack: (service, servers) => this.#heldBack(service, servers),
       onQuorum: (service, met, healthyWeight) => this.#quorumChanged(service, met, healthyWeight),
       onDue: (service) => this.#table?.changed([service]),
     });
@@ -317,6 +325,43 @@ export class Controller implements DirectorControl {
     else this.#settings?.release('expire_quiescent_template');
   }
 
+  #maintenanceChanged(changes: readonly MaintenanceChange[]): void {
+    for (const { service, server, before, after } of changes) {
+      const fields = { event: 'maintenance', service, server };
+      if (after === null) {
+        this.#log.info(
+          { ...fields, phase: 'ended' },
+          `Maintenance of ${service}/${server} is over`,
+        );
+        continue;
+      }
+      const { phase, action, reason, schedule, startMs, endMs } = after;
+      if (before?.phase === phase && before.startMs === startMs) continue;
+      const [start, end] = [new Date(startMs).toISOString(), new Date(endMs).toISOString()];
+      const what = phase === 'before' ? `begins at ${start}, no new connections` : `until ${end}`;
+      this.#log.info(
+        { ...fields, phase, action, schedule, start, end, reason },
+        `Maintenance of ${service}/${server} ${what}${reason === '' ? '' : ` (${reason})`}`,
+      );
+    }
+    this.#table?.changed(new Set(changes.map(({ service }) => service)));
+    this.#trackers.servicesChanged();
+  }
+
+  /** Servers that a window asks for and the service needs. */
+  #heldBack({ name }: ServiceConfig, servers: readonly string[]): void {
+    const fields = { event: 'maintenance-held', service: name, servers };
+    if (servers.length === 0) {
+      return this.#log.info(fields, `Maintenance of service ${name} holds no server back any more`);
+    }
+    const cure =
+      'Bring other servers up, give the window force: true, or take the server out by hand with vipkeeper drain';
+    this.#log.warn(
+      { ...fields, cure },
+      `Maintenance of ${servers.map((server) => `${name}/${server}`).join(', ')} waits: too few other servers are healthy for the quorum or min_healthy. ${cure}`,
+    );
+  }
+
   /** Servers that were taken out of the configuration. */
   #leavingChanged(began: readonly Leaving[], ended: LeavingLook['ended']): void {
     this.#holdTemplates();
@@ -380,6 +425,7 @@ export class Controller implements DirectorControl {
       wanted: (service, entry) => this.#isWanted(service, entry),
       pool: (service) => this.#pools.report(service),
       override: (service, server) => this.#overrides.get(service, server),
+      maintenance: this.#maintenance,
     });
   }
 
@@ -404,6 +450,11 @@ export class Controller implements DirectorControl {
       overrides: this.#overrides.list(),
       onRemove: ipvs.onRemove,
       drainTimeoutUs: ipvs.drainTimeoutUs,
+      maintenance: this.#maintenance
+        .wishes()
+        .flatMap(({ service, server, after }) =>
+          after === null ? [] : { service, server, action: after.action, force: after.force },
+        ),
       leaving: this.#table?.leaving() ?? [],
       active: [...this.#states].flatMap(([name, state]) => (state === 'active' ? [name] : [])),
     };
@@ -634,6 +685,8 @@ export class Controller implements DirectorControl {
 
   async #configureServices(): Promise<void> {
     this.#configureChecks();
+    // Before the table: a window that has begun already has begun.
+    this.#maintenance.configure(this.#config.services);
     this.#pools.keep(this.#config.services);
     if (this.#client === null) return;
     const options = {
@@ -746,6 +799,7 @@ export class Controller implements DirectorControl {
     this.#trackers.close();
     this.#pools.close();
     this.#overrides.close();
+    this.#maintenance.close();
     await this.#checks.stop();
     await this.#table?.close();
     this.#sync?.close();

@@ -5,6 +5,7 @@
  */
 import type { RealServerConfig, ServiceConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
+import type { MaintenanceWish } from '../core/health/maintenance.ts';
 import type { OverrideAction } from '../core/health/override.ts';
 import {
   decide,
@@ -30,6 +31,8 @@ export interface HealthReport {
 export interface PoolReport {
   readonly quorumMet: boolean | null;
   readonly healthyWeight: number;
+  /** Servers that a maintenance window asks for, and that stay in. */
+  readonly heldBack: readonly string[];
   readonly weights: ReadonlyMap<string, PoolWeight>;
 }
 
@@ -43,6 +46,10 @@ export interface PoolPorts {
     server: string,
     counts: ServerCounts | undefined,
   ) => OverrideAction | null;
+  /** What a maintenance window asks of a server; null for nothing. */
+  readonly maintenance: (service: string, server: string) => MaintenanceWish | null;
+  /** Servers that a maintenance window asks for are needed and stay in, or no longer. */
+  readonly onHeldBack: (service: ServiceConfig, servers: readonly string[]) => void;
   /** The quorum of a service was lost, or is met again; also when that is first known. */
   readonly onQuorum: (service: ServiceConfig, met: boolean, healthyWeight: number) => void;
   /** Weights of this service change by the passing of time: the table should follow. */
@@ -82,6 +89,7 @@ export class Pools {
         ...this.#ports.health(server),
         kernelWeight: kernel.get(key)?.weight ?? null,
         override: this.#ports.override(service.name, key, kernel.get(key)),
+        maintenance: this.#ports.maintenance(service.name, key),
       };
     };
     const decision = decide(
@@ -96,6 +104,9 @@ export class Pools {
     if (met !== null && met !== (before?.state.quorumMet ?? null)) {
       this.#ports.onQuorum(service, met, decision.healthyWeight);
     }
+    if (decision.heldBack.join() !== (before?.heldBack ?? []).join()) {
+      this.#ports.onHeldBack(service, decision.heldBack);
+    }
     this.#schedule(decision.nextAtUs);
     return decision.weights;
   }
@@ -104,8 +115,8 @@ export class Pools {
   report(service: string): PoolReport | null {
     const decision = this.#decisions.get(service);
     if (decision === undefined) return null;
-    const { healthyWeight, weights, state } = decision;
-    return { quorumMet: state.quorumMet, healthyWeight, weights };
+    const { healthyWeight, weights, state, heldBack } = decision;
+    return { quorumMet: state.quorumMet, healthyWeight, weights, heldBack };
   }
 
   /** What must be remembered of each service, by name. */

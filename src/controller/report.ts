@@ -6,6 +6,7 @@ import type {
   ServiceEntry,
 } from '../core/config/config.ts';
 import { allServers, checkOf, targetText } from '../core/health/check-key.ts';
+import type { MaintenanceWish } from '../core/health/maintenance.ts';
 import type { Override } from '../core/health/override.ts';
 import type { PoolWeight, ServerHealth } from '../core/health/pool.ts';
 import {
@@ -36,6 +37,7 @@ import type { BfdStatus, InstanceStatus, KeeperStatus, PeerRecord } from '../kee
 import { monotonicUs } from '../linux/clock.ts';
 import type { CheckTally, Tally } from './check-tally.ts';
 import type { CheckSnapshot } from './checks.ts';
+import type { Maintenance } from './maintenance.ts';
 import type { PoolReport } from './pools.ts';
 import type { TableReport } from './table.ts';
 
@@ -72,6 +74,7 @@ export interface StatusParts {
   readonly pool: (service: string) => PoolReport | null;
   /** What an operator decided about a server; null for nothing. */
   readonly override: (service: string, server: string) => Override | null;
+  readonly maintenance: Pick<Maintenance, 'wish' | 'nextStartMs'>;
 }
 
 export function buildStatus(parts: StatusParts): DirectorStatus {
@@ -238,6 +241,9 @@ function serviceReport(
         decided: pool?.weights.get(serverKey(server)) ?? null,
         override: parts.override(service.name, serverKey(server)),
         sorry: service.sorryServers.includes(server),
+        maintenance: parts.maintenance.wish(service.name, serverKey(server)),
+        heldBack: pool?.heldBack.includes(serverKey(server)) ?? false,
+        nextMaintenanceMs: parts.maintenance.nextStartMs(service, server),
       });
     }),
   };
@@ -284,6 +290,9 @@ function serverReport(
     readonly decided: PoolWeight | null;
     readonly override: Override | null;
     readonly sorry: boolean;
+    readonly maintenance: MaintenanceWish | null;
+    readonly heldBack: boolean;
+    readonly nextMaintenanceMs: number | null;
   },
 ): ServerReport {
   const { health, check, observed, decided, override, sorry } = known;
@@ -298,6 +307,8 @@ function serverReport(
     wantedWeight: decided?.weight ?? null,
     weightReason: decided?.reason ?? null,
     override,
+    maintenance: maintenanceReport(known.maintenance, known.heldBack),
+    nextMaintenanceAt: isoTimeOrNull(known.nextMaintenanceMs),
     weight: observed?.weight ?? null,
     activeConnections: observed?.activeConnections ?? 0,
     inactiveConnections: observed?.inactiveConnections ?? 0,
@@ -306,6 +317,16 @@ function serverReport(
     bytesIn: observed?.bytesIn ?? 0,
     bytesOut: observed?.bytesOut ?? 0,
   };
+}
+
+function maintenanceReport(
+  wish: MaintenanceWish | null,
+  heldBack: boolean,
+): ServerReport['maintenance'] {
+  if (wish === null) return null;
+  const { phase, action, startMs, endMs, schedule, reason } = wish;
+  const [start, end] = [isoTime(startMs), isoTime(endMs)];
+  return { phase, action, start, end, schedule, reason, heldBack };
 }
 
 function checkReport(check: CheckSnapshot, tally: Tally): CheckReport {

@@ -289,6 +289,19 @@ export interface ServerReport {
   readonly weightReason: WeightReason | null;
   /** What an operator decided about it; null for nothing. */
   readonly override: Override | null;
+  /** The maintenance window that it is in, or that begins soon; null for none. */
+  readonly maintenance: {
+    readonly phase: 'before' | 'in';
+    readonly action: 'drain' | 'down';
+    readonly start: string;
+    readonly end: string;
+    readonly schedule: string;
+    readonly reason: string;
+    /** It stays in, as too few others are healthy. */
+    readonly heldBack: boolean;
+  } | null;
+  /** When its next window begins, ISO 8601; null for never. */
+  readonly nextMaintenanceAt: string | null;
   /** Weight in the kernel; null when it is not in the table. */
   readonly weight: number | null;
   readonly activeConnections: number;
@@ -521,6 +534,13 @@ export interface TableView {
   readonly onRemove: 'drain' | 'delete';
   readonly drainTimeoutUs: number;
   readonly leaving: readonly Leaving[];
+  /** What maintenance windows ask of servers at this moment. */
+  readonly maintenance: readonly {
+    readonly service: string;
+    readonly server: string;
+    readonly action: 'drain' | 'down';
+    readonly force: boolean;
+  }[];
 }
 
 /** What a planned handover of one instance would do. */

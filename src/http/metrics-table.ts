@@ -717,6 +717,25 @@ const SERVICE_METRICS: readonly MetricDefinition[] = [
     samples: eachServiceWay((service) => [service.bytesIn, service.bytesOut]),
   },
   {
+    name: 'vipkeeper_server_maintenance',
+    type: 'gauge',
+    help: '1 while a maintenance window asks for the real server, 2 if it stays in because it is needed, else 0',
+    labels: SERVER,
+    samples: eachServer(({ maintenance, nextMaintenanceAt }) => {
+      if (maintenance === null) return nextMaintenanceAt === null ? null : 0;
+      return maintenance.heldBack ? 2 : 1;
+    }),
+  },
+  {
+    name: 'vipkeeper_server_next_maintenance_timestamp_seconds',
+    type: 'gauge',
+    help: 'When the next maintenance window of the real server begins, absent without one',
+    labels: SERVER,
+    samples: eachServer(({ nextMaintenanceAt }) =>
+      nextMaintenanceAt === null ? null : Date.parse(nextMaintenanceAt) / 1000,
+    ),
+  },
+  {
     name: 'vipkeeper_server_healthy',
     type: 'gauge',
     help: '1 for a real server that is up or not checked, 0 if down, absent while unknown',

@@ -144,6 +144,8 @@ const SERVER: ServerReport = {
   wantedWeight: 1,
   weightReason: 'healthy',
   override: null,
+  maintenance: null,
+  nextMaintenanceAt: '2026-03-08T03:00:00.000Z',
   weight: 1,
   activeConnections: 12,
   inactiveConnections: 40,

@@ -5,6 +5,7 @@
  * Defaults live in defaults.ts; readers live in src/config.
  */
 
+import type { CronFields } from '../health/cron.ts';
 import type { ArgumentsMatch } from '../process-match.ts';
 import type { AddressAttributes, RouteConfig, RuleConfig, StaticConfig } from './address.ts';
 import type { CheckConfig } from './check.ts';
@@ -392,6 +393,24 @@ export type Tunnel =
   | { readonly kind: 'gre'; readonly checksum: 'none' | 'on' };
 export type TunnelChecksum = 'none' | 'on' | 'remote';
 
+/** When real servers are out for work on them, again and again. */
+export interface MaintenanceConfig {
+  /** The cron expression as it was written. */
+  readonly schedule: string;
+  readonly fields: CronFields;
+  /** IANA name: 'Europe/Vienna', 'UTC'. */
+  readonly timeZone: string;
+  readonly durationUs: number;
+  /** How long before its beginning servers get no new connections any more. */
+  readonly drainBeforeUs: number;
+  /** 'drain': weight 0 all the time; 'down': out of the table. */
+  readonly action: 'drain' | 'down';
+  /** Also where too few servers would be left. */
+  readonly force: boolean;
+  /** Empty when it was not said. */
+  readonly reason: string;
+}
+
 export interface RealServerConfig {
   readonly address: IpText;
   /** 0: it has that of each entry of the service; else 1 to 65535. */
@@ -405,6 +424,7 @@ export interface RealServerConfig {
   readonly lowerThreshold: number;
   /** null: not checked, always taken as healthy. */
   readonly check: CheckConfig | null;
+  readonly maintenance: readonly MaintenanceConfig[];
 }
 
 export type ServiceIdentity =
@@ -474,6 +494,8 @@ export interface ServiceConfig {
   readonly onRemove: 'drain' | 'delete';
   /** How long its connections may take to end. */
   readonly drainTimeoutUs: number;
+  /** Windows of all its servers. */
+  readonly maintenance: readonly MaintenanceConfig[];
   readonly servers: readonly RealServerConfig[];
   /** Servers for the time below quorum: checked like the others, with weight 0 until then. */
   readonly sorryServers: readonly RealServerConfig[];

@@ -118,6 +118,8 @@ export const DEFAULTS = {
   /** The port that IANA assigned to generic UDP encapsulation. */
   gue: { port: 6080, checksum: 'none' },
   gre: { checksum: 'none' },
+  // Whoever wants connections to end before the work begins says for how long they may go on.
+  maintenance: { drainBeforeUs: 0, action: 'drain' },
   server: { weight: 1, upperThreshold: 0, lowerThreshold: 0 },
   // A dead server is out after two intervals and a timeout at most: 3 failures, 2 s apart.
   check: {

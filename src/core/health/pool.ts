@@ -5,11 +5,13 @@
  *
  * decide(policy, state, members, sorry, nowUs) -> weights with their reasons, the next state, and
  * when to look again. Pure; time is an argument. Precedence, highest first: an operator's wish,
- * the quorum, the guard, the check, slow start.
+ * a maintenance window, the
+ * quorum, the guard, the check, slow start.
  */
 import { assertNever } from '../assert.ts';
 import type { CheckInitial } from '../config/check.ts';
 import type { QuorumConfig } from '../config/config.ts';
+import type { MaintenanceWish } from './maintenance.ts';
 import type { OverrideAction } from './override.ts';
 
 export type ServerHealth = 'up' | 'down' | 'unknown' | 'unchecked';
@@ -40,6 +42,8 @@ export interface PoolMember {
   /** Weight in the kernel; null when it is not in the table. */
   readonly kernelWeight: number | null;
   readonly override: OverrideAction | null;
+  /** What a maintenance window asks of it; null outside of all. */
+  readonly maintenance: Pick<MaintenanceWish, 'action' | 'force'> | null;
 }
 
 /** Why a server has its weight: a label of metrics, a word in the status. */
@@ -59,6 +63,7 @@ export const WEIGHT_REASONS = [
   'forced-up',
   'weight-override',
   'check-weight',
+  'maintenance',
 ] as const;
 export type WeightReason = (typeof WEIGHT_REASONS)[number];
 
@@ -73,18 +78,22 @@ export interface PoolState {
   readonly quorumMet: boolean | null;
   /** Servers that had clients when the quorum was last met, by key: for 'keep-last'. */
   readonly lastServing: readonly string[];
+  /** Healthy servers that are out for maintenance, by key: they stay out until it ends. */
+  readonly maintained: readonly string[];
 }
 
 export interface PoolDecision {
   readonly state: PoolState;
   readonly weights: ReadonlyMap<string, PoolWeight>;
+  /** Servers that a maintenance window asks for and that are needed, by key: they stay in. */
+  readonly heldBack: readonly string[];
   /** Healthy weight, as the quorum counts it. */
   readonly healthyWeight: number;
   /** When weights change by the mere passing of time; null for never. */
   readonly nextAtUs: number | null;
 }
 
-export const INITIAL_POOL: PoolState = { quorumMet: null, lastServing: [] };
+export const INITIAL_POOL: PoolState = { quorumMet: null, lastServing: [], maintained: [] };
 
 /** Steps of a slow start: each is one change of the kernel's table. */
 const SLOW_START_STEPS_MAX = 20;
@@ -93,31 +102,85 @@ const SLOW_START_STEPS_MAX = 20;
 export function decide(
   policy: PoolPolicy,
   state: PoolState,
-  members: readonly PoolMember[],
-  sorry: readonly PoolMember[],
+  asked: readonly PoolMember[],
+  sorryAsked: readonly PoolMember[],
   nowUs: number,
 ): PoolDecision {
+  const outMax = Math.floor((asked.length * (100 - policy.minHealthyPercent)) / 100);
+  const { members, heldBack } = holdBack(policy, state, asked, outMax);
+  // Sorry servers are nobody's quorum: whoever needs them has forced it.
+  const sorry = sorryAsked.filter(({ maintenance }) => maintenance === null);
   const healthyWeight = sum(members, (member) => (isHealthy(member) ? weightOf(member) : 0));
   const quorumMet = meetsQuorum(policy, state.quorumMet, members, healthyWeight);
   const weights = new Map<string, PoolWeight>();
-  const outMax = Math.floor((members.length * (100 - policy.minHealthyPercent)) / 100);
-  const guarded = beyond(outMax, members);
+  const maintained = members.filter(isMaintained);
+  const guarded = beyond(Math.max(0, outMax - maintained.length), members);
   let nextAtUs: number | null = null;
   for (const member of members) {
     const one = decideMember(policy, member, guarded.has(member.key), nowUs);
     weights.set(member.key, one.weight);
     if (one.nextAtUs !== null) nextAtUs = Math.min(nextAtUs ?? Infinity, one.nextAtUs);
   }
+  for (const { key } of sorryAsked) weights.set(key, { weight: 0, reason: 'maintenance' });
   const sorryServes = serveSorry(policy, quorumMet, sorry, weights);
   if (quorumMet === false) belowQuorum(policy, state, { members, sorryServes }, weights);
   const lastServing =
     quorumMet === false ? state.lastServing : members.filter(isHealthy).map(({ key }) => key);
-  return { state: { quorumMet, lastServing }, weights, healthyWeight, nextAtUs };
+  const out = maintained.filter((member) => isHealthy({ ...member, maintenance: null }));
+  const next = { quorumMet, lastServing, maintained: out.map(({ key }) => key) };
+  return { state: next, weights, heldBack, healthyWeight, nextAtUs };
+}
+
+/**
+ * Takes the wish of a maintenance window from servers that are needed: without them the healthy
+ * weight would be below the quorum, or more servers out than `outMax`. Those that are out already
+ * stay out, because somebody is working on them.
+ */
+function holdBack(
+  { quorum }: PoolPolicy,
+  state: PoolState,
+  members: readonly PoolMember[],
+  outMax: number,
+): { readonly members: readonly PoolMember[]; readonly heldBack: readonly string[] } {
+  const wanted = members.filter(isMaintained);
+  if (wanted.length === 0) return { members, heldBack: [] };
+  const inUse = (member: PoolMember) => {
+    const { health, kernelWeight } = member;
+    // After a restart, what has clients is taken for healthy until its check has spoken.
+    return isHealthy({ ...member, maintenance: null }) || (health === 'unknown' && !!kernelWeight);
+  };
+  let weight = sum(members, (member) => (inUse(member) ? weightOf(member) : 0));
+  let out = members.filter((member) => !inUse(member)).length;
+  const free = ({ key, maintenance }: PoolMember) =>
+    maintenance?.force === true || state.maintained.includes(key);
+  for (const member of wanted.filter((one) => free(one) && inUse(one))) {
+    weight -= weightOf(member);
+    out++;
+  }
+  const heldBack = new Set<string>();
+  const asking = wanted.filter((one) => !free(one) && inUse(one));
+  for (const member of asking.sort((left, right) => (left.key < right.key ? -1 : 1))) {
+    const after = weight - weightOf(member);
+    if (after < quorum.weight || out + 1 > outMax) heldBack.add(member.key);
+    else [weight, out] = [after, out + 1];
+  }
+  const without = members.map((member) =>
+    heldBack.has(member.key) ? { ...member, maintenance: null } : member,
+  );
+  return { members: without, heldBack: [...heldBack] };
+}
+
+/** An operator's word counts more than a window's. */
+function isMaintained({ maintenance, override }: PoolMember): boolean {
+  return maintenance !== null && override === null;
 }
 
 /** Keys of the failed servers above `outMax`: those that failed last stay in. */
 function beyond(outMax: number, members: readonly PoolMember[]): ReadonlySet<string> {
-  const failed = members.filter(({ health, override }) => health === 'down' && override === null);
+  const failed = members.filter(
+    ({ health, override, maintenance }) =>
+      health === 'down' && override === null && maintenance === null,
+  );
   if (failed.length <= outMax) return new Set();
   const byTime = [...failed].sort(
     (left, right) => (left.sinceUs ?? 0) - (right.sinceUs ?? 0) || (left.key < right.key ? -1 : 1),
@@ -146,6 +209,9 @@ function decideMember(
     case 'weight':
     case undefined:
       break;
+  }
+  if (isMaintained(member)) {
+    return fixed(member.maintenance?.action === 'down' ? null : 0, 'maintenance');
   }
   const weight = weightOf(member);
   const reason = weightReason(member);
@@ -227,6 +293,7 @@ function belowQuorum(
     const { key, override } = member;
     const before = weights.get(key);
     if (before === undefined || (override !== null && override.kind !== 'weight')) continue;
+    if (before.reason === 'maintenance') continue;
     if (quiesce && (before.weight ?? 0) > 0) {
       weights.set(key, { weight: 0, reason: 'below-quorum' });
     } else if (policy.quorum.below === 'keep-last' && state.lastServing.includes(key)) {
@@ -252,7 +319,9 @@ function meetsQuorum(
 }
 
 /** Has clients as far as it is asked alone. */
-function isHealthy({ health, override }: PoolMember): boolean {
+function isHealthy(member: PoolMember): boolean {
+  const { health, override } = member;
+  if (isMaintained(member)) return false;
   switch (override?.kind) {
     case 'drain':
     case 'down':
@@ -265,7 +334,9 @@ function isHealthy({ health, override }: PoolMember): boolean {
   }
 }
 
-function mayBeHealthy({ health, override }: PoolMember): boolean {
+function mayBeHealthy(member: PoolMember): boolean {
+  const { health, override } = member;
+  if (isMaintained(member)) return false;
   return health === 'unknown' && (override === null || override.kind === 'weight');
 }
 

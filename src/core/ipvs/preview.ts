@@ -50,6 +50,8 @@ export interface Knowledge {
   readonly nowMs: number;
   /** Servers that leave already, by leavingPath(). */
   readonly leaving: ReadonlyMap<string, Leaving>;
+  /** What a maintenance window asks of a server; null for nothing. */
+  readonly maintenance: (service: string, server: string) => PoolMember['maintenance'];
   /** What an operator decided about a server; null for nothing. */
   readonly override: (service: string, server: string) => OverrideAction | null;
 }
@@ -173,6 +175,7 @@ function desiredOf(
       ...healthOf(server, kernelWeight, knowledge),
       kernelWeight,
       override: knowledge.override(service.name, key),
+      maintenance: knowledge.maintenance(service.name, key),
     };
   };
   const { weights } = decide(

@@ -63,6 +63,7 @@ async function runs(view: Partial<TableView>): Promise<void> {
     onRemove: 'delete',
     drainTimeoutUs: 1,
     leaving: [],
+    maintenance: [],
     overrides: [],
     ...view,
   };

@@ -206,3 +206,31 @@ mail   fault     mail6    mail6 (the interface is down)
 new    changing  a        a (hears an active director)
 `);
 });
+
+test('drawStatus tells of maintenance: until when, what waits, and the next window of today', () => {
+  const [web] = STATUS.services;
+  const [server] = web?.servers ?? [];
+  if (web === undefined || server === undefined) throw new Error('no server');
+  const maintenance = {
+    phase: 'in',
+    action: 'drain',
+    schedule: '@daily',
+    reason: 'disks',
+    heldBack: false,
+    start: '2026-03-01T12:00:00.000Z',
+    end: '2026-03-01T14:00:00.000Z',
+  } as const;
+  const drawn = (changes: Partial<typeof server>) => {
+    const services = [{ ...web, servers: [{ ...server, ...changes }] }];
+    return drawStatus({ ...STATUS, services }, NOW_MS, PLAIN);
+  };
+  expect(drawn({ maintenance })).toContain('    maintenance until 2026-03-01T14:00Z: disks\n');
+  const held = { ...maintenance, phase: 'before', heldBack: true } as const;
+  expect(drawn({ maintenance: held })).toContain(
+    '    maintenance from 2026-03-01T12:00Z to 2026-03-01T14:00Z, waits: it is needed: disks\n',
+  );
+  expect(drawn({ nextMaintenanceAt: '2026-03-02T03:00:00.000Z' })).toContain(
+    '    next maintenance at 2026-03-02T03:00Z\n',
+  );
+  expect(drawn({ nextMaintenanceAt: '2026-03-03T03:00:00.000Z' })).not.toContain('maintenance at');
+});

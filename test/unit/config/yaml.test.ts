@@ -100,6 +100,7 @@ test('readConfigText makes of the example exactly this', () => {
     upperThreshold: 0,
     lowerThreshold: 0,
     check,
+    maintenance: [],
   };
   const expected = {
     director: 'dir-b',
@@ -185,6 +186,7 @@ test('readConfigText makes of the example exactly this', () => {
         checkWhen: 'always',
         onRemove: 'drain',
         drainTimeoutUs: 900_000_000,
+        maintenance: [],
         sorryServers: [],
         servers: [
           { address: '10.0.0.11', weight: 1, ...server },

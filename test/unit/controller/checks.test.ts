@@ -109,6 +109,7 @@ function service(name: string, target: CheckTarget, check: CheckConfig): Service
     upperThreshold: 0,
     lowerThreshold: 0,
     check,
+    maintenance: [],
   };
   return {
     name,
@@ -131,6 +132,7 @@ function service(name: string, target: CheckTarget, check: CheckConfig): Service
     checkWhen: 'always',
     onRemove: 'drain',
     drainTimeoutUs: 900_000_000,
+    maintenance: [],
     sorryServers: [],
     servers: [server],
   };

@@ -44,6 +44,7 @@ const TABLE: TableView = {
   onRemove: 'delete',
   drainTimeoutUs: 1,
   leaving: [],
+  maintenance: [],
   overrides: [],
 };
 const LOOPBACK = { host: '127.0.0.1', port: 0 };

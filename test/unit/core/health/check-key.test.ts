@@ -34,6 +34,7 @@ function server(address: string, port: number, asked: CheckConfig | null): RealS
     upperThreshold: 0,
     lowerThreshold: 0,
     check: asked,
+    maintenance: [],
   };
 }
 
@@ -59,6 +60,7 @@ function service(name: string, servers: readonly RealServerConfig[]): ServiceCon
     checkWhen: 'always',
     onRemove: 'drain',
     drainTimeoutUs: 900_000_000,
+    maintenance: [],
     sorryServers: [],
     servers,
   };

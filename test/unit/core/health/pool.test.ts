@@ -27,6 +27,7 @@ function member(key: string, changes: Partial<PoolMember> = {}): PoolMember {
     checkWeight: null,
     kernelWeight: null,
     override: null,
+    maintenance: null,
     ...changes,
   };
 }
@@ -146,7 +147,7 @@ describe('decide, the quorum', () => {
   it('has hysteresis: lost below quorum less it, met again at quorum plus it', () => {
     const policy = quorum({ weight: 20, hysteresis: 5 });
     const at = (weight: number, quorumMet: boolean) =>
-      decided(policy, [member('a', { weight })], { state: { quorumMet, lastServing: [] } }).state
+      decided(policy, [member('a', { weight })], { state: { ...INITIAL_POOL, quorumMet } }).state
         .quorumMet;
     expect([at(15, true), at(14, true), at(24, false), at(25, false)]).toEqual([
       true,
@@ -267,5 +268,97 @@ describe('decide, slow start', () => {
     const light = member('a', { weight: 1, recoveredAtUs: 0 });
     expect(decided(policy, [light], { nowUs: 5 })).toMatchObject({ nextAtUs: null });
     expect(told(decided(policy, [light], { nowUs: 5 })).a).toBe('1 healthy');
+  });
+});
+
+describe('decide, maintenance windows', () => {
+  const asked = (key: string, changes: Partial<PoolMember> = {}) =>
+    member(key, { maintenance: { action: 'drain', force: false }, ...changes });
+  const forced = { action: 'down', force: true } as const;
+
+  it('quiesces, or takes out of the table, and counts as healthy no more', () => {
+    const members = [
+      asked('a'),
+      member('b'),
+      member('c', { maintenance: { action: 'down', force: false } }),
+    ];
+    const decision = decided({}, members);
+    expect(told(decision)).toEqual({ a: '0 maintenance', b: '10 healthy', c: 'null maintenance' });
+    expect([decision.healthyWeight, decision.heldBack]).toEqual([10, []]);
+  });
+
+  it('holds back those that the quorum needs, the same ones on every director', () => {
+    const decision = decided({}, [asked('b'), asked('a'), down('c')]);
+    expect(told(decision)).toEqual({ a: '0 maintenance', b: '10 healthy', c: '0 failed' });
+    expect(decision.heldBack).toEqual(['b']);
+    const policy = { quorum: { weight: 20, hysteresis: 0, below: 'serve' } } as const;
+    expect(decided(policy, [asked('a'), member('b')]).heldBack).toEqual(['a']);
+  });
+
+  it('holds back those above what min_healthy lets out, failed ones counted', () => {
+    const members = [asked('a'), asked('b'), member('c'), member('d')];
+    const policy = { minHealthyPercent: 75 };
+    expect(decided(policy, members).heldBack).toEqual(['b']);
+    expect(decided(policy, [...members.slice(0, 3), down('d')]).heldBack).toEqual(['a', 'b']);
+  });
+
+  it('takes all out where it is forced, and the sorry servers take over', () => {
+    const members = [member('a', { maintenance: forced }), member('b', { maintenance: forced })];
+    const policy = { quorum: { weight: 1, hysteresis: 0, below: 'sorry' } } as const;
+    const decision = decided(policy, members, { sorry: [member('s')] });
+    expect(told(decision)).toEqual({ a: 'null maintenance', b: 'null maintenance', s: '10 sorry' });
+    expect([decision.state.quorumMet, decision.heldBack]).toEqual([false, []]);
+  });
+
+  it('leaves out who is out already, though others fail meanwhile', () => {
+    const { state } = decided({}, [asked('a'), member('b')]);
+    const later = decided({}, [asked('a'), down('b')], { state });
+    expect(told(later)).toEqual({ a: '0 maintenance', b: '0 failed' });
+    expect(later.state.quorumMet).toBe(false);
+  });
+
+  it('does not count on a server that is down, and holds it back when it is up and needed', () => {
+    const { state, weights } = decided({}, [asked('a', { health: 'down' }), down('b')]);
+    expect(weights.get('a')).toEqual({ weight: 0, reason: 'maintenance' });
+    expect(decided({}, [asked('a'), down('b')], { state }).heldBack).toEqual(['a']);
+  });
+
+  it('takes what has clients for healthy after a restart', () => {
+    const members = [
+      asked('a', { health: 'unknown', kernelWeight: 0 }),
+      member('b', { health: 'unknown', kernelWeight: 10 }),
+    ];
+    expect(told(decided({}, members))).toEqual({ a: '0 maintenance', b: '10 awaiting-check' });
+  });
+
+  it('is below what an operator decided', () => {
+    const decision = decided({}, [asked('a', { override: { kind: 'up' } }), member('b')]);
+    expect(told(decision)).toEqual({ a: '10 forced-up', b: '10 healthy' });
+  });
+
+  it('never takes the healthy weight below the quorum by itself', () => {
+    const any = fc.record({
+      health: fc.constantFrom('up', 'down', 'unchecked'),
+      weight: fc.integer({ min: 1, max: 5 }),
+      maintenance: fc.constantFrom(null, { action: 'drain', force: false } as const),
+    });
+    fc.assert(
+      fc.property(
+        fc.array(any, { maxLength: 6 }),
+        fc.integer({ min: 1, max: 9 }),
+        (all, weight) => {
+          const members = all.map((one, index) => member(`${index}`, one as Partial<PoolMember>));
+          const policy = { quorum: { weight, hysteresis: 0, below: 'serve' } } as const;
+          const without = decided(
+            policy,
+            members.map((one) => ({ ...one, maintenance: null })),
+          );
+          const decision = decided(policy, members);
+          if (without.healthyWeight >= weight) {
+            expect(decision.healthyWeight).toBeGreaterThanOrEqual(weight);
+          } else expect(decision.healthyWeight).toBe(without.healthyWeight);
+        },
+      ),
+    );
   });
 });

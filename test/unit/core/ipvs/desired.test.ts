@@ -21,6 +21,7 @@ function config(changes: Partial<ServiceConfig> = {}): ServiceConfig {
     checkWhen: 'always',
     onRemove: 'drain',
     drainTimeoutUs: 900_000_000,
+    maintenance: [],
     sorryServers: [],
     servers: [serverConfig(12), serverConfig(11)],
     ...changes,
@@ -28,7 +29,7 @@ function config(changes: Partial<ServiceConfig> = {}): ServiceConfig {
 }
 
 function serverConfig(host: number): RealServerConfig {
-  return { ...server(host, { weight: 10 }), forwarding: 'nat', check: null };
+  return { ...server(host, { weight: 10 }), forwarding: 'nat', check: null, maintenance: [] };
 }
 
 function weights(changes: Partial<ServiceConfig>, wanted: Readonly<Record<string, number | null>>) {

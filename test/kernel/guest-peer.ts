@@ -6,11 +6,17 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { mismatchAt } from '../lab/pattern.ts';
 
 export type PeerCall =
-  | { readonly method: 'ask'; readonly socketPath: string; readonly path: string }
+  | {
+      readonly method: 'ask';
+      readonly socketPath: string;
+      readonly path: string;
+      readonly verb: 'GET' | 'POST';
+    }
   | { readonly method: 'http'; readonly url: string; readonly verb: 'GET' | 'PUT' }
   /** Each datagram from a port of its own. */
   | {
@@ -19,8 +25,20 @@ export type PeerCall =
       readonly port: number;
       readonly count: number;
     }
+  /** One after another; TCP connections stay open until `release`. */
+  | { readonly method: 'exchange'; readonly exchanges: readonly Exchange[] }
+  | { readonly method: 'release' }
   | { readonly method: 'startDownload'; readonly url: string }
   | { readonly method: 'download' };
+
+/** One line from a server, over TCP of its own accord, over UDP as an answer. */
+export interface Exchange {
+  readonly protocol: 'tcp' | 'udp';
+  readonly host: string;
+  readonly port: number;
+  /** Default: what the kernel chooses. */
+  readonly from?: { readonly host: string; readonly port: number };
+}
 
 export interface HttpAnswer {
   /** Null when there was no answer; `error` then says why. */
@@ -42,6 +60,8 @@ export interface Download {
 
 const ANSWER_TIMEOUT_MS = 10_000;
 
+/** Connections of exchanges. */
+const held: Socket[] = [];
 let download: { -readonly [K in keyof Download]: Download[K] } = newDownload();
 
 function newDownload(): Download {
@@ -51,7 +71,7 @@ function newDownload(): Download {
 async function answer(call: PeerCall): Promise<unknown> {
   switch (call.method) {
     case 'ask':
-      return http({ socketPath: call.socketPath, path: call.path });
+      return http({ socketPath: call.socketPath, path: call.path, method: call.verb });
     case 'http': {
       const { hostname, port, pathname, search } = new URL(call.url);
       const host = hostname.replace(/^\[|\]$/g, '');
@@ -61,6 +81,16 @@ async function answer(call: PeerCall): Promise<unknown> {
       return Promise.all(
         Array.from({ length: call.count }, () => askByDatagram(call.host, call.port)),
       );
+    case 'exchange': {
+      const said: string[] = [];
+      for (const exchange of call.exchanges) {
+        said.push(await (exchange.protocol === 'tcp' ? lineOf(exchange) : datagramOf(exchange)));
+      }
+      return said;
+    }
+    case 'release':
+      for (const socket of held.splice(0)) socket.resetAndDestroy();
+      return null;
     case 'startDownload':
       return startDownload(call.url);
     case 'download':
@@ -109,6 +139,45 @@ async function askByDatagram(host: string, port: number): Promise<string | null>
   } finally {
     socket.close();
   }
+}
+
+/** The first line of a connection, or the code of its error. */
+async function lineOf({ host, port, from }: Exchange): Promise<string> {
+  const local = from === undefined ? {} : { localAddress: from.host, localPort: from.port };
+  const socket = connect({ host, port, ...local });
+  const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+  // A connection that fails later, while it is held, is nobody's concern.
+  socket.on('error', () => {});
+  held.push(socket);
+  try {
+    const [line] = (await once(socket, 'data', { signal })) as [Buffer];
+    return line.toString().trim();
+  } catch (error) {
+    return codeOf(error);
+  }
+}
+
+/** The answer to a datagram, or the code of its error. */
+async function datagramOf({ host, port, from }: Exchange): Promise<string> {
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+  const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+  try {
+    if (from !== undefined) socket.bind(from.port, from.host);
+    socket.connect(port, host);
+    await once(socket, 'connect', { signal });
+    socket.send('?');
+    const [message] = (await once(socket, 'message', { signal })) as [Buffer];
+    return message.toString();
+  } catch (error) {
+    return codeOf(error);
+  } finally {
+    socket.close();
+  }
+}
+
+function codeOf(error: unknown): string {
+  const { code, name } = error as NodeJS.ErrnoException;
+  return name === 'AbortError' ? 'TIMEOUT' : (code ?? name);
 }
 
 /** Resolves with the first bytes. */

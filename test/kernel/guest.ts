@@ -20,7 +20,7 @@ import {
 } from '../lab/host.ts';
 import type { LabNode } from '../lab/topology.ts';
 import type { Vm } from '../lab/vm.ts';
-import type { Download, HttpAnswer, PeerCall } from './guest-peer.ts';
+import type { Download, Exchange, HttpAnswer, PeerCall } from './guest-peer.ts';
 
 /** For conditions that the product meets in a second or two: emulated, on a busy machine. */
 export const WAIT_MS = 90_000;
@@ -83,13 +83,23 @@ export class Peer {
     return this.#call({ method: 'http', url, verb: 'PUT' });
   }
 
-  ask(socketPath: string, path: string): Promise<HttpAnswer> {
-    return this.#call({ method: 'ask', socketPath, path });
+  ask(socketPath: string, path: string, verb: 'GET' | 'POST' = 'GET'): Promise<HttpAnswer> {
+    return this.#call({ method: 'ask', socketPath, path, verb });
   }
 
   /** Names of the servers that answered, null where none did. */
   datagrams(host: string, port: number, count: number): Promise<(string | null)[]> {
     return this.#call({ method: 'udp', host, port, count });
+  }
+
+  /** What servers said, one after another; an error is its code. */
+  exchange(exchanges: readonly Exchange[]): Promise<string[]> {
+    return this.#call({ method: 'exchange', exchanges });
+  }
+
+  /** Ends the connections of all exchanges by a reset. */
+  release(): Promise<null> {
+    return this.#call({ method: 'release' });
   }
 
   startDownload(url: string): Promise<Download> {
@@ -201,6 +211,11 @@ export class GuestDirector {
   async vipkeeper(...argv: string[]): Promise<RunResult> {
     const own = ['--runtime-directory', this.runtimeDirectory];
     return check(this.node, [process.execPath, ENTRY_POINT, ...argv, ...own]);
+  }
+
+  /** Does what the path says, over the control socket: '/v1/reload'. */
+  async post(path: string): Promise<HttpAnswer> {
+    return this.#peer.ask(join(this.runtimeDirectory, 'control.sock'), path, 'POST');
   }
 
   /** Values of a metric by its labels: '{class="missing"}' or ''. */

@@ -8,6 +8,7 @@ import {
   ensurePackages,
   NETWORK_PACKAGES,
   PEER_PACKAGES,
+  TRAFFIC_PACKAGES,
   VM_PACKAGES,
 } from './packages.ts';
 import { canUseNamespaces, hasNativeIpvs, isRoot } from './requirements.ts';
@@ -19,6 +20,7 @@ const PURPOSES: Readonly<Record<string, readonly string[]>> = {
     ...NETWORK_PACKAGES,
     ...PEER_PACKAGES,
     ...BFD_PEER_PACKAGES,
+    ...TRAFFIC_PACKAGES,
     ...VM_PACKAGES,
     'prometheus',
     'man-db',

@@ -21,6 +21,8 @@ export const VM_PACKAGES = [
 export const NETWORK_PACKAGES = ['iproute2', 'iputils-ping', 'ipvsadm', 'procps'] as const;
 /** Peers and dissectors of the interoperability tests. */
 export const PEER_PACKAGES = ['keepalived', 'tcpdump', 'tshark', 'nftables'] as const;
+/** Speaks SCTP, which Node.js does not. */
+export const TRAFFIC_PACKAGES = ['socat'] as const;
 /** Its bfdd is a peer of BFD sessions; it is run in a namespace, by itself. */
 export const BFD_PEER_PACKAGES = ['frr'] as const;
 

@@ -14,10 +14,10 @@ import type { Config } from '../core/config/config.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import {
   endOf,
-  instancesOf,
   OPERATOR_DIRECTORS_MAX,
   type OperatorWorld,
   type PlannedFault,
+  reloadedInstances,
   tourOf,
   worldOf,
 } from '../core/sim/operator.ts';
@@ -232,6 +232,7 @@ async function withReloads(
   const { world, configs, script } = context;
   const planned: PlannedFault[] = [];
   const errors: ConfigError[] = [];
+  const current = [...configs];
   for (const { fault, activeOf, reloadFile } of faults) {
     if (fault.kind !== 'reload' || reloadFile === null) {
       planned.push({ fault, activeOf });
@@ -244,7 +245,8 @@ async function withReloads(
       errors.push(...read.error);
       continue;
     }
-    const instances = instancesOf(read.value, fault.director, world.interfaces);
+    current[fault.director] = read.value;
+    const instances = reloadedInstances(world, fault.director, current);
     planned.push({ fault: { ...fault, instances }, activeOf });
   }
   return errors.length > 0 ? err(errors) : ok(planned);

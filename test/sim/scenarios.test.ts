@@ -349,6 +349,114 @@ describe('simulate', () => {
     expect(events).toEqual(['a true', 'a false', 'a true']);
   });
 
+  test('unicast peers elect as multicast ones do, and one without any is in fault', () => {
+    const peers = ['10.0.0.97', '10.0.0.98'].map((address) => ({
+      address,
+      minTtl: 255,
+      maxTtl: 255,
+    }));
+    const unicast = { peers, ttl: 255, checkSource: true, faultWithoutPeers: true };
+    const lost: SimFault = {
+      kind: 'power-loss',
+      atUs: 30 * SECOND,
+      director: 0,
+      forUs: 20 * SECOND,
+    };
+    const result = run([lost], { config: { unicast } });
+    expect(transitions(result)).toEqual(transitions(run([lost])));
+    const [one] = configured(A, { unicast: { ...unicast, peers: peers.slice(0, 1) } }).instances;
+    const alone: SimFault = {
+      kind: 'reload',
+      atUs: 30 * SECOND,
+      director: 0,
+      instances: [one as SimDirectorOptions['instances'][number]],
+    };
+    expect(transitions(run([alone], { config: { unicast } })).slice(BEGINNING.length)).toEqual([
+      'a  active -> fault: no-peer',
+      'b  backup -> active: peers-silent',
+    ]);
+  });
+
+  test('unicast peers that send with a lower TTL than demanded are two active directors', () => {
+    const peers = ['10.0.0.97', '10.0.0.98'].map((address) => ({
+      address,
+      minTtl: 255,
+      maxTtl: 255,
+    }));
+    const unicast = { peers, ttl: 64, checkSource: true, faultWithoutPeers: true };
+    const directors = [A, B].map((one) => configured(one, { unicast }));
+    const scenario: Scenario = {
+      seed: 1,
+      cluster: cluster(directors),
+      faults: [],
+      durationUs: 20 * SECOND,
+    };
+    const [violation] = simulate({ scenario, trace: 'none' }).violations;
+    expect(violation?.invariant).toBe('overlap-ends');
+  });
+
+  test('of two owners the one with the higher address remains', () => {
+    const result = run([], { config: { priority: 255 } });
+    expect(transitions(result)).toEqual([
+      'a  initialize -> active: address-owner',
+      'b  initialize -> active: address-owner',
+      'a  active -> backup: equal-priority-higher-address',
+    ]);
+  });
+
+  test('the higher of two owners gives way when the lower one does not hear it', () => {
+    const deaf: SimFault = {
+      kind: 'partition',
+      atUs: 0,
+      side: 1,
+      direction: 'in',
+      lan: null,
+      forUs: 20 * SECOND,
+    };
+    const result = run([deaf], { config: { priority: 255 } });
+    expect(transitions(result).slice(0, 3)).toEqual([
+      'a  initialize -> active: address-owner',
+      'b  initialize -> active: address-owner',
+      'b  active -> backup: owner-conflict',
+    ]);
+  });
+
+  test('the startup delay counts once, whatever becomes of the keeper', () => {
+    const late = { ...A, startupDelayUs: 20 * SECOND };
+    const crash: SimFault = { kind: 'crash', atUs: 10 * SECOND, director: 0, forUs: 2 * SECOND };
+    const begins = (faults: readonly SimFault[], directors = [late, B]): number =>
+      timeOf(run(faults, { directors }), 'a  backup -> active: preempted');
+    const usual = begins([]);
+    expect(usual).toBeGreaterThan(20 * SECOND);
+    expect(usual).toBeLessThan(25 * SECOND);
+    expect(Math.abs(begins([crash]) - usual)).toBeLessThan(2 * SECOND);
+    const stop: SimFault = { ...crash, kind: 'stop' };
+    expect(begins([stop])).toBeGreaterThan(32 * SECOND);
+    const booted = { ...A, delayAfterBootUs: 60 * SECOND };
+    const lost: SimFault = { kind: 'power-loss', atUs: 40 * SECOND, director: 0, forUs: SECOND };
+    const result = run([lost], { directors: [{ ...booted, clockOffsetUs: 100 * SECOND }, B] });
+    // The machine shows 20 s when its keeper starts.
+    expect(timeOf(result, 'a  backup -> active: preempted')).toBeGreaterThan(80 * SECOND);
+  });
+
+  test('owners in a sync group end their startup delay together', () => {
+    const both = [
+      instance('a', { priority: 255, group: 'both' }),
+      instance('a', { priority: 255, group: 'both' }, 1),
+    ];
+    const owner = { ...director('a', both), startupDelayUs: 5 * SECOND };
+    const other = director('b', [
+      instance('b', { group: 'both' }),
+      instance('b', { group: 'both' }, 1),
+    ]);
+    expect(transitions(run([], { directors: [owner, other] })).slice(-4)).toEqual([
+      'a web  backup -> active: address-owner',
+      'a inside  backup -> active: address-owner',
+      'b web  active -> backup: higher-priority-peer',
+      'b inside  active -> backup: group-yielded',
+    ]);
+  });
+
   test('the same scenario gives the same run, to the last microsecond', () => {
     const scenario = generate(7);
     const first = simulate({ scenario, trace: 'packets' });

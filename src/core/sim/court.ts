@@ -8,7 +8,7 @@ import type { Departure, DirectorWatch, SimDirector } from './director.ts';
 import type { SimEvent } from './events.ts';
 import { Judge, type Violation } from './judge.ts';
 import type { Lan, SimPacket } from './lan.ts';
-import type { ObservedStep, SimRunner } from './runner.ts';
+import type { ObservedStep, Recorded, SimRunner } from './runner.ts';
 import { routerConfigs, routerNames, type Scenario, type SimInstance } from './scenario.ts';
 
 /** More tell nothing new; the first is what counts. */
@@ -123,10 +123,6 @@ export class Court implements DirectorWatch {
     for (const runner of director.runners) this.#judgeOf(runner).departed(runner, what);
   }
 
-  takenBack(director: SimDirector): void {
-    for (const runner of director.runners) this.#judgeOf(runner).takenBack(runner);
-  }
-
   ended(director: SimDirector): void {
     this.#running(director, false);
   }
@@ -167,8 +163,8 @@ export class Court implements DirectorWatch {
     this.#judgeOf(runner).accepted(runner, packet);
   }
 
-  adopted(runner: SimRunner, silenceUs: number, intervalUs: number): void {
-    this.#judgeOf(runner).adopted(runner, silenceUs, intervalUs);
+  adopted(runner: SimRunner, recorded: Recorded): void {
+    this.#judgeOf(runner).adopted(runner, recorded);
   }
 
   turnEnded(director: SimDirector): void {

@@ -8,6 +8,7 @@
 import { assertNever } from '../assert.ts';
 import { GroupCoordinator, type Member } from '../vrrp/group.ts';
 import type { TrackerState } from '../vrrp/tracking.ts';
+import { equalBytes } from '../wire/bytes.ts';
 import type { Agenda } from './agenda.ts';
 import { SimClock } from './clock.ts';
 import type { SimPacket } from './lan.ts';
@@ -16,6 +17,7 @@ import { Random } from './random.ts';
 import {
   type ObservedStep,
   type QueuedPacket,
+  type Recorded,
   type RunnerHost,
   SimRunner,
   sameRouter,
@@ -26,7 +28,7 @@ import { routerConfigs } from './scenario.ts';
 /** Streams of chance of directors begin here; the generator has the first. */
 const DIRECTOR_STREAMS = 1;
 /** A restarted machine's clock shows this much: it has just booted. */
-const BOOT_US = 20_000_000;
+export const BOOT_US = 20_000_000;
 /** Begin of the world, by a right time of day. */
 const EPOCH_US = 1_700_000_000_000_000;
 /** As in keeper/keeper.ts: turns that did not empty the sockets, before it is a flood. */
@@ -45,8 +47,6 @@ export interface DirectorWatch {
   runnerDisturbed(runner: SimRunner, what: string): void;
   /** It leaves for good, so far; the others have only to notice. */
   departed(director: SimDirector, what: Departure): void;
-  /** An operator ends what a handover began. */
-  takenBack(director: SimDirector): void;
   /** Its keeper is no more. */
   ended(director: SimDirector): void;
   holdingChanged(runner: SimRunner): void;
@@ -54,8 +54,8 @@ export interface DirectorWatch {
   /** An advertisement reached the machine, whether or not its socket had room. */
   reached(director: SimDirector, packet: SimPacket): void;
   accepted(runner: SimRunner, packet: SimPacket): void;
-  /** Adopted or not, `silenceUs` after an advertisement that promised the next in `intervalUs`. */
-  adopted(runner: SimRunner, silenceUs: number, intervalUs: number): void;
+  /** Adopted, or not. */
+  adopted(runner: SimRunner, recorded: Recorded): void;
   turnEnded(director: SimDirector): void;
   /** Before and after the first turn that follows a stall. */
   waking(director: SimDirector): void;
@@ -90,6 +90,11 @@ export class SimDirector implements RunnerHost {
   /** How many keepers there were: what was meant for an earlier one is void. */
   #generation = 0;
   #running = false;
+  /** The next keeper is no successor of one that died: its startup delay begins anew. */
+  #fresh = true;
+  #startsAtUs = 0;
+  readonly #startupDelayUs: number;
+  readonly #delayAfterBootUs: number;
   #stopping = false;
   #stalls = 0;
   #freezes = 0;
@@ -119,6 +124,8 @@ export class SimDirector implements RunnerHost {
     this.name = options.name;
     this.receiveQueueMax = options.receiveQueueMax;
     this.drainPacketsMax = options.drainPacketsMax;
+    this.#startupDelayUs = options.startupDelayUs ?? 0;
+    this.#delayAfterBootUs = options.delayAfterBootUs ?? 0;
     this.#lateness = { timerUs: cluster.timerLateUs, turnUs: cluster.turnLateUs };
     this.#wanted = options.instances;
     this.#ports = ports;
@@ -181,6 +188,10 @@ export class SimDirector implements RunnerHost {
     return this.#queueDrops;
   }
 
+  get startsAtUs(): number {
+    return this.#startsAtUs;
+  }
+
   get localNowUs(): number {
     return this.#clockStoppedUs ?? this.#clock.localAt(this.#ports.agenda.nowUs);
   }
@@ -218,8 +229,8 @@ export class SimDirector implements RunnerHost {
     this.#ports.watch.accepted(runner, packet);
   }
 
-  adopted(runner: SimRunner, silenceUs: number, intervalUs: number): void {
-    this.#ports.watch.adopted(runner, silenceUs, intervalUs);
+  adopted(runner: SimRunner, recorded: Recorded): void {
+    this.#ports.watch.adopted(runner, recorded);
   }
 
   groupStepped(group: string): void {
@@ -241,6 +252,21 @@ export class SimDirector implements RunnerHost {
     return this.#membersOf(group).some(
       ({ name, state }) =>
         name !== runner.name && state.kind === 'fault' && state.reason !== 'group-member-fault',
+    );
+  }
+
+  groupHasInactive(runner: SimRunner): boolean {
+    const { group } = runner.options;
+    if (group === null) return false;
+    return this.#membersOf(group).some(
+      ({ name, state }) => name !== runner.name && state.kind !== 'active',
+    );
+  }
+
+  /** Whether an interface on this LAN has this address, which advertisements come from. */
+  hasAddress(lan: number, address: Uint8Array): boolean {
+    return this.runners.some(
+      ({ instance, source }) => instance.lan === lan && equalBytes(source, address),
     );
   }
 
@@ -272,10 +298,13 @@ export class SimDirector implements RunnerHost {
         if (this.#running) this.#die('crash');
         return;
       case 'power-loss':
+        this.#fresh = true;
         if (this.#running) this.#die('power-loss');
         for (const runner of this.runners) runner.forgetVips();
         return;
       case 'stop':
+        // Without a keeper nobody is left to start a successor of it.
+        if (!this.#running) this.#fresh = true;
         return this.#input(() => this.#stop());
       case 'controller-lost':
         return this.#input(() => this.#networkChanged());
@@ -396,7 +425,6 @@ export class SimDirector implements RunnerHost {
   takeBack(): void {
     this.#input(() => {
       this.#ports.watch.disturbed(this, 'takes back');
-      this.#ports.watch.takenBack(this);
       this.#each((runner) => runner.takeBack());
     });
   }
@@ -437,6 +465,8 @@ export class SimDirector implements RunnerHost {
     if (this.#running || this.#freezes > 0) return;
     for (const count of this.#absences.values()) if (count > 0) return;
     this.#running = true;
+    if (this.#fresh) this.#delayStart();
+    this.#fresh = false;
     const { watch } = this.#ports;
     watch.disturbed(this, 'started');
     // Members of a group start before the group is looked at.
@@ -449,6 +479,14 @@ export class SimDirector implements RunnerHost {
     this.#groups.release();
     this.#arm(true);
     watch.turnEnded(this);
+  }
+
+  /** Both delays count from different moments, and the later end counts: keeper.ts, startsAtUs. */
+  #delayStart(): void {
+    const nowUs = this.localNowUs;
+    // The clock counts from the boot.
+    const endUs = Math.max(nowUs + this.#startupDelayUs, this.#delayAfterBootUs);
+    this.#startsAtUs = endUs > nowUs ? endUs : 0;
   }
 
   #wantedFor(runner: SimRunner): SimInstance | undefined {
@@ -496,7 +534,8 @@ export class SimDirector implements RunnerHost {
     this.#timerFired = false;
     this.#groups.clear();
     for (const runner of this.runners) runner.die();
-    if (what !== 'stop') watch.departed(this, what);
+    if (what === 'stop') this.#fresh = true;
+    else watch.departed(this, what);
     watch.ended(this);
     if (what === 'power-loss' || !this.runners.some((runner) => runner.holding)) return;
     const generation = this.#generation;

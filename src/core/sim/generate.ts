@@ -8,9 +8,11 @@ import type {
   ElectionConfig,
   HmacConfig,
   TrackConfig,
+  UnicastConfig,
   VrrpConfig,
 } from '../config/config.ts';
 import { DEFAULTS, defaultAttributes } from '../config/defaults.ts';
+import { BOOT_US } from './director.ts';
 import { DRIFT_PPM_MAX, isMild, limitsOf } from './limits.ts';
 import { Random } from './random.ts';
 import {
@@ -43,6 +45,8 @@ interface Plan {
   /** Instances per director, each on a LAN of its own; more than one may be a sync group. */
   readonly routers: number;
   readonly grouped: boolean;
+  /** Advertisements to each other director alone; null for multicast. */
+  readonly unicast: Omit<UnicastConfig, 'peers'> | null;
   readonly election: ElectionConfig;
   readonly hmac: HmacConfig | null;
   readonly announce: VrrpConfig['announce'];
@@ -97,6 +101,13 @@ function drawPlan(random: Random): Plan {
     advertIntervalUs,
     routers,
     grouped: routers > 1 && random.chance(600_000),
+    unicast: random.chance(250_000)
+      ? {
+          ttl: random.pick([64, 255]),
+          checkSource: random.chance(800_000),
+          faultWithoutPeers: true,
+        }
+      : null,
     election: drawElection(random, version),
     hmac: version === 3 && random.chance(200_000) ? hmac : null,
     announce: {
@@ -127,7 +138,11 @@ function drawDirectors(random: Random, plan: Plan): readonly SimDirectorOptions[
   const { advertIntervalUs: intervalUs } = plan;
   const size = random.chance(500_000) ? 2 : random.between(3, DIRECTORS_MAX);
   const ties = random.chance(300_000);
-  const owner = random.chance(80_000) ? random.below(size) : -1;
+  const owner = random.chance(120_000) ? random.below(size) : -1;
+  // Somebody copied the configuration of the owner.
+  const rival = random.chance(500_000) ? random.below(size) : owner;
+  const startupDelayUs = random.chance(200_000) ? random.below(8) * intervalUs : 0;
+  const delayAfterBootUs = random.chance(100_000) ? BOOT_US + random.below(8) * intervalUs : 0;
   const preemptPpm = random.pick([0, 500_000, 1_000_000, 1_000_000]);
   const delayed = random.chance(250_000);
   const queueMax = random.pick([8_192, 8_192, 64, 16]);
@@ -135,12 +150,12 @@ function drawDirectors(random: Random, plan: Plan): readonly SimDirectorOptions[
   // Addresses in any order, so that a higher one does not go with a later start.
   const first = random.below(200);
   const stride = random.pick([1, 3, 11]);
-  return Array.from({ length: size }, (_, index) => {
-    const host = ((first + index * stride) % 233) + 2;
+  const hosts = Array.from({ length: size }, (_, index) => ((first + index * stride) % 233) + 2);
+  return hosts.map((host, index) => {
     const priority = ties ? random.pick([100, 100, 101]) : random.between(1, 254);
     // The members of a group have one order of directors, or they could never agree.
     const common = {
-      priority: index === owner ? 255 : priority,
+      priority: owner >= 0 && (index === owner || index === rival) ? 255 : priority,
       preempt: random.chance(preemptPpm),
       preemptDelayUs: delayed ? random.below(10) * intervalUs : 0,
       checksum: random.pick(CHECKSUMS),
@@ -155,12 +170,15 @@ function drawDirectors(random: Random, plan: Plan): readonly SimDirectorOptions[
           priority: differs ? own : common.priority,
           router,
           host,
+          hosts,
         });
       }),
       startAtUs: random.below(5 * intervalUs),
       clockOffsetUs: random.between(1, 2_000_000_000),
       clockDriftPpm: random.between(-DRIFT_PPM_MAX, DRIFT_PPM_MAX),
       wallOffsetUs: random.between(-SMALL_STEP_US, SMALL_STEP_US),
+      startupDelayUs,
+      delayAfterBootUs,
       receiveQueueMax: queueMax,
       drainPacketsMax: drainMax,
     };
@@ -172,17 +190,21 @@ function instanceOf(
   own: Pick<VrrpConfig, 'priority' | 'preempt' | 'preemptDelayUs' | 'checksum'> & {
     readonly router: number;
     readonly host: number;
+    /** Of all directors: one list of peers serves them all. */
+    readonly hosts: readonly number[];
   },
 ): SimInstance {
-  const { router, host, ...options } = own;
+  const { router, host, hosts, ...options } = own;
   const { family, version, advertIntervalUs, hmac, announce, track } = plan;
+  const sourceOf = (of: number): string =>
+    family === 'ipv4' ? `10.0.${router}.${of}` : `fe80::${of.toString(16)}`;
   const ipv4 = family === 'ipv4';
   const device = `lan${router}`;
   const prefixLength = ipv4 ? 24 : 64;
   const address = ipv4 ? `192.0.2.${10 + router}` : `2001:db8::${10 + router}`;
   return {
     lan: router,
-    source: ipv4 ? `10.0.${router}.${host}` : `fe80::${host.toString(16)}`,
+    source: sourceOf(host),
     config: {
       ...plan.election,
       ...options,
@@ -198,7 +220,10 @@ function instanceOf(
       virtualLink: null,
       trackInterface: true,
       announce,
-      unicast: null,
+      unicast:
+        plan.unicast === null
+          ? null
+          : { ...plan.unicast, peers: hosts.map((of) => peerAt(sourceOf(of), plan)) },
       multicastGroup: DEFAULTS.vrrp.multicastGroup[family],
       addresses: [
         {
@@ -216,6 +241,12 @@ function instanceOf(
       track,
     },
   };
+}
+
+/** Bounded where the whole world is one LAN's length away. */
+function peerAt(address: string, { unicast }: Plan): UnicastConfig['peers'][number] {
+  const ttl = unicast?.ttl ?? 0;
+  return ttl === 255 ? { address, minTtl: ttl, maxTtl: ttl } : { address, minTtl: 0, maxTtl: 255 };
 }
 
 interface Drawing {
@@ -278,8 +309,12 @@ function drawFault(
       const clockStops = random.chance(500_000);
       return { kind, atUs, director, forUs, clockStops, packetsWait: random.chance(500_000) };
     }
-    case 'link-down':
-      return { kind, atUs, director, forUs, lan };
+    case 'link-down': {
+      // A flap may be over before the kernel's notice is read.
+      const flaps = random.chance(300_000);
+      const shortUs = random.below(Math.ceil(intervalUs / 250)) + 1;
+      return { kind, atUs, director, forUs: flaps ? shortUs : forUs, lan };
+    }
     case 'drift':
       return { kind, atUs, director, driftPpm: random.between(-DRIFT_PPM_MAX, DRIFT_PPM_MAX) };
     case 'clock-step': {
@@ -292,7 +327,7 @@ function drawFault(
     case 'tracker-down':
       return { kind, atUs, director, forUs, tracker: 'service' };
     case 'reload': {
-      const instances = reloaded(random, plan, current[director] as readonly SimInstance[]);
+      const instances = reloaded(random, plan, { director, current });
       current[director] = instances;
       return { kind, atUs, director, instances };
     }
@@ -307,14 +342,18 @@ function drawFault(
   }
 }
 
-/** Another priority, interval or preemption; the same of all members of a group. */
+/** Another priority, interval, preemption or list of peers; the same of all members of a group. */
 function reloaded(
   random: Random,
   plan: Plan,
-  instances: readonly SimInstance[],
+  {
+    director,
+    current,
+  }: { readonly director: number; readonly current: readonly (readonly SimInstance[])[] },
 ): readonly SimInstance[] {
-  const what = random.pick(['priority', 'priority', 'interval', 'preempt'] as const);
-  const priority = random.between(1, 254);
+  const instances = current[director] as readonly SimInstance[];
+  const what = random.pick(['priority', 'priority', 'interval', 'preempt', 'peers'] as const);
+  const priority = random.chance(100_000) ? 255 : random.between(1, 254);
   const factor = random.pick([1, 2, 3]);
   const chosen = random.below(instances.length);
   return instances.map((instance, place) => {
@@ -326,10 +365,23 @@ function reloaded(
     });
     if (what === 'priority') return changed({ priority });
     if (what === 'preempt') return changed({ preempt: !config.preempt });
+    if (what === 'peers') return changed({ unicast: withPeers(plan, instance, current.flat()) });
     // Version 2 demands the same of all: a reload of one director would part it from the rest.
     if (plan.version === 2) return instance;
     return changed({ advertIntervalUs: plan.advertIntervalUs * factor });
   });
+}
+
+/** Alone in its list, or with all the others as before. */
+function withPeers(
+  plan: Plan,
+  { config: { name, unicast }, source }: SimInstance,
+  everybody: readonly SimInstance[],
+): UnicastConfig | null {
+  if (unicast === null) return null;
+  const own = everybody.filter(({ config }) => config.name === name);
+  const chosen = unicast.peers.length > 1 ? [source] : own.map((one) => one.source);
+  return { ...unicast, peers: chosen.map((address) => peerAt(address, plan)) };
 }
 
 /** Each of its parts by the toss of a coin, too. */

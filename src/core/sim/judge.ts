@@ -13,58 +13,23 @@ import type { VrrpConfig } from '../config/config.ts';
 import { compareIp } from '../ip.ts';
 import type { TransitionReason, VrrpEffect } from '../vrrp/types.ts';
 import type { Agenda } from './agenda.ts';
+import { Conduct } from './conduct.ts';
 import type { Departure } from './director.ts';
+import type { Invariant } from './invariants.ts';
 import type { SimPacket } from './lan.ts';
 import {
   driftUs,
   isMild,
   type Limits,
   limitsOf,
+  overlapMaxUs,
   skewsApart,
   specifiedDownUs,
   specifiedSilenceUs,
   specifiedSkewUs,
   type Weather,
 } from './limits.ts';
-import type { ObservedStep, SimRunner } from './runner.ts';
-
-/** What is promised, and the reason. */
-export const INVARIANTS = {
-  'one-active': 'At rest exactly one director holds the VIP, and nobody waits that may preempt it',
-  'rest-is-stable': 'At rest, within ordinary loss and delay, nobody changes its state',
-  'overlap-ends':
-    'Two directors that hear one another do not both hold the VIP for longer than an advert takes',
-  'clean-takeover':
-    'When an active leaves a LAN at rest, its successor is alone from the first moment',
-  'handover-without-gap':
-    'When an active is stopped in a LAN at rest, its successor holds the VIP before it lets go',
-  'takeover-in-time':
-    'Without a holder a backup takes over in its active-down interval, or skew time when told',
-  'no-usurping': 'Nobody takes over from an active that it hears, unless it may preempt it',
-  'yields-rightly':
-    'An active gives way to a higher priority, to a higher address, or after a stall',
-  'preempt-delay': 'Nobody preempts before it has listened for its preempt delay',
-  'held-back': 'Whoever was handed over does not preempt before that is taken back',
-  'faults-count':
-    'A director without link, or with a tracker down, takes no part or has the lower priority',
-  'woken-yields': 'A stalled active whose peer took over is backup after its first turn',
-  'woken-waits':
-    'A stalled backup whose active still advertises is not active after its first turn',
-  'addresses-follow-state': 'A running keeper holds the VIP exactly while it is active',
-  'group-agrees': 'The members of a sync group are active together, or not at all',
-  'takes-part': 'An instance of a running keeper is backup, active or in fault, never idle',
-  'takeover-order': 'On becoming active: advertisement, VIP, announcement, in this order',
-  'announced-again': 'The announcements are repeated after their delay',
-  'announcements-bounded':
-    'A losing peer causes one burst of announcements per delay, however often it speaks',
-  'adverts-on-time': 'Adverts stay on their grid: the lateness of timers does not add up',
-  'adoption-is-safe':
-    'A new keeper goes on as active exactly while no peer can have timed out since the last advert',
-  'corruption-refused': 'A corrupted advertisement is never taken for a valid one',
-  'no-advert-storm': 'Adverts that answer adverts come to an end',
-  'no-flapping': 'The number of transitions is bounded by the number of faults',
-} as const;
-export type Invariant = keyof typeof INVARIANTS;
+import type { ObservedStep, Recorded, SimRunner } from './runner.ts';
 
 export interface Violation {
   readonly invariant: Invariant;
@@ -78,20 +43,20 @@ export interface Violation {
 const TRANSITIONS_PER_DIRECTOR = 4;
 
 interface Watched {
+  readonly conduct: Conduct | null;
   /** Of the director itself: a start, a stall, a new priority, its link. */
   disturbedAtUs: number;
   holdingSinceUs: number;
   /** Since it entered backup, by its own clock. */
   backupSinceUs: number;
-  lastAccepted: SimPacket | null;
   /** When it last heard a resignation. */
   resignationAtUs: number;
   /** When a peer's last advertisement that claims the VIP reached the machine. */
   readonly reachedAtUs: number[];
-  /** It was handed over, and that was not taken back. */
-  heldBack: boolean;
   bursts: number;
   activeSinceUs: number;
+  /** By the world's clock, when that was of its own accord, whatever its group. */
+  tookOverAtUs: number;
   /** Adverts since one that starts a grid, and when that one was, by the director's clock. */
   gridAtUs: number;
   gridAdverts: number;
@@ -160,16 +125,16 @@ export class Judge {
     this.#grouped = judged.configs.some(({ group }) => group !== null);
     this.limits = limitsOf(judged.weather, judged.configs);
     const places = Array.from({ length: judged.directors }, (_, place) => place);
-    this.#watched = places.map(() => ({
+    this.#watched = places.map((place) => ({
+      conduct: this.#conductOf(place),
       disturbedAtUs: 0,
       holdingSinceUs: Number.POSITIVE_INFINITY,
       backupSinceUs: 0,
-      lastAccepted: null,
       resignationAtUs: Number.NEGATIVE_INFINITY,
       reachedAtUs: places.map(() => Number.NEGATIVE_INFINITY),
-      heldBack: false,
       bursts: 0,
       activeSinceUs: 0,
+      tookOverAtUs: -1,
       gridAtUs: 0,
       gridAdverts: 0,
       stalledWhileActive: false,
@@ -199,11 +164,6 @@ export class Judge {
     this.#restAtDeparture = false;
   }
 
-  /** An operator ends what a handover began. */
-  takenBack(runner: SimRunner): void {
-    this.#of(runner).heldBack = false;
-  }
-
   /** It leaves for good, so far. */
   departed(runner: SimRunner, what: Departure): void {
     this.#restAtDeparture = this.#restsFor(this.#settledSinceUs());
@@ -213,7 +173,6 @@ export class Judge {
     watched.stalledWhileActive = true;
     // Commands that waited during a stall are obeyed before what waits in the socket is read.
     watched.mustNotHold = null;
-    watched.heldBack = false;
     // A dead keeper's VIP stays for a while: the others are not alone.
     if (what === 'crash') this.#unsettledAtUs = this.#agenda.nowUs;
     watched.disturbedAtUs = this.#agenda.nowUs;
@@ -245,7 +204,7 @@ export class Judge {
   }
 
   accepted(runner: SimRunner, packet: SimPacket): void {
-    this.#of(runner).lastAccepted = packet;
+    this.#of(runner).conduct?.accepted(packet);
     if (packet.priority === 0) this.#of(runner).resignationAtUs = this.#agenda.nowUs;
     if (packet.corrupted) {
       this.#violate('corruption-refused', `${runner.label} took a corrupted advertisement`);
@@ -255,6 +214,7 @@ export class Judge {
   stepped(runner: SimRunner, observed: ObservedStep): void {
     const { event, before, effects } = observed;
     const watched = this.#of(runner);
+    watched.conduct?.stepped(observed);
     const change = effects.find((effect) => effect.kind === 'report-transition');
     if (effects.some((effect) => effect.kind === 'send-advert' && !effect.resign)) {
       this.#checkGrid(runner, event.kind === 'deadline-reached' && before.kind === 'active');
@@ -273,30 +233,33 @@ export class Judge {
     this.transitions++;
     this.#transitionsSince++;
     this.#checkTransition(runner, change.reason);
-    if (change.reason === 'handed-over') watched.heldBack = true;
     if (change.to === 'backup') {
       // What waited during a stall counts as listened to, even if a fault ended only after it.
       watched.backupSinceUs = Math.min(event.atUs, watched.wakingSinceUs);
     }
     if (change.to === 'active') {
       this.#checkTakeover(runner, effects, change.reason);
-      watched.heldBack = false;
       watched.bursts = 1;
       watched.activeSinceUs = runner.host.localNowUs;
+      // What one member may go on with, another may have to give up: its resignation tells peers.
+      const alone = event.kind !== 'group-activated' && event.kind !== 'adopted';
+      watched.tookOverAtUs = alone ? this.#agenda.nowUs : -1;
       watched.stalledWhileActive = false;
       this.takeovers++;
-    } else if (change.from === 'active' && event.kind === 'advert-received') {
-      this.#checkYield(runner, observed);
+    } else if (change.reason === 'group-yielded' && watched.tookOverAtUs === this.#agenda.nowUs) {
+      this.#violate('group-agrees', `${runner.label} became active without its group`);
     }
   }
 
-  adopted(runner: SimRunner, silenceUs: number, intervalUs: number): void {
+  adopted(runner: SimRunner, { silenceUs, intervalUs, adverts }: Recorded): void {
     const { options, state } = runner;
-    // Where the configurations differ in it, the adopting one counts by the lower number.
-    if (options.priority === 255 || !this.#sameAdverts()) return;
-    const safe = silenceUs < specifiedSilenceUs(options, intervalUs);
+    // Peers wait for as many as were recorded; a changed configuration may make them wait for less.
+    const downTimerAdverts = Math.min(adverts, options.downTimerAdverts);
+    const safe = silenceUs < specifiedSilenceUs({ downTimerAdverts }, intervalUs);
     const active = state.kind === 'active';
-    if (active === safe) return;
+    // An owner is active either way, unless its startup delay keeps it from beginning anew.
+    const owns = options.priority === 255 && runner.host.localNowUs >= (options.startsAtUs ?? 0);
+    if (active === (safe || owns)) return;
     const did = active ? 'went on as active' : 'gave the VIP up';
     this.#violate('adoption-is-safe', `${runner.label} ${did} after ${silenceUs} us of silence`);
   }
@@ -359,6 +322,7 @@ export class Judge {
     const watched = this.#of(runner);
     const { mustNotHold } = watched;
     watched.wakingSinceUs = Number.POSITIVE_INFINITY;
+    watched.conduct?.woke();
     if (mustNotHold === null || !runner.holding) return;
     // A priority that it was given during the stall may allow it to preempt by now.
     if (mustNotHold === 'woken-waits' && !this.#hearsHolder(runner, true)) return;
@@ -379,6 +343,7 @@ export class Judge {
     for (const runner of this.#runners) {
       this.#checkRepeated(runner);
       this.#checkFaults(runner);
+      this.#of(runner).conduct?.inspect();
     }
     const limit = TRANSITIONS_PER_DIRECTOR * this.#runners.length;
     if (this.#stormy()) this.#transitionsSince = 0;
@@ -438,20 +403,24 @@ export class Judge {
     if (holders.length < 2) return;
     for (const [place, left] of holders.entries()) {
       for (const right of holders.slice(place + 1)) {
-        // Neither hears a successor: each lets go when its time is over.
-        if (left.state.kind === 'resigning' && right.state.kind === 'resigning') continue;
+        const [winner, loser] = loses(left, right) ? [right, left] : [left, right];
         const sinceUs = Math.max(
           this.#of(left).holdingSinceUs,
           this.#of(right).holdingSinceUs,
-          this.#pairDisturbedUs(left, right),
+          this.#disturbedUs(winner, loser),
         );
         const overlapUs = nowUs - sinceUs;
         this.overlapMaxUs = Math.max(this.overlapMaxUs, overlapUs);
-        if (overlapUs <= this.limits.overlapMaxUs) continue;
+        // Of two that resign neither hears a successor: each lets go when its time is over.
+        const limitUs =
+          winner.state.kind === 'resigning'
+            ? this.limits.releaseMaxUs
+            : overlapMaxUs(this.#weather, winner.options.advertIntervalUs);
+        if (overlapUs <= limitUs) continue;
         const names = `${left.label} and ${right.label}`;
         this.#violate(
           'overlap-ends',
-          `${names} both held the VIP for ${overlapUs} us (${this.limits.overlapMaxUs})`,
+          `${names} both held the VIP for ${overlapUs} us (${limitUs})`,
         );
       }
     }
@@ -523,7 +492,7 @@ export class Judge {
     if (order.join() !== 'send-advert,add-addresses,announce') {
       this.#violate('takeover-order', `${runner.label} did ${order.join(', ')}`);
     }
-    if (reason === 'preempted' && this.#of(runner).heldBack) {
+    if (reason === 'preempted' && this.#of(runner).conduct?.heldBack === true) {
       this.#violate('held-back', `${runner.label} preempted although it was handed over`);
     }
     const listenedUs = runner.host.localNowUs - this.#of(runner).backupSinceUs;
@@ -537,7 +506,7 @@ export class Judge {
     const rival = others.find((other) => !mayPreempt(runner, other));
     if (rival === undefined) return;
     const names = `${runner.label} took over (${reason}) from ${rival.label}`;
-    const undisturbedUs = this.#agenda.nowUs - this.#pairDisturbedUs(runner, rival);
+    const undisturbedUs = this.#agenda.nowUs - this.#disturbedUs(rival, runner);
     const heldUs = this.#agenda.nowUs - this.#of(rival).holdingSinceUs;
     const { activeDownMaxUs } = this.limits;
     const longUs = activeDownMaxUs + this.limits.overlapMaxUs;
@@ -555,21 +524,6 @@ export class Judge {
     if (clean && undisturbedUs > longUs && skewsApart(this.#weather, candidates)) {
       this.#violate('clean-takeover', `${names}, which had already`);
     }
-  }
-
-  #checkYield(runner: SimRunner, { event, before }: ObservedStep): void {
-    const peer = this.#of(runner).lastAccepted;
-    if (peer === null || before.kind !== 'active') return;
-    const own = runner.options.priority;
-    const higher = peer.priority > own;
-    const tie = peer.priority === own && compareIp(peer.source, runner.source) > 0;
-    const silenceUs = event.atUs - before.lastAdvertAtUs;
-    const { options } = runner;
-    const safeUs = specifiedSilenceUs(options, options.advertIntervalUs);
-    if (higher || tie || silenceUs > safeUs) return;
-    // Two owners: the one of higher address gives way when the other does not.
-    if (own === 255 && peer.priority === 255 && options.ownerConflict === 'yield') return;
-    this.#violate('yields-rightly', `${runner.label} (${own}) gave way to ${peer.priority}`);
   }
 
   #checkBursts(runner: SimRunner): void {
@@ -602,6 +556,15 @@ export class Judge {
 
   // --- What the world is like ---------------------------------------------------------------
 
+  #conductOf(place: number): Conduct | null {
+    const runner = this.#runners.find(({ host }) => host.index === place);
+    if (runner === undefined) return null;
+    // Twice, because a clock that changes its rate makes the timer be set anew.
+    const { timerLateUs } = this.#weather;
+    const slackUs = 2 * timerLateUs + driftUs(timerLateUs);
+    return new Conduct(runner, slackUs, (invariant, message) => this.#violate(invariant, message));
+  }
+
   #of(runner: SimRunner): Watched {
     return this.#watched[runner.host.index] as Watched;
   }
@@ -625,15 +588,6 @@ export class Judge {
     return this.#judged.believes(from, to.host.index);
   }
 
-  #linkDisturbedUs(from: SimRunner, to: SimRunner): number {
-    return this.#judged.disturbedUntilUs(from.host.index, to.host.index);
-  }
-
-  /** All wait for as many advertisements. */
-  #sameAdverts(): boolean {
-    return new Set(this.#judged.configs.map((config) => config.downTimerAdverts)).size === 1;
-  }
-
   /** Whose timers a takeover by one of these waits for: with groups, those of any member. */
   #waiting(candidates: readonly SimRunner[]): readonly VrrpConfig[] {
     const own = candidates.map(({ options }) => options);
@@ -646,15 +600,14 @@ export class Judge {
     return isMild(this.#weather, options);
   }
 
-  /** When these two, or the way between them, last were disturbed. */
-  #pairDisturbedUs(left: SimRunner, right: SimRunner): number {
-    if (left.host.stalled || right.host.stalled || !left.running || !right.running)
+  /** When one of these two, or the way from the first to the second, last was disturbed. */
+  #disturbedUs(speaker: SimRunner, hearer: SimRunner): number {
+    if (speaker.host.stalled || hearer.host.stalled || !speaker.running || !hearer.running)
       return this.#agenda.nowUs;
     return Math.max(
-      this.#of(left).disturbedAtUs,
-      this.#of(right).disturbedAtUs,
-      this.#linkDisturbedUs(left, right),
-      this.#linkDisturbedUs(right, left),
+      this.#of(speaker).disturbedAtUs,
+      this.#of(hearer).disturbedAtUs,
+      this.#judged.disturbedUntilUs(speaker.host.index, hearer.host.index),
     );
   }
 
@@ -704,6 +657,15 @@ function eligible(runner: SimRunner): boolean {
   const { kind } = runner.state;
   const takesPart = kind === 'backup' || kind === 'active';
   return runner.running && !runner.host.stalled && runner.linkUp && takesPart;
+}
+
+/** Of two that hold the VIP, the one that lets go when it hears the other. */
+function loses(one: SimRunner, other: SimRunner): boolean {
+  const resigns = one.state.kind === 'resigning';
+  if (resigns !== (other.state.kind === 'resigning')) return resigns;
+  const { priority } = one.options;
+  if (priority !== other.options.priority) return priority < other.options.priority;
+  return compareIp(one.source, other.source) < 0;
 }
 
 /** RFC 9568 section 6.1: the address owner always preempts. */

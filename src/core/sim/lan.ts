@@ -17,12 +17,15 @@ export interface SimPacket {
   /** As they arrive; nobody may change them. */
   readonly bytes: Uint8Array;
   readonly source: Uint8Array;
-  /** Multicast group that it was sent to; null for each peer alone. */
-  readonly group: string | null;
+  /** The multicast group, or the peer that it is for alone. */
+  readonly destination: Uint8Array;
+  readonly toGroup: boolean;
+  readonly ttl: number;
   readonly corrupted: boolean;
-  /** Name of the instance that sent it, and the priority that it sent: for the checks. */
+  /** Name of the instance that sent it, and what it sent: for the checks. */
   readonly router: string;
   readonly priority: number;
+  readonly intervalUs: number;
 }
 
 interface Link {
@@ -80,11 +83,16 @@ export class Lan {
     );
   }
 
-  /** Sends to everybody else. `packet.bytes` must not change afterwards. */
-  send(packet: SimPacket): void {
+  /**
+   * Sends to everybody else, or to one director alone; null for nobody who is there.
+   * `packet.bytes` must not change afterwards.
+   */
+  send(packet: SimPacket, to: number | null | 'everybody' = 'everybody'): void {
     this.counters.sent++;
-    for (const [to, link] of (this.#links[packet.from] as readonly Link[]).entries()) {
-      if (to !== packet.from) this.#carry(link, to, packet);
+    if (to === null) return;
+    if (to !== 'everybody') return this.#carry(this.#link(packet.from, to), to, packet);
+    for (const [other, link] of (this.#links[packet.from] as readonly Link[]).entries()) {
+      if (other !== packet.from) this.#carry(link, other, packet);
     }
   }
 

@@ -13,7 +13,7 @@ export const DRIFT_PPM_MAX = 200;
 /** The controller gives a new keeper at least this time before it removes the VIPs. */
 const KEEPER_START_US = 500_000;
 /** What a director that hands over gives its successor beyond its skew time. */
-const HANDOVER_MARGIN_US = 20_000;
+export const HANDOVER_MARGIN_US = 20_000;
 
 /** The imperfections of a world's normal day. */
 export type Weather = Pick<SimCluster, 'lan' | 'timerLateUs' | 'turnLateUs'>;
@@ -29,6 +29,8 @@ export interface Limits {
   readonly activeDownMaxUs: number;
   /** Two directors that hear one another both hold the VIPs for no longer than this. */
   readonly overlapMaxUs: number;
+  /** Whoever resigns has let go after this time. */
+  readonly releaseMaxUs: number;
   /** After so long without a disturbance, there is one active director and it stays. */
   readonly settleUs: number;
   /** A successor is heard in time by a director that hands over. */
@@ -37,8 +39,7 @@ export interface Limits {
 
 /** `configs`: of the router's instances everywhere, and of the groups that they are in. */
 export function limitsOf(weather: Weather, configs: readonly VrrpConfig[]): Limits {
-  const { lan } = weather;
-  const hopUs = lan.latencyUs + lan.jitterUs + weather.timerLateUs + weather.turnLateUs + 2;
+  const hopUs = hopOf(weather);
   const intervals = configs.map((config) => config.advertIntervalUs);
   const intervalUs = Math.max(...intervals);
   const downUs = Math.max(
@@ -46,7 +47,6 @@ export function limitsOf(weather: Weather, configs: readonly VrrpConfig[]): Limi
   );
   const activeDownMaxUs = downUs + driftUs(downUs) + hopUs;
   const preemptDelayUs = Math.max(...configs.map((config) => config.preemptDelayUs));
-  const adverts = 1 + (lan.lossRunMax ?? 0);
   const kinds = configs.map(
     ({ version, advertIntervalUs, downTimerAdverts }) =>
       `${version} ${advertIntervalUs} ${downTimerAdverts}`,
@@ -59,11 +59,22 @@ export function limitsOf(weather: Weather, configs: readonly VrrpConfig[]): Limi
     intervalUs,
     uniform,
     activeDownMaxUs,
-    overlapMaxUs: adverts * (intervalUs + driftUs(intervalUs)) + 2 * hopUs,
-    // A first takeover, the preempt delay of a better one, its active-down interval, and a reserve.
-    settleUs: rounds * (4 * activeDownMaxUs + preemptDelayUs + driftUs(preemptDelayUs)),
+    overlapMaxUs: overlapMaxUs(weather, intervalUs),
+    releaseMaxUs: downUs + driftUs(downUs) + HANDOVER_MARGIN_US + 2 * hopUs,
+    // A stalled one listens once more, one takes over, a better one has its preempt delay and waits.
+    settleUs: rounds * (3 * activeDownMaxUs + preemptDelayUs + driftUs(preemptDelayUs)),
     handsOverInTime: uniform && 2 * hopUs + driftUs(downUs) < HANDOVER_MARGIN_US,
   };
+}
+
+function hopOf({ lan, timerLateUs, turnLateUs }: Weather): number {
+  return lan.latencyUs + lan.jitterUs + timerLateUs + turnLateUs + 2;
+}
+
+/** Until an advertisement of whoever sends one in this time has arrived and was acted on. */
+export function overlapMaxUs(weather: Weather, intervalUs: number): number {
+  const adverts = 1 + (weather.lan.lossRunMax ?? 0);
+  return adverts * (intervalUs + driftUs(intervalUs)) + 2 * hopOf(weather);
 }
 
 /** What the intervals of an instance follow from, besides the interval that it heard. */

@@ -3,7 +3,7 @@
  * does not tell is assumed, and the same for everybody: a quiet LAN of 0.2 ms, clocks that drift
  * a little, sources of advertisements whose addresses rise in the order of the directors.
  */
-import type { Config, VrrpConfig } from '../config/config.ts';
+import type { Config, IpText, VrrpConfig } from '../config/config.ts';
 import { CALM } from './generate.ts';
 import { limitsOf } from './limits.ts';
 import { Random } from './random.ts';
@@ -55,9 +55,12 @@ export function worldOf(configs: readonly Config[], seed: number): OperatorWorld
   const directors = configs.map(
     (config, index): SimDirectorOptions => ({
       name: config.director,
-      instances: instancesOf(config, index, interfaces),
+      instances: instancesOf(index, interfaces, configs),
       startAtUs: index * START_GAP_US,
-      clockOffsetUs: random.between(1, 2_000_000_000),
+      // It has been up for longer than it takes no part after a boot.
+      clockOffsetUs: config.keeper.delayAfterBootUs + random.between(1, 2_000_000_000),
+      startupDelayUs: config.keeper.startupDelayUs,
+      delayAfterBootUs: config.keeper.delayAfterBootUs,
       clockDriftPpm: random.between(-DRIFT_PPM, DRIFT_PPM),
       wallOffsetUs: 0,
       receiveQueueMax: RECEIVE_QUEUE,
@@ -89,20 +92,72 @@ function settleUs(cluster: SimCluster, configs: readonly VrrpConfig[]): number {
   return Math.ceil(enoughUs / 1_000_000) * 1_000_000;
 }
 
-/** A director's instances after a reload; those on interfaces that are new get LANs by name. */
-export function instancesOf(
-  config: Config,
+/**
+ * What a reload makes of a director's instances: they keep their addresses. `configs`: of all
+ * directors, in their order, with those that reloads have brought by then.
+ */
+export function reloadedInstances(
+  { cluster, interfaces }: OperatorWorld,
+  index: number,
+  configs: readonly Config[],
+): readonly SimInstance[] {
+  const before = cluster.directors[index]?.instances ?? [];
+  return instancesOf(index, interfaces, configs).map((after) => {
+    const same = before.find(({ config: { name } }) => name === after.config.name);
+    const keeps = same !== undefined && after.config.sourceAddress === null;
+    return keeps && same.config.unicast !== null ? { ...after, source: same.source } : after;
+  });
+}
+
+/** A director's instances; those on interfaces that are new get LANs by name. */
+function instancesOf(
   index: number,
   interfaces: readonly LanInterface[],
+  configs: readonly Config[],
 ): readonly SimInstance[] {
+  const config = configs[index] as Config;
   return config.vrrp.map((vrrp) => {
     const own = interfaces.find(
       (one) => one.director === config.director && one.interface === vrrp.interface,
     );
     const named = interfaces.find((one) => one.interface === vrrp.interface);
     const lan = own?.lan ?? named?.lan ?? 0;
-    return { config: vrrp, lan, source: vrrp.sourceAddress ?? inventedSource(vrrp, index, lan) };
+    const listed = vrrp.unicast === null ? null : listedSource(vrrp.name, index, configs);
+    const source = vrrp.sourceAddress ?? listed ?? inventedSource(vrrp, index, lan);
+    return { config: vrrp, lan, source };
   });
+}
+
+/**
+ * The address among the peers that is this director's own: one that only the others list, or, where
+ * all have one list, the one at its place. Null when there are fewer addresses than directors.
+ */
+function listedSource(name: string, index: number, configs: readonly Config[]): IpText | null {
+  const lists = configs.map(({ vrrp }) => {
+    const peers = vrrp.find((one) => one.name === name)?.unicast?.peers ?? [];
+    return peers.map(({ address }) => address);
+  });
+  const everybody = [...new Set(lists.flat())];
+  const taken = new Map<number, IpText>();
+  const configured = configs.map(
+    ({ vrrp }) => vrrp.find((one) => one.name === name)?.sourceAddress ?? null,
+  );
+  const free = (): readonly IpText[] =>
+    everybody.filter((one) => !configured.includes(one) && ![...taken.values()].includes(one));
+  const missing = (place: number): readonly IpText[] =>
+    free().filter((one) => lists[place]?.includes(one) === false);
+  const places = [...lists.keys()].filter((place) => lists[place]?.length !== 0);
+  for (const place of places) {
+    const [own] = missing(place);
+    if (own !== undefined && configured[place] === null) taken.set(place, own);
+  }
+  for (const place of places) {
+    const [next] = free();
+    if (next !== undefined && configured[place] === null && !taken.has(place)) {
+      taken.set(place, next);
+    }
+  }
+  return taken.get(index) ?? null;
 }
 
 /** Link-local, so that it is nobody's VIP. */

@@ -9,19 +9,22 @@ import { compareIp, parseIp } from '../ip.ts';
 import { type Authentication, authenticate, signsAdverts } from '../vrrp/authenticate.ts';
 import { type GroupCommand, groupEvent } from '../vrrp/group.ts';
 import { INITIAL_STATE, nextDeadlineUs, step, type VrrpState } from '../vrrp/instance.ts';
+import { advertiseInPlace, type OwnActive } from '../vrrp/periodic.ts';
 import { acceptAdvertisement } from '../vrrp/receive.ts';
 import { NO_SENDERS, nextSequence, type ReplayState } from '../vrrp/replay.ts';
 import { safeSilenceUs } from '../vrrp/timing.ts';
 import { evaluateTracks, type TrackerState } from '../vrrp/tracking.ts';
-import type { FaultReason, VrrpEffect, VrrpEvent } from '../vrrp/types.ts';
+import type { FaultReason, InstanceOptions, VrrpEffect, VrrpEvent } from '../vrrp/types.ts';
+import { ANY_TTL, findPeer, otherPeers, reachRefusal, type UnicastPeer } from '../vrrp/unicast.ts';
+import { equalBytes } from '../wire/bytes.ts';
 import {
   AUTHENTICATION_BYTES,
   decodeAdvertisement,
   encodeAdvertisement,
+  LOCAL_TTL,
   MAX_ADVERTISEMENT_BYTES,
+  retargetAdvertisement,
   type TrailerWriter,
-  VRRP_GROUP_IPV4,
-  VRRP_GROUP_IPV6,
   VRRP_TTL,
 } from '../wire/vrrp.ts';
 import {
@@ -47,6 +50,18 @@ export interface ObservedStep {
   readonly effects: readonly VrrpEffect[];
 }
 
+/** What the last keeper left of an instance that was active, when the next one starts. */
+export interface Recorded {
+  /** Since its last advertisement, */
+  readonly silenceUs: number;
+  /** which promised the next in this time, to peers that wait for so many. */
+  readonly intervalUs: number;
+  readonly adverts: number;
+}
+
+/** What an active director says when nothing else is due: advertiseInPlace(). */
+const ONLY_ADVERT: readonly VrrpEffect[] = [{ kind: 'send-advert', resign: false }];
+
 /** What an instance needs of its director. */
 export interface RunnerHost {
   readonly index: number;
@@ -66,6 +81,8 @@ export interface RunnerHost {
   readonly queue: readonly QueuedPacket[];
   readonly receiveQueueMax: number;
   readonly drainPacketsMax: number;
+  /** By its clock: before this moment instances take no part; 0 for no delay. */
+  readonly startsAtUs: number;
   linkUp(lan: number): boolean;
   tracker(name: string): TrackerState | undefined;
   transmit(lan: number, packet: SimPacket): void;
@@ -75,11 +92,13 @@ export interface RunnerHost {
   groupPeerLost(runner: SimRunner): void;
   /** Whether another member of the runner's group has a fault of its own. */
   groupFaulty(runner: SimRunner): boolean;
+  /** Whether another member of the runner's group is not active. */
+  groupHasInactive(runner: SimRunner): boolean;
   disturbed(runner: SimRunner, what: string): void;
   holdingChanged(runner: SimRunner): void;
   stepped(runner: SimRunner, step: ObservedStep): void;
   accepted(runner: SimRunner, packet: SimPacket): void;
-  adopted(runner: SimRunner, silenceUs: number, intervalUs: number): void;
+  adopted(runner: SimRunner, recorded: Recorded): void;
 }
 
 /** What the end of a fault of an instance's own is called. */
@@ -103,10 +122,15 @@ export class SimRunner {
   #instance: SimInstance;
   #present = false;
   /** The configuration with the effective priority. */
-  #options: VrrpConfig;
+  #options: VrrpConfig & Pick<InstanceOptions, 'startsAtUs'>;
+  /** The others that it sends to and hears; null for multicast. */
+  #peers: readonly UnicastPeer[] | null = null;
+  #ownActive: OwnActive | null = null;
   #faultyTracker: string | null = null;
   #vipBytes: readonly Uint8Array[] = [];
   #source: Uint8Array = new Uint8Array(0);
+  #group: Uint8Array = new Uint8Array(0);
+  #destinations: readonly Uint8Array[] = [];
   #password: Uint8Array | null = null;
   #state: VrrpState = INITIAL_STATE;
   #holding = false;
@@ -139,7 +163,7 @@ export class SimRunner {
   }
 
   /** With the effective priority. */
-  get options(): VrrpConfig {
+  get options(): VrrpConfig & Pick<InstanceOptions, 'startsAtUs'> {
     return this.#options;
   }
 
@@ -174,6 +198,11 @@ export class SimRunner {
     return this.#stolen;
   }
 
+  /** It is to speak to peers alone, and there is no other director among them. */
+  get hasNoPeer(): boolean {
+    return this.#peers !== null && this.#peers.length === 0;
+  }
+
   /** Clients reach the VIPs here, whatever the keeper does. */
   get serving(): boolean {
     return this.#holding && this.linkUp && !this.host.frozen;
@@ -191,7 +220,10 @@ export class SimRunner {
   hears(lan: number, packet: SimPacket): boolean {
     const { config } = this.#instance;
     if (!this.#present || this.#instance.lan !== lan) return false;
-    return packet.bytes[1] === config.vrid && packet.source.length === this.#source.length;
+    const { destination } = packet;
+    const reached = destination.length === this.#source.length;
+    if (!reached || packet.bytes[1] !== config.vrid) return false;
+    return equalBytes(destination, packet.toGroup ? this.#group : this.#source);
   }
 
   /** A new keeper has this instance. */
@@ -217,7 +249,8 @@ export class SimRunner {
         safeSilenceUs(intervalUs, adverts) - safeSilenceUs(advertIntervalUs, downTimerAdverts);
       const lastAdvertAtUs = recordedAtUs + changeUs;
       this.#dispatch({ kind: 'adopted', atUs: nowUs, lastAdvertAtUs });
-      this.host.adopted(this, nowUs - recordedAtUs, intervalUs);
+      const silenceUs = nowUs - recordedAtUs;
+      this.host.adopted(this, { silenceUs, intervalUs, adverts: this.#recordedAdverts });
     } else {
       this.#setHolding(false);
       this.#dispatch({ kind: 'started', atUs: nowUs });
@@ -251,6 +284,8 @@ export class SimRunner {
   reconfigure(instance: SimInstance): void {
     this.#adopt(instance);
     this.host.disturbed(this, 'reloaded');
+    // Its peers may be others now.
+    this.networkChanged();
     this.#dispatch({ kind: 'reconfigured', atUs: this.host.localNowUs });
   }
 
@@ -326,31 +361,55 @@ export class SimRunner {
     if (deadlineUs === null || deadlineUs > nowUs) return;
     const lateUs = nowUs - deadlineUs;
     const punctual = this.#state.kind === 'active' && lateUs < this.#options.advertIntervalUs;
-    if (!onlyPunctual || punctual) this.#dispatch({ kind: 'deadline-reached', atUs: nowUs });
+    if (onlyPunctual && !punctual) return;
+    if (!this.#advertise(nowUs)) this.#dispatch({ kind: 'deadline-reached', atUs: nowUs });
+  }
+
+  /** The usual deadline of an active director, without going through the machine. */
+  #advertise(nowUs: number): boolean {
+    const state = this.#state;
+    if (state.kind !== 'active') return false;
+    let own = this.#ownActive;
+    if (own !== state) {
+      own = { ...state };
+      this.#ownActive = own;
+      this.#state = own;
+    }
+    if (!advertiseInPlace(this.#options, own, nowUs)) return false;
+    this.#sendAdvert(false);
+    const event = { kind: 'deadline-reached', atUs: nowUs } as const;
+    this.host.stepped(this, { event, before: own, effects: ONLY_ADVERT });
+    return true;
   }
 
   receive({ packet, atUs }: QueuedPacket): void {
-    const { version, family, vrid, advertIntervalUs, hmac } = this.#options;
+    const { version, family, vrid, advertIntervalUs, hmac, unicast } = this.#options;
+    const { source, destination, toGroup } = packet;
+    const peers = this.#peers;
     const decoded = decodeAdvertisement(
       {
         bytes: packet.bytes,
         lengthBytes: packet.bytes.length,
         truncated: false,
-        ttl: VRRP_TTL,
-        source: packet.source,
-        destination: groupOf(family),
+        ttl: packet.ttl,
+        ttlBounds: toGroup ? LOCAL_TTL : (findPeer(peers ?? [], source) ?? ANY_TTL),
+        source,
+        destination,
         family,
       },
       hmac === null ? 0 : HMAC_TRAILER_BYTES,
     );
-    if (!decoded.ok || decoded.value.vrid !== vrid || packet.group !== this.#reachedBy()) {
+    const checkSource = unicast?.checkSource ?? false;
+    const reach = { peers, checkSource, ownAddress: this.#source };
+    const unreached = reachRefusal(reach, source, toGroup) !== null;
+    if (!decoded.ok || decoded.value.vrid !== vrid || unreached) {
       this.refused++;
       return;
     }
     const password = this.#password;
     const own = { version, vrid, family, password, advertIntervalUs, ownAddress: this.#source };
-    const accepted = acceptAdvertisement(decoded.value, own, packet.source);
-    if (!accepted.ok || !this.#isAuthentic(decoded.value, packet.source, atUs)) {
+    const accepted = acceptAdvertisement(decoded.value, own, source);
+    if (!accepted.ok || !this.#isAuthentic(decoded.value, source, atUs)) {
       this.refused++;
       return;
     }
@@ -362,7 +421,7 @@ export class SimRunner {
       atUs,
       priority: decoded.value.priority,
       advertIntervalUs: decoded.value.advertIntervalUs,
-      fromHigherAddress: compareIp(packet.source, this.#source) > 0,
+      fromHigherAddress: compareIp(source, this.#source) > 0,
     });
     const isActive = this.state.kind === 'active';
     if (wasActive && isActive && decoded.value.priority > 0) this.host.groupPeerLost(this);
@@ -374,6 +433,11 @@ export class SimRunner {
     const { config } = instance;
     this.#instance = instance;
     this.#source = parseIp(instance.source) as Uint8Array;
+    const { unicast } = config;
+    const isOwn = (address: string): boolean => address === instance.source;
+    this.#peers = unicast === null ? null : otherPeers(unicast.peers, isOwn);
+    this.#group = parseIp(config.multicastGroup) as Uint8Array;
+    this.#destinations = this.#peers?.map(({ address }) => address) ?? [this.#group];
     this.#vipBytes = config.addresses
       .filter((vip) => vip.advertised)
       .map((vip) => parseIp(vip.address) as Uint8Array);
@@ -394,17 +458,14 @@ export class SimRunner {
       this.host.tracker(name),
     );
     this.#faultyTracker = evaluation.faultyTracker;
-    this.#options = { ...config, priority: evaluation.priority };
-  }
-
-  /** The multicast group that it sends to and hears; null where it has peers, who are all. */
-  #reachedBy(): string | null {
-    return this.#options.unicast === null ? this.#options.multicastGroup : null;
+    const { startsAtUs } = this.host;
+    this.#options = { ...config, priority: evaluation.priority, startsAtUs };
   }
 
   #findFault(): FaultReason | null {
     if (this.host.controllerLost) return 'controller-lost';
     if (!this.linkUp && this.#options.trackInterface) return 'interface-down';
+    if (this.#options.unicast?.faultWithoutPeers === true && this.hasNoPeer) return 'no-peer';
     return this.#faultyTracker === null ? null : 'tracker-down';
   }
 
@@ -456,6 +517,9 @@ export class SimRunner {
 
   #dispatch(event: VrrpEvent): void {
     const before = this.#state;
+    if (before.kind === 'delayed' && event.kind === 'deadline-reached') {
+      this.host.disturbed(this, 'startup delay over');
+    }
     const { state, effects } = step(this.#options, before, event);
     this.#state = state;
     for (const effect of effects) this.#perform(effect);
@@ -486,8 +550,11 @@ export class SimRunner {
   }
 
   #sendAdvert(resign: boolean): void {
-    const { version, vrid, family, advertIntervalUs, checksum } = this.#options;
+    const { version, vrid, family, advertIntervalUs, unicast } = this.#options;
     const priority = resign ? 0 : this.#options.priority;
+    const checksum =
+      this.#options.checksum === 'auto' ? this.#peerChecksum : this.#options.checksum;
+    const [first = this.#source] = this.#destinations;
     const length = encodeAdvertisement(
       this.#message,
       {
@@ -497,10 +564,10 @@ export class SimRunner {
         priority,
         advertIntervalUs,
         addresses: this.#vipBytes,
-        checksum: checksum === 'auto' ? this.#peerChecksum : checksum,
+        checksum,
         password: this.#password,
         source: this.#source,
-        destination: groupOf(family),
+        destination: first,
       },
       this.#trailer(),
     );
@@ -510,15 +577,25 @@ export class SimRunner {
       this.#recordedAdverts = this.#options.downTimerAdverts;
     }
     if (!this.linkUp) return;
-    this.host.transmit(this.#instance.lan, {
-      from: this.host.index,
-      bytes: this.#message.slice(0, length),
-      source: this.#source,
-      group: this.#reachedBy(),
-      corrupted: false,
-      router: this.name,
-      priority,
-    });
+    let previous = first;
+    for (const destination of this.#destinations) {
+      if (destination !== previous) {
+        retargetAdvertisement(this.#message, { version, family, checksum }, previous, destination);
+        previous = destination;
+      }
+      this.host.transmit(this.#instance.lan, {
+        from: this.host.index,
+        bytes: this.#message.slice(0, length),
+        source: this.#source,
+        destination,
+        toGroup: unicast === null,
+        ttl: unicast?.ttl ?? VRRP_TTL,
+        corrupted: false,
+        router: this.name,
+        priority,
+        intervalUs: advertIntervalUs,
+      });
+    }
   }
 
   #setHolding(holding: boolean): void {
@@ -526,10 +603,6 @@ export class SimRunner {
     this.#holding = holding;
     this.host.holdingChanged(this);
   }
-}
-
-function groupOf(family: VrrpConfig['family']): Uint8Array {
-  return family === 'ipv4' ? VRRP_GROUP_IPV4 : VRRP_GROUP_IPV6;
 }
 
 /** True when both describe the same virtual router: changes between them need no new start. */

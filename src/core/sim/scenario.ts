@@ -25,6 +25,9 @@ export interface SimDirectorOptions {
   readonly clockDriftPpm: number;
   /** How far its time of day is off. */
   readonly wallOffsetUs: number;
+  /** How long its instances take no part after a start, and after a boot; 0 if left out. */
+  readonly startupDelayUs?: number;
+  readonly delayAfterBootUs?: number;
   /** Packets that its socket keeps; the kernel drops what comes after. */
   readonly receiveQueueMax: number;
   /** Packets that it handles in one turn. */

@@ -2,7 +2,7 @@
  * Makes a failing scenario small: leaves out faults, in ever smaller groups, as long as the same
  * invariant is violated (delta debugging). What remains is the story of the failure.
  */
-import type { Invariant } from './judge.ts';
+import type { Invariant } from './invariants.ts';
 import type { Scenario } from './scenario.ts';
 import { simulate } from './simulate.ts';
 

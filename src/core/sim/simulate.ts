@@ -8,7 +8,7 @@ import { Court } from './court.ts';
 import { type Absence, type DirectorWatch, SimDirector } from './director.ts';
 import type { SimEvent } from './events.ts';
 import type { Violation } from './judge.ts';
-import { Lan, type LanCounters } from './lan.ts';
+import { Lan, type LanCounters, type SimPacket } from './lan.ts';
 import { routerConfigs, routerNames, type Scenario, type SimFault } from './scenario.ts';
 
 /** Ten times what the busiest generated scenario needs; beyond, adverts answer one another. */
@@ -121,13 +121,19 @@ function setUp(options: SimulateOptions, agenda: Agenda, log: (text: string) => 
           const label = director.runner(packet.router)?.label ?? director.name;
           log(`${label}  advert, priority ${packet.priority}`);
         }
-        lans[lan]?.send(packet);
+        lans[lan]?.send(packet, packet.toGroup ? 'everybody' : whoHas(directors, lan, packet));
       },
     });
     directors.push(director);
   }
   watch.court = new Court({ scenario, agenda, log, onEvent }, directors, lans);
   return { agenda, directors, lans, court: watch.court, log, onEvent };
+}
+
+/** The place of the director that has the packet's destination on this LAN. */
+function whoHas(directors: readonly SimDirector[], lan: number, packet: SimPacket): number | null {
+  const place = directors.findIndex((director) => director.hasAddress(lan, packet.destination));
+  return place < 0 ? null : place;
 }
 
 function sumCounters(lans: readonly Lan[]): LanCounters {

@@ -5,7 +5,8 @@
  */
 import type { TransitionReason, VrrpStateName } from '../vrrp/types.ts';
 import type { SimEvent } from './events.ts';
-import { INVARIANTS, type Invariant, type Violation } from './judge.ts';
+import { INVARIANTS, type Invariant } from './invariants.ts';
+import type { Violation } from './judge.ts';
 import { aimed, type OperatorWorld, type PlannedFault, scenarioOf } from './operator.ts';
 import type { SimFault } from './scenario.ts';
 import { routerNames } from './scenario.ts';

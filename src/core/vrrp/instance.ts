@@ -49,7 +49,7 @@ export type VrrpState =
       /** Why the deadline, if it passes, makes this director active. */
       readonly takeoverReason: Extract<
         TransitionReason,
-        'peers-silent' | 'peer-resigned' | 'preempted'
+        'peers-silent' | 'peer-resigned' | 'preempted' | 'address-owner'
       >;
       /** When preemption is allowed; null while no lower-priority active is heard. */
       readonly preemptAtUs: number | null;
@@ -216,16 +216,7 @@ function stepDelayed(
   switch (event.kind) {
     case 'deadline-reached':
       if (event.atUs < state.startsAtUs) return { state, effects: NOTHING };
-      if (options.priority === 255 && !state.heldBack) {
-        return becomeActive(options, state, event.atUs, 'address-owner');
-      }
-      return {
-        state: {
-          ...backupFrom(options, event.atUs, options.advertIntervalUs),
-          heldBack: state.heldBack,
-        },
-        effects: NOTHING,
-      };
+      return beginAfterDelay(options, state, event.atUs);
     case 'fault-raised':
       return raiseFault(state, event.reason, NOTHING);
     case 'takeback-asked':
@@ -245,6 +236,22 @@ function stepDelayed(
     default:
       return assertNever(event);
   }
+}
+
+function beginAfterDelay(
+  options: InstanceOptions,
+  state: Extract<VrrpState, { kind: 'delayed' }>,
+  nowUs: number,
+): Step {
+  const { heldBack } = state;
+  const owns = options.priority === 255 && !heldBack;
+  if (owns && !isGrouped(options)) return becomeActive(options, state, nowUs, 'address-owner');
+  const next = { ...backupFrom(options, nowUs, options.advertIntervalUs), heldBack };
+  // The delay of the sync group's other members ends in the same turn: they begin together.
+  return {
+    state: owns ? { ...next, takeoverReason: 'address-owner', wantsActive: true } : next,
+    effects: NOTHING,
+  };
 }
 
 function stepBackup(options: InstanceOptions, state: Backup, event: VrrpEvent): Step {

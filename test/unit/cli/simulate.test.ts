@@ -111,6 +111,36 @@ groups:
     );
   });
 
+  test('unicast peers have the addresses that the others list', async () => {
+    const peers = '    peers: [192.0.2.1, 192.0.2.2]\n';
+    const one = file('unicast.yaml', `${block('yaml')}${peers}`);
+    const { transitions, broken } = await document({
+      files: [one],
+      duration: '45s',
+      script: FAULTS,
+    });
+    expect(broken).toEqual([]);
+    expect(transitions.filter(({ to }: { to: string }) => to === 'active')).toHaveLength(5);
+    const a = file('unicast-a.yaml', `${block('yaml')}    peers: [192.0.2.2]\n`);
+    const b = file('unicast-b.yaml', `${block('yaml')}    peers: [192.0.2.1]\n`);
+    const directors = ['dir-a', 'dir-b'];
+    const each = await document({ files: [a, b], directors, duration: '45s', script: FAULTS });
+    expect(each.broken).toEqual([]);
+    // Neither lists the other.
+    const wrong = await document({ files: [a, a], directors, duration: '45s', script: FAULTS });
+    expect(wrong.broken.map(({ invariant }: { invariant: string }) => invariant)).toContain(
+      'overlap-ends',
+    );
+  });
+
+  test('a startup delay of the configuration counts', async () => {
+    const delayed = file('delayed.yaml', `${block('yaml')}keeper: { startup_delay: 10s }\n`);
+    const { transitions } = await document({ files: [delayed], duration: '45s', script: FAULTS });
+    expect(transitions[0]).toMatchObject({ to: 'backup', reason: 'startup-delay' });
+    const active = transitions.find(({ to }: { to: string }) => to === 'active');
+    expect(active.atUs).toBeGreaterThan(13_000_000);
+  });
+
   test('directors that do not understand one another break promises, which ends in status 1', async () => {
     const other = file('other.yaml', block('yaml').replace('vrid: 51', 'vrid: 52'));
     const { exit, out } = await run({ files: [PAIR, other], directors: ['dir-a', 'dir-b'] });

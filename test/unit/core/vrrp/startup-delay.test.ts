@@ -123,6 +123,30 @@ describe('startup delay', () => {
     expect(coordinate(members)).toEqual([]);
   });
 
+  test('of owners in a sync group ends for all of them before one is active', () => {
+    const grouped = { ...OWNER, group: 'edge' };
+    const waiting = run(grouped, [started()]);
+    const ready = run(grouped, [deadline(ENDS_AT)], waiting.state);
+    expect(ready.state).toMatchObject({ kind: 'backup', wantsActive: true });
+    expect(ready.effects).toEqual([]);
+    const members = (back: VrrpState) => [
+      { name: 'front', state: ready.state },
+      { name: 'back', state: back },
+    ];
+    expect(coordinate(members(waiting.state))).toEqual([]);
+    expect(coordinate(members(ready.state)).map(({ event }) => event)).toEqual([
+      'group-activated',
+      'group-activated',
+    ]);
+    const { state, effects } = run(
+      grouped,
+      [{ kind: 'group-activated', atUs: ENDS_AT }],
+      ready.state,
+    );
+    expect(state.kind).toBe('active');
+    expect(effects.at(-1)).toMatchObject({ to: 'active', reason: 'address-owner' });
+  });
+
   test('ends with a stop', () => {
     const { state, effects } = run(OPTIONS, [started(), { kind: 'stopped', atUs: 11 * SECOND }]);
     expect(state).toEqual(INITIAL_STATE);

@@ -204,11 +204,9 @@ export class Conduct {
         return { ...(this.#ranOut ? this.#takesOver() : stays()), invariant: LISTENS };
       case 'takeback-asked':
       case 'reconfigured': {
-        const rivalled = this.#heardOwner && this.#runner.options.ownerConflict !== 'ignore';
         const changed = event.kind === 'reconfigured' || this.#heldBack;
-        const free = event.kind === 'takeback-asked' || !this.#heldBack;
-        const owns = this.#runner.options.priority === 255 && free && !rivalled;
-        return changed && owns ? goes('address-owner', 'advertises') : stays();
+        const owns = changed && this.#mayOwn(event.kind === 'takeback-asked');
+        return owns && !this.#isGrouped ? goes('address-owner', 'advertises') : stays();
       }
       default:
         return { ...stays(), invariant: LISTENS };
@@ -331,9 +329,7 @@ export class Conduct {
         const yields = before.kind === 'active' || before.kind === 'resigning';
         this.#listensAnew(atUs, yields ? heard : null);
         if (before.kind === 'delayed' && this.#owns && this.#isGrouped) {
-          // Owners in a group begin together.
-          this.#takeoverReason = 'address-owner';
-          this.#ranOut = true;
+          this.#ownsWithGroup();
         }
       }
     }
@@ -388,6 +384,13 @@ export class Conduct {
     if (options.version === 2) this.#heardIntervalUs = options.advertIntervalUs;
     const freshUs = atUs + specifiedDownUs(options, this.#heardIntervalUs);
     this.#downAtUs = Math.min(this.#downAtUs, freshUs);
+    if (this.#isGrouped && this.#mayOwn(false)) this.#ownsWithGroup();
+  }
+
+  /** Owners in a group become active together, when the group says so. */
+  #ownsWithGroup(): void {
+    this.#takeoverReason = 'address-owner';
+    this.#ranOut = true;
   }
 
   /** RFC 9568 section 6.4.2. */
@@ -425,6 +428,13 @@ export class Conduct {
   /** More than an interval late, for the first time: it listens once more. */
   #sleptThrough({ atUs }: VrrpEvent): boolean {
     return atUs - this.#downAtUs > this.#heardIntervalUs && !this.#overslept;
+  }
+
+  /** An owner that may be active at once: the other one, if there is one, has to give way first. */
+  #mayOwn(isTakenBack: boolean): boolean {
+    const { priority, ownerConflict } = this.#runner.options;
+    const rivalled = this.#heardOwner && ownerConflict !== 'ignore';
+    return priority === 255 && (isTakenBack || !this.#heldBack) && !rivalled;
   }
 
   get #owns(): boolean {

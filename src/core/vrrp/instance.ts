@@ -247,11 +247,12 @@ function beginAfterDelay(
   const owns = options.priority === 255 && !heldBack;
   if (owns && !isGrouped(options)) return becomeActive(options, state, nowUs, 'address-owner');
   const next = { ...backupFrom(options, nowUs, options.advertIntervalUs), heldBack };
-  // The delay of the sync group's other members ends in the same turn: they begin together.
-  return {
-    state: owns ? { ...next, takeoverReason: 'address-owner', wantsActive: true } : next,
-    effects: NOTHING,
-  };
+  return { state: owns ? ownsWithGroup(next) : next, effects: NOTHING };
+}
+
+/** Owners in a sync group become active together, when all of them may. */
+function ownsWithGroup(state: Backup): Backup {
+  return { ...state, takeoverReason: 'address-owner', wantsActive: true };
 }
 
 function stepBackup(options: InstanceOptions, state: Backup, event: VrrpEvent): Step {
@@ -670,17 +671,14 @@ function afterAdvert(options: InstanceOptions, state: Active, nowUs: number): Ac
 function reconfigureBackup(options: InstanceOptions, state: Backup, nowUs: number): Step {
   // Another owner is active: it gives way first, or this one waits until it is silent.
   const rivalled = state.heardOwner && options.ownerConflict !== 'ignore';
-  if (options.priority === 255 && !rivalled && !state.heldBack) {
-    return becomeActive(options, state, nowUs, 'address-owner');
-  }
+  const owns = options.priority === 255 && !rivalled && !state.heldBack;
+  if (owns && !isGrouped(options)) return becomeActive(options, state, nowUs, 'address-owner');
   const intervalUs =
     options.version === 3 ? state.activeAdvertIntervalUs : options.advertIntervalUs;
   const freshUs = nowUs + activeDownIntervalUs(options, intervalUs);
   const activeDownAtUs = Math.min(state.activeDownAtUs, freshUs);
-  return {
-    state: { ...state, activeDownAtUs, activeAdvertIntervalUs: intervalUs },
-    effects: NOTHING,
-  };
+  const next = { ...state, activeDownAtUs, activeAdvertIntervalUs: intervalUs };
+  return { state: owns ? ownsWithGroup(next) : next, effects: NOTHING };
 }
 
 function raiseFault(from: VrrpState, reason: FaultReason, first: readonly VrrpEffect[]): Step {

@@ -41,6 +41,7 @@ import {
   NLMSG_DONE,
   NLMSG_ERROR,
   putMessage,
+  SUCCESS,
 } from './message.ts';
 
 /** include/uapi/linux/netlink.h */
@@ -181,6 +182,49 @@ export class NetlinkSocket {
   transactSync(requests: readonly NetlinkRequest[]): NetlinkOutcome[] {
     if (this.#busy) return requests.map(() => failure(EBUSY));
     return runAll(this.#transact(requests));
+  }
+
+  /**
+   * Requests that the kernel does all of or none of, now, between the messages that say so:
+   * nfnetlink's batches. All of it fits into one send.
+   * @returns the first failure, of a request or of the whole, or success.
+   */
+  batchSync(batch: {
+    readonly begin: NetlinkRequest;
+    readonly requests: readonly NetlinkRequest[];
+    readonly end: NetlinkRequest;
+  }): NetlinkOutcome {
+    if (this.#busy) return failure(EBUSY);
+    const messages = [batch.begin, ...batch.requests, batch.end];
+    const firstSequence = this.#reserveSequences(messages.length);
+    const last = messages.length - 1;
+    let length = 0;
+    for (const [index, { type, flags, payload }] of messages.entries()) {
+      assert(length + messageSpace(payload.length) <= SEND_BYTES_MAX, 'a batch is too long');
+      // Older kernels do not acknowledge the first and the last, newer ones would.
+      const inside = index > 0 && index < last;
+      const header = {
+        type,
+        flags: flags | NLM_F_REQUEST | (inside ? NLM_F_ACK : 0),
+        sequence: firstSequence + index,
+        portId: this.portId,
+      };
+      length = putMessage(this.#sendBuffer, length, header, payload);
+    }
+    this.#sendLength = length;
+    const sendErrno = this.#send();
+    if (sendErrno !== 0) return failure(sendErrno);
+    for (let missing = batch.requests.length; missing > 0; ) {
+      const errno = this.#receive();
+      if (errno !== 0) return failure(errno);
+      while (this.#nextOf(firstSequence, messages.length)) {
+        if (this.#cursor.type !== NLMSG_ERROR) continue;
+        const outcome = this.#cursor.outcome() ?? failure(EBADMSG);
+        if (outcome.errno !== 0) return outcome;
+        missing--;
+      }
+    }
+    return SUCCESS;
   }
 
   /** transactSync in the order of calls, letting the event loop run between two sends. */

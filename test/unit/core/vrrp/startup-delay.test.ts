@@ -147,6 +147,17 @@ describe('startup delay', () => {
     expect(effects.at(-1)).toMatchObject({ to: 'active', reason: 'address-owner' });
   });
 
+  test('owners in a sync group that a reload made wait for one another, too', () => {
+    const grouped = { ...OWNER, startsAtUs: 0, group: 'edge' };
+    const { state } = run({ ...grouped, priority: 100 }, [started()]);
+    const reloaded = run(grouped, [{ kind: 'reconfigured', atUs: 11 * SECOND }], state);
+    expect(reloaded.effects).toEqual([]);
+    expect(reloaded.state).toMatchObject({ wantsActive: true, takeoverReason: 'address-owner' });
+    // Another owner is heard: the whole group waits until that one is silent.
+    const heard = run(grouped, [advert(12 * SECOND, 255)], reloaded.state);
+    expect(heard.state).toMatchObject({ wantsActive: false, takeoverReason: 'peers-silent' });
+  });
+
   test('ends with a stop', () => {
     const { state, effects } = run(OPTIONS, [started(), { kind: 'stopped', atUs: 11 * SECOND }]);
     expect(state).toEqual(INITIAL_STATE);

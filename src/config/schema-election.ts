@@ -47,10 +47,16 @@ export function electionOptions(per: Per) {
         'counted and told of (`warn`), or refused (`refuse`): then each director is alone.',
       default: election.checkAddresses,
     }),
+    accept: option(per(truth()), {
+      about:
+        'Whether an active director takes packets to its virtual IPs for itself (ping, ssh); ' +
+        'without it only virtual services answer there. An owner (priority 255) always does.',
+      without: 'true; false with strict (RFC 9568 section 6.1)',
+    }),
     strict: option(per(truth()), {
       about:
         'Make every option that departs from the standards an error, as keepalived’s vrrp_strict ' +
-        'does; it changes nothing else.',
+        'does; beside that, accept is off by default.',
       default: false,
     }),
   };
@@ -63,7 +69,7 @@ export type ElectionInput = {
     | undefined;
 };
 
-/** The values with their defaults; that of answering depends on the version. */
+/** The values with their defaults, some of which depend on the version or on strict. */
 export function resolveElection(input: ElectionInput, version: 2 | 3): ElectionConfig {
   const { election } = DEFAULTS.vrrp;
   return {
@@ -73,5 +79,6 @@ export function resolveElection(input: ElectionInput, version: 2 | 3): ElectionC
     advertiseBeforeYielding: input.advertise_before_yielding ?? election.advertiseBeforeYielding,
     ownerConflict: input.owner_conflict ?? election.ownerConflict,
     checkAddresses: input.check_addresses ?? election.checkAddresses,
+    accept: input.accept ?? (input.strict === true ? false : election.accept),
   };
 }

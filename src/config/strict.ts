@@ -2,7 +2,8 @@
  * `strict: true` of an instance: what departs from RFC 9568 (version 3) or RFC 3768 (version 2)
  * is an error at its place, one for each rule. The rules are those of keepalived's vrrp_strict
  * where this language has the option, and the same idea for options that keepalived excepts. It
- * changes no value: an instance that passes behaves as it does without.
+ * changes the default of `accept`, which is the RFC's, and no other value: an instance that passes
+ * behaves as it does without.
  *
  * Both forms of version 3's checksum pass: RFC 5798 had the one, RFC 9568 has the other.
  */
@@ -81,6 +82,12 @@ const RULES: readonly Rule[] = [
     key: 'advertise_before_yielding',
     message: 'who gives way sends nothing (RFC 9568 section 6.4.3), expected false with strict',
     isBroken: ({ advertiseBeforeYielding }) => advertiseBeforeYielding,
+  },
+  {
+    key: 'accept',
+    message:
+      'only the owner accepts packets (RFC 3768 section 6.4.3), expected false with version 2',
+    isBroken: ({ version, priority, accept }) => version === 2 && priority !== 255 && accept,
   },
   {
     key: 'announce.repeat',

@@ -21,6 +21,7 @@ export const PROBLEM_CODES = {
   'VK-LINK': 'The virtual link of an instance cannot be made or kept',
   'VK-ADDRESS': 'The kernel refused a change of a virtual IP',
   'VK-ROUTE': 'The kernel refused a route or rule',
+  'VK-FILTER': 'Packets to virtual IPs cannot be kept from being accepted',
   'VK-CONTESTED': 'Another program keeps removing what vipkeeper puts into the kernel',
   'VK-IPVS': 'The kernel refused a change of the IPVS table',
   'VK-IPVS-SETTING': "A setting of the kernel's IPVS cannot be set",

@@ -8,6 +8,7 @@ import { planRouting, routeText, ruleText } from '../core/address/routing.ts';
 import type { Problem } from '../core/problem.ts';
 import { RoutingSocket } from '../linux/netlink/routing.ts';
 import { BaseSettings } from './base-settings.ts';
+import { removeIntakeTable } from './intake.ts';
 import { isOurLink } from './link-mark.ts';
 import { Network } from './network.ts';
 import { livingKeeper, readMore, readRecord } from './record.ts';
@@ -88,6 +89,9 @@ export function cleanUp(options: {
     const settings = new BaseSettings();
     settings.open(options.runtimeDirectory);
     settings.restoreUnheld((index) => network.nameOf(index));
+    // After the addresses, so that none is accepted for a moment.
+    const refused = more.intake === true ? removeIntakeTable(options.runtimeDirectory) : null;
+    if (refused !== null) problems.push(refused);
   }
   const gone = (vip: LeftBehind): boolean => !network.hasAddress(vip.interface, vip.address);
   const result = {

@@ -27,6 +27,7 @@ import { Announcer } from './announcer.ts';
 import { BaseSettings } from './base-settings.ts';
 import { BfdRunner } from './bfd.ts';
 import { CHANNEL_FD, type Channel, channelToStarter, startedByTwin } from './channel.ts';
+import { Intake } from './intake.ts';
 import { InterfaceTrackers } from './interface-trackers.ts';
 import {
   type ControllerToKeeper,
@@ -100,6 +101,9 @@ export class Keeper {
   readonly #announcer: Announcer;
   readonly #settings = new BaseSettings();
   readonly #routing: Routing;
+  readonly #intake = new Intake((problem) =>
+    this.#report({ kind: 'problem', instance: null, problem }),
+  );
   readonly #static: StaticObjects;
   #staticLook = false;
   readonly #interfaces: InterfaceTrackers;
@@ -374,6 +378,7 @@ export class Keeper {
           interface: one.interface,
         })),
         routing: this.#routing.isUsed,
+        intake: this.#intake.isUsed,
       });
     } catch (error) {
       problems.push(runtimeDirectoryProblem(plan.runtimeDirectory, error));
@@ -402,6 +407,7 @@ export class Keeper {
     else this.#settings.restoreUnheld((index) => this.#network.nameOf(index));
     // What no instance holds now is a leftover.
     this.#routing.settle();
+    this.#intake.settle();
     this.#advertiseMeanwhile(0);
     problems.push(...this.#bfd.configure(plan.bfd));
     this.#arm();
@@ -417,6 +423,11 @@ export class Keeper {
     );
     definitions.set(STATIC_OWNER, plan.static);
     this.#routing.configure(definitions, more?.routing ?? false);
+    this.#intake.configure({
+      runtimeDirectory: plan.runtimeDirectory,
+      wanted: plan.instances.some(({ accept, priority }) => !accept && priority !== 255),
+      left: more?.intake === true,
+    });
     const recorded = more?.staticAddresses ?? [];
     this.#static.configure(
       plan.static,
@@ -474,6 +485,7 @@ export class Keeper {
         announcer: this.#announcer,
         routing: this.#routing,
         settings: this.#settings,
+        intake: this.#intake,
         openSender: (options) => this.#senders.open(options),
         report: (message) => this.#report(message),
         tracker: (name) => this.#tracker(name),
@@ -801,6 +813,7 @@ export class Keeper {
     this.#timer.close();
     for (const runner of this.#runners.values()) runner.stop();
     this.#routing.close();
+    this.#intake.close();
     this.#static.close();
     this.#receivers.close();
     this.#bfd.stop();

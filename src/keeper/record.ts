@@ -54,6 +54,8 @@ export interface RecordedMore {
   readonly staticAddresses: RecordedInstance['addresses'];
   /** There are routes or rules; they bear our mark, so they need no list. */
   readonly routing: boolean;
+  /** There is a table in the packet filter; absent in records of earlier versions. */
+  readonly intake?: boolean;
 }
 
 const NOTHING_MORE: RecordedMore = { staticAddresses: [], routing: false };

@@ -87,6 +87,7 @@ function rehearse(config: VrrpConfig, network: Network): void {
     network,
     announcer,
     settings: new BaseSettings(),
+    intake: { hold: () => {}, release: () => {} },
     routing: { hold: () => {}, release: () => {}, objects: () => [] },
     openSender: (options) => {
       const sender = new VrrpSender(options, NO_SOCKET);

@@ -55,6 +55,7 @@ import type { Announcer } from './announcer.ts';
 import type { BaseSettings } from './base-settings.ts';
 import { newCounters } from './counters.ts';
 import { HmacSession } from './hmac-session.ts';
+import type { Intake } from './intake.ts';
 import type { InstanceStatus, KeeperToController, PeerStatus } from './messages.ts';
 import type { Network } from './network.ts';
 import { Peers } from './peers.ts';
@@ -105,6 +106,7 @@ export interface RunnerPorts {
   readonly announcer: Announcer;
   readonly routing: Pick<Routing, 'hold' | 'release' | 'objects'>;
   readonly settings: BaseSettings;
+  readonly intake: Pick<Intake, 'hold' | 'release'>;
   /** Throws SystemError, as VrrpSender does. With `sourceMac`, of frames from that address. */
   readonly openSender: (options: VrrpSenderOptions | VrrpFrameSenderOptions) => Sender;
   readonly report: (message: KeeperToController) => void;
@@ -260,7 +262,10 @@ export class InstanceRunner implements Debtor {
     this.#evaluation = this.#evaluate();
     this.#options = this.#optionsOf(config);
     this.#prepare();
-    if (this.isActive && this.#vips.hold(config.addresses).length > 0) this.#announceAll();
+    if (this.isActive) {
+      this.#limitIntake();
+      if (this.#vips.hold(config.addresses).length > 0) this.#announceAll();
+    }
     // Peers, or the group, may be others now.
     this.networkChanged();
     this.#dispatch({ kind: 'reconfigured', atUs: monotonicUs() });
@@ -496,8 +501,19 @@ export class InstanceRunner implements Debtor {
 
   #holdAddresses(): void {
     this.#raiseLink();
+    this.#limitIntake();
     this.#vips.hold(this.#config.addresses);
     this.#ports.routing.hold(this.#config.name);
+  }
+
+  /** Before the addresses are there: what is not accepted must not be so for a moment. */
+  #limitIntake(): void {
+    const { name, accept, addresses } = this.#config;
+    const refused = accept || this.#options.priority === 255 ? [] : addresses;
+    this.#ports.intake.hold(
+      name,
+      refused.map(({ address }) => address),
+    );
   }
 
   #raiseLink(): void {
@@ -509,6 +525,7 @@ export class InstanceRunner implements Debtor {
     // Routes before the addresses that they have as their source.
     this.#ports.routing.release(this.#config.name);
     this.#vips.release(this.#config.addresses);
+    this.#ports.intake.release(this.#config.name);
     const refused = this.#link?.lower() ?? null;
     if (refused !== null) this.#reportProblems([refused]);
   }
@@ -702,6 +719,7 @@ export class InstanceRunner implements Debtor {
   wantedAddresses(): readonly VrrpConfig['addresses'][number][] | null {
     if (this.#owed[0]?.kind !== 'add-addresses' || this.#vips.isHolding) return null;
     this.#raiseLink();
+    this.#limitIntake();
     return this.#config.addresses;
   }
 

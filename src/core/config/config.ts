@@ -191,7 +191,7 @@ export type AddressCheck =
   /** They are refused, as RFC 9568 section 7.1 allows: the directors do not see each other. */
   | 'refuse';
 
-/** Where the election leaves a choice. On all directors of a virtual router the same. */
+/** Where the standard leaves a choice. On all directors of a virtual router the same. */
 export interface ElectionConfig {
   /** Advertisements of the active director that a backup misses before it takes over, 1 to 100. */
   readonly downTimerAdverts: number;
@@ -206,6 +206,11 @@ export interface ElectionConfig {
   readonly advertiseBeforeYielding: boolean;
   readonly ownerConflict: OwnerConflict;
   readonly checkAddresses: AddressCheck;
+  /**
+   * Accept_Mode of RFC 9568 section 6.1: an active director that is not the owner takes packets to
+   * its addresses for itself, not for virtual services alone.
+   */
+  readonly accept: boolean;
 }
 
 /** A director that advertisements are sent to, and taken from, instead of the multicast group. */

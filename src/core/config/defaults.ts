@@ -32,6 +32,8 @@ const ELECTION: ElectionConfig = {
   ownerConflict: 'yield',
   // A list that differs for the time of a change must not make two directors active.
   checkAddresses: 'warn',
+  // keepalived's: an operator expects a virtual IP to answer ping. The RFC's default is false.
+  accept: true,
 };
 
 const IPIP: Tunnel = { kind: 'ipip' };

@@ -57,6 +57,8 @@ interface Watched {
   activeSinceUs: number;
   /** By the world's clock, when that was of its own accord, whatever its group. */
   tookOverAtUs: number;
+  /** And because it owns the addresses. */
+  isOwner: boolean;
   /** Adverts since one that starts a grid, and when that one was, by the director's clock. */
   gridAtUs: number;
   gridAdverts: number;
@@ -135,6 +137,7 @@ export class Judge {
       bursts: 0,
       activeSinceUs: 0,
       tookOverAtUs: -1,
+      isOwner: false,
       gridAtUs: 0,
       gridAdverts: 0,
       stalledWhileActive: false,
@@ -244,6 +247,7 @@ export class Judge {
       // What one member may go on with, another may have to give up: its resignation tells peers.
       const alone = event.kind !== 'group-activated' && event.kind !== 'adopted';
       watched.tookOverAtUs = alone ? this.#agenda.nowUs : -1;
+      watched.isOwner = change.reason === 'address-owner';
       watched.stalledWhileActive = false;
       this.takeovers++;
     } else if (change.reason === 'group-yielded' && watched.tookOverAtUs === this.#agenda.nowUs) {
@@ -326,6 +330,9 @@ export class Judge {
     if (mustNotHold === null || !runner.holding) return;
     // A priority that it was given during the stall may allow it to preempt by now.
     if (mustNotHold === 'woken-waits' && !this.#hearsHolder(runner, true)) return;
+    // It gave way, and a reload that waited during the stall told it that it is the owner.
+    const preempts = watched.tookOverAtUs === this.#agenda.nowUs && watched.isOwner;
+    if (mustNotHold === 'woken-yields' && preempts) return;
     this.#violate(mustNotHold, `${runner.label} holds the VIP after a stall, and so does its peer`);
   }
 

@@ -29,6 +29,7 @@ export const VRRP_WORDS: Readonly<Record<string, string>> = {
   native_ipv6: 'family',
   neighbor_ip: 'neighbor',
   notify_deleted: 'notify',
+  no_accept: 'accept',
   notify_priority_changes: 'notify',
   owner_ignore_adverts: 'owner_conflict',
   param_match: 'arguments_match',
@@ -53,15 +54,8 @@ export const VRRP_WORDS: Readonly<Record<string, string>> = {
   vrrp_track_process: 'trackers',
 };
 
-/** A director takes from the kernel's local input what it balances. */
-const ACCEPT =
-  'a director always accepts packets to its virtual IPs, as IPVS needs it; a packet filter can ' +
-  'refuse other ports';
-
 /** Options of an instance that are deliberately not here, with the reason or the way out. */
 export const REFUSED_OF_INSTANCES: Readonly<Record<string, string>> = {
-  accept: ACCEPT,
-  no_accept: ACCEPT,
   linkbeat_use_polling: 'the kernel tells of every change of carrier, expected no such option',
   old_unicast_checksum: 'the checksum of keepalived up to 1.3.6 is a defect and not supported',
   promote_secondaries: 'addresses that go with a primary one are put back at once, without option',

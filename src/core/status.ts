@@ -106,6 +106,8 @@ export interface InstanceReport {
   readonly preempt: boolean;
   /** What is done about advertisements that list other addresses. */
   readonly checkAddresses: AddressCheck;
+  /** False: packets to its addresses are dropped, unless a virtual service takes them. */
+  readonly accept: boolean;
   /** It was handed over and does not preempt until that is taken back. */
   readonly heldBack: boolean;
   /** It has resigned and keeps the addresses until a successor is heard. */

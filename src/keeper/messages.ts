@@ -25,7 +25,7 @@ import type {
 } from '../core/vrrp/types.ts';
 
 /** Raised when the meaning of a message changes: both sides refuse a stranger. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** What the keeper is to do, complete: a later one replaces an earlier one. */
 export interface KeeperPlan {
@@ -159,6 +159,8 @@ export interface InstanceStatus {
   readonly startsAtUs: number | null;
   readonly preempt: boolean;
   readonly checkAddresses: AddressCheck;
+  /** False: packets to its addresses are dropped, unless a virtual service takes them. */
+  readonly accept: boolean;
   /** Handed over, and does not preempt. */
   readonly heldBack: boolean;
   /** Has resigned, and keeps the addresses until a successor is heard. */

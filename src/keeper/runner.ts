@@ -506,10 +506,15 @@ export class InstanceRunner implements Debtor {
     this.#ports.routing.hold(this.#config.name);
   }
 
+  /** RFC 9568 section 6.4.3: an owner always does. */
+  get #accepts(): boolean {
+    return this.#config.accept || this.#config.priority === 255;
+  }
+
   /** Before the addresses are there: what is not accepted must not be so for a moment. */
   #limitIntake(): void {
-    const { name, accept, addresses } = this.#config;
-    const refused = accept || this.#options.priority === 255 ? [] : addresses;
+    const { name, addresses } = this.#config;
+    const refused = this.#accepts ? [] : addresses;
     this.#ports.intake.hold(
       name,
       refused.map(({ address }) => address),
@@ -627,6 +632,7 @@ export class InstanceRunner implements Debtor {
       downTimerAdverts: config.downTimerAdverts,
       preempt: config.preempt,
       checkAddresses: config.checkAddresses,
+      accept: this.#accepts,
       heldBack: 'heldBack' in state && state.heldBack,
       resigning: this.isResigning,
       lastHandover: this.#lastHandover,
@@ -894,6 +900,7 @@ export class InstanceRunner implements Debtor {
       advertiseBeforeYielding: config.advertiseBeforeYielding,
       ownerConflict: config.ownerConflict,
       checkAddresses: config.checkAddresses,
+      accept: config.accept,
     };
   }
 

@@ -70,6 +70,7 @@ const INSTANCE: InstanceReport = {
   startsInSeconds: null,
   preempt: true,
   checkAddresses: 'warn',
+  accept: true,
   heldBack: false,
   resigning: false,
   lastHandover: null,

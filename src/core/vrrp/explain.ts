@@ -263,6 +263,12 @@ function notesOf(report: InstanceReport, all: readonly InstanceReport[]): readon
         `falls silent. To let it preempt again: vipkeeper takeback ${name}`,
     );
   }
+  if (!report.accept) {
+    notes.push(
+      'accept is off: while it is active, packets to its addresses are dropped, ping included, ' +
+        'unless a virtual service takes them',
+    );
+  }
   if (resigning && state === 'active') {
     notes.push('It has resigned, and keeps the addresses until a successor is heard');
   }

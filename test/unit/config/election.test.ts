@@ -21,7 +21,7 @@ describe('vrrp', () => {
   test('takes every option', () => {
     const keys =
       'down_timer_adverts: 100, timer_expired_backup: 254, answer_lower_priority: false, ' +
-      'advertise_before_yielding: true, owner_conflict: ignore, check_addresses: refuse';
+      'advertise_before_yielding: true, owner_conflict: ignore, check_addresses: refuse, accept: false';
     expect(configOf(file(keys)).vrrp[0]).toMatchObject({
       downTimerAdverts: 100,
       timerExpiredBackup: 254,
@@ -29,6 +29,7 @@ describe('vrrp', () => {
       advertiseBeforeYielding: true,
       ownerConflict: 'ignore',
       checkAddresses: 'refuse',
+      accept: false,
     });
   });
 

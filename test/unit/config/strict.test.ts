@@ -9,8 +9,12 @@ function file(keys: string, addresses = '[192.0.2.9/24]'): string {
 }
 
 describe('strict', () => {
-  test('passes what the RFCs have, and changes nothing of it', () => {
-    expect(configOf(file(`strict: true, ${STANDARD}`))).toEqual(configOf(file(STANDARD)));
+  test('passes what the RFCs have, and changes nothing of it but the default of accept', () => {
+    const off = file(`accept: false, ${STANDARD}`);
+    expect(configOf(file(`strict: true, ${STANDARD}`))).toEqual(configOf(off));
+    const on = file(`accept: true, ${STANDARD}`);
+    expect(configOf(on)).toEqual(configOf(file(STANDARD)));
+    expect(configOf(file(`strict: true, accept: true, ${STANDARD}`))).toEqual(configOf(on));
     const two = `strict: true, version: 2, ${STANDARD}`;
     expect(errorLines(file(two))).toEqual([]);
     const six = file(`strict: true, ${STANDARD}`, '["fe80::9/64", "2001:db8::9/64"]');
@@ -31,6 +35,7 @@ describe('strict', () => {
       'hmac: {keys: {1: "0123456789abcdef0123456789abcdef"}, active_key: 1}',
       'hmac: RFC 9568 has no authentication',
     ],
+    ['accept: true, version: 2', 'accept: only the owner accepts packets (RFC 3768'],
     ['peers: [192.0.2.3]', 'peers: the RFCs have multicast only'],
     ['multicast_group: 224.0.0.99', 'multicast_group: expected the group of the RFCs'],
     ['vmac: {xmit_base: true}', 'vmac.xmit_base: the virtual router sends from'],

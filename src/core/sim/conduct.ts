@@ -481,7 +481,8 @@ export class Conduct {
   /** Whose group recovers may have a fault of its own that it was not told of yet. */
   #remainsFaulty(reason: TransitionReason): boolean {
     if (reason === 'group-recovered') return this.#isReal('group-member-fault');
-    return FAULT_REASONS.some((fault) => this.#isReal(fault));
+    // Of a tracker the controller tells, later than the kernel of a link.
+    return FAULT_REASONS.some((fault) => fault !== 'tracker-down' && this.#isReal(fault));
   }
 
   /** When this state must have been left, or said something; null for never. */

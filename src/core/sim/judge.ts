@@ -353,7 +353,7 @@ export class Judge {
       this.#of(runner).conduct?.inspect();
     }
     const limit = TRANSITIONS_PER_DIRECTOR * this.#runners.length;
-    if (this.#stormy()) this.#transitionsSince = 0;
+    if (this.#stormy() || this.#contradict()) this.#transitionsSince = 0;
     if (this.#transitionsSince > limit) {
       this.#violate('no-flapping', `${this.#transitionsSince} transitions since the last fault`);
     }
@@ -463,7 +463,8 @@ export class Judge {
       return;
     const lossless = this.#weather.lan.lossRunMax === 0;
     const quiet = this.#agenda.nowUs - this.#of(runner).disturbedAtUs < this.limits.settleUs;
-    if (!lossless || !quiet || runner.stolen || !runner.linkUp) return;
+    const lost = runner.stolen || !runner.linkUp || runner.host.frozen;
+    if (!lossless || !quiet || lost) return;
     const successor = this.#runners.find(eligible);
     if (successor === undefined) return;
     this.#violate(
@@ -604,7 +605,21 @@ export class Judge {
   #restsFor(sinceUs: number): boolean {
     if (this.#agenda.nowUs - sinceUs <= this.limits.settleUs) return false;
     const options = this.#runners.map((runner) => runner.options);
-    return isMild(this.#weather, options);
+    return isMild(this.#weather, options) && !this.#contradict();
+  }
+
+  /**
+   * An interval is longer than what a backup waits that has heard the shortest one last: RFC 9568
+   * section 6.4.2 has it take over from a living active, and so for ever.
+   */
+  #contradict(): boolean {
+    if (this.limits.uniform) return false;
+    const options = this.#runners.map((runner) => runner.options);
+    const intervals = options.map(({ advertIntervalUs }) => advertIntervalUs);
+    const shortestUs = Math.min(...intervals);
+    const waits = options.map((one) => specifiedDownUs(one, shortestUs));
+    const losses = 1 + (this.#weather.lan.lossRunMax ?? 0);
+    return losses * Math.max(...intervals) + 2 * this.limits.hopUs >= Math.min(...waits);
   }
 
   /** When one of these two, or the way from the first to the second, last was disturbed. */

@@ -9,7 +9,7 @@ import { compareIp, parseIp } from '../ip.ts';
 import { type Authentication, authenticate, signsAdverts } from '../vrrp/authenticate.ts';
 import { type GroupCommand, groupEvent } from '../vrrp/group.ts';
 import { INITIAL_STATE, nextDeadlineUs, step, type VrrpState } from '../vrrp/instance.ts';
-import { advertiseInPlace, type OwnActive } from '../vrrp/periodic.ts';
+import { advertiseInPlace, hearInPlace, type OwnActive, type OwnBackup } from '../vrrp/periodic.ts';
 import { acceptAdvertisement } from '../vrrp/receive.ts';
 import { NO_SENDERS, nextSequence, type ReplayState } from '../vrrp/replay.ts';
 import { safeSilenceUs } from '../vrrp/timing.ts';
@@ -59,6 +59,7 @@ export interface Recorded {
   readonly adverts: number;
 }
 
+const NO_EFFECTS: readonly VrrpEffect[] = [];
 /** What an active director says when nothing else is due: advertiseInPlace(). */
 const ONLY_ADVERT: readonly VrrpEffect[] = [{ kind: 'send-advert', resign: false }];
 
@@ -126,6 +127,7 @@ export class SimRunner {
   /** The others that it sends to and hears; null for multicast. */
   #peers: readonly UnicastPeer[] | null = null;
   #ownActive: OwnActive | null = null;
+  #ownBackup: OwnBackup | null = null;
   #faultyTracker: string | null = null;
   #vipBytes: readonly Uint8Array[] = [];
   #source: Uint8Array = new Uint8Array(0);
@@ -416,15 +418,34 @@ export class SimRunner {
     this.#peerChecksum = decoded.value.checksum;
     this.host.accepted(this, packet);
     const wasActive = this.#state.kind === 'active';
-    this.#dispatch({
+    const event: VrrpEvent = {
       kind: 'advert-received',
       atUs,
       priority: decoded.value.priority,
       advertIntervalUs: decoded.value.advertIntervalUs,
       fromHigherAddress: compareIp(source, this.#source) > 0,
-    });
+    };
+    if (this.#hear(event)) return;
+    this.#dispatch(event);
     const isActive = this.state.kind === 'active';
     if (wasActive && isActive && decoded.value.priority > 0) this.host.groupPeerLost(this);
+  }
+
+  /** What a backup hears all the time, without going through the machine. */
+  #hear(event: Extract<VrrpEvent, { kind: 'advert-received' }>): boolean {
+    const state = this.#state;
+    if (state.kind !== 'backup') return false;
+    let own = this.#ownBackup;
+    if (own !== state) {
+      own = { ...state };
+      this.#ownBackup = own;
+      this.#state = own;
+    }
+    if (!hearInPlace(this.#options, own, event, event.atUs)) return false;
+    this.host.stepped(this, { event, before: own, effects: NO_EFFECTS });
+    const { group } = this.#options;
+    if (group !== null) this.host.groupStepped(group);
+    return true;
   }
 
   // ---------------------------------------------------------------------------------------------

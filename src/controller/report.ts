@@ -1,4 +1,5 @@
 /** Puts a DirectorStatus together from what keeper, checks, table and sync say of themselves. */
+import { setImmediate } from 'node:timers/promises';
 import type {
   Config,
   RealServerConfig,
@@ -9,6 +10,7 @@ import { allServers, checkOf, targetText } from '../core/health/check-key.ts';
 import type { MaintenanceWish } from '../core/health/maintenance.ts';
 import type { Override } from '../core/health/override.ts';
 import type { PoolWeight, ServerHealth } from '../core/health/pool.ts';
+import { inTurns } from '../core/in-turns.ts';
 import {
   countsOfServers,
   entriesText,
@@ -77,9 +79,26 @@ export interface StatusParts {
   readonly maintenance: Pick<Maintenance, 'wish' | 'nextStartMs'>;
 }
 
-export function buildStatus(parts: StatusParts): DirectorStatus {
-  const { config, keeper, table } = parts;
+/** Long lists are made in several turns of the event loop: the rest is of the first. */
+export async function buildStatus(parts: StatusParts): Promise<DirectorStatus> {
   const checks = new Map(parts.checks.map((check) => [check.key, check]));
+  return {
+    ...statusHead(parts),
+    services: await inTurns(
+      parts.config.services,
+      (service) => serviceReport(service, parts, checks),
+      setImmediate,
+    ),
+    checks: await inTurns(
+      parts.checks,
+      (check) => checkReport(check, parts.tally.of(check.key)),
+      setImmediate,
+    ),
+  };
+}
+
+function statusHead(parts: StatusParts): Omit<DirectorStatus, 'services' | 'checks'> {
+  const { config, keeper, table } = parts;
   const instances = keeper?.instances.map((status) => instanceReport(status, keeper.nowUs)) ?? [];
   return {
     director: config.director,
@@ -98,8 +117,6 @@ export function buildStatus(parts: StatusParts): DirectorStatus {
     bfd: keeper?.bfd.map(bfdReport) ?? [],
     bfdRefusedUnassigned: keeper?.bfdRefusedUnassigned ?? newBfdRefusalCounts(),
     trackers: parts.trackers,
-    services: config.services.map((service) => serviceReport(service, parts, checks)),
-    checks: parts.checks.map((check) => checkReport(check, parts.tally.of(check.key))),
     ipvs: {
       managed: table !== null,
       lastReconcileAt: isoTimeOrNull(table?.lastReconcileAtMs ?? null),

@@ -23,11 +23,13 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync } from 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { parseOverrideRequest } from '../core/health/override-request.ts';
+import { inTurns } from '../core/in-turns.ts';
 import { endpointText } from '../core/ipvs/model.ts';
 import type { Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
-import type { DirectorControl, StatusSource } from '../core/status.ts';
+import type { DirectorControl, DirectorStatus, StatusSource } from '../core/status.ts';
 import { explainInstances } from '../core/vrrp/explain.ts';
 import { Metrics } from './metrics.ts';
 
@@ -278,7 +280,7 @@ class Routes {
         return async () => ({
           status: 200,
           contentType: JSON_TYPE,
-          body: `${JSON.stringify(await this.#source.status())}\n`,
+          body: `${await statusText(await this.#source.status())}\n`,
         });
       case '/v1/table': {
         // On the control socket only: it shows the whole configuration of the services.
@@ -293,6 +295,15 @@ class Routes {
         return null;
     }
   }
+}
+
+/** The status as JSON; of a large one the lists are written in several turns of the event loop. */
+async function statusText({ services, checks, ...rest }: DirectorStatus): Promise<string> {
+  const head = JSON.stringify(rest).slice(0, -1);
+  const text = (one: object): string => JSON.stringify(one);
+  const servicesText = (await inTurns(services, text, setImmediate)).join(',');
+  const checksText = (await inTurns(checks, text, setImmediate)).join(',');
+  return `${head},"services":[${servicesText}],"checks":[${checksText}]}`;
 }
 
 function hasBody(request: IncomingMessage): boolean {

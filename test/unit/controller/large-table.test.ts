@@ -1,0 +1,128 @@
+/**
+ * A table of 10,000 servers in the turns of the event loop: none is long beside the whole work.
+ * The kernel behind it is a map that costs nothing.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Table } from '../../../src/controller/table.ts';
+import type { ServiceConfig, ServiceIdentity } from '../../../src/core/config/config.ts';
+import { apply } from '../../../src/core/ipvs/apply.ts';
+import {
+  type IpvsOperation,
+  type ObservedService,
+  serverKey,
+  serviceKey,
+} from '../../../src/core/ipvs/model.ts';
+import { ok } from '../../../src/core/result.ts';
+import type { IpvsClient } from '../../../src/linux/ipvs/client.ts';
+import { configOf } from '../config/read.ts';
+
+const SERVICES = 5_000;
+
+const kernel = new Map<string, ObservedService>();
+let operations = 0;
+
+const client = {
+  dumpServices: async () => ok(new Map(kernel)),
+  dumpServers: async (identity: ServiceIdentity) => {
+    return ok(kernel.get(serviceKey(identity))?.servers ?? []);
+  },
+  dumpService: async (identity: ServiceIdentity) => ok(kernel.get(serviceKey(identity)) ?? null),
+  apply: async (list: readonly IpvsOperation[]) => {
+    operations += list.length;
+    return list.map((operation) => {
+      const identity = 'identity' in operation ? operation.identity : operation.service.identity;
+      const key = serviceKey(identity);
+      const before = kernel.get(key);
+      const [after] = apply([operation], before === undefined ? [] : [before]).table;
+      if (after === undefined) kernel.delete(key);
+      else kernel.set(key, after);
+      return { operation, errno: 0, problem: null, outdated: false };
+    });
+  },
+} as unknown as IpvsClient;
+
+const [ONE] = configOf(`services:
+  one: {address: "192.0.2.1:10000", check: none, servers: ["10.0.0.1:80", "10.0.0.2:80"]}`).services;
+
+const services = Array.from({ length: SERVICES }, (_, index): ServiceConfig => {
+  const one = ONE as ServiceConfig;
+  const identity = { kind: 'address', protocol: 'tcp', address: '192.0.2.1' } as const;
+  const entry = { identity: { ...identity, port: 10_000 + index }, follow: null };
+  return { ...one, name: `s${index}`, entries: [entry] };
+});
+
+let directory: string;
+let table: Table;
+let weight = 1;
+let decisions = 0;
+
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'vipkeeper-large-'));
+  const { ipvs } = configOf('services: {}');
+  const files = { ownedFile: join(directory, 'owned'), leavingFile: join(directory, 'leaving') };
+  table = new Table(
+    { services, ipvs, ...files },
+    {
+      client,
+      weights: (service) => {
+        decisions++;
+        return new Map(
+          service.servers.map((one) => [serverKey(one), { weight, reason: 'healthy' as const }]),
+        );
+      },
+      wanted: () => true,
+      onLeaving: () => {},
+      onChanges: () => {},
+      onProblem: ({ message }) => expect.fail(message),
+    },
+  );
+});
+
+afterAll(async () => {
+  await table.close();
+  rmSync(directory, { recursive: true });
+});
+
+/** How long the work took, and the longest that something else had to wait meanwhile. */
+async function stallOf(work: () => Promise<unknown>): Promise<{ stallMs: number; allMs: number }> {
+  let stallMs = 0;
+  let done = false;
+  let beforeMs = performance.now();
+  const look = (): void => {
+    const nowMs = performance.now();
+    stallMs = Math.max(stallMs, nowMs - beforeMs);
+    beforeMs = nowMs;
+    if (!done) setImmediate(look);
+  };
+  setImmediate(look);
+  const startedMs = performance.now();
+  await work();
+  done = true;
+  look();
+  return { stallMs, allMs: performance.now() - startedMs };
+}
+
+describe('a large table', () => {
+  test('is programmed and compared in many short turns', async () => {
+    const first = await stallOf(() => table.start());
+    expect(operations).toBe(3 * SERVICES);
+    expect(kernel.size).toBe(SERVICES);
+    const again = await stallOf(() => table.reconcile());
+    expect(operations).toBe(3 * SERVICES);
+    for (const { stallMs, allMs } of [first, again]) expect(stallMs).toBeLessThan(allMs / 4);
+  });
+
+  test('changes one server by the work of one service', async () => {
+    [operations, decisions] = [0, 0];
+    weight = 7;
+    table.changed(['s2500']);
+    while (operations < 2) await new Promise(setImmediate);
+    expect([operations, decisions]).toEqual([2, 1]);
+    weight = 1;
+    await table.reconcile();
+  });
+});

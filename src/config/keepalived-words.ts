@@ -122,3 +122,53 @@ export const REFUSED_OF_CHECKS: Readonly<Record<string, string>> = {
   regex_stack: 'a regular expression has a limit of time, expected no such option',
   tls_compliant: 'an answer tells its length or ends with the connection, expected no such option',
 };
+
+/** The same for virtual services and their servers. */
+export const SERVICE_WORDS: Readonly<Record<string, string>> = {
+  alpha: 'check',
+  delay_loop: 'check',
+  'flag-1': 'scheduler_flags',
+  'flag-2': 'scheduler_flags',
+  'flag-3': 'scheduler_flags',
+  ha_suspend: 'check_when',
+  inhibit_on_failure: 'on_failure',
+  ip_family: 'family',
+  lb_algo: 'scheduler',
+  lb_kind: 'forwarding',
+  lthreshold: 'lower_threshold',
+  lvs_flush: 'ownership',
+  lvs_flush_on_stop: 'on_stop',
+  lvs_method: 'forwarding',
+  lvs_sched: 'scheduler',
+  lvs_timeouts: 'timeouts',
+  'mh-fallback': 'scheduler_flags',
+  'mh-port': 'scheduler_flags',
+  ops: 'one_packet',
+  persistence_granularity: 'persistence',
+  persistence_timeout: 'persistence',
+  real_server: 'servers',
+  'sh-fallback': 'scheduler_flags',
+  'sh-port': 'scheduler_flags',
+  sorry_server: 'sorry_servers',
+  uthreshold: 'upper_threshold',
+  virtual_server: 'services',
+  virtual_server_group: 'services',
+};
+
+const ALERTS = 'every change is a log line with its reason, and a metric for alerts';
+
+/** Options of virtual servers that are deliberately not here, with the way out. */
+export const REFUSED_OF_SERVICES: Readonly<Record<string, string>> = {
+  hashed: 'the kernel sets this flag by itself, expected no such option',
+  notify_down: `${ALERTS}; scripts for servers are not supported`,
+  notify_up: `${ALERTS}; scripts for servers are not supported`,
+  omega: 'a stop tells nobody that servers are down which are not, expected ipvs.on_stop',
+  quorum_down: `${ALERTS}; VRRP tracks the quorum by a tracker with service`,
+  quorum_up: `${ALERTS}; VRRP tracks the quorum by a tracker with service`,
+  smtp_alert: `${ALERTS}; mails for servers are not supported`,
+  snmp_name: 'the name of the service is the label of its metrics, expected no such option',
+  sorry_server_inhibit:
+    'while sorry servers serve, the others have weight 0 and keep their connections, expected no ' +
+    'such option',
+  sorry_server_lvs_method: 'expected forwarding at each of sorry_servers',
+};

@@ -7,6 +7,8 @@ import {
   CHECK_WORDS,
   REFUSED_OF_CHECKS,
   REFUSED_OF_INSTANCES,
+  REFUSED_OF_SERVICES,
+  SERVICE_WORDS,
   VRRP_WORDS,
 } from './keepalived-words.ts';
 
@@ -15,6 +17,9 @@ const KEY_LENGTH_MAX = 64;
 
 /** keepalived's words whose counterpart has another name, by keepalived's word. */
 const FOREIGN_WORDS: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    Object.entries(SERVICE_WORDS).map(([word, key]) => [word.replaceAll('-', '_'), key]),
+  ),
   ...VRRP_WORDS,
   advert_int: 'interval',
   auth_hmac: 'hmac',
@@ -25,11 +30,6 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   gw: 'via',
   ipproto: 'ip_protocol',
   lookup: 'table',
-  lb_algo: 'scheduler',
-  lb_kind: 'forwarding',
-  lthreshold: 'lower_threshold',
-  lvs_method: 'forwarding',
-  lvs_sched: 'scheduler',
   mcast_src_ip: 'source',
   mngtmpaddr: 'manage_temporary',
   no_track: 'track',
@@ -44,11 +44,9 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   notify_master: 'notify',
   notify_master_rx_lower_pri: 'notify',
   notify_stop: 'notify',
-  persistence_timeout: 'persistence',
   pref: 'priority',
   preference: 'priority',
   preferred_lft: 'preferred_lifetime',
-  real_server: 'servers',
   router_id: 'director',
   src: 'source',
   static_ipaddress: 'static',
@@ -62,13 +60,11 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   uidrange: 'uid_range',
   use_ipvlan: 'ipvlan',
   use_vmac: 'vmac',
-  uthreshold: 'upper_threshold',
   virtual_ipaddress: 'addresses',
   virtual_ipaddress_excluded: 'addresses',
   virtual_router_id: 'vrid',
   virtual_routes: 'routes',
   virtual_rules: 'rules',
-  virtual_server: 'services',
   vmac_xmit_base: 'vmac',
   vrrp_instance: 'vrrp',
   vrrp_version: 'version',
@@ -119,6 +115,9 @@ export function unknownKeyMessage(key: string, valid: readonly string[]): string
   const ofChecks = valid.includes('retry_delay') || valid.includes('body_matches');
   if (ofChecks && Object.hasOwn(REFUSED_OF_CHECKS, plain))
     return REFUSED_OF_CHECKS[plain] as string;
+  const ofServices = valid.includes('scheduler') || valid.includes('upper_threshold');
+  if (ofServices && Object.hasOwn(REFUSED_OF_SERVICES, plain))
+    return REFUSED_OF_SERVICES[plain] as string;
   const nearest = nearestKey(key, valid);
   if (nearest !== null) return `unknown key, did you mean ${nearest}?`;
   return `unknown key, expected ${joinWords(valid, 'or')}`;

@@ -5,6 +5,8 @@ import {
   CHECK_WORDS,
   REFUSED_OF_CHECKS,
   REFUSED_OF_INSTANCES,
+  REFUSED_OF_SERVICES,
+  SERVICE_WORDS,
   VRRP_WORDS,
 } from '../../../src/config/keepalived-words.ts';
 import { configOptions } from '../../../src/config/reference.ts';
@@ -35,7 +37,10 @@ test.each(ROWS.map((row) => [row[0] ?? '', row] as const))('%s is answered', (_,
   }
 });
 
-const WORDS = { ...VRRP_WORDS, ...REFUSED_OF_INSTANCES, ...CHECK_WORDS, ...REFUSED_OF_CHECKS };
+const WORDS = {
+  ...{ ...VRRP_WORDS, ...REFUSED_OF_INSTANCES, ...CHECK_WORDS, ...REFUSED_OF_CHECKS },
+  ...{ ...SERVICE_WORDS, ...REFUSED_OF_SERVICES },
+};
 test.each(Object.keys(WORDS))('the guide has %s', (word) => {
   const listed = ROWS.flatMap((row) => words(row[0]));
   const found = listed.some((each) =>
@@ -52,5 +57,9 @@ test('vipkeeper check says why an option of keepalived is not here, where it wou
   expect(unknownKeyMessage('fwmark', ['address', 'mark'])).toContain('did you mean mark?');
   expect(unknownKeyMessage('track_file', ['path'])).toContain('did you mean path?');
   expect(unknownKeyMessage('track_file', ['track'])).toContain('did you mean track?');
+  expect(unknownKeyMessage('omega', ['scheduler', 'servers'])).toContain('expected ipvs.on_stop');
+  expect(unknownKeyMessage('quorum_up', ['scheduler', 'servers'])).toContain('a tracker with');
+  expect(unknownKeyMessage('ha_suspend', ['check_when'])).toContain('did you mean check_when?');
+  expect(unknownKeyMessage('alpha', ['scheduler', 'check'])).toContain('did you mean check?');
   expect(unknownKeyMessage('unicast_peer', ['vrid', 'peers'])).toContain('did you mean peers?');
 });

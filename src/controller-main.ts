@@ -6,16 +6,15 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { formatConfigError, formatConfigErrors } from './config/errors.ts';
-import { ConfigSource } from './controller/config-source.ts';
-import { Controller } from './controller/controller.ts';
-import { openLog } from './controller/log.ts';
+import { type ConfigAnswer, ConfigSource } from './controller/config-source.ts';
+import { keepPlan } from './controller/next-start.ts';
 import { preflight } from './controller/preflight.ts';
 import type { Config } from './core/config/config.ts';
 import { formatProblem, type Problem } from './core/problem.ts';
 import { KEEPER_ENVIRONMENT, KEEPER_NODE_FLAGS } from './core/processes.ts';
-import { err } from './core/result.ts';
+import { err, ok } from './core/result.ts';
 import { VERSION } from './core/version.ts';
-import { serveControl, serveHttp } from './http/server.ts';
+import type { KeeperPlan } from './keeper/messages.ts';
 import { makeDirectory } from './linux/make-directory.ts';
 
 const KEEPER = fileURLToPath(new URL('./keeper-main.js', import.meta.url));
@@ -57,12 +56,31 @@ function refuse(problems: readonly Problem[]): void {
   if (problems.length > 0) refuseToStart(problems.map(formatProblem));
 }
 
+/** What takes long to load, and is needed only when there is a configuration. */
+async function loadOthers() {
+  const [{ Controller }, { openLog }, { serveControl, serveHttp }] = await Promise.all([
+    import('./controller/controller.ts'),
+    import('./controller/log.ts'),
+    import('./http/server.ts'),
+  ]);
+  return { Controller, openLog, serveControl, serveHttp };
+}
+
+/** Keeps the plan for the keeper of the next start. */
+function keeper(config: Config, sources: ConfigAnswer['sources']): (plan: KeeperPlan) => void {
+  return (plan) => keepPlan({ request, config, sources }, plan);
+}
+
 async function main(): Promise<void> {
-  const { result, warnings } = await source.read();
+  // Its reader starts, and reads, while this process loads the rest of its code.
+  const reading = source.read();
+  const loading = loadOthers();
+  const { result, warnings, sources } = await reading;
   const color = process.stderr.isTTY === true;
   if (!result.ok) return refuseToStart([formatConfigErrors(result.error, { color }).trimEnd()]);
   const config: Config = result.value;
   refuse(preflight(config));
+  const { Controller, openLog, serveControl, serveHttp } = await loading;
   const log = await openLog(config.log, config.director);
   for (const warning of warnings) {
     log.warn({ event: 'config' }, formatConfigError(warning, { color: false }));
@@ -76,10 +94,13 @@ async function main(): Promise<void> {
       env: KEEPER_ENVIRONMENT,
     },
     log,
+    keepForNextStart: keeper(config, sources),
     version: VERSION,
     reload: async () => {
-      const { result: again } = await source.read();
-      if (again.ok) return again;
+      const { result: again, sources: files } = await source.read();
+      if (again.ok) {
+        return ok({ config: again.value, keepForNextStart: keeper(again.value, files) });
+      }
       const lines = again.error.map((error) => formatConfigError(error, { color: false }));
       for (const line of lines) log.error({ event: 'reload' }, line);
       log.error({ event: 'reload' }, 'The configuration is not valid: the running one stays');
@@ -104,6 +125,6 @@ async function main(): Promise<void> {
   await controller.start();
 }
 
-await main().catch((error: unknown) => {
+main().catch((error: unknown) => {
   if (!(error instanceof StartupRefused)) throw error;
 });

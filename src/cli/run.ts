@@ -9,6 +9,12 @@ import { KEEPER_NODE_FLAGS } from '../core/processes.ts';
 import { DEFAULT_CONFIG } from './commands.ts';
 import { checkDirectorName, UsageError } from './usage.ts';
 
+/**
+ * Node reads and checks these certificates at every start, which takes it longer than all else,
+ * and no check looks at them (probes/trust-store.ts).
+ */
+const EXTRA_AUTHORITIES = 'NODE_EXTRA_CA_CERTS';
+
 /** 'help', or the arguments of the keeper: always --config, and --director if it was given. */
 export function parseRun(args: readonly string[]): 'help' | readonly string[] {
   const { help, config, director } = parse(args);
@@ -47,7 +53,7 @@ export async function becomeKeeper(script: string, args: readonly string[]): Pro
   const { execve } = await import('../linux/libc.ts');
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
-    if (value !== undefined) env[name] = value;
+    if (value !== undefined && name !== EXTRA_AUTHORITIES) env[name] = value;
   }
   return execve(process.execPath, [process.execPath, ...KEEPER_NODE_FLAGS, script, ...args], env);
 }

@@ -14,6 +14,27 @@ const FILE_BYTES_MAX = 1024;
 /** Permissions of others: read, write, execute. */
 const OTHERS_MODE = 0o007;
 
+/** A file that a configuration was read from, as it was. */
+export interface SourceFile {
+  readonly path: string;
+  /** Type and permissions: st_mode. */
+  readonly mode: number;
+  readonly content: Uint8Array;
+}
+
+let onKeyFile: (source: SourceFile) => void = () => {};
+
+/** Tells `listener` of the key files that are read while `work` runs, which is synchronous. */
+export function watchKeyFiles<T>(listener: (source: SourceFile) => void, work: () => T): T {
+  const before = onKeyFile;
+  onKeyFile = listener;
+  try {
+    return work();
+  } finally {
+    onKeyFile = before;
+  }
+}
+
 /** The key as lower-case hexadecimal digits, or what is wrong, for a message. */
 export function readHmacKey(text: string): Result<string, string> {
   if (!text.startsWith('file:')) return parseKey(text);
@@ -56,7 +77,9 @@ function readKeyFile(path: string): Result<string, string> {
     if (stat.size > FILE_BYTES_MAX) {
       return err(`the key file ${path} is larger than ${FILE_BYTES_MAX} bytes`);
     }
-    return ok(readFileSync(fd, 'utf8').replace(/\r?\n$/, ''));
+    const content = readFileSync(fd);
+    onKeyFile({ path, mode: stat.mode, content });
+    return ok(content.toString('utf8').replace(/\r?\n$/, ''));
   } catch (error) {
     const reason = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
     return err(`the key file ${path} cannot be read: ${reason}`);

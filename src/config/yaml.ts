@@ -5,6 +5,7 @@
  */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import type { Config, SyncConfig, VrrpConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { ipFamily } from '../core/ip.ts';
@@ -12,6 +13,7 @@ import { serviceFamily } from '../core/ipvs/model.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import { ConfigDocument, TEXT_LENGTH_MAX, type YamlFault } from './document.ts';
 import { arrangeErrors, type ConfigError } from './errors.ts';
+import { type SourceFile, watchKeyFiles } from './hmac-key.ts';
 import { Report } from './report.ts';
 import { resolveAnnounceGroups } from './resolve-announce.ts';
 import { resolveBfd } from './resolve-bfd.ts';
@@ -35,6 +37,8 @@ export interface ReadOptions {
   readonly hostname: string;
   /** Told of values that are allowed but probably a mistake, in the file's order. */
   readonly onWarning?: (warning: ConfigError) => void;
+  /** Told of every file that is read, a key file perhaps more than once. */
+  readonly onSource?: (source: SourceFile) => void;
 }
 
 export interface ReadTextOptions extends ReadOptions {
@@ -74,12 +78,17 @@ export async function readConfigFile(
   path: string,
   options: ReadOptions,
 ): Promise<Result<Config, ConfigError[]>> {
-  const text = await readConfigFileText(path);
-  return text.ok ? readConfigText(text.value, { ...options, file: path }) : text;
+  const onSource = options.onSource ?? (() => {});
+  const text = await readConfigFileText(path, onSource);
+  if (!text.ok) return text;
+  return watchKeyFiles(onSource, () => readConfigText(text.value, { ...options, file: path }));
 }
 
 /** The text of a file: a regular one, of bounded size, in UTF-8. */
-export async function readConfigFileText(path: string): Promise<Result<string, ConfigError[]>> {
+export async function readConfigFileText(
+  path: string,
+  onSource: (source: SourceFile) => void = () => {},
+): Promise<Result<string, ConfigError[]>> {
   const start = { code: 'VK-CONFIG-READ', file: path, line: 1, column: 1, path: '' } as const;
   const refuse = (message: string) => err([{ ...start, message, found: null }]);
   try {
@@ -92,6 +101,7 @@ export async function readConfigFileText(path: string): Promise<Result<string, C
         return refuse(`cannot be read: larger than ${TEXT_LENGTH_MAX} bytes`);
       }
       const bytes = await handle.readFile();
+      onSource({ path: resolve(path), mode: stat.mode, content: bytes });
       return ok(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
     } finally {
       await handle.close();

@@ -11,6 +11,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ConfigError } from '../config/errors.ts';
+import type { SourceFile } from '../config/hmac-key.ts';
 import type { Config, ServiceConfig } from '../core/config/config.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import { sameData } from '../core/same-data.ts';
@@ -30,6 +31,8 @@ export interface ConfigAnswer {
   readonly result: Result<Config, readonly ConfigError[]>;
   /** Values that are allowed but probably mistakes. */
   readonly warnings: readonly ConfigError[];
+  /** Every file that was read for it. */
+  readonly sources: readonly SourceFile[];
 }
 
 export type ReaderMessage =
@@ -41,6 +44,7 @@ export type ReaderMessage =
       readonly rest: Omit<Config, 'services'>;
       readonly names: readonly string[] | null;
       readonly warnings: readonly ConfigError[];
+      readonly sources: readonly SourceFile[];
     }
   | { readonly kind: 'errors'; readonly errors: readonly ConfigError[] };
 
@@ -118,9 +122,9 @@ export class ConfigSource {
     const stays = (count: number) => count >= READER_STAYS_FROM;
     if (message.kind === 'errors') {
       if (!stays(this.#services.size)) this.#reader = null;
-      return { result: err(message.errors), warnings: [] };
+      return { result: err(message.errors), warnings: [], sources: [] };
     }
-    const { rest, warnings } = message;
+    const { rest, warnings, sources } = message;
     const services = new Map<string, ServiceConfig>();
     for (const name of message.names ?? this.#services.keys()) {
       const service = received.get(name) ?? this.#services.get(name);
@@ -128,6 +132,6 @@ export class ConfigSource {
     }
     this.#services = services;
     if (!stays(services.size)) this.#reader = null;
-    return { result: ok({ ...rest, services: [...services.values()] }), warnings };
+    return { result: ok({ ...rest, services: [...services.values()] }), warnings, sources };
   }
 }

@@ -4,8 +4,10 @@
  * when the parent does, or by itself after the first answer if that was a small one.
  */
 import { hostname } from 'node:os';
+import { resolve } from 'node:path';
 import { ConfigReader } from '../config/config-reader.ts';
 import type { ConfigError } from '../config/errors.ts';
+import { type SourceFile, watchKeyFiles } from '../config/hmac-key.ts';
 import { readConfigFileText } from '../config/yaml.ts';
 import type { ServiceConfig } from '../core/config/config.ts';
 import { type ConfigRequest, READER_STAYS_FROM, type ReaderMessage } from './config-source.ts';
@@ -15,19 +17,27 @@ const SERVICES_PER_MESSAGE = 100;
 
 const { path, director } = JSON.parse(process.argv[2] ?? '') as ConfigRequest;
 let warnings: ConfigError[] = [];
-const reader = new ConfigReader({
-  file: path,
-  director,
-  hostname: hostname(),
-  onWarning: (warning) => warnings.push(warning),
-});
+let reader = newReader();
 /** What the parent has. */
 let sent: readonly ServiceConfig[] = [];
 
+function newReader(): ConfigReader {
+  return new ConfigReader({
+    file: path,
+    director,
+    hostname: hostname(),
+    onWarning: (warning) => warnings.push(warning),
+  });
+}
+
 async function answer(): Promise<void> {
   warnings = [];
-  const text = await readConfigFileText(path);
-  const result = text.ok ? reader.read(text.value) : text;
+  const sources: SourceFile[] = [];
+  const note = (source: SourceFile): void => void sources.push(source);
+  const text = await readConfigFileText(path, note);
+  const result = text.ok ? watchKeyFiles(note, () => reader.read(text.value)) : text;
+  // A reader that remembers would not look into key files again, whose content may change.
+  if (sources.some((source) => source.path !== resolve(path))) reader = newReader();
   if (!result.ok) return finish({ kind: 'errors', errors: result.error });
   const { services, ...rest } = result.value;
   const known = new Set(sent);
@@ -40,7 +50,7 @@ async function answer(): Promise<void> {
   const sameNames =
     names.length === sent.length && names.every((name, index) => name === sent[index]?.name);
   sent = services;
-  finish({ kind: 'config', rest, names: sameNames ? null : names, warnings });
+  finish({ kind: 'config', rest, names: sameNames ? null : names, warnings, sources });
 }
 
 function finish(message: ReaderMessage): void {
@@ -52,4 +62,4 @@ function finish(message: ReaderMessage): void {
 }
 
 process.on('message', () => void answer());
-await answer();
+void answer();

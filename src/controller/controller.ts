@@ -68,13 +68,22 @@ import { Trackers } from './trackers/trackers.ts';
 /** The kernel answers in microseconds; what takes longer is not worth delaying a stop for. */
 const STOP_TIMEOUT_MS = 8_000;
 
+type KeepPlan = (plan: KeeperPlan) => void;
+
+export interface ReadAgain {
+  readonly config: Config;
+  readonly keepForNextStart: KeepPlan;
+}
+
 export interface ControllerOptions {
   readonly config: Config;
   readonly keeper: TwinCommand;
   readonly log: Log;
   readonly version: string;
+  /** Keeps the keeper's plan for the next start. Throws the file system's error. */
+  readonly keepForNextStart: KeepPlan;
   /** Reads the configuration again; its errors, one a line, have been logged. */
-  readonly reload: () => Promise<Result<Config, readonly string[]>>;
+  readonly reload: () => Promise<Result<ReadAgain, readonly string[]>>;
 }
 
 export class Controller implements DirectorControl {
@@ -195,6 +204,8 @@ export class Controller implements DirectorControl {
 
   /** Gives the keeper its plan, starts checks and table. */
   async start(): Promise<void> {
+    // A keeper that began early may have been told to stop before this.
+    if (this.#stopping) return;
     this.#log.info(
       {
         event: 'started',
@@ -212,13 +223,27 @@ export class Controller implements DirectorControl {
     this.#configureSettings();
     this.#follow();
     await this.#configureServices();
+    this.#keepPlan(this.#options.keepForNextStart);
+  }
+
+  /** The plan of the configuration as it is in the file: what the next start begins with. */
+  #keepPlan(keep: KeepPlan): void {
+    try {
+      keep(keeperPlan(this.#config));
+    } catch (error) {
+      logProblem(this.#log, {
+        code: 'VK-STATE-DIRECTORY',
+        message: `The plan for the next start cannot be kept: ${error instanceof Error ? error.message : String(error)}`,
+        cure: 'Make the state directory writable (StateDirectory= of systemd); until then a start takes longer',
+      });
+    }
   }
 
   /** The service manager or an operator wants the configuration file to be read again. */
   async reload(): Promise<readonly string[]> {
     const read = await this.#options.reload();
     if (!read.ok) return read.error;
-    const config = read.value;
+    const { config, keepForNextStart } = read.value;
     const before = this.#config;
     this.#config = config;
     if (JSON.stringify(before.http) !== JSON.stringify(config.http)) {
@@ -238,6 +263,7 @@ export class Controller implements DirectorControl {
     this.#configureSettings();
     await this.#replaceSync();
     await this.#configureServices();
+    this.#keepPlan(keepForNextStart);
     this.#log.info({ event: 'reloaded' }, 'The configuration was read again');
     return [];
   }
@@ -463,6 +489,12 @@ export class Controller implements DirectorControl {
   #handle(message: KeeperToController): void {
     switch (message.kind) {
       case 'hello':
+        if (message.early === true) {
+          this.#log.info(
+            { event: 'early-start' },
+            'The keeper began with the plan of the last start, whose configuration is unchanged',
+          );
+        }
         return this.#trackers.send();
       case 'status':
         return;

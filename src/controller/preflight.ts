@@ -25,6 +25,11 @@ export function preflight(config: Config): readonly Problem[] {
   return problems;
 }
 
+/** Interfaces that must exist, or the director does not start. */
+export function neededInterfaces(config: Config): readonly string[] {
+  return config.keeper.dynamicInterfaces ? [] : [...interfacesOf(config).keys()];
+}
+
 /** Interfaces that the configuration names, each with the paths that name it. */
 function interfacesOf(config: Config): ReadonlyMap<string, readonly string[]> {
   const users = new Map<string, string[]>();

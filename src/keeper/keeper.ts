@@ -11,7 +11,7 @@
 import { assertNever } from '../core/assert.ts';
 import type { KeeperTuning, VrrpConfig } from '../core/config/config.ts';
 import { DeadlineQueue } from '../core/deadlines.ts';
-import type { Problem } from '../core/problem.ts';
+import { formatProblem, type Problem } from '../core/problem.ts';
 import { KEEPER_NODE_FLAGS } from '../core/processes.ts';
 import { sameData } from '../core/same-data.ts';
 import { GroupCoordinator, type Member } from '../core/vrrp/group.ts';
@@ -93,6 +93,12 @@ const MOVING: ReadonlySet<ControllerToKeeper['kind']> = new Set([
   'trackers',
 ]);
 
+const CHANGED_MEANWHILE: Problem = {
+  code: 'VK-CONFIG-CHANGED',
+  message: 'The configuration was changed while the director started',
+  cure: 'Start it again; a service manager does so by itself',
+};
+
 type ToController = Channel<KeeperToController, ControllerToKeeper>;
 
 export class Keeper {
@@ -146,8 +152,17 @@ export class Keeper {
   readonly #sessionsSeenUp = new Set<string>();
   #sessionsStarting = true;
 
-  /** `controller` says how to start one; throws SystemError without the needed capabilities. */
-  constructor(controller: TwinCommand) {
+  /** The plan in force is that of an earlier start: no controller has given one yet. */
+  #provisional = false;
+  #exitCode = 0;
+  readonly #storedPlan: () => KeeperPlan | null;
+
+  /**
+   * `controller` says how to start one, `storedPlan` what an earlier start has left for this one;
+   * throws SystemError without the needed capabilities.
+   */
+  constructor(controller: TwinCommand, storedPlan: () => KeeperPlan | null) {
+    this.#storedPlan = storedPlan;
     this.#twin = new TwinSupervisor(controller, {
       onMessage: (message) => this.#handle(message),
       onGone: (exitCode) => this.#controllerGone(exitCode),
@@ -227,13 +242,20 @@ export class Keeper {
     this.#hello();
   }
 
-  /** After reexecute(): goes on with the plan of before, until the new controller has its own. */
+  /**
+   * After reexecute(): goes on with the plan of before, until the new controller has its own. At a
+   * start: begins with the plan of the last one, where there is one that still holds.
+   */
   #resume(): void {
     const directory = process.env[RESUME_VARIABLE];
     delete process.env[RESUME_VARIABLE];
     this.#successor = directory !== undefined;
-    const plan = directory === undefined ? null : readPlan(directory);
-    if (plan !== null) this.#configure(plan);
+    const plan = directory === undefined ? this.#storedPlan() : readPlan(directory);
+    if (plan === null) return;
+    this.#provisional = !this.#successor;
+    this.#configure(plan);
+    // A controller that never comes is one that is gone.
+    if (this.#provisional) this.#awaitController(plan);
   }
 
   /**
@@ -272,7 +294,12 @@ export class Keeper {
   }
 
   #hello(): void {
-    this.#send({ kind: 'hello', protocol: PROTOCOL_VERSION, pid: process.pid });
+    this.#send({
+      kind: 'hello',
+      protocol: PROTOCOL_VERSION,
+      pid: process.pid,
+      early: this.#provisional,
+    });
   }
 
   #channel(): ToController | null {
@@ -300,7 +327,7 @@ export class Keeper {
       case 'hello':
         return this.#greet(message.protocol);
       case 'configure':
-        return this.#configure(message.plan);
+        return this.#confirm(message.plan);
       case 'trackers':
         this.#controllerTrackers = message.states;
         return this.#trackersChanged();
@@ -310,8 +337,7 @@ export class Keeper {
         return this.#send({ kind: 'status', id: message.id, status: this.#status() });
       case 'startup-failed':
         // Nothing to protect yet: the controller has said why. Otherwise it counts as a crash.
-        if (this.#plan === null) process.exit(message.exitCode);
-        return;
+        return this.#startFailed(message.exitCode);
       case 'stop':
         // A signal to both processes comes here too: it is one wish, not two.
         if (!this.#stopping) this.#stop();
@@ -338,6 +364,35 @@ export class Keeper {
     if (this.#starter === null) this.#hello();
     this.#linked = true;
     for (const message of this.#backlog.splice(0)) this.#send(message);
+  }
+
+  /** A plan of the controller's, which knows the configuration. */
+  #confirm(plan: KeeperPlan): void {
+    const early = this.#provisional ? this.#plan : null;
+    this.#provisional = false;
+    // What holds from a start on cannot be changed by a reload: the file was written meanwhile.
+    const differs =
+      early !== null &&
+      (early.runtimeDirectory !== plan.runtimeDirectory || !sameData(early.tuning, plan.tuning));
+    if (!differs) return this.#configure(plan);
+    this.#provisional = true;
+    process.stderr.write(`${formatProblem(CHANGED_MEANWHILE)}\n`);
+    this.#startFailed(1);
+  }
+
+  /** Before a controller has given a plan, its failure is that of the start. */
+  #startFailed(exitCode: number): void {
+    if (this.#plan === null) process.exit(exitCode);
+    if (!this.#provisional || this.#stopping) return;
+    this.#exitCode = exitCode;
+    this.#stop();
+  }
+
+  #awaitController(plan: KeeperPlan): void {
+    this.#holdTimer ??= setTimeout(() => {
+      for (const runner of this.#runners.values()) runner.setControllerLost(true);
+      this.#arm();
+    }, plan.tuning.holdUs / 1000);
   }
 
   #configure(plan: KeeperPlan): void {
@@ -413,6 +468,7 @@ export class Keeper {
     this.#arm();
     for (const problem of problems) this.#report({ kind: 'problem', instance: null, problem });
     this.#send({ kind: 'configured' });
+    if (this.#provisional) return;
     notifyServiceManager(`MAINPID=${process.pid}\nREADY=1`);
   }
 
@@ -782,11 +838,8 @@ export class Keeper {
       if (this.#stopFinished) this.#end();
       return;
     }
-    if (this.#plan === null) process.exit(exitCode ?? 1);
-    this.#holdTimer ??= setTimeout(() => {
-      for (const runner of this.#runners.values()) runner.setControllerLost(true);
-      this.#arm();
-    }, this.#plan.tuning.holdUs / 1000);
+    if (this.#plan === null || this.#provisional) return this.#startFailed(exitCode ?? 1);
+    this.#awaitController(this.#plan);
   }
 
   #controllerBack(): void {
@@ -827,7 +880,7 @@ export class Keeper {
 
   #end(): void {
     this.#record?.close();
-    process.exit(0);
+    process.exit(this.#exitCode);
   }
 }
 

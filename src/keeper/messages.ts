@@ -250,7 +250,13 @@ export interface KeeperStatus {
 }
 
 export type KeeperToController =
-  | { readonly kind: 'hello'; readonly protocol: number; readonly pid: number }
+  | {
+      readonly kind: 'hello';
+      readonly protocol: number;
+      readonly pid: number;
+      /** It began with the plan of an earlier start. */
+      readonly early?: boolean;
+    }
   | {
       readonly kind: 'transition';
       readonly instance: string;

@@ -3,7 +3,7 @@
  * which starts controllers, and for the controller, which starts the next keeper. Starts are
  * spaced by core/backoff.ts. The channel is Node's IPC over the child's descriptor.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { afterDeath, type Backoff, NO_FAILURES } from '../core/backoff.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import { Channel } from './channel.ts';
@@ -59,6 +59,8 @@ export class TwinSupervisor<Outgoing, Incoming> {
     const env = { ...process.env, ...this.#command.env };
     for (const name of DROPPED_ENVIRONMENT) delete env[name];
     this.#startedAtUs = monotonicUs();
+    // Loaded here, because a keeper that has a plan is in no hurry any more when it starts one.
+    const { spawn } = process.getBuiltinModule('node:child_process');
     const child = spawn(process.execPath, [...nodeFlags, script, ...args], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       env,

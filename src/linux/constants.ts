@@ -163,6 +163,7 @@ export const ESRCH = 3;
 export const EINTR = 4;
 export const EBADF = 9;
 export const EAGAIN = 11;
+export const ECONNREFUSED = 111;
 export const ENOMEM = 12;
 export const EEXIST = 17;
 export const ENODEV = 19;

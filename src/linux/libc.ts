@@ -16,8 +16,10 @@ import {
   CLOCK_MONOTONIC,
   CLONE_NEWNET,
   EBADF,
+  ECONNREFUSED,
   EEXIST,
   EINVAL,
+  ENOENT,
   EPOLL_CTL_ADD,
   F_SETFD,
   FD_CLOEXEC,
@@ -34,6 +36,7 @@ import {
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
+  SOCK_STREAM,
   SOL_SOCKET,
   TFD_CLOEXEC,
   TFD_NONBLOCK,
@@ -170,6 +173,20 @@ export function close(fd: number): void {
 /** bind(2) to an encoded sockaddr. */
 export function bind(fd: number, address: Uint8Array): void {
   check(c.bind(fd, address, address.length), 'bind');
+}
+
+/** Whether somebody listens on the Unix stream socket of this path. Never waits. */
+export function answersOn(path: string): boolean {
+  const fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  try {
+    const address = encodeSockaddrUn(path);
+    if (address === null) return false;
+    const result = connectStream(fd, address);
+    // What else goes wrong, as a full backlog, does not prove that nobody does.
+    return result !== -ECONNREFUSED && result !== -ENOENT;
+  } finally {
+    close(fd);
+  }
 }
 
 /** connect(2) of a datagram socket to an encoded sockaddr: nothing is sent. */

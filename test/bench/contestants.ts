@@ -5,7 +5,7 @@
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { VIPKEEPER } from '../lab/director.ts';
+import { INSTALLED, VIPKEEPER } from '../lab/director.ts';
 import {
   type Child,
   check,
@@ -38,10 +38,17 @@ export interface ContestantOptions {
   readonly directory: string;
   readonly priority: number;
   readonly instances: readonly BenchInstance[];
+  /** Of vipkeeper; default one of its own, which is empty. */
+  readonly stateDirectory?: string;
   /** Default true. */
   readonly realTime?: boolean;
   /** Merged into vipkeeper's configuration; keepalived's gets nothing of it. */
   readonly extra?: Readonly<Record<string, unknown>>;
+}
+
+interface Prepared {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
 }
 
 /** One running director of either kind. */
@@ -50,22 +57,36 @@ export class Contestant {
   readonly node: LabNode;
   readonly directory: string;
   readonly #argv: readonly string[];
-  #child: Child;
+  readonly #env: Readonly<Record<string, string>>;
+  #running: Child | null = null;
 
-  private constructor(kind: Kind, node: LabNode, directory: string, argv: string[], child: Child) {
+  private constructor(kind: Kind, node: LabNode, directory: string, prepared: Prepared) {
     this.kind = kind;
     this.node = node;
     this.directory = directory;
-    this.#argv = argv;
-    this.#child = child;
+    this.#argv = prepared.argv;
+    this.#env = prepared.env;
   }
 
   static async start(kind: Kind, node: LabNode, options: ContestantOptions): Promise<Contestant> {
+    const contestant = await Contestant.prepare(kind, node, options);
+    await contestant.restart();
+    return contestant;
+  }
+
+  /** With everything that it needs, and not yet started. */
+  static async prepare(kind: Kind, node: LabNode, options: ContestantOptions): Promise<Contestant> {
     const directory = join(options.directory, `${kind}-${node.name}`);
     rmSync(directory, { recursive: true, force: true });
     mkdirSync(directory, { recursive: true });
     const argv = await prepare(kind, directory, options);
-    return new Contestant(kind, node, directory, argv, await node.spawn(argv));
+    const state = options.stateDirectory ?? join(directory, 'state');
+    return new Contestant(kind, node, directory, { argv, env: { STATE_DIRECTORY: state } });
+  }
+
+  get #child(): Child {
+    if (this.#running === null) throw new LabError(`${this.kind} was not started`);
+    return this.#running;
   }
 
   /** Writes a changed configuration; see reload(). */
@@ -116,7 +137,7 @@ export class Contestant {
   }
 
   async restart(): Promise<void> {
-    this.#child = await this.node.spawn(this.#argv);
+    this.#running = await this.node.spawn(this.#argv, { env: this.#env });
   }
 
   /** Ends it in order, as the service manager does. */
@@ -143,7 +164,7 @@ async function prepare(
   }
   const file = `${directory}/vipkeeper.yaml`;
   await writeFile(localMachine, file, JSON.stringify(vipkeeperConfig(directory, options)));
-  return [...VIPKEEPER, 'run', '--config', file, '--director', 'bench'];
+  return [...INSTALLED, 'run', '--config', file, '--director', 'bench'];
 }
 
 function vipkeeperConfig(directory: string, options: ContestantOptions): unknown {

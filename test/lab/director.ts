@@ -29,6 +29,9 @@ export const VIPKEEPER: readonly string[] = [
   join(REPOSITORY, 'dist', 'src', 'main.js'),
 ];
 
+/** The command of an installation; made by build/bundle.mjs. */
+export const INSTALLED: readonly string[] = [join(REPOSITORY, 'dist', 'start', 'vipkeeper')];
+
 /** A log line: fields differ by `event`. */
 export interface LogLine {
   readonly level: number;
@@ -48,6 +51,8 @@ export interface DirectorOptions {
   readonly name?: string;
   /** Without runtime_directory, which is added; http is off unless it has it. */
   readonly config: Readonly<Record<string, unknown>>;
+  /** As an installation runs it, with a state directory of its own; else as compiled. */
+  readonly installed?: boolean;
 }
 
 export class Director {
@@ -56,23 +61,28 @@ export class Director {
   readonly directory: string;
   readonly runtimeDirectory: string;
   readonly configPath: string;
+  readonly stateDirectory: string;
   /** Everything logged so far, in order, over restarts of the controller too. */
   readonly log: LogLine[] = [];
   #stderr = '';
   #partial = '';
   #child: Child | null = null;
 
-  private constructor(node: LabNode, name: string) {
+  readonly #command: readonly string[];
+
+  private constructor(node: LabNode, { name = 'a', installed }: DirectorOptions) {
+    this.#command = installed === true ? INSTALLED : VIPKEEPER;
     this.node = node;
     this.name = name;
     this.directory = mkdtempSync(join(tmpdir(), 'vk-'));
     this.runtimeDirectory = join(this.directory, 'run');
+    this.stateDirectory = join(this.directory, 'state');
     this.configPath = join(this.directory, 'vipkeeper.yaml');
   }
 
   /** Starts a director and waits until its keeper is configured. */
   static async start(node: LabNode, options: DirectorOptions): Promise<Director> {
-    const director = new Director(node, options.name ?? 'a');
+    const director = new Director(node, options);
     director.configure(options.config);
     try {
       await director.restart();
@@ -84,9 +94,10 @@ export class Director {
   }
 
   /** Starts the processes, of which none may run, in the same runtime directory. */
-  async restart(): Promise<void> {
-    const argv = [...VIPKEEPER, 'run', '--config', this.configPath, '--director', this.name];
+  async restart(director = this.name): Promise<void> {
+    const argv = [...this.#command, 'run', '--config', this.configPath, '--director', director];
     const child = await this.node.spawn(argv, {
+      env: { STATE_DIRECTORY: this.stateDirectory },
       onStdout: (chunk) => this.#collect(chunk.toString('utf8')),
       onStderr: (chunk) => {
         this.#stderr += chunk.toString('utf8');

@@ -129,6 +129,11 @@ export class AddressWatch {
     return listed.value.some((candidate) => candidate.address === address);
   }
 
+  /** Times that the address was added, by whomever. */
+  additions(address: string): AddressEvent[] {
+    return this.events.filter((event) => event.kind === 'added' && event.address === address);
+  }
+
   /** Removals of the address, whoever did them. */
   removals(address: string, sinceUs = 0): AddressEvent[] {
     return this.events.filter(

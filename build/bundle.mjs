@@ -1,0 +1,86 @@
+#!/usr/bin/env node
+/**
+ * Second half of `npm run build`: makes of the compiled modules what an installation runs, in
+ * dist/start. Each of the processes of `vipkeeper run` becomes one file, because loading some
+ * hundred small ones takes Node four times as long; the launcher `vipkeeper` starts the keeper
+ * with its flags at once. All other commands run as compiled.
+ *
+ * Plain JavaScript, because it is part of the build.
+ */
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const compiled = join(root, 'dist', 'src');
+const target = join(root, 'dist', 'start');
+
+/** The processes of a director, and which npm packages are made part of their file. */
+const ENTRIES = [
+  { input: ['run-main.js', 'keeper-main.js'], packages: [] },
+  { input: ['controller-main.js'], packages: [] },
+  { input: ['controller/check-worker.js'], packages: [] },
+  // Only ever used whole, and soon done with.
+  { input: ['controller/config-worker.js'], packages: ['yaml', 'zod'] },
+];
+
+/** Hash of everything that the processes run, with the versions of npm packages. */
+function buildIdentity() {
+  const hash = createHash('sha256');
+  const files = readdirSync(compiled, { recursive: true, encoding: 'utf8' }).sort();
+  for (const file of files.filter((name) => name.endsWith('.js'))) {
+    hash.update(`${file}\0`).update(readFileSync(join(compiled, file)));
+  }
+  return hash.update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+}
+
+async function bundle({ input, packages }, build) {
+  const external = (id) => {
+    if (id.startsWith('.') || id.startsWith('/')) return false;
+    return !packages.some((name) => id === name || id.startsWith(`${name}/`));
+  };
+  const bundled = await rolldown({
+    input: input.map((name) => join(compiled, name)),
+    platform: 'node',
+    external,
+    transform: { define: { VIPKEEPER_BUILD: JSON.stringify(build) } },
+    onLog: (level, log) => {
+      if (level === 'warn') throw new Error(`${input}: ${log.message}`);
+    },
+  });
+  await bundled.write({
+    dir: target,
+    format: 'cjs',
+    entryFileNames: '[name].js',
+    chunkFileNames: '[name]-[hash].js',
+    comments: false,
+  });
+  await bundled.close();
+}
+
+/** `run` begins as the keeper; its Node must not read certificates that nobody asks for. */
+function launcher(flags) {
+  return `#!/bin/sh
+# vipkeeper's command. \`run\` becomes the keeper at once, with the flags that Node takes at its
+# start only; certificates for Node's own TLS would make that start three times as long.
+self=$0
+if [ -L "$self" ]; then self=$(readlink -f "$self"); fi
+here=\${self%/*}
+if [ "$1" = run ]; then
+  unset NODE_EXTRA_CA_CERTS
+  exec node ${flags.join(' ')} "$here/run-main.js" "$@"
+fi
+exec node "$here/../src/main.js" "$@"
+`;
+}
+
+rmSync(target, { recursive: true, force: true });
+mkdirSync(target, { recursive: true });
+const { KEEPER_NODE_FLAGS } = await import(join(compiled, 'core', 'processes.js'));
+const build = buildIdentity();
+for (const entry of ENTRIES) await bundle(entry, build);
+writeFileSync(join(target, 'package.json'), '{ "type": "commonjs" }\n');
+writeFileSync(join(target, 'vipkeeper'), launcher(KEEPER_NODE_FLAGS));
+chmodSync(join(target, 'vipkeeper'), 0o755);

@@ -549,7 +549,8 @@ export class Keeper {
         groupFaulty: (runner) => this.#groupFaulty(runner),
         groupPeerLost: (runner) => this.#groupPeerLost(runner),
         deadlines: this.#deadlines,
-        noteAdvert: (atSlot, atUs) => this.#record?.noteAdvert(atSlot, atUs),
+        // In a turn, what instances let go comes first.
+        noteAdvert: (atSlot, atUs) => this.#record?.noteAdvert(atSlot, atUs, this.#putOff.isOpen),
         patienceChanged: () => this.#receivers.instancesChanged(),
         startsAtUs: this.#startsAtUs,
         putOff: this.#putOff,
@@ -705,8 +706,9 @@ export class Keeper {
     const more = this.#turn();
     this.#putOff.isOpen = false;
     this.#settle();
+    this.#record?.flush();
     // Last: whoever waited in a socket may have ended what is announced.
-    this.#announcer.flush(monotonicUs());
+    if (!this.#putOff.isWaiting) this.#announcer.flush(monotonicUs());
     const reports = this.#reports;
     this.#reports = null;
     if (reports.length > 0) this.#channel()?.sendAll(reports);
@@ -715,14 +717,19 @@ export class Keeper {
   }
 
   /**
-   * Does what was put off. Deadlines that pass meanwhile get a turn of their own first, and the
-   * rest comes after it.
+   * Does what was put off. Deadlines that pass meanwhile, or soon, get a turn of their own first,
+   * and the rest comes after it.
    */
   #settle(): void {
-    while (this.#putOff.isWaiting) {
+    while (this.#putOff.isWaiting && !this.#isYielding()) {
       this.#announcer.together(() => this.#putOff.settleSome());
       if ((this.#deadlines.earliestUs ?? Number.POSITIVE_INFINITY) <= monotonicUs()) return;
     }
+  }
+
+  /** Whether what was put off waits for the next deadline. */
+  #isYielding(): boolean {
+    return this.#putOff.yieldsTo(this.#deadlines.earliestUs, monotonicUs());
   }
 
   /** Advertisements and elections; true when more waits in the sockets before these. */
@@ -730,7 +737,7 @@ export class Keeper {
     // What an active director that is on time has to send does not depend on what waits.
     const nowUs = this.#fireDue(true);
     if ((this.#nextUs() ?? Number.POSITIVE_INFINITY) > nowUs) return false;
-    if (!this.#putOff.isWaiting) this.#awaitTakeover();
+    if (!this.#putOff.isWaiting || this.#isYielding()) this.#awaitTakeover();
     // A peer's advertisement that waits in a socket came before the deadline that it moves.
     const more = this.#receivers.drainAll();
     this.#bfd.drainAll();
@@ -802,7 +809,7 @@ export class Keeper {
 
   /** When there is something to do next; null for never. */
   #nextUs(): number | null {
-    if (this.#putOff.isWaiting) return 0;
+    if (this.#putOff.isWaiting) return this.#isYielding() ? this.#deadlines.earliestUs : 0;
     let nextUs = this.#deadlines.earliestUs;
     for (const { deadlineUs } of this.#withDeadlines) {
       if (deadlineUs !== null && (nextUs === null || deadlineUs < nextUs)) nextUs = deadlineUs;

@@ -202,14 +202,15 @@ export class RecordWriter {
 
   /**
    * Notes that the instance with this slot advertised, for flush() to write; 0 when it is not
-   * active any more, which is written at once: it must not be adopted.
+   * active any more, which is written at once, or by the caller with `later`: it must not be
+   * adopted.
    */
-  noteAdvert(slot: number, atUs: number): void {
+  noteAdvert(slot: number, atUs: number, later = false): void {
     if (this.#fd === null || (slot + 1) * SLOT_BYTES > this.#slots.length) return;
     this.#slots.writeDoubleLE(atUs, slot * SLOT_BYTES);
     if (slot < this.#dirtyFrom) this.#dirtyFrom = slot;
     if (slot > this.#dirtyTo) this.#dirtyTo = slot;
-    if (atUs === 0) this.flush();
+    if (atUs === 0 && !later) this.flush();
   }
 
   /** Writes what was noted, in one call: the slots between the first and the last, all current. */

@@ -1,7 +1,7 @@
 /**
- * A takeover rehearsed at the start, with an instance that nobody hears: V8 compiles a function
- * when it is first called, and a backup's first takeover, years later perhaps, would pay for that
- * with half a millisecond. The keeper's flags keep what is compiled (core/processes.ts).
+ * A takeover rehearsed at the start, and giving way after a stall, with an instance that nobody
+ * hears: V8 compiles a function when it is first called, and a backup's first takeover, years later
+ * perhaps, would pay for that with half a millisecond, a stalled director's with two or three. The keeper's flags keep what is compiled (core/processes.ts).
  *
  * Invariant: nothing leaves the process that could have an effect. The advertisement goes to no
  * socket, addresses and announcements to an interface that does not exist.
@@ -9,6 +9,15 @@
 import type { AddressFamily, VrrpConfig } from '../core/config/config.ts';
 import { DEFAULTS, defaultAttributes } from '../core/config/defaults.ts';
 import { DeadlineQueue } from '../core/deadlines.ts';
+import { ipFamily, parseIp } from '../core/ip.ts';
+import {
+  decodeAdvertisement,
+  encodeAdvertisement,
+  MAX_ADVERTISEMENT_BYTES,
+  VRRP_GROUP_IPV4,
+  VRRP_GROUP_IPV6,
+  VRRP_TTL,
+} from '../core/wire/vrrp.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { Link } from '../linux/netlink/route-messages.ts';
 import { VrrpSender } from '../linux/vrrp-socket.ts';
@@ -23,6 +32,8 @@ const NO_INTERFACE = 0x7fff_ffff;
 /** From the eighth call on V8 collects what makes the next ones fast. */
 const REHEARSALS = 10;
 const NO_SOCKET = -1;
+/** Far more than peers wait for. */
+const STALL_US = 60_000_000;
 
 const LINK: Link = {
   index: NO_INTERFACE,
@@ -36,6 +47,15 @@ const LINK: Link = {
   baseIndex: null,
   alias: null,
   carrierUps: 0,
+};
+
+/** What was added, but for the address; it is asked to be removed in the end. */
+const THERE = {
+  interfaceIndex: NO_INTERFACE,
+  prefixLength: 24,
+  scope: 0,
+  flags: 0,
+  protocol: null,
 };
 
 function instanceOf(family: AddressFamily): VrrpConfig {
@@ -120,8 +140,35 @@ function rehearse(config: VrrpConfig, network: Network): void {
     announcer.together(() => putOff.settleSome());
     announcer.flush(monotonicUs());
   }
+  // It was stalled, and hears its successor.
+  putOff.isOpen = true;
+  giveWay(runner);
+  putOff.isOpen = false;
+  putOff.settleSome();
   runner.stop();
   announcer.close();
+}
+
+/** Has an active instance hear an advertisement that came long after its own. */
+function giveWay(runner: InstanceRunner): void {
+  const { family, vrid, version, advertIntervalUs, addresses } = runner.config;
+  const advertised = addresses.filter((vip) => vip.advertised);
+  const source = parseIp(family === 'ipv4' ? '192.0.2.3' : 'fe80::2') as Uint8Array;
+  const destination = family === 'ipv4' ? VRRP_GROUP_IPV4 : VRRP_GROUP_IPV6;
+  const payload = new Uint8Array(MAX_ADVERTISEMENT_BYTES);
+  const lengthBytes = encodeAdvertisement(payload, {
+    ...{ version, family, vrid, priority: 1, advertIntervalUs, source, destination },
+    ...{ addresses: advertised.map((vip) => parseIp(vip.address) as Uint8Array) },
+    ...{ checksum: 'pseudo-header', password: null },
+  });
+  const decoded = decodeAdvertisement({
+    ...{ bytes: payload, lengthBytes, truncated: false, ttl: VRRP_TTL },
+    ...{ source, destination, family },
+  });
+  if (!decoded.ok) return;
+  const receivedAtUs = monotonicUs() + STALL_US;
+  const packet = { family, payload, lengthBytes, truncated: false, ttl: VRRP_TTL };
+  runner.receive(decoded.value, { ...packet, source, destination, receivedAtUs }, true);
 }
 
 /** What the runner sees of a network with one interface; changes go to the real one. */
@@ -149,8 +196,8 @@ function pretend(network: Network, source: string): Network {
     unicastSource: () => source,
     // What was to be added counts as there, or nothing would be announced.
     hasAddress: () => asked,
-    addressInfo: () => null,
-    isOurs: () => false,
+    addressInfo: (_, address) => (asked ? { ...THERE, family: ipFamily(address), address } : null),
+    isOurs: () => asked,
     claim: () => {},
     change: (operations) => {
       asked = true;

@@ -718,7 +718,16 @@ export class InstanceRunner implements Debtor {
     const { putOff } = this.#ports;
     if (!putOff.isOpen || effect.kind === 'send-advert') return this.#perform(effect);
     this.#owed.push(effect);
-    putOff.add(this);
+    putOff.add(this, effect.kind === 'remove-addresses');
+  }
+
+  /** See Debtor: the VIPs of an instance that gives way, unless routes have to go before them. */
+  unwantedAddresses(): readonly VrrpConfig['addresses'][number][] {
+    const { addresses, routes, rules } = this.#config;
+    if (this.#owed[0]?.kind !== 'remove-addresses' || routes.length > 0 || rules.length > 0) {
+      return [];
+    }
+    return addresses;
   }
 
   /** See Debtor: the VIPs of a takeover, when nothing is to be done before them. */

@@ -43,7 +43,7 @@ describe('rehearseTakeover', () => {
     };
     inside(node, () => rehearseTakeover(network));
     expect(new Set(asked.map(({ kind, address }) => `${kind} ${address}`))).toEqual(
-      new Set(['add 192.0.2.1', 'add 2001:db8::1']),
+      new Set(['add', 'delete'].flatMap((kind) => [`${kind} 192.0.2.1`, `${kind} 2001:db8::1`])),
     );
     expect(new Set(refusals)).toEqual(new Set(['ENODEV']));
   });

@@ -4,11 +4,12 @@ import { defaultAttributes } from '../../../src/core/config/defaults.ts';
 import type { Network } from '../../../src/keeper/network.ts';
 import { type Debtor, PutOff } from '../../../src/keeper/put-off.ts';
 import type { AddResult, WantedVip } from '../../../src/keeper/vips.ts';
+import { monotonicUs } from '../../../src/linux/clock.ts';
 import type { AddressChange } from '../../../src/linux/netlink/route-messages.ts';
 
 const BATCH_MAX = 16;
 
-function makePutOff() {
+function makePutOff(present: readonly WantedVip[] = []) {
   const change = vi.fn((operations: readonly AddressChange[]) =>
     operations.map(({ address }) =>
       address === vipOf(1).address ? { code: 'EPERM', message: 'EPERM' } : null,
@@ -17,7 +18,11 @@ function makePutOff() {
   const network = {
     link: () => ({ index: 2 }),
     nameOf: () => 'eth0',
-    addressInfo: () => null,
+    addressInfo: (_: string, address: string) =>
+      present.some((vip) => vip.address === address)
+        ? { interfaceIndex: 2, address, prefixLength: 24 }
+        : null,
+    isOurs: () => true,
     change,
   };
   return { putOff: new PutOff(network as unknown as Network), change };
@@ -32,6 +37,7 @@ function debtors(putOff: PutOff, count: number) {
   const settled: { readonly index: number; readonly added: AddResult | null }[] = [];
   for (let index = 0; index < count; index++) {
     const debtor: Debtor = {
+      unwantedAddresses: () => [],
       wantedAddresses: () => (index === 2 ? null : [vipOf(index)]),
       settle: (added) => settled.push({ index, added }),
     };
@@ -66,11 +72,50 @@ describe('PutOff', () => {
   test('does not settle those that have settled by themselves', () => {
     const { putOff, change } = makePutOff();
     const settle = vi.fn();
-    const debtor: Debtor = { wantedAddresses: () => [vipOf(0)], settle };
+    const debtor: Debtor = {
+      unwantedAddresses: () => [],
+      wantedAddresses: () => [vipOf(0)],
+      settle,
+    };
     putOff.add(debtor);
     putOff.remove(debtor);
     putOff.settleSome();
     expect(settle).not.toHaveBeenCalled();
     expect(change).not.toHaveBeenCalled();
+  });
+
+  test('waits for what is due in a moment, but not for long, and not with an address to let go', () => {
+    const { putOff } = makePutOff();
+    const beforeUs = monotonicUs();
+    expect(putOff.yieldsTo(beforeUs, beforeUs)).toBe(false);
+    const settled = debtors(putOff, 1);
+    expect(putOff.yieldsTo(null, beforeUs)).toBe(false);
+    expect(putOff.yieldsTo(beforeUs + 500, beforeUs)).toBe(true);
+    expect(putOff.yieldsTo(beforeUs + 5_000, beforeUs)).toBe(false);
+    const laterUs = monotonicUs() + 1_000_000;
+    expect(putOff.yieldsTo(laterUs + 500, laterUs)).toBe(false);
+    const giving: Debtor = {
+      unwantedAddresses: () => [vipOf(9)],
+      wantedAddresses: () => null,
+      settle: () => {},
+    };
+    putOff.add(giving, true);
+    expect(putOff.yieldsTo(beforeUs + 500, beforeUs)).toBe(false);
+    putOff.settleSome();
+    expect(settled).toHaveLength(1);
+  });
+
+  test('lets go what all of them have to let go in one change, before it adds anything', () => {
+    const { putOff, change } = makePutOff([vipOf(20), vipOf(21)]);
+    debtors(putOff, BATCH_MAX);
+    for (const vip of [vipOf(20), vipOf(21)]) {
+      const settle = vi.fn();
+      putOff.add({ unwantedAddresses: () => [vip], wantedAddresses: () => null, settle }, true);
+    }
+    putOff.settleSome();
+    const kinds = change.mock.calls.map(([operations]) => operations.map(({ kind }) => kind));
+    expect(kinds[0]).toEqual(['delete', 'delete']);
+    expect(new Set(kinds[1])).toEqual(new Set(['add']));
+    expect(kinds).toHaveLength(2);
   });
 });

@@ -241,6 +241,8 @@ export class Table {
     this.#leaving.close();
     await this.#working;
     if (this.#options.ipvs.onStop === 'keep') return;
+    this.#batch.length = 0;
+    this.#deletions.clear();
     const observed = await this.#ports.client.dump();
     if (!observed.ok) return this.#ports.onProblem(observed.error);
     // Never 'exclusive' here: on the way out, foreign entries are not ours to clear away.
@@ -668,6 +670,9 @@ export class Table {
 
   /** The table cannot be read: what is told of it is that. */
   #abandon(problem: Problem): void {
+    // What was planned so far is right; what is to go waits for all that takes its place.
+    this.#deletions.clear();
+    void this.#flush();
     this.#nextTroubles = null;
     this.#troubles.lastError = null;
     this.#tell(problem);

@@ -545,6 +545,43 @@ describe('Table and what others do to the kernel', () => {
   });
 });
 
+describe('Table and a comparison that ends in the middle', () => {
+  test('does what was planned until then, but deletes nothing', async () => {
+    weights.clear();
+    const config = manyServices();
+    const many = open(config);
+    await many.start();
+    tamper({
+      kind: 'delete-server',
+      identity: { kind: 'address', protocol: 'tcp', address: '192.0.2.1', port: 1002 },
+      ...{ address: '10.0.0.2', port: 80 },
+    });
+    onServers = (key) => {
+      if (key !== 'tcp 192.0.2.1:1005') return;
+      dumpProblem = { code: 'VK-IPVS', message: 'Cannot read the servers', cure: 'Wait' };
+    };
+    applied = [];
+    await many.reconcile();
+    expect(applied.map(({ kind }) => kind)).toEqual(['add-server']);
+    expect(many.report().lastError).toBe('Cannot read the servers');
+    onServers = () => {};
+    dumpProblem = null;
+    await many.reconcile();
+    expect(many.report()).toMatchObject({ lastError: null, drift: { missing: 1 } });
+    await many.close();
+  });
+
+  test('leaves nothing behind that a stop would program', async () => {
+    const config = manyServices();
+    const many = open({ ...config, ipvs: { ...config.ipvs, onStop: 'remove' } });
+    onServers = () => {};
+    const started = many.start();
+    await many.close();
+    await started;
+    expect(kernel).toEqual([]);
+  });
+});
+
 describe('Table after the death of a controller', () => {
   test('takes over what is there, without a change and without a window', async () => {
     weights.clear();

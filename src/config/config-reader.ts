@@ -85,6 +85,10 @@ function readChange(known: Known, text: string, options: ReadTextOptions): Known
   if (config.services.length !== entries.length || clash(kept, read.value.config.services)) {
     return null;
   }
+  // What another section makes of the services could be something else with all of them.
+  if (!sameData({ ...read.value.config, services: null }, { ...config, services: null })) {
+    return null;
+  }
   const moved = start - sectionStart;
   const shift = text.length - known.text.length;
   const replaced = config.services.slice(first, last + 1);

@@ -31,6 +31,9 @@ export class Attempt {
   #closed = false;
   #settled = false;
   #result: ProbeResult | null = null;
+  /** Judgements that are under way, and what became of the connection meanwhile. */
+  #judgements = 0;
+  #meanwhile: ProbeFailure | null = null;
 
   constructor(options: AttemptOptions) {
     this.finished = new Promise((resolve) => {
@@ -53,7 +56,10 @@ export class Attempt {
   /** Hands over the one socket; `explain` turns its error into a failure. */
   attach(socket: Socket, explain: (error: Error) => ProbeFailure): void {
     this.#socket = socket;
-    socket.on('error', (error) => this.settle(explain(error), 'now'));
+    socket.on('error', (error) => {
+      if (this.#judgements === 0) this.settle(explain(error), 'now');
+      else this.#meanwhile ??= explain(error);
+    });
     socket.once('close', () => {
       // What else listens to the close may hold a better verdict than ours.
       setImmediate(() => this.#onClose());
@@ -80,6 +86,23 @@ export class Attempt {
     }
   }
 
+  /**
+   * Waits for a judgement about what has come: errors and the end of the connection count only
+   * after it, if it settles nothing.
+   */
+  async judged<T>(judgement: Promise<T>): Promise<T> {
+    this.#judgements++;
+    const value = await judgement;
+    this.#judgements--;
+    // Whoever waits for the judgement comes first.
+    setImmediate(() => {
+      if (this.#judgements > 0 || this.#settled) return;
+      if (this.#meanwhile !== null) this.settle(this.#meanwhile, 'now');
+      else if (this.#closed) this.#onClose();
+    });
+    return value;
+  }
+
   destroySocket(): void {
     this.#socket?.destroy();
   }
@@ -104,7 +127,8 @@ export class Attempt {
   #onClose(): void {
     this.#closed = true;
     if (this.#settled) this.#finish();
-    else this.settle(probeFailure('reset', `Closed, waiting for ${this.waitingFor}`), 'now');
+    else if (this.#judgements === 0)
+      this.settle(probeFailure('reset', `Closed, waiting for ${this.waitingFor}`), 'now');
   }
 
   #finish(): void {

@@ -6,8 +6,8 @@
  */
 import { Buffer } from 'node:buffer';
 import { createHash, type Hash } from 'node:crypto';
-import { Script } from 'node:vm';
 import type { BodyDigest } from '../core/config/check.ts';
+import { matchesInTime } from './expression.ts';
 
 /** Most bytes of a body that are read: health pages are small, and checks run by the hundred. */
 export const BODY_LENGTH_MAX_BYTES = 1024 * 1024;
@@ -30,32 +30,6 @@ export type BodyVerdict =
   | 'no-digest'
   | 'too-large'
   | 'too-slow';
-
-/**
- * Longest time that one regular expression may take. It runs on the event loop, and one that
- * backtracks without end must not hold up every other check. It is far above what any other one
- * needs, because on a loaded director the thread may wait for its processor meanwhile.
- */
-const MATCH_TIMEOUT_MS = 200;
-
-const MATCH = new Script('expression.test(text)');
-
-/** Tests a text in bounded time. */
-export function matchesInTime(
-  expression: RegExp,
-  text: string,
-): 'success' | 'no-match' | 'too-slow' {
-  try {
-    const found: unknown = MATCH.runInNewContext(
-      { expression, text },
-      { timeout: MATCH_TIMEOUT_MS },
-    );
-    return found === true ? 'success' : 'no-match';
-  } catch {
-    // Node throws ERR_SCRIPT_EXECUTION_TIMEOUT, and nothing else can fail here.
-    return 'too-slow';
-  }
-}
 
 export class BodyMatcher {
   readonly #matches: RegExp | null;
@@ -92,14 +66,14 @@ export class BodyMatcher {
     return chunk.length > room ? 'too-large' : 'undecided';
   }
 
-  /** The verdict when the body is complete. */
-  end(): BodyVerdict {
+  /** The verdict when the body is complete, for as long as `isWanted` says so. */
+  async end(isWanted: () => boolean): Promise<BodyVerdict> {
     if (!this.#contained) return 'no-text';
     this.seenDigest = this.#hash?.digest('hex') ?? '';
     if (this.seenDigest !== (this.#digest?.hex ?? '')) return 'no-digest';
     if (this.#matches === null) return 'success';
     const text = this.#buffer.toString('utf8', 0, this.#lengthBytes);
-    return matchesInTime(this.#matches, text);
+    return matchesInTime(this.#matches, text, isWanted);
   }
 
   #search(chunk: Buffer): void {

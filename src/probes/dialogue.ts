@@ -11,8 +11,8 @@ import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
 import type { AttemptOptions } from './attempt.ts';
 import { Attempt } from './attempt.ts';
-import { matchesInTime } from './body.ts';
 import { openConnection, startTls } from './connection.ts';
+import { matchesInTime } from './expression.ts';
 import { errorCode, socketFailureReason } from './socket-error.ts';
 import type { TrustStore } from './trust-store.ts';
 
@@ -52,6 +52,17 @@ export async function probeDialogue(
           ...{ context: context.value, name, verify: check.tlsVerify, alpn: [] },
         });
   attempt.attach(socket, (error) => explain(error, check));
+  const steps = stepsOf(check);
+  new Dialogue(attempt, socket, steps).begin(check.tls ? 'secureConnect' : 'connect');
+  return attempt.finished;
+}
+
+/** Compiled once for each check: an expression is known by its object. */
+const compiled = new WeakMap<DialogueCheckConfig, readonly Step[]>();
+
+function stepsOf(check: DialogueCheckConfig): readonly Step[] {
+  const known = compiled.get(check);
+  if (known !== undefined) return known;
   const expression = (source: string | null) => (source === null ? null : new RegExp(source, 'um'));
   const steps = check.steps.map(
     ({ send, expect, refuse }): Step => ({
@@ -60,8 +71,8 @@ export async function probeDialogue(
       refuse: expression(refuse),
     }),
   );
-  new Dialogue(attempt, socket, steps).begin(check.tls ? 'secureConnect' : 'connect');
-  return attempt.finished;
+  compiled.set(check, steps);
+  return steps;
 }
 
 class Dialogue {
@@ -71,6 +82,7 @@ class Dialogue {
   #at = 0;
   #text = '';
   #receivedBytes = 0;
+  #looking = false;
 
   constructor(attempt: Attempt, socket: Socket, steps: readonly Step[]) {
     this.#attempt = attempt;
@@ -109,20 +121,35 @@ class Dialogue {
     this.#look();
   }
 
+  /** Judges what has come, one text after the other. */
   #look(): void {
     const step = this.#steps[this.#at];
-    if (step === undefined || step.expect === null || this.#text === '') return;
-    if (step.refuse !== null && this.#matches(step.refuse)) {
-      return this.#attempt.settle(probeFailure('status', `Refused: ${this.#text}`), 'linger');
-    }
-    if (this.#attempt.settled || !this.#matches(step.expect)) return;
-    this.#text = '';
-    this.#at++;
-    this.#step();
+    if (this.#looking || step === undefined || step.expect === null || this.#text === '') return;
+    this.#looking = true;
+    void this.#judge(step, step.expect, this.#text);
   }
 
-  #matches(expression: RegExp): boolean {
-    const verdict = matchesInTime(expression, this.#text);
+  async #judge({ refuse }: Step, expect: RegExp, text: string): Promise<void> {
+    const refused = refuse !== null && (await this.#matches(refuse, text));
+    const matched = !refused && !this.#attempt.settled && (await this.#matches(expect, text));
+    this.#looking = false;
+    if (this.#attempt.settled) return;
+    if (refused) {
+      return this.#attempt.settle(probeFailure('status', `Refused: ${text}`), 'linger');
+    }
+    if (matched) {
+      // What came meanwhile is the next step's.
+      this.#text = this.#text.slice(text.length);
+      this.#at++;
+      this.#step();
+    } else if (this.#text.length > text.length) {
+      this.#look();
+    }
+  }
+
+  async #matches(expression: RegExp, text: string): Promise<boolean> {
+    const isWanted = () => !this.#attempt.settled;
+    const verdict = await this.#attempt.judged(matchesInTime(expression, text, isWanted));
     if (verdict === 'too-slow') {
       const detail = `The regular expression ${expression} took too long`;
       this.#attempt.settle(probeFailure('cannot-run', detail), 'now');

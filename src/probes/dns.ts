@@ -14,9 +14,9 @@ import { type DnsAnswer, decodeDnsAnswer, encodeDnsQuery } from '../core/wire/dn
 import { DNS_RCODES, DNS_TYPES } from '../core/wire/dns-names.ts';
 import type { AttemptOptions } from './attempt.ts';
 import { Attempt } from './attempt.ts';
-import { matchesInTime } from './body.ts';
 import { openConnection, pathOf } from './connection.ts';
 import { askByDatagram } from './datagram.ts';
+import { matchesInTime } from './expression.ts';
 import { socketFailureReason } from './socket-error.ts';
 
 /** By TCP, the length comes first. */
@@ -40,8 +40,9 @@ export async function probeDns(
     ...pathOf(check),
   } as const;
   let byTcp = false;
+  let judging = false;
   const close = askByDatagram(attempt, where, query, (datagram) => {
-    if (byTcp) return;
+    if (byTcp || judging) return;
     const answer = decodeDnsAnswer(datagram);
     if (!answer.ok) {
       const { reason, detail } = answer.error;
@@ -49,9 +50,15 @@ export async function probeDns(
       return attempt.settle(probeFailure('protocol', `${reason}: ${detail}`), 'now');
     }
     if (!answers(answer.value, id, check)) return;
-    if (!answer.value.truncated) return attempt.settle(judge(check, answer.value), 'now');
+    if (!answer.value.truncated) {
+      judging = true;
+      void judge(check, answer.value, attempt).then((failure) => attempt.settle(failure, 'now'));
+      return;
+    }
     byTcp = true;
-    askByTcp(attempt, { check, target, query }, (message) => judgeMessage(check, id, message));
+    askByTcp(attempt, { check, target, query }, (message) =>
+      judgeMessage(check, id, message, attempt),
+    );
   });
   const result = await attempt.finished;
   close();
@@ -72,17 +79,26 @@ function answers(answer: DnsAnswer, id: number, check: DnsCheckConfig): boolean 
   return question.name === name && question.type === DNS_TYPES[check.type];
 }
 
-function judgeMessage(check: DnsCheckConfig, id: number, message: Uint8Array): ProbeFailure | null {
+async function judgeMessage(
+  check: DnsCheckConfig,
+  id: number,
+  message: Uint8Array,
+  attempt: Attempt,
+): Promise<ProbeFailure | null> {
   const answer = decodeDnsAnswer(message);
   if (!answer.ok) return probeFailure('protocol', `${answer.error.reason}: ${answer.error.detail}`);
   if (!answers(answer.value, id, check)) {
     return probeFailure('protocol', 'The answer by TCP is to another question');
   }
   if (answer.value.truncated) return probeFailure('protocol', 'The answer by TCP is cut');
-  return judge(check, answer.value);
+  return judge(check, answer.value, attempt);
 }
 
-function judge(check: DnsCheckConfig, answer: DnsAnswer): ProbeFailure | null {
+async function judge(
+  check: DnsCheckConfig,
+  answer: DnsAnswer,
+  attempt: Attempt,
+): Promise<ProbeFailure | null> {
   const rcode = DNS_RCODES[answer.rcode] ?? `RCODE${answer.rcode}`;
   if (!check.rcodes.some((expected) => expected === rcode)) {
     return probeFailure('status', `Response code ${rcode}`);
@@ -99,24 +115,28 @@ function judge(check: DnsCheckConfig, answer: DnsAnswer): ProbeFailure | null {
       return probeFailure('body', `No record is ${check.answer}: ${seen}`);
     }
   }
-  return check.answerMatches === null ? null : judgeExpression(check.answerMatches, data, seen);
+  return check.answerMatches === null ? null : judgeExpression(check, data, attempt);
 }
 
-function judgeExpression(
-  source: string,
+/** Compiled once for each check: an expression is known by its object. */
+const compiled = new WeakMap<DnsCheckConfig, RegExp>();
+
+async function judgeExpression(
+  check: DnsCheckConfig,
   data: readonly string[],
-  seen: string,
-): ProbeFailure | null {
-  const expression = new RegExp(source, 'u');
+  attempt: Attempt,
+): Promise<ProbeFailure | null> {
+  const expression = compiled.get(check) ?? new RegExp(check.answerMatches ?? '', 'u');
+  compiled.set(check, expression);
   for (const text of data) {
-    const verdict = matchesInTime(expression, text);
+    const verdict = await matchesInTime(expression, text, () => !attempt.settled);
     if (verdict === 'success') return null;
     if (verdict === 'too-slow') {
-      const detail = `The regular expression /${source}/u took too long`;
-      return probeFailure('cannot-run', detail);
+      return probeFailure('cannot-run', `The regular expression ${expression} took too long`);
     }
   }
-  return probeFailure('body', `No record matches /${source}/u: ${seen}`);
+  const seen = data.length === 0 ? 'no record' : data.join(', ');
+  return probeFailure('body', `No record matches ${expression}: ${seen}`);
 }
 
 /** Names in any case and with or without their last dot, addresses in any form. */
@@ -135,7 +155,7 @@ interface DnsQuestion {
 function askByTcp(
   attempt: Attempt,
   { check, target, query }: DnsQuestion,
-  judge: (message: Uint8Array) => ProbeFailure | null,
+  judge: (message: Uint8Array) => Promise<ProbeFailure | null>,
 ): void {
   attempt.waitingFor = 'the answer by TCP';
   const opened = openConnection(target, check);
@@ -149,13 +169,17 @@ function askByTcp(
   socket.once('connect', () => socket.write(Buffer.concat([length, query])));
   // At most 2 + 65535 bytes and what came with them: the length field bounds it.
   let received: Buffer = Buffer.alloc(0);
+  let judging = false;
   socket.on('data', (chunk) => {
-    if (attempt.settled) return;
+    if (attempt.settled || judging) return;
     received = Buffer.concat([received, chunk]);
     if (received.length < LENGTH_BYTES) return;
     const end = LENGTH_BYTES + received.readUInt16BE(0);
     if (received.length < end) return;
-    attempt.settle(judge(received.subarray(LENGTH_BYTES, end)), 'linger');
-    socket.end();
+    judging = true;
+    void attempt.judged(judge(received.subarray(LENGTH_BYTES, end))).then((failure) => {
+      attempt.settle(failure, 'linger');
+      socket.end();
+    });
   });
 }

@@ -20,6 +20,7 @@ export class HttpAnswer {
   readonly #request: HttpRequestConfig;
   readonly #matcher: BodyMatcher | null;
   #discardedBytes = 0;
+  #ended = false;
 
   /** Throws where this machine does not have the algorithm of the digest. */
   constructor(attempt: Attempt, request: HttpRequestConfig, matches: RegExp | null) {
@@ -53,10 +54,19 @@ export class HttpAnswer {
   }
 
   end(): void {
-    if (!this.#attempt.settled && this.#matcher !== null) this.#decide(this.#matcher.end());
+    this.#ended = true;
+    if (!this.#attempt.settled && this.#matcher !== null) void this.#judge(this.#matcher);
   }
 
+  async #judge(matcher: BodyMatcher): Promise<void> {
+    const attempt = this.#attempt;
+    attempt.waitingFor = 'the regular expression';
+    this.#decide(await attempt.judged(matcher.end(() => !attempt.settled)));
+  }
+
+  /** Errors after the end say nothing of the answer. */
   error(error: Error): void {
+    if (this.#ended) return;
     this.#attempt.settle(explainAnswer(error), 'now');
   }
 

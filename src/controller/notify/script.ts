@@ -5,6 +5,7 @@
  * What cannot be run has failed: it is never taken for a success.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { formatDuration } from '../../config/values.ts';
 import type { Command } from '../../core/config/config.ts';
 import type { Problem } from '../../core/problem.ts';
@@ -138,7 +139,9 @@ export function startProblem(path: string, error: unknown): Problem {
 /** Keeps the end of both outputs; the function returned gives it once the script has ended. */
 export function collectOutput(child: ChildProcess): () => Promise<string> {
   let kept: Buffer = Buffer.alloc(0);
-  const streams = [child.stdout, child.stderr].filter((stream) => stream !== null);
+  // Without descriptors for pipes Node.js makes none, whatever its types say, and tells it later.
+  const pipes: readonly (Readable | null | undefined)[] = [child.stdout, child.stderr];
+  const streams = pipes.filter((stream) => stream !== null && stream !== undefined);
   const ended = streams.map(
     (stream) =>
       new Promise<void>((resolve) => {

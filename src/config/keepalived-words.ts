@@ -58,7 +58,6 @@ export const VRRP_WORDS: Readonly<Record<string, string>> = {
 export const REFUSED_OF_INSTANCES: Readonly<Record<string, string>> = {
   linkbeat_use_polling: 'the kernel tells of every change of carrier, expected no such option',
   old_unicast_checksum: 'the checksum of keepalived up to 1.3.6 is a defect and not supported',
-  promote_secondaries: 'addresses that go with a primary one are put back at once, without option',
   state: 'every director begins as backup, expected priority alone (255 for the owner)',
   track_src_ip: 'an instance without its source address is always in fault, without option',
   use_vmac_addr:

@@ -99,6 +99,7 @@ function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpCo
     group: null,
     track: resolveTrack(input.track),
     trackInterface: input.track_interface ?? vrrp.trackInterface,
+    promoteSecondaries: input.promote_secondaries ?? vrrp.promoteSecondaries,
   };
   reportVersion(instance, path, report);
   reportFamily(instance, path, report);

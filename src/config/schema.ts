@@ -309,6 +309,12 @@ function vrrpSchema(per: Per) {
         'the weight.',
       without: 'none',
     }),
+    promote_secondaries: option(per(truth()), {
+      about:
+        'Set net.ipv4.conf.*.promote_secondaries on the interfaces of its IPv4 addresses: when the ' +
+        'first address of a network goes, the kernel keeps the others. Put back when not needed.',
+      default: DEFAULTS.vrrp.promoteSecondaries,
+    }),
     track_interface: option(per(truth()), {
       about:
         'In fault while its interface is down or has no carrier. Without it, it goes on as if ' +

@@ -1,7 +1,8 @@
 /**
- * What the interface below a virtual link must have set while the link exists, so that hosts
+ * What interfaces must have set while somebody needs it. The one below a virtual link, so that hosts
  * learn the virtual hardware address and no other: it must not answer ARP for addresses of other
- * interfaces (arp_ignore), nor ask with them (arp_announce), which Linux does by default.
+ * interfaces (arp_ignore), nor ask with them (arp_announce), which Linux does by default. One with
+ * VIPs, where that is configured: it keeps the others of a network when its first address goes.
  *
  * Invariants: what was set before is in the runtime directory before it is changed, so that
  * whoever comes after a crash can put it back; a value that somebody else has changed since is
@@ -21,14 +22,21 @@ const FILE = 'interfaces.json';
 /** More than the interfaces of any director need. */
 const FILE_BYTES_MAX = 1024 * 1024;
 
-const KEYS = ['arp_ignore', 'arp_announce'] as const;
-type Key = (typeof KEYS)[number];
+const KEYS = ['arp_ignore', 'arp_announce', 'promote_secondaries'] as const;
+export type Key = (typeof KEYS)[number];
 
 /**
  * arp_ignore 1: answer only for addresses of the interface that was asked on. arp_announce 2: ask
  * with the asking interface's own address.
  */
-const WANTED: Readonly<Record<Key, number>> = { arp_ignore: 1, arp_announce: 2 };
+const WANTED: Readonly<Record<Key, number>> = {
+  arp_ignore: 1,
+  arp_announce: 2,
+  promote_secondaries: 1,
+};
+
+/** Of the interface below a virtual link. */
+const OF_LINKS: readonly Key[] = ['arp_ignore', 'arp_announce'];
 
 interface ChangedSetting {
   readonly key: Key;
@@ -53,10 +61,12 @@ interface SettingsFile {
  * @param values as read, `own` of the interface; null where the kernel has no such setting.
  */
 export function planBaseSettings(
-  values: Readonly<Record<Key, { readonly own: string | null; readonly all: string | null }>>,
+  values: Readonly<
+    Partial<Record<Key, { readonly own: string | null; readonly all: string | null }>>
+  >,
 ): readonly ChangedSetting[] {
   return KEYS.flatMap((key) => {
-    const { own, all } = values[key];
+    const { own = null, all = null } = values[key] ?? {};
     if (own === null) return [];
     const effective = Math.max(Number(own), Number(all ?? '0'));
     return effective >= WANTED[key] ? [] : [{ key, before: own, set: String(WANTED[key]) }];
@@ -67,8 +77,8 @@ export class BaseSettings {
   #directory: string | null = null;
   /** By index. */
   readonly #changed = new Map<number, readonly ChangedSetting[]>();
-  /** Names of the instances that need an interface's settings, by index. */
-  readonly #holders = new Map<number, Set<string>>();
+  /** Who needs which settings of an interface, by its index. */
+  readonly #holders = new Map<number, Map<string, readonly Key[]>>();
 
   /** Learns what an earlier keeper of this boot has changed; it counts as ours. */
   open(runtimeDirectory: string): void {
@@ -78,16 +88,13 @@ export class BaseSettings {
     }
   }
 
-  /** Sets what an instance's link needs of the interface below it. May be called again. */
-  hold(base: Link, instance: string): Result<void, Problem> {
-    for (const index of this.#holders.keys())
-      if (index !== base.index) this.#leave(index, instance);
-    const holders = this.#holders.get(base.index) ?? new Set();
-    this.#holders.set(base.index, holders.add(instance));
-    const wanted = planBaseSettings({
-      arp_ignore: valuesOf(base.name, 'arp_ignore'),
-      arp_announce: valuesOf(base.name, 'arp_announce'),
-    });
+  /** Sets what a holder, such as an instance's link, needs of an interface. May be called again. */
+  hold(base: Link, holder: string, keys = OF_LINKS): Result<void, Problem> {
+    for (const index of this.#holders.keys()) if (index !== base.index) this.#leave(index, holder);
+    const holders = this.#holders.get(base.index) ?? new Map<string, readonly Key[]>();
+    this.#holders.set(base.index, holders.set(holder, keys));
+    const values = keys.map((key) => [key, valuesOf(base.name, key)] as const);
+    const wanted = planBaseSettings(Object.fromEntries(values));
     if (wanted.length === 0) return ok(undefined);
     const known = this.#changed.get(base.index) ?? [];
     const kept = known.filter(({ key }) => !wanted.some((change) => change.key === key));
@@ -104,20 +111,24 @@ export class BaseSettings {
     return ok(undefined);
   }
 
-  /** The instance's link is gone: what it alone needed is put back. */
-  release(instance: string, nameOf: (index: number) => string | null): void {
-    for (const index of this.#holders.keys()) this.#leave(index, instance);
+  /** What the holder alone needed is put back. */
+  release(holder: string, nameOf: (index: number) => string | null): void {
+    for (const index of this.#holders.keys()) this.#leave(index, holder);
     this.restoreUnheld(nameOf);
   }
 
-  /** Puts back what no instance needs. */
+  /** Puts back what nobody needs. */
   restoreUnheld(nameOf: (index: number) => string | null): void {
     let restored = false;
     for (const [index, settings] of this.#changed) {
-      if (this.#holders.has(index)) continue;
+      const needed = new Set([...(this.#holders.get(index)?.values() ?? [])].flat());
+      const kept = settings.filter(({ key }) => needed.has(key));
+      if (kept.length === settings.length) continue;
       const name = nameOf(index);
-      if (name !== null) restore(name, settings);
-      this.#changed.delete(index);
+      const gone = settings.filter(({ key }) => !needed.has(key));
+      if (name !== null) restore(name, gone);
+      if (kept.length === 0) this.#changed.delete(index);
+      else this.#changed.set(index, kept);
       restored = true;
     }
     if (!restored) return;
@@ -128,9 +139,9 @@ export class BaseSettings {
     }
   }
 
-  #leave(index: number, instance: string): void {
+  #leave(index: number, holder: string): void {
     const holders = this.#holders.get(index);
-    holders?.delete(instance);
+    holders?.delete(holder);
     if (holders?.size === 0) this.#holders.delete(index);
   }
 

@@ -37,6 +37,7 @@ import {
   PROTOCOL_VERSION,
 } from './messages.ts';
 import { Network } from './network.ts';
+import { Promotion } from './promotion.ts';
 import { PutOff } from './put-off.ts';
 import { Receivers } from './receivers.ts';
 import {
@@ -107,6 +108,7 @@ export class Keeper {
   readonly #announcer: Announcer;
   readonly #settings = new BaseSettings();
   readonly #routing: Routing;
+  readonly #promotion: Promotion;
   readonly #intake = new Intake((problem) =>
     this.#report({ kind: 'problem', instance: null, problem }),
   );
@@ -182,6 +184,7 @@ export class Keeper {
     if (!network.ok) throw new SystemError(network.error.call, network.error.errno);
     this.#network = network.value;
     this.#putOff = new PutOff(this.#network);
+    this.#promotion = new Promotion(this.#settings, this.#network);
     this.#interfaces = new InterfaceTrackers(this.#network, () => this.#trackersChanged());
     this.#routing = new Routing({
       indexOf: (name) => this.#network.link(name)?.index ?? null,
@@ -417,6 +420,7 @@ export class Keeper {
     this.#interfaces.configure(plan.trackers);
     this.#announcer.configure(plan.announceGroups);
     this.#configureRouting(plan, first);
+    problems.push(...this.#promotion.configure(plan.instances));
     // Members of a group start before the group is looked at.
     this.#groups.hold();
     const fresh = this.#replaceRunners(plan.instances);
@@ -696,6 +700,7 @@ export class Keeper {
     if (this.#plan.static.addresses.length > 0) this.#staticChanged();
     for (const runner of this.#runners.values()) runner.networkChanged();
     this.#routing.networkChanged();
+    this.#promotion.networkChanged();
     for (const problem of problems) this.#report({ kind: 'problem', instance: null, problem });
     this.#arm();
   }
@@ -874,6 +879,7 @@ export class Keeper {
     for (const runner of this.#runners.values()) runner.stop();
     this.#routing.close();
     this.#intake.close();
+    this.#promotion.close();
     this.#static.close();
     this.#receivers.close();
     this.#bfd.stop();

@@ -73,6 +73,7 @@ function instanceOf(family: AddressFamily): VrrpConfig {
     preemptDelayUs: 0,
     checksum: 'auto',
     trackInterface: true,
+    promoteSecondaries: false,
     password: null,
     hmac: null,
     sourceAddress: null,

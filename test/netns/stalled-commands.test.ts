@@ -75,6 +75,7 @@ function planOf(runtimeDirectory: string): KeeperPlan {
         preemptDelayUs: 0,
         checksum: 'auto',
         trackInterface: true,
+        promoteSecondaries: false,
         password: null,
         hmac: null,
         sourceAddress: null,

@@ -36,6 +36,7 @@ export function instance(
       sourceAddress: null,
       virtualLink: null,
       trackInterface: true,
+      promoteSecondaries: false,
       unicast: null,
       multicastGroup: DEFAULTS.vrrp.multicastGroup.ipv4,
       announce: { ...DEFAULTS.vrrp.announce, repeat: 1 },

@@ -297,6 +297,8 @@ export interface VrrpConfig extends ElectionConfig {
   readonly track: readonly TrackConfig[];
   /** In fault while its interface is down. */
   readonly trackInterface: boolean;
+  /** The interfaces of its IPv4 addresses keep the others of a network when its first one goes. */
+  readonly promoteSecondaries: boolean;
 }
 
 /** A program by its absolute path and its arguments: one word or more, run without a shell. */

@@ -72,6 +72,8 @@ export const DEFAULTS = {
     preemptDelayUs: 0,
     checksum: 'auto',
     trackInterface: true,
+    // The kernel's.
+    promoteSecondaries: false,
     // keepalived's, so that both ends agree where both leave them out.
     hmac: { mode: 'enforce', replay: 'time' },
     announce: ANNOUNCE,

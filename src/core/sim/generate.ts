@@ -219,6 +219,7 @@ function instanceOf(
       sourceAddress: null,
       virtualLink: null,
       trackInterface: true,
+      promoteSecondaries: false,
       announce,
       unicast:
         plan.unicast === null

@@ -162,6 +162,7 @@ test('readConfigText makes of the example exactly this', () => {
         group: null,
         track: [],
         trackInterface: true,
+        promoteSecondaries: false,
       },
     ],
     services: [

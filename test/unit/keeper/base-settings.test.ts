@@ -29,6 +29,13 @@ describe('planBaseSettings', () => {
     expect(plan(['2', '0'], ['0', '2'])).toEqual([]);
   });
 
+  test('looks only at what is asked for', () => {
+    const values: Values = { promote_secondaries: { own: '0', all: '0' } };
+    expect(planBaseSettings(values)).toEqual([
+      { key: 'promote_secondaries', before: '0', set: '1' },
+    ]);
+  });
+
   test('does without a setting that the kernel does not have', () => {
     expect(plan([null, null], ['0', null])).toEqual([
       { key: 'arp_announce', before: '0', set: '2' },

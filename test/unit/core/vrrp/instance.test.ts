@@ -257,6 +257,14 @@ describe('active', () => {
     expect(two.effects).toEqual([]);
   });
 
+  test('an answer to a resignation is no advertisement of its own accord', () => {
+    // Silent for 2.9 s, it answers a resignation; then it hears whoever took over from it.
+    const answered = run(OPTIONS, [advert(2.9 * SECOND, 0)], activeState());
+    expect(kinds(answered.effects)).toEqual(['send-advert']);
+    const { effects } = run(OPTIONS, [advert(4 * SECOND, 99)], answered.state);
+    expect(effects.at(-1)).toMatchObject({ to: 'backup', reason: 'stalled' });
+  });
+
   test('a losing peer causes one burst per configured delay, however often it speaks', () => {
     let state = activeState();
     let bursts = 0;

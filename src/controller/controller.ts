@@ -51,7 +51,7 @@ import { IpvsClient } from '../linux/ipvs/client.ts';
 import { CheckPool } from './check-pool.ts';
 import { CheckTally } from './check-tally.ts';
 import type { CheckChangeReport } from './checks.ts';
-import { FINDINGS_INTERVAL_MS, Findings } from './findings.ts';
+import { Findings, findingsIntervalMs } from './findings.ts';
 import { KeeperGuard } from './guard.ts';
 import { IpvsSettings, kernelSettings } from './ipvs-settings.ts';
 import { type Log, logProblem } from './log.ts';
@@ -218,7 +218,7 @@ export class Controller implements DirectorControl {
     // Before the plan: what is known to be down is known when the instances start.
     this.#trackers.configure(this.#config.trackers, this.#notifier.continued);
     this.#guard.configure(keeperPlan(this.#config));
-    this.#findingsTimer = setInterval(() => void this.#lookForFindings(), FINDINGS_INTERVAL_MS);
+    this.#lookForFindingsLater();
     // Before the sync daemon, which reads its settings when it starts.
     this.#configureSettings();
     this.#follow();
@@ -638,6 +638,13 @@ export class Controller implements DirectorControl {
   }
 
   /** Says what is found wrong with the instances, when it begins and when it ends. */
+  #lookForFindingsLater(): void {
+    this.#findingsTimer = setTimeout(() => {
+      this.#lookForFindingsLater();
+      void this.#lookForFindings();
+    }, findingsIntervalMs(this.#config.vrrp.length));
+  }
+
   async #lookForFindings(): Promise<void> {
     const keeper = await this.#guard.status();
     if (keeper === null) return;
@@ -827,7 +834,7 @@ export class Controller implements DirectorControl {
   }
 
   async #closeOthers(): Promise<void> {
-    if (this.#findingsTimer !== null) clearInterval(this.#findingsTimer);
+    if (this.#findingsTimer !== null) clearTimeout(this.#findingsTimer);
     this.#trackers.close();
     this.#pools.close();
     this.#overrides.close();

@@ -1,6 +1,6 @@
 /** Findings are told when they begin and when they end, each of its own. */
 import { expect, test } from 'vitest';
-import { Findings } from '../../../src/controller/findings.ts';
+import { Findings, findingsIntervalMs } from '../../../src/controller/findings.ts';
 import type { InstanceReport, PeerReport } from '../../../src/core/status.ts';
 import { STATUS } from '../status-fixture.ts';
 
@@ -29,4 +29,12 @@ test('Findings tells of each peer that is refused once, and when it is over', ()
     ['adverts-refused', '192.0.2.2', false],
     ['adverts-refused', '192.0.2.3', false],
   ]);
+});
+
+test('looking for findings takes the same small share of time, however many instances there are', () => {
+  expect(findingsIntervalMs(1)).toBeLessThan(6_000);
+  const costMs = 0.03;
+  for (const count of [1, 100, 1_000, 10_000]) {
+    expect((count * costMs) / findingsIntervalMs(count)).toBeLessThan(0.002);
+  }
 });

@@ -422,6 +422,7 @@ const WEIGHT_NOTES: Readonly<Record<WeightReason, string | null>> = {
   'weight-override': 'weight set by an operator',
   'check-weight': 'weight given by its check',
   maintenance: null,
+  'accepts-nothing': 'no new connections for a while: it accepted none of the last ones',
 };
 
 function noteOf(server: ServerReport, nowMs: number): string | null {
@@ -429,9 +430,20 @@ function noteOf(server: ServerReport, nowMs: number): string | null {
   const why = weightReason === null ? null : WEIGHT_NOTES[weightReason];
   const role = sorry && why === null ? 'sorry server' : null;
   const decided = override === null ? null : overrideText(override);
-  const parts = [role, why, decided, maintenanceText(server, nowMs), reason];
+  const parts = [
+    role,
+    why,
+    decided,
+    unacceptedText(server),
+    maintenanceText(server, nowMs),
+    reason,
+  ];
   const said = parts.filter((part) => part !== null);
   return said.length === 0 ? null : said.join('; ');
+}
+
+function unacceptedText({ unaccepted }: ServerReport): string | null {
+  return unaccepted === null ? null : `accepted none of ${unaccepted} connections`;
 }
 
 const DAY_MS = 86_400_000;

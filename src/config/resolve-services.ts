@@ -6,6 +6,7 @@
 import { hasPort } from '../core/config/check.ts';
 import type {
   AddressFamily,
+  PassiveConfig,
   Persistence,
   RealServerConfig,
   ServiceConfig,
@@ -133,6 +134,7 @@ function resolveService(
     checkWhen: input.check_when ?? service.checkWhen,
     onRemove: input.on_remove ?? DEFAULTS.ipvs.onRemove,
     drainTimeoutUs: input.drain_timeout ?? DEFAULTS.ipvs.drainTimeoutUs,
+    passive: resolvePassive(input.passive, identities, { path: [...path, 'passive'], report }),
     maintenance: resolveMaintenance(input.maintenance, {
       // That of a whole service is meant to leave it without servers.
       ...{ path: [...path, 'maintenance'], force: true, report },
@@ -184,6 +186,28 @@ function reportQuorum(
     const message = 'weights of 1 cannot rise: give the servers weights such as 100';
     report.warning([...path, 'slow_start'], message);
   }
+}
+
+function resolvePassive(
+  input: ServiceInput['passive'],
+  identities: ServiceFacts['identities'],
+  { path, report }: { readonly path: Path; readonly report: Report },
+): PassiveConfig {
+  const { passive } = DEFAULTS;
+  const { action = 'warn', window, retry } = typeof input === 'object' ? input : { action: input };
+  const tcp = identities.every((one) => one.kind === 'address' && one.protocol === 'tcp');
+  if (input !== undefined && action !== 'off' && !tcp) {
+    report.error(
+      path,
+      'needs protocol tcp: only there the kernel tells active connections',
+      'bare',
+    );
+  }
+  return {
+    action: input === undefined ? passive.action : action,
+    windowUs: window ?? passive.windowUs,
+    retryUs: retry ?? passive.retryUs,
+  };
 }
 
 function resolvePersistence(input: ServiceInput['persistence']): Persistence | null {

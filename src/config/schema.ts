@@ -795,6 +795,13 @@ function serviceSchema<C, S>(per: Per, check: z.ZodType<C>, server: z.ZodType<S>
         'they keep their weights.',
       default: service.checkWhen,
     }),
+    passive: option(passiveSchema(per), {
+      about:
+        'What is done when the kernel’s counters say that a server accepts no connection although ' +
+        'it passes its checks: nothing (`off`), it is told (`warn`), or it gets weight 0 for a ' +
+        'while too (`quiesce`), as far as the quorum and `min_healthy` allow. Only of TCP.',
+      default: DEFAULTS.passive.action,
+    }),
     on_remove: option(per(word(['drain', 'delete'])), {
       about:
         'A server that is taken out of this file gets weight 0 and is deleted when its last ' +
@@ -815,6 +822,25 @@ function serviceSchema<C, S>(per: Per, check: z.ZodType<C>, server: z.ZodType<S>
     }),
     servers: required(per(list(server)), 'Real servers: `10.0.0.11:8080`, or a mapping.'),
   });
+}
+
+function passiveSchema(per: Per) {
+  const { passive } = DEFAULTS;
+  const action = () => word(['off', 'warn', 'quiesce']);
+  return shortOrLong(
+    action(),
+    section({
+      action: option(per(action()), { about: 'The same as the short form.', default: 'warn' }),
+      window: option(per(duration(10 * SECOND_US, 60 * SECOND_US)), {
+        about: 'How long a server must have accepted nothing; three comparisons of the table.',
+        default: formatDuration(passive.windowUs),
+      }),
+      retry: option(per(duration(10 * SECOND_US, HOUR_US)), {
+        about: 'With `quiesce`: after which time it is tried again.',
+        default: formatDuration(passive.retryUs),
+      }),
+    }),
+  );
 }
 
 function percent() {

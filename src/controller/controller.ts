@@ -25,6 +25,8 @@ import {
   overrideOf,
   resolveTarget,
 } from '../core/health/override-request.ts';
+import type { PassiveEvidence } from '../core/health/passive.ts';
+import { countsOfServers, type ObservedTable } from '../core/ipvs/entries.ts';
 import type { Leaving, LeavingLook } from '../core/ipvs/leaving.ts';
 import type { IpvsOperation } from '../core/ipvs/model.ts';
 import { serverKey, serviceKey } from '../core/ipvs/model.ts';
@@ -58,6 +60,7 @@ import { type Log, logProblem } from './log.ts';
 import { Maintenance, type MaintenanceChange } from './maintenance.ts';
 import { Notifier } from './notify/notifier.ts';
 import { Overrides } from './overrides.ts';
+import { Passive } from './passive.ts';
 import { type HealthReport, Pools } from './pools.ts';
 import { buildStatus, instanceReport } from './report.ts';
 import { ServiceChecks } from './service-checks.ts';
@@ -104,6 +107,7 @@ export class Controller implements DirectorControl {
   readonly #pools: Pools;
   readonly #overrides: Overrides;
   readonly #maintenance: Maintenance;
+  readonly #passive: Passive;
   #client: IpvsClient | null = null;
   #table: Table | null = null;
   #settings: IpvsSettings | null = null;
@@ -137,6 +141,15 @@ export class Controller implements DirectorControl {
       onDrained: (override, left) => this.#drained(override, left),
       onProblem: (problem) => logProblem(this.#log, problem),
     });
+    this.#passive = new Passive({
+      nowUs: monotonicUs,
+      onBegan: (service, server, evidence) => this.#acceptsNothing(service, server, evidence),
+      onEnded: ({ name }, server) =>
+        this.#log.info(
+          { event: 'passive', service: name, server, began: false },
+          `${name}/${server} accepts connections, or is tried again`,
+        ),
+    });
     this.#maintenance = new Maintenance({
       nowMs: Date.now,
       onChanged: (changes) => this.#maintenanceChanged(changes),
@@ -146,6 +159,8 @@ export class Controller implements DirectorControl {
       health: (server) => this.#health(server),
       override: (service, server, observed) => this.#overrides.actionFor(service, server, observed),
       maintenance: (service, server) => this.#maintenance.wish(service, server),
+      passive: (service, server) =>
+        (this.#passive.hint(service, server)?.quiescedUntilUs ?? null) !== null,
       onHeldBack: (service, servers) => this.#heldBack(service, servers),
       onQuorum: (service, met, healthyWeight) => this.#quorumChanged(service, met, healthyWeight),
       onDue: (service) => this.#table?.changed([service]),
@@ -351,6 +366,27 @@ export class Controller implements DirectorControl {
     else this.#settings?.release('expire_quiescent_template');
   }
 
+  /** At each comparison of the table. */
+  #lookAtCounters(observed: ObservedTable): void {
+    const changed = this.#config.services.filter(
+      (service) =>
+        service.passive.action !== 'off' &&
+        this.#passive.look(service, countsOfServers(service, observed)),
+    );
+    if (changed.length > 0) this.#table?.changed(changed.map(({ name }) => name));
+  }
+
+  #acceptsNothing({ name, passive }: ServiceConfig, server: string, seen: PassiveEvidence): void {
+    const cure =
+      'Look from a client: a packet filter, the VIP on a server behind direct routing, or a full backlog';
+    const seconds = Math.round(seen.windowUs / 1e6);
+    const quiesces = passive.action === 'quiesce' ? '; it gets no new ones for a while' : '';
+    this.#log.warn(
+      { event: 'passive', service: name, server, began: true, ...seen, cure },
+      `${name}/${server} passes its check and accepted none of ${seen.connections} connections in ${seconds} s${quiesces}. ${cure}`,
+    );
+  }
+
   #maintenanceChanged(changes: readonly MaintenanceChange[]): void {
     for (const { service, server, before, after } of changes) {
       const fields = { event: 'maintenance', service, server };
@@ -376,15 +412,15 @@ export class Controller implements DirectorControl {
 
   /** Servers that a window asks for and the service needs. */
   #heldBack({ name }: ServiceConfig, servers: readonly string[]): void {
-    const fields = { event: 'maintenance-held', service: name, servers };
+    const fields = { event: 'held-back', service: name, servers };
     if (servers.length === 0) {
-      return this.#log.info(fields, `Maintenance of service ${name} holds no server back any more`);
+      return this.#log.info(fields, `Service ${name} holds no server back any more`);
     }
     const cure =
-      'Bring other servers up, give the window force: true, or take the server out by hand with vipkeeper drain';
+      'Bring other servers up, give a maintenance window force: true, or take the server out by hand with vipkeeper drain';
     this.#log.warn(
       { ...fields, cure },
-      `Maintenance of ${servers.map((server) => `${name}/${server}`).join(', ')} waits: too few other servers are healthy for the quorum or min_healthy. ${cure}`,
+      `Servers stay in that should be out: ${servers.map((server) => `${name}/${server}`).join(', ')}; too few others are healthy for the quorum or min_healthy. ${cure}`,
     );
   }
 
@@ -452,6 +488,7 @@ export class Controller implements DirectorControl {
       pool: (service) => this.#pools.report(service),
       override: (service, server) => this.#overrides.get(service, server),
       maintenance: this.#maintenance,
+      passive: (service, server) => this.#passive.hint(service, server),
     });
   }
 
@@ -726,6 +763,7 @@ export class Controller implements DirectorControl {
     this.#configureChecks();
     // Before the table: a window that has begun already has begun.
     this.#maintenance.configure(this.#config.services);
+    this.#passive.keep(this.#config.services);
     this.#pools.keep(this.#config.services);
     if (this.#client === null) return;
     const options = {
@@ -739,6 +777,7 @@ export class Controller implements DirectorControl {
       client: this.#client,
       weights: (service, observed) => this.#pools.decide(service, observed),
       wanted: (service, entry) => this.#isWanted(service, entry),
+      onCompared: (observed) => this.#lookAtCounters(observed),
       onLeaving: (began, ended) => this.#leavingChanged(began, ended),
       onChanges: (operations, cause) => this.#logChanges(operations, cause),
       onProblem: (problem) => logProblem(this.#log, problem),

@@ -48,6 +48,8 @@ export interface PoolPorts {
   ) => OverrideAction | null;
   /** What a maintenance window asks of a server; null for nothing. */
   readonly maintenance: (service: string, server: string) => MaintenanceWish | null;
+  /** Whether a server accepts nothing and should get no new connections for a while. */
+  readonly passive: (service: string, server: string) => boolean;
   /** Servers that a maintenance window asks for are needed and stay in, or no longer. */
   readonly onHeldBack: (service: ServiceConfig, servers: readonly string[]) => void;
   /** The quorum of a service was lost, or is met again; also when that is first known. */
@@ -90,6 +92,7 @@ export class Pools {
         kernelWeight: kernel.get(key)?.weight ?? null,
         override: this.#ports.override(service.name, key, kernel.get(key)),
         maintenance: this.#ports.maintenance(service.name, key),
+        passive: this.#ports.passive(service.name, key),
       };
     };
     const decision = decide(

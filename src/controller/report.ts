@@ -40,6 +40,7 @@ import { monotonicUs } from '../linux/clock.ts';
 import type { CheckTally, Tally } from './check-tally.ts';
 import type { CheckSnapshot } from './checks.ts';
 import type { Maintenance } from './maintenance.ts';
+import type { PassiveHint } from './passive.ts';
 import type { PoolReport } from './pools.ts';
 import type { TableReport } from './table.ts';
 
@@ -77,6 +78,7 @@ export interface StatusParts {
   /** What an operator decided about a server; null for nothing. */
   readonly override: (service: string, server: string) => Override | null;
   readonly maintenance: Pick<Maintenance, 'wish' | 'nextStartMs'>;
+  readonly passive: (service: string, server: string) => PassiveHint | null;
 }
 
 /** Long lists are made in several turns of the event loop: the rest is of the first. */
@@ -259,6 +261,7 @@ function serviceReport(
         override: parts.override(service.name, serverKey(server)),
         sorry: service.sorryServers.includes(server),
         maintenance: parts.maintenance.wish(service.name, serverKey(server)),
+        passive: parts.passive(service.name, serverKey(server)),
         heldBack: pool?.heldBack.includes(serverKey(server)) ?? false,
         nextMaintenanceMs: parts.maintenance.nextStartMs(service, server),
       });
@@ -308,6 +311,7 @@ function serverReport(
     readonly override: Override | null;
     readonly sorry: boolean;
     readonly maintenance: MaintenanceWish | null;
+    readonly passive: PassiveHint | null;
     readonly heldBack: boolean;
     readonly nextMaintenanceMs: number | null;
   },
@@ -325,6 +329,7 @@ function serverReport(
     weightReason: decided?.reason ?? null,
     override,
     maintenance: maintenanceReport(known.maintenance, known.heldBack),
+    unaccepted: known.passive?.connections ?? null,
     nextMaintenanceAt: isoTimeOrNull(known.nextMaintenanceMs),
     weight: observed?.weight ?? null,
     activeConnections: observed?.activeConnections ?? 0,

@@ -78,6 +78,8 @@ export interface TablePorts {
    * null while nobody knows, when it stays as it is.
    */
   readonly wanted: (service: ServiceConfig, entry: ServiceEntry) => boolean | null;
+  /** The whole table was compared; `observed` as it was read. */
+  readonly onCompared: (observed: ObservedTable) => void;
   /** Which servers leave has changed: those that begin, and those that are gone. */
   readonly onLeaving: LeavingPorts['onLeaving'];
   readonly onChanges: (operations: readonly IpvsOperation[], cause: ChangeCause) => void;
@@ -459,6 +461,7 @@ export class Table {
     this.#reconciles++;
     this.#lastReconcileAtMs = Date.now();
     this.#lastReconcileUs = monotonicUs() - startedUs;
+    this.#ports.onCompared(this.#observed);
   }
 
   /** False for what another configuration has taken the place of: that is compared by itself. */

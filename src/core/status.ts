@@ -302,6 +302,8 @@ export interface ServerReport {
     /** It stays in, as too few others are healthy. */
     readonly heldBack: boolean;
   } | null;
+  /** It passes its check and accepted none of this many connections; null for nothing like that. */
+  readonly unaccepted: number | null;
   /** When its next window begins, ISO 8601; null for never. */
   readonly nextMaintenanceAt: string | null;
   /** Weight in the kernel; null when it is not in the table. */

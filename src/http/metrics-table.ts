@@ -717,6 +717,13 @@ const SERVICE_METRICS: readonly MetricDefinition[] = [
     samples: eachServiceWay((service) => [service.bytesIn, service.bytesOut]),
   },
   {
+    name: 'vipkeeper_server_accepts_nothing',
+    type: 'gauge',
+    help: '1 for a real server that passes its check and accepts no connection, as the counters say, else 0',
+    labels: SERVER,
+    samples: eachServer(({ unaccepted }) => flag(unaccepted !== null)),
+  },
+  {
     name: 'vipkeeper_server_maintenance',
     type: 'gauge',
     help: '1 while a maintenance window asks for the real server, 2 if it stays in because it is needed, else 0',

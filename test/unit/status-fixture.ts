@@ -146,6 +146,7 @@ const SERVER: ServerReport = {
   weightReason: 'healthy',
   override: null,
   maintenance: null,
+  unaccepted: null,
   nextMaintenanceAt: '2026-03-08T03:00:00.000Z',
   weight: 1,
   activeConnections: 12,

@@ -400,6 +400,16 @@ export type Tunnel =
   | { readonly kind: 'gre'; readonly checksum: 'none' | 'on' };
 export type TunnelChecksum = 'none' | 'on' | 'remote';
 
+/** Hints from the kernel's counters of connections. */
+export interface PassiveConfig {
+  /** 'warn': it is told; 'quiesce': such a server gets weight 0 for a while as well. */
+  readonly action: 'off' | 'warn' | 'quiesce';
+  /** How long a server must have accepted nothing. */
+  readonly windowUs: number;
+  /** After which time it is tried again. */
+  readonly retryUs: number;
+}
+
 /** When real servers are out for work on them, again and again. */
 export interface MaintenanceConfig {
   /** The cron expression as it was written. */
@@ -501,6 +511,8 @@ export interface ServiceConfig {
   readonly onRemove: 'drain' | 'delete';
   /** How long its connections may take to end. */
   readonly drainTimeoutUs: number;
+  /** What is done about servers that pass their checks and accept no connection. */
+  readonly passive: PassiveConfig;
   /** Windows of all its servers. */
   readonly maintenance: readonly MaintenanceConfig[];
   readonly servers: readonly RealServerConfig[];

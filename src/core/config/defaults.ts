@@ -122,6 +122,8 @@ export const DEFAULTS = {
   /** The port that IANA assigned to generic UDP encapsulation. */
   gue: { port: 6080, checksum: 'none' },
   gre: { checksum: 'none' },
+  // Half-open connections are in the table for a minute: a longer window would not see them all.
+  passive: { action: 'off', windowUs: 30 * SECOND_US, retryUs: 60 * SECOND_US },
   // Whoever wants connections to end before the work begins says for how long they may go on.
   maintenance: { drainBeforeUs: 0, action: 'drain' },
   server: { weight: 1, upperThreshold: 0, lowerThreshold: 0 },

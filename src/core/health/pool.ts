@@ -44,6 +44,8 @@ export interface PoolMember {
   readonly override: OverrideAction | null;
   /** What a maintenance window asks of it; null outside of all. */
   readonly maintenance: Pick<MaintenanceWish, 'action' | 'force'> | null;
+  /** It accepts no connection, and should get no new one for a while. */
+  readonly passive: boolean;
 }
 
 /** Why a server has its weight: a label of metrics, a word in the status. */
@@ -64,6 +66,7 @@ export const WEIGHT_REASONS = [
   'weight-override',
   'check-weight',
   'maintenance',
+  'accepts-nothing',
 ] as const;
 export type WeightReason = (typeof WEIGHT_REASONS)[number];
 
@@ -126,7 +129,9 @@ export function decide(
   if (quorumMet === false) belowQuorum(policy, state, { members, sorryServes }, weights);
   const lastServing =
     quorumMet === false ? state.lastServing : members.filter(isHealthy).map(({ key }) => key);
-  const out = maintained.filter((member) => isHealthy({ ...member, maintenance: null }));
+  const out = maintained.filter((member) =>
+    isHealthy({ ...member, maintenance: null, passive: false }),
+  );
   const next = { quorumMet, lastServing, maintained: out.map(({ key }) => key) };
   return { state: next, weights, heldBack, healthyWeight, nextAtUs };
 }
@@ -147,7 +152,10 @@ function holdBack(
   const inUse = (member: PoolMember) => {
     const { health, kernelWeight } = member;
     // After a restart, what has clients is taken for healthy until its check has spoken.
-    return isHealthy({ ...member, maintenance: null }) || (health === 'unknown' && !!kernelWeight);
+    return (
+      isHealthy({ ...member, maintenance: null, passive: false }) ||
+      (health === 'unknown' && !!kernelWeight)
+    );
   };
   let weight = sum(members, (member) => (inUse(member) ? weightOf(member) : 0));
   let out = members.filter((member) => !inUse(member)).length;
@@ -165,21 +173,20 @@ function holdBack(
     else [weight, out] = [after, out + 1];
   }
   const without = members.map((member) =>
-    heldBack.has(member.key) ? { ...member, maintenance: null } : member,
+    heldBack.has(member.key) ? { ...member, maintenance: null, passive: false } : member,
   );
   return { members: without, heldBack: [...heldBack] };
 }
 
-/** An operator's word counts more than a window's. */
-function isMaintained({ maintenance, override }: PoolMember): boolean {
-  return maintenance !== null && override === null;
+/** By a window or a passive hint; an operator's word counts more. */
+function isMaintained({ maintenance, passive, override }: PoolMember): boolean {
+  return (maintenance !== null || passive) && override === null;
 }
 
 /** Keys of the failed servers above `outMax`: those that failed last stay in. */
 function beyond(outMax: number, members: readonly PoolMember[]): ReadonlySet<string> {
   const failed = members.filter(
-    ({ health, override, maintenance }) =>
-      health === 'down' && override === null && maintenance === null,
+    (member) => member.health === 'down' && member.override === null && !isMaintained(member),
   );
   if (failed.length <= outMax) return new Set();
   const byTime = [...failed].sort(
@@ -211,7 +218,8 @@ function decideMember(
       break;
   }
   if (isMaintained(member)) {
-    return fixed(member.maintenance?.action === 'down' ? null : 0, 'maintenance');
+    if (member.maintenance === null) return fixed(0, 'accepts-nothing');
+    return fixed(member.maintenance.action === 'down' ? null : 0, 'maintenance');
   }
   const weight = weightOf(member);
   const reason = weightReason(member);
@@ -293,7 +301,7 @@ function belowQuorum(
     const { key, override } = member;
     const before = weights.get(key);
     if (before === undefined || (override !== null && override.kind !== 'weight')) continue;
-    if (before.reason === 'maintenance') continue;
+    if (before.reason === 'maintenance' || before.reason === 'accepts-nothing') continue;
     if (quiesce && (before.weight ?? 0) > 0) {
       weights.set(key, { weight: 0, reason: 'below-quorum' });
     } else if (policy.quorum.below === 'keep-last' && state.lastServing.includes(key)) {

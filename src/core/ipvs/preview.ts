@@ -176,6 +176,8 @@ function desiredOf(
       kernelWeight,
       override: knowledge.override(service.name, key),
       maintenance: knowledge.maintenance(service.name, key),
+      // Passing: a plan is about what stays.
+      passive: false,
     };
   };
   const { weights } = decide(

@@ -186,6 +186,7 @@ test('readConfigText makes of the example exactly this', () => {
         onlyOnActive: false,
         checkWhen: 'always',
         onRemove: 'drain',
+        passive: { action: 'off', windowUs: 30_000_000, retryUs: 60_000_000 },
         drainTimeoutUs: 900_000_000,
         maintenance: [],
         sorryServers: [],

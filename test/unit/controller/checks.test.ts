@@ -131,6 +131,7 @@ function service(name: string, target: CheckTarget, check: CheckConfig): Service
     onlyOnActive: false,
     checkWhen: 'always',
     onRemove: 'drain',
+    passive: { action: 'off', windowUs: 30_000_000, retryUs: 60_000_000 },
     drainTimeoutUs: 900_000_000,
     maintenance: [],
     sorryServers: [],

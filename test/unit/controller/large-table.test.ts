@@ -75,6 +75,7 @@ beforeAll(() => {
         );
       },
       wanted: () => true,
+      onCompared: () => {},
       onLeaving: () => {},
       onChanges: () => {},
       onProblem: ({ message }) => expect.fail(message),

@@ -107,6 +107,7 @@ function make(options: TableOptions): Table {
     weights: (service) =>
       new Map(service.servers.map((one) => [serverKey(one), { weight, reason: 'healthy' }])),
     wanted: ({ onlyOnActive }) => (onlyOnActive ? wanted : true),
+    onCompared: () => {},
     onLeaving: (began, ended) =>
       left.push([began.length, ...ended.map(({ connectionsLeft }) => connectionsLeft)]),
     onChanges: (operations, cause) => changes.push(...operations.map(() => cause)),
@@ -358,6 +359,7 @@ function open(config: ReturnType<typeof manyServices>): Table {
         }),
       ),
     wanted: () => true,
+    onCompared: () => {},
     onLeaving: () => {},
     onChanges: (operations, cause) =>
       changes.push(...operations.map(({ kind }) => `${cause} ${kind}`)),

@@ -59,6 +59,7 @@ function service(name: string, servers: readonly RealServerConfig[]): ServiceCon
     onlyOnActive: false,
     checkWhen: 'always',
     onRemove: 'drain',
+    passive: { action: 'off', windowUs: 30_000_000, retryUs: 60_000_000 },
     drainTimeoutUs: 900_000_000,
     maintenance: [],
     sorryServers: [],

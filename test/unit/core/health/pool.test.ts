@@ -28,6 +28,7 @@ function member(key: string, changes: Partial<PoolMember> = {}): PoolMember {
     kernelWeight: null,
     override: null,
     maintenance: null,
+    passive: false,
     ...changes,
   };
 }
@@ -334,6 +335,18 @@ describe('decide, maintenance windows', () => {
   it('is below what an operator decided', () => {
     const decision = decided({}, [asked('a', { override: { kind: 'up' } }), member('b')]);
     expect(told(decision)).toEqual({ a: '10 forced-up', b: '10 healthy' });
+  });
+
+  it('does the same to a server that accepts nothing', () => {
+    const dead = { passive: true };
+    expect(told(decided({}, [member('a', dead), member('b')]))).toEqual({
+      a: '0 accepts-nothing',
+      b: '10 healthy',
+    });
+    expect(decided({}, [member('a', dead), member('b', dead)]).heldBack).toEqual(['b']);
+    expect(decided({}, [member('a', dead), down('b')]).heldBack).toEqual(['a']);
+    const override = { kind: 'up' } as const;
+    expect(told(decided({}, [member('a', { ...dead, override })]))).toEqual({ a: '10 forced-up' });
   });
 
   it('never takes the healthy weight below the quorum by itself', () => {

@@ -20,6 +20,7 @@ function config(changes: Partial<ServiceConfig> = {}): ServiceConfig {
     onlyOnActive: false,
     checkWhen: 'always',
     onRemove: 'drain',
+    passive: { action: 'off', windowUs: 30_000_000, retryUs: 60_000_000 },
     drainTimeoutUs: 900_000_000,
     maintenance: [],
     sorryServers: [],

@@ -16,6 +16,7 @@ const LAYERS = [
   { name: 'unit', folders: ['test/unit', 'test/property', 'test/rfc'], parallel: true },
   { name: 'sim', folders: ['test/sim'], parallel: true },
   { name: 'netns', folders: ['test/netns'], parallel: false },
+  { name: 'servers', folders: ['test/servers'], parallel: false },
   { name: 'interop', folders: ['test/interop'], parallel: false },
   { name: 'kernel', folders: ['test/kernel'], parallel: false },
 ];

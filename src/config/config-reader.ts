@@ -2,7 +2,7 @@
  * Reads one configuration again and again, as its text changes: services whose lines are the same
  * as in the last good text are not read again. Only the services with changed lines are, together
  * with all other sections; whatever is not certain to mean the same that way (a text in braces or
- * with anchors, another change, any error) is read as a whole, which also gives the errors their
+ * with anchors, another change, files with secrets, any error) is read as a whole, which also gives the errors their
  * places. Invariant: the result is the one of readConfigText.
  */
 import type { Config, ServiceConfig } from '../core/config/config.ts';
@@ -11,6 +11,7 @@ import { ok, type Result } from '../core/result.ts';
 import { sameData } from '../core/same-data.ts';
 import type { TextEntry } from './document.ts';
 import type { ConfigError } from './errors.ts';
+import { watchSecretFiles } from './secret-file.ts';
 import { type ReadTextOptions, readConfigDocument } from './yaml.ts';
 
 /** Characters that are compared at once. */
@@ -22,6 +23,8 @@ interface Known {
   readonly config: Config;
   /** The lines of each service; null where they do not stand alone. */
   readonly entries: readonly TextEntry[] | null;
+  /** It is not all in the text: files with keys or passwords may have changed. */
+  readonly secretFiles: boolean;
 }
 
 export class ConfigReader {
@@ -36,9 +39,19 @@ export class ConfigReader {
 
   /** As readConfigText; services that are equal to those of the last good text are the same objects. */
   read(text: string): Result<Config, ConfigError[]> {
-    const changed = this.#known === null ? null : readChange(this.#known, text, this.#options);
+    let secretFiles = false;
+    const note = () => {
+      secretFiles = true;
+    };
+    return watchSecretFiles(note, () => this.#read(text, () => secretFiles));
+  }
+
+  #read(text: string, secretFiles: () => boolean): Result<Config, ConfigError[]> {
+    const known = this.#known;
+    const changed =
+      known === null || known.secretFiles ? null : readChange(known, text, this.#options);
     if (changed !== null) {
-      this.#known = changed;
+      this.#known = { ...changed, secretFiles: secretFiles() };
       this.statistics.changes++;
       return ok(changed.config);
     }
@@ -47,7 +60,8 @@ export class ConfigReader {
     if (!read.ok) return read;
     const services = reuseServices(this.#known?.config.services ?? [], read.value.config.services);
     const config = { ...read.value.config, services };
-    this.#known = { text, config, entries: read.value.document.entriesOf('services') };
+    const entries = read.value.document.entriesOf('services');
+    this.#known = { text, config, entries, secretFiles: secretFiles() };
     return ok(config);
   }
 }
@@ -65,7 +79,11 @@ export function reuseServices(
 }
 
 /** What the text says now, if nothing has changed but the lines of some services; else null. */
-function readChange(known: Known, text: string, options: ReadTextOptions): Known | null {
+function readChange(
+  known: Known,
+  text: string,
+  options: ReadTextOptions,
+): Omit<Known, 'secretFiles'> | null {
   const { entries, config } = known;
   if (text === known.text) return known;
   // A tracker of a service refers to services that would not be read.

@@ -18,7 +18,7 @@ const HMAC_SHOWN = ['active_key', 'mode', 'replay', 'window'] as const;
 
 /** Passwords and keys, also where a key was put in the place of the whole section. */
 function isSecret(path: Path): boolean {
-  if (path.includes('password')) return true;
+  if (path.includes('password') || path.includes('secret')) return true;
   return path.includes('hmac') && !HMAC_SHOWN.some((key) => path.includes(key));
 }
 

@@ -3,7 +3,6 @@
  * service's, what that leaves out from the defaults.
  */
 
-import { assertNever } from '../core/assert.ts';
 import type {
   CheckBase,
   CheckConfig,
@@ -18,14 +17,26 @@ import type {
 } from '../core/config/check.ts';
 import type { IpText, NotifyConfig, ServiceIdentity } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
-import { DIALOGUES } from '../core/health/dialogues.ts';
+import { DIALOGUES, type Dialogue } from '../core/health/dialogues.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
+import { PROTOCOL_KINDS, reportProtocol, resolveProtocol } from './resolve-check-protocols.ts';
 import type { CheckInput } from './schema.ts';
 import { joinWords } from './suggest.ts';
 import { formatDuration } from './values.ts';
 
-const KINDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping', 'script', 'file', 'dialogue'] as const;
+const GENERAL_KINDS = [
+  'tcp',
+  'http',
+  'https',
+  'dns',
+  'udp',
+  'ping',
+  'script',
+  'file',
+  'dialogue',
+] as const;
+const KINDS = [...GENERAL_KINDS, ...PROTOCOL_KINDS] as const;
 type Kind = (typeof KINDS)[number];
 /** Keys that mean nothing to these kinds. */
 const REFUSED_KEYS: Readonly<Partial<Record<Kind, readonly (keyof LongCheck)[]>>> = {
@@ -108,11 +119,24 @@ function reportKind(written: LongCheck, complete: LongCheck, path: Path, report:
     report.error([...path, 'dialogue'], 'expected either protocol or steps', 'bare');
   }
   reportHttp(written, path, report);
+  reportStartTls(written, path, report);
+  reportProtocol(written, path, report);
   // One that is inherited is for the service's own kind.
   const [kind] = kindsOf(complete);
   for (const key of kind === undefined ? [] : (REFUSED_KEYS[kind] ?? [])) {
     if (written[key] === undefined) continue;
     report.error([...path, key], `a check by ${kind} has no ${key}`, 'bare');
+  }
+}
+
+function reportStartTls({ dialogue }: LongCheck, path: Path, report: Report): void {
+  if (dialogue?.starttls !== true) return;
+  const place = [...path, 'dialogue', 'starttls'];
+  if (dialogue.tls === true) report.error(place, 'tls speaks TLS already', 'bare');
+  if (dialogue.protocol === undefined) {
+    report.error(place, 'a step of its own says where TLS begins: steps[].starttls', 'bare');
+  } else if (DIALOGUES[dialogue.protocol].starttls === null) {
+    report.error(place, `${dialogue.protocol} has no command that begins TLS`, 'bare');
   }
 }
 
@@ -128,7 +152,7 @@ function reportHttp(written: LongCheck, path: Path, report: Report): void {
     const message = 'an answer to HEAD has no body, of which something is expected here';
     report.error([...path, kind, ...place, 'method'], message, 'bare');
   }
-  for (const section of ['https', 'dialogue'] as const) {
+  for (const section of ['https', 'dialogue', 'ldap', 'mysql', 'postgresql', 'sip'] as const) {
     const tls = written[section];
     if (tls?.key_file === undefined || tls.certificate_file !== undefined) continue;
     report.error([...path, section, 'key_file'], 'a key needs certificate_file', 'bare');
@@ -189,7 +213,7 @@ export function resolveCheck(input: CheckInput, facts: CheckedServer): CheckConf
     case 'file':
       return { kind, ...base(input), path: input.file?.path ?? '' };
     default:
-      return assertNever(kind);
+      return resolveProtocol(kind, input, socketBase(input), resolveTls);
   }
 }
 
@@ -262,18 +286,21 @@ function resolveUdp(input: LongCheck): UdpCheckConfig {
 
 function resolveDialogue(input: LongCheck): DialogueCheckConfig {
   const { dialogue } = input;
-  const ready = dialogue?.protocol === undefined ? null : DIALOGUES[dialogue.protocol];
+  const ready: Dialogue | null =
+    dialogue?.protocol === undefined ? null : DIALOGUES[dialogue.protocol];
   return {
     kind: 'dialogue',
     ...socketBase(input),
     tls: dialogue?.tls ?? ready?.tls ?? DEFAULTS.dialogue.tls,
     ...resolveTls(dialogue),
     steps:
+      (dialogue?.starttls === true ? ready?.starttls : null) ??
       ready?.steps ??
-      (dialogue?.steps ?? []).map(({ send, expect, refuse }) => ({
+      (dialogue?.steps ?? []).map(({ send, expect, refuse, starttls }) => ({
         send: send ?? null,
         expect: expect ?? null,
         refuse: refuse ?? null,
+        starttls: starttls ?? DEFAULTS.dialogue.starttls,
       })),
   };
 }

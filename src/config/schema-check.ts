@@ -21,9 +21,17 @@ import {
   word,
 } from './forms.ts';
 import { duration, interfaceName, path, TEXT_LENGTH_MAX, text, unicastAddress } from './scalars.ts';
+import {
+  hostName,
+  regularExpression,
+  statusRange,
+  tlsFields,
+  version,
+} from './schema-check-common.ts';
+import { PROTOCOL_WORDS, protocolKinds } from './schema-check-protocols.ts';
 import { command, groupName, userName } from './schema-notify.ts';
 import { joinWords } from './suggest.ts';
-import { formatDuration, parseStatusRange } from './values.ts';
+import { formatDuration } from './values.ts';
 
 type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
 
@@ -33,7 +41,7 @@ const DATAGRAM_BYTES_MAX = 65_535;
 const MARK_MAX = 0xffff_ffff;
 
 /** Kinds that need no key of their own. */
-const WORDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping'] as const;
+const WORDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping', ...PROTOCOL_WORDS] as const;
 const PROTOCOLS = Object.keys(DIALOGUES) as DialogueName[];
 
 /** Most requests of one check: each has a connection of its own. */
@@ -64,47 +72,6 @@ function requestList(per: Per) {
     error: `expected at most ${REQUESTS_MAX} requests`,
   });
 }
-
-/** One of some versions, which YAML takes for numbers unless they are quoted. */
-function version<const T extends string>(versions: readonly T[]) {
-  const input = z.union([z.enum(versions), z.number()]);
-  return scalar(joinWords(versions, 'or'), input, (value): T | undefined =>
-    versions.find((each) => each === value || Number(each) === value),
-  );
-}
-
-/** What TLS has wherever it is spoken; `name` is the name without `server_name`. */
-export function tlsFields(per: Per, name: string) {
-  const { tls } = DEFAULTS;
-  return {
-    verify: option(per(truth()), {
-      about: 'Verify the server’s certificate.',
-      default: tls.verify,
-    }),
-    server_name: option(per(hostName()), {
-      about: 'Name for SNI and for the verification of the certificate.',
-      without: name,
-    }),
-    ca_file: option(per(path('an absolute path')), {
-      about: 'File with the certificates (PEM) that are trusted.',
-      without: 'the system’s certificates',
-    }),
-    certificate_file: option(per(path('an absolute path')), {
-      about: 'File with the certificate (PEM) that this director shows, and its chain.',
-      without: 'none is shown',
-    }),
-    key_file: option(per(path('an absolute path')), {
-      about: 'File with its key (PEM).',
-      without: '`certificate_file` has both',
-    }),
-    min_tls: option(per(version(['1.2', '1.3'])), {
-      about: 'Least version of TLS.',
-      default: tls.min,
-    }),
-  };
-}
-
-const hostName = () => text('a host name, without spaces', (value) => !/\s/.test(value));
 
 function header() {
   const expects = 'a header such as `X-Check: director`';
@@ -176,23 +143,6 @@ function requestFields(per: Per) {
   };
 }
 
-function statusRange() {
-  const expects = 'a status code or a range of them, such as 200-299';
-  const input = z.union([z.int().min(100).max(599), z.string().regex(/^\d{3}(-\d{3})?$/)]);
-  return scalar(expects, input, (value) => parseStatusRange(value) ?? undefined);
-}
-
-function regularExpression() {
-  return scalar('a regular expression', z.string().min(1).max(TEXT_LENGTH_MAX), (value) => {
-    try {
-      new RegExp(value, 'u');
-      return value;
-    } catch {
-      return undefined;
-    }
-  });
-}
-
 /** A check's long form and its words; the words become what they abbreviate. */
 export function checkSchema(per: Per) {
   const { check } = DEFAULTS;
@@ -223,6 +173,7 @@ export function checkSchema(per: Per) {
       about: 'Look into a file: `up`, `down`, or the weight of the server.',
       without: 'no such check',
     }),
+    ...protocolKinds(per),
     interval: option(per(duration(100 * MS_US, HOUR_US)), {
       about: 'Time from one check’s start to the next one’s.',
       default: formatDuration(check.intervalUs),
@@ -393,6 +344,10 @@ function dialogueSection(per: Per) {
       about: 'The same for what is a refusal, and fails at once.',
       without: 'nothing is',
     }),
+    starttls: option(per(truth()), {
+      about: 'Begin TLS when the step is done.',
+      default: DEFAULTS.dialogue.starttls,
+    }),
   });
   return section({
     protocol: option(per(word(PROTOCOLS)), {
@@ -405,7 +360,12 @@ function dialogueSection(per: Per) {
     }),
     tls: option(per(truth()), {
       about: 'Speak TLS from the first byte on.',
-      without: '`true` with `imaps` and `pop3s`, else `false`',
+      without: '`true` with `smtps`, `imaps` and `pop3s`, else `false`',
+    }),
+    starttls: option(per(truth()), {
+      about:
+        'Begin TLS by the protocol’s own command: of `smtp`, `ftp`, `imap`, `pop3` and `nntp`.',
+      default: DEFAULTS.dialogue.starttls,
     }),
     ...tlsFields(per, 'the server’s address'),
   });

@@ -13,7 +13,6 @@ import { serviceFamily } from '../core/ipvs/model.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import { ConfigDocument, TEXT_LENGTH_MAX, type YamlFault } from './document.ts';
 import { arrangeErrors, type ConfigError } from './errors.ts';
-import { type SourceFile, watchKeyFiles } from './hmac-key.ts';
 import { Report } from './report.ts';
 import { resolveAnnounceGroups } from './resolve-announce.ts';
 import { resolveBfd } from './resolve-bfd.ts';
@@ -26,6 +25,7 @@ import { resolveGroups, resolveTrackers } from './resolve-tracking.ts';
 import { type NamedVrrp, resolveVrrp } from './resolve-vrrp.ts';
 import { type Schema, schemaFor } from './schema.ts';
 import { resolveIpvsSettings } from './schema-ipvs.ts';
+import { type SourceFile, watchSecretFiles } from './secret-file.ts';
 import { joinWords } from './suggest.ts';
 import { NAME_PATTERN } from './values.ts';
 import { warnOfVrrp } from './warn-vrrp.ts';
@@ -81,7 +81,7 @@ export async function readConfigFile(
   const onSource = options.onSource ?? (() => {});
   const text = await readConfigFileText(path, onSource);
   if (!text.ok) return text;
-  return watchKeyFiles(onSource, () => readConfigText(text.value, { ...options, file: path }));
+  return watchSecretFiles(onSource, () => readConfigText(text.value, { ...options, file: path }));
 }
 
 /** The text of a file: a regular one, of bounded size, in UTF-8. */

@@ -11,7 +11,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ConfigError } from '../config/errors.ts';
-import type { SourceFile } from '../config/hmac-key.ts';
+import type { SourceFile } from '../config/secret-file.ts';
 import type { Config, ServiceConfig } from '../core/config/config.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import { sameData } from '../core/same-data.ts';

@@ -7,7 +7,7 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { ConfigReader } from '../config/config-reader.ts';
 import type { ConfigError } from '../config/errors.ts';
-import { type SourceFile, watchKeyFiles } from '../config/hmac-key.ts';
+import { type SourceFile, watchSecretFiles } from '../config/secret-file.ts';
 import { readConfigFileText } from '../config/yaml.ts';
 import type { ServiceConfig } from '../core/config/config.ts';
 import { type ConfigRequest, READER_STAYS_FROM, type ReaderMessage } from './config-source.ts';
@@ -35,7 +35,7 @@ async function answer(): Promise<void> {
   const sources: SourceFile[] = [];
   const note = (source: SourceFile): void => void sources.push(source);
   const text = await readConfigFileText(path, note);
-  const result = text.ok ? watchKeyFiles(note, () => reader.read(text.value)) : text;
+  const result = text.ok ? watchSecretFiles(note, () => reader.read(text.value)) : text;
   // A reader that remembers would not look into key files again, whose content may change.
   if (sources.some((source) => source.path !== resolve(path))) reader = newReader();
   if (!result.ok) return finish({ kind: 'errors', errors: result.error });

@@ -3,7 +3,7 @@
  * with. It may where it would do the same as with one: some configurations need a controller
  * before an instance becomes active, others can become active sooner than a controller starts.
  */
-import type { SourceFile } from '../config/hmac-key.ts';
+import type { SourceFile } from '../config/secret-file.ts';
 import type { Config, TrackerConfig, VrrpConfig } from '../core/config/config.ts';
 import { activeDownIntervalUs } from '../core/vrrp/timing.ts';
 import type { KeeperPlan } from '../keeper/messages.ts';

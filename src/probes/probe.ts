@@ -11,8 +11,13 @@ import { probeDialogue } from './dialogue.ts';
 import { probeDns } from './dns.ts';
 import { probeFile } from './file.ts';
 import { createHttpProbe } from './http.ts';
+import { probeLdap } from './ldap.ts';
+import { probeMysql } from './mysql.ts';
 import { probePing } from './ping.ts';
+import { probePostgresql } from './postgresql.ts';
+import { probeRadius } from './radius.ts';
 import { type CommandRunner, probeScript } from './script.ts';
+import { probeSip } from './sip.ts';
 import { probeTcp } from './tcp.ts';
 import type { TrustStore } from './trust-store.ts';
 import { probeUdp } from './udp.ts';
@@ -54,6 +59,24 @@ export function createProbe(
       return { run: (signal) => probePing(check, target, { timeoutMs, signal }) };
     case 'dialogue':
       return { run: (signal) => probeDialogue(check, target, trust, { timeoutMs, signal }) };
+    case 'ldap': {
+      const security = { check, address: target.address, trust };
+      return { run: (signal) => probeLdap(check, target, security, { timeoutMs, signal }) };
+    }
+    case 'mysql': {
+      const security = { check, address: target.address, trust };
+      return { run: (signal) => probeMysql(check, target, security, { timeoutMs, signal }) };
+    }
+    case 'postgresql': {
+      const security = { check, address: target.address, trust };
+      return { run: (signal) => probePostgresql(check, target, security, { timeoutMs, signal }) };
+    }
+    case 'radius':
+      return { run: (signal) => probeRadius(check, target, { timeoutMs, signal }) };
+    case 'sip': {
+      const security = { check, address: target.address, trust };
+      return { run: (signal) => probeSip(check, target, security, { timeoutMs, signal }) };
+    }
     case 'script':
       return { run: (signal) => probeScript(check, runCommand, { timeoutMs, signal }) };
     case 'file':

@@ -8,6 +8,7 @@ import {
   ensurePackages,
   NETWORK_PACKAGES,
   PEER_PACKAGES,
+  SERVER_PACKAGES,
   TRAFFIC_PACKAGES,
   VM_PACKAGES,
 } from './packages.ts';
@@ -22,6 +23,7 @@ const PURPOSES: Readonly<Record<string, readonly string[]>> = {
     ...BFD_PEER_PACKAGES,
     ...TRAFFIC_PACKAGES,
     ...VM_PACKAGES,
+    ...SERVER_PACKAGES,
     'prometheus',
     'man-db',
     'groff',

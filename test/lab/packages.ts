@@ -26,6 +26,27 @@ export const TRAFFIC_PACKAGES = ['socat'] as const;
 /** Its bfdd is a peer of BFD sessions; it is run in a namespace, by itself. */
 export const BFD_PEER_PACKAGES = ['frr'] as const;
 
+/**
+ * What real servers are made of in the tests of health checks: one small program a protocol. The
+ * tests run each by itself, with its own configuration; the services of the packages stay stopped.
+ */
+export const SERVER_PACKAGES = [
+  'dovecot-imapd',
+  'dovecot-pop3d',
+  'exim4-daemon-light',
+  'freeradius',
+  'kamailio',
+  'leafnode',
+  'mariadb-server-core',
+  'nginx-light',
+  'postgresql',
+  'redis-server',
+  'slapd',
+  'tinyproxy-bin',
+  'unbound',
+  'vsftpd',
+] as const;
+
 export type Progress = (line: string) => void;
 
 /** Slow mirrors happen; an apt-get that hangs longer is not going to recover. */

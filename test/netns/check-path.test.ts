@@ -33,7 +33,7 @@ const CHECKS: Readonly<Record<string, CheckConfig>> = {
   tcp: tcpCheck,
   dialogue: {
     ...{ ...tcpCheck, kind: 'dialogue', tls: false, ...tlsSettings },
-    steps: [{ send: null, expect: 'x', refuse: null }],
+    steps: [{ send: null, expect: 'x', refuse: null, starttls: false }],
   },
   udp: {
     ...{ ...tcpCheck, kind: 'udp', payloadHex: '', replyRequired: true, replyHex: '' },

@@ -15,7 +15,18 @@ import { decodeBfdControl } from '../../src/core/wire/bfd.ts';
 import { decodeEthernetHeader } from '../../src/core/wire/ethernet.ts';
 import { decodeIpv4 } from '../../src/core/wire/ipv4.ts';
 import { decodeIpv6 } from '../../src/core/wire/ipv6.ts';
+import { decodeLdapAnswer } from '../../src/core/wire/ldap.ts';
+import {
+  decodeMysqlColumnCount,
+  decodeMysqlHandshake,
+  decodeMysqlPacket,
+  decodeMysqlReply,
+  decodeMysqlRow,
+} from '../../src/core/wire/mysql.ts';
 import { decodeNeighborAdvertisement } from '../../src/core/wire/ndisc.ts';
+import { decodePostgresqlAnswer } from '../../src/core/wire/postgresql.ts';
+import { decodeRadiusAnswer } from '../../src/core/wire/radius.ts';
+import { decodeSipAnswer } from '../../src/core/wire/sip.ts';
 import { decodeAdvertisement, peekVrid } from '../../src/core/wire/vrrp.ts';
 import { HMAC_TRAILER_BYTES } from '../../src/core/wire/vrrp-hmac.ts';
 import {
@@ -128,6 +139,22 @@ function control(bytes: Uint8Array, random: Random): unknown {
   return decodeBfdControl(bytes, bytes.length + (random.chance(200_000) ? random.below(9) : 0));
 }
 
+/** The packet, and its payload as everything that a server could mean by it. */
+function mysqlPacket(bytes: Uint8Array): unknown {
+  const packet = decodeMysqlPacket(bytes);
+  if (!packet.ok || packet.value === null) return packet;
+  const { payload } = packet.value.message;
+  const decoders = [decodeMysqlHandshake, decodeMysqlReply, decodeMysqlColumnCount];
+  return [packet, ...decoders.map((decode) => decode(payload)), decodeMysqlRow(payload, 3)];
+}
+
+/** With hashes that are always right, so that what is behind them is reached. */
+function radiusAnswer(bytes: Uint8Array): unknown {
+  const request = { id: 7, authenticator: new Uint8Array(16), secret: new Uint8Array(4) };
+  const md5 = () => bytes.slice(4, Math.min(20, bytes.length));
+  return decodeRadiusAnswer(bytes, request, { md5, hmacMd5: () => new Uint8Array(16).fill(1) });
+}
+
 /** All messages of a netlink datagram, each by the decoders of its socket. */
 function routeMessages(bytes: Uint8Array): unknown {
   const cursor = new MessageCursor(bytes);
@@ -164,6 +191,11 @@ const PURE: readonly [string, Decode, readonly Uint8Array[]][] = [
   ['decodeAdvertisement', advertisement, PACKETS],
   ['peekVrid', (bytes) => peekVrid(bytes, bytes.length), PACKETS],
   ['decodeBfdControl', control, corpus('bfd')],
+  ['decodeLdapAnswer', decodeLdapAnswer, corpus('ldap')],
+  ['the packets of MySQL', mysqlPacket, corpus('mysql')],
+  ['decodePostgresqlAnswer', decodePostgresqlAnswer, corpus('postgresql')],
+  ['decodeRadiusAnswer', radiusAnswer, corpus('radius')],
+  ['decodeSipAnswer', decodeSipAnswer, corpus('sip')],
 ];
 
 /** Those of the kernel's messages, whose integers are the host's: through a DataView. */
@@ -225,9 +257,10 @@ describe('on damaged messages', () => {
   });
 
   test('the corpus has no file that is not used, and no line that is not hexadecimal', () => {
-    const used = ['bfd', 'ipvs', 'process-events', 'rtnetlink'].map((name) => `${name}.hex`);
+    const protocols = ['ldap', 'mysql', 'postgresql', 'radius', 'sip'];
+    const used = ['bfd', 'ipvs', 'process-events', 'rtnetlink', ...protocols].sort();
     const files = readdirSync(CORPUS).sort();
-    expect(files).toEqual(used);
+    expect(files).toEqual(used.map((name) => `${name}.hex`));
     for (const file of files) {
       const lines = readFileSync(new URL(file, CORPUS), 'utf8').trimEnd().split('\n');
       const wrong = lines.filter((line) => !/^(# .*|([0-9a-f]{2})+)$/.test(line));

@@ -142,7 +142,12 @@ export const DEFAULTS = {
   // keepalived's: every name server knows the root's.
   dns: { type: 'SOA', name: '.', rcodes: ['NOERROR'] },
   scriptCheck: { dynamicWeight: false },
-  dialogue: { tls: false },
+  dialogue: { tls: false, starttls: false },
+  ldap: { tls: 'none', scope: 'base', filter: '(objectClass=*)' },
+  sql: { tls: false },
+  radius: { nasIdentifier: 'vipkeeper', expect: ['access-accept'] },
+  // RFC 3261 section 7.2: success.
+  sip: { transport: 'udp', status: [[200, 299]] },
   udp: { minLengthBytes: 0, maxLengthBytes: 65_535 },
   ipvs: {
     reconcileIntervalUs: 5 * SECOND_US,

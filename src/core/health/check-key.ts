@@ -91,10 +91,14 @@ export function checksOf(services: readonly ServiceConfig[]): Map<string, CheckD
   return checks;
 }
 
-/** JSON with the members of every object in the order of their names. */
+/**
+ * JSON with the members of every object in the order of their names. Of a secret, only its digest
+ * is in it: keys are shown and sent.
+ */
 export function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_name, member: unknown) => {
     if (typeof member !== 'object' || member === null || Array.isArray(member)) return member;
+    if ('secret' in member && 'digest' in member) return { digest: member.digest };
     return Object.fromEntries(
       Object.entries(member).sort(([left], [right]) => (left < right ? -1 : 1)),
     );

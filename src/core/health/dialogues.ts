@@ -2,7 +2,8 @@
  * Ready-made dialogues of protocols that greet or answer in lines: what is sent, what must come
  * back, and what is a refusal. Each ends with the protocol's own goodbye, so that servers do not
  * log a client that vanished. Standards: RFC 5321 (SMTP), RFC 959 (FTP), RFC 9051 (IMAP),
- * RFC 1939 (POP3), RFC 3977 (NNTP); Redis serialization protocol (RESP).
+ * RFC 1939 (POP3), RFC 3977 (NNTP); Redis serialization protocol (RESP). TLS by command:
+ * RFC 3207 (SMTP), RFC 4217 (FTP), RFC 9051 (IMAP), RFC 2595 (POP3), RFC 4642 (NNTP).
  */
 
 export interface DialogueStep {
@@ -12,50 +13,69 @@ export interface DialogueStep {
   readonly expect: string | null;
   /** Regular expression (flags u and m) that is a refusal, also where `expect` matches. */
   readonly refuse: string | null;
+  /** TLS begins when the step is done. */
+  readonly starttls: boolean;
+}
+
+/** A step, or a goodbye, that leaves the connection as it is. */
+function step(send: string | null, expect: string | null, refuse: string | null): DialogueStep {
+  return { send, expect, refuse, starttls: false };
+}
+
+/** A command whose answer TLS begins behind. */
+function tlsStep(send: string, expect: string, refuse: string): DialogueStep {
+  return { send, expect, refuse, starttls: true };
 }
 
 /** Replies of three digits; the last line has a space behind them. */
 const reply = (digits: string) => `^${digits} .*\r\n`;
 const NUMBERED_REFUSAL = '^[45]\\d\\d[ -].*\r\n';
 
-const SMTP: readonly DialogueStep[] = [
-  { send: null, expect: reply('220'), refuse: NUMBERED_REFUSAL },
-  { send: 'EHLO vipkeeper\r\n', expect: reply('250'), refuse: NUMBERED_REFUSAL },
-  { send: 'QUIT\r\n', expect: null, refuse: null },
+const SMTP_GREETING = step(null, reply('220'), NUMBERED_REFUSAL);
+const SMTP_HELLO = step('EHLO vipkeeper\r\n', reply('250'), NUMBERED_REFUSAL);
+const SMTP_TLS = tlsStep('STARTTLS\r\n', reply('220'), NUMBERED_REFUSAL);
+const FTP_GREETING = step(null, reply('220'), NUMBERED_REFUSAL);
+const FTP_TLS = tlsStep('AUTH TLS\r\n', reply('234'), NUMBERED_REFUSAL);
+const IMAP_GREETING = step(null, '^\\* (OK|PREAUTH)\\b.*\r\n', '^\\* BYE\\b.*\r\n');
+const IMAP_TLS = tlsStep('a0 STARTTLS\r\n', '^a0 OK\\b.*\r\n', '^a0 (NO|BAD)\\b.*\r\n');
+const IMAP_TALK = [
+  step('a1 NOOP\r\n', '^a1 OK\\b.*\r\n', '^a1 (NO|BAD)\\b.*\r\n'),
+  step('a2 LOGOUT\r\n', null, null),
 ];
-const FTP: readonly DialogueStep[] = [
-  { send: null, expect: reply('220'), refuse: NUMBERED_REFUSAL },
-  { send: 'QUIT\r\n', expect: null, refuse: null },
-];
-const IMAP: readonly DialogueStep[] = [
-  { send: null, expect: '^\\* (OK|PREAUTH)\\b.*\r\n', refuse: '^\\* BYE\\b.*\r\n' },
-  { send: 'a1 NOOP\r\n', expect: '^a1 OK\\b.*\r\n', refuse: '^a1 (NO|BAD)\\b.*\r\n' },
-  { send: 'a2 LOGOUT\r\n', expect: null, refuse: null },
-];
-const POP3: readonly DialogueStep[] = [
-  { send: null, expect: '^\\+OK\\b.*\r\n', refuse: '^-ERR\\b.*\r\n' },
-  { send: 'QUIT\r\n', expect: null, refuse: null },
-];
-const NNTP: readonly DialogueStep[] = [
-  { send: null, expect: reply('20[01]'), refuse: NUMBERED_REFUSAL },
-  { send: 'QUIT\r\n', expect: null, refuse: null },
-];
+const POP3_GREETING = step(null, '^\\+OK\\b.*\r\n', '^-ERR\\b.*\r\n');
+const POP3_TLS = tlsStep('STLS\r\n', '^\\+OK\\b.*\r\n', '^-ERR\\b.*\r\n');
+const NNTP_GREETING = step(null, reply('20[01]'), NUMBERED_REFUSAL);
+const NNTP_TLS = tlsStep('STARTTLS\r\n', reply('382'), NUMBERED_REFUSAL);
+const QUIT = step('QUIT\r\n', null, null);
+
+const SMTP = [SMTP_GREETING, SMTP_HELLO, QUIT];
+const IMAP = [IMAP_GREETING, ...IMAP_TALK];
+const POP3 = [POP3_GREETING, QUIT];
 /** A server that wants a password answers too: it is well. */
-const REDIS: readonly DialogueStep[] = [
-  { send: 'PING\r\n', expect: '^(\\+PONG|-NOAUTH .*)\r\n', refuse: '^-(?!NOAUTH ).*\r\n' },
-  { send: 'QUIT\r\n', expect: null, refuse: null },
-];
+const REDIS = [step('PING\r\n', '^(\\+PONG|-NOAUTH .*)\r\n', '^-(?!NOAUTH ).*\r\n'), QUIT];
+
+export interface Dialogue {
+  /** TLS from the first byte on. */
+  readonly tls: boolean;
+  readonly steps: readonly DialogueStep[];
+  /** The same with TLS by the protocol's own command; null where it has none. */
+  readonly starttls: readonly DialogueStep[] | null;
+}
 
 export const DIALOGUES = {
-  smtp: { tls: false, steps: SMTP },
-  ftp: { tls: false, steps: FTP },
-  imap: { tls: false, steps: IMAP },
-  imaps: { tls: true, steps: IMAP },
-  pop3: { tls: false, steps: POP3 },
-  pop3s: { tls: true, steps: POP3 },
-  nntp: { tls: false, steps: NNTP },
-  redis: { tls: false, steps: REDIS },
-} as const satisfies Readonly<
-  Record<string, { readonly tls: boolean; readonly steps: readonly DialogueStep[] }>
->;
+  smtp: {
+    tls: false,
+    steps: SMTP,
+    // RFC 3207 section 4.2: what was said before does not count, so the hello comes again.
+    starttls: [SMTP_GREETING, SMTP_HELLO, SMTP_TLS, SMTP_HELLO, QUIT],
+  },
+  smtps: { tls: true, steps: SMTP, starttls: null },
+  ftp: { tls: false, steps: [FTP_GREETING, QUIT], starttls: [FTP_GREETING, FTP_TLS, QUIT] },
+  imap: { tls: false, steps: IMAP, starttls: [IMAP_GREETING, IMAP_TLS, ...IMAP_TALK] },
+  imaps: { tls: true, steps: IMAP, starttls: null },
+  pop3: { tls: false, steps: POP3, starttls: [POP3_GREETING, POP3_TLS, QUIT] },
+  pop3s: { tls: true, steps: POP3, starttls: null },
+  nntp: { tls: false, steps: [NNTP_GREETING, QUIT], starttls: [NNTP_GREETING, NNTP_TLS, QUIT] },
+  redis: { tls: false, steps: REDIS, starttls: null },
+} as const satisfies Readonly<Record<string, Dialogue>>;
 export type DialogueName = keyof typeof DIALOGUES;

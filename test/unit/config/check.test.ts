@@ -172,7 +172,9 @@ test('a file is looked at', () => {
 
 test('a dialogue is ready-made, by its name or with keys, or has its own steps', () => {
   const common = { kind: 'dialogue', ...SOCKET, ...TLS };
-  const { imaps, redis } = DIALOGUES;
+  const { tls, steps } = DIALOGUES.imaps;
+  const imaps = { tls, steps };
+  const { redis } = DIALOGUES;
   expect(checkOf('imaps')).toEqual({ ...common, ...imaps });
   expect(checkOf('{dialogue: {protocol: redis, tls: true}}')).toEqual({
     ...common,
@@ -183,8 +185,8 @@ test('a dialogue is ready-made, by its name or with keys, or has its own steps',
     ...common,
     tls: false,
     steps: [
-      { send: 'a\n', expect: 'b', refuse: null },
-      { send: null, expect: null, refuse: 'c' },
+      { send: 'a\n', expect: 'b', refuse: null, starttls: false },
+      { send: null, expect: null, refuse: 'c', starttls: false },
     ],
   });
 });

@@ -50,7 +50,7 @@ const SCHEMA_ROWS: readonly Row[] = [
   [
     'a key like none',
     `${VRRP}\nzzzzzz: {}`,
-    'f.yaml:2:1: zzzzzz: unknown key, expected director, vrrp, groups, announce_groups, trackers, bfd, static, services, sync, notify, mail, ipvs, http,' +
+    'f.yaml:2:1: zzzzzz: unknown key, expected director, vrrp, groups, announce_groups, trackers, bfd, static, services, maintenance, sync, notify, mail, ipvs, http,' +
       ' runtime_directory, keeper or log',
   ],
   [
@@ -448,18 +448,18 @@ const CHECK_ROWS: readonly Row[] = [
   [
     'no kind for a service that has no usual one',
     service('fwmark: 1', 'check: {interval: 5s}', 'servers: []'),
-    'f.yaml:4:12: services.s.check: expected one of the keys tcp, http, https, dns, udp, ping, script, file and dialogue',
+    'f.yaml:4:12: services.s.check: expected one of the keys tcp, http, https, dns, udp, ping, script, file, dialogue, ldap, mysql, postgresql, radius and sip',
   ],
   [
     'an unknown kind',
     service('address: 192.0.2.1:80', 'check: pong', 'servers: []'),
-    'f.yaml:4:12: services.s.check: expected none, tcp, http, https, dns, udp, ping, smtp, ftp, imap, imaps, pop3, pop3s, nntp or redis, or a mapping, found pong',
+    'f.yaml:4:12: services.s.check: expected none, tcp, http, https, dns, udp, ping, ldap, postgresql, sip, smtp, smtps, ftp, imap, imaps, pop3, pop3s, nntp or redis, or a mapping, found pong',
   ],
   [
     'TLS options without TLS',
     service('address: 192.0.2.1:80', 'check: {http: {verify: false}}', 'servers: []'),
-    'f.yaml:4:20: services.s.check.http.verify: unknown key, expected path, host, status,' +
-      ' body_contains or body_matches',
+    'f.yaml:4:20: services.s.check.http.verify: unknown key, expected method, path, host,' +
+      ' headers, body, status, body_contains, body_matches, digest, version or requests',
   ],
   [
     'a path without slash',

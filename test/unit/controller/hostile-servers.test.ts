@@ -125,7 +125,7 @@ const HOSTILE: Readonly<
   'a greeting without end': [
     {
       ...{ ...tcpCheck, ...timing, kind: 'dialogue', tls: false, ...tlsSettings },
-      steps: [{ send: null, expect: '^220 ', refuse: null }],
+      steps: [{ send: null, expect: '^220 ', refuse: null, starttls: false }],
     },
     () => stream((socket) => flood(socket.resume(), block)),
     'too-large',

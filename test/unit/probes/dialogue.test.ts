@@ -125,7 +125,7 @@ describe('dialogue probe: bounds', () => {
         socket.resume();
       }),
     );
-    const once = { send: null, expect: '^one\r\n', refuse: null };
+    const once = { send: null, expect: '^one\r\n', refuse: null, starttls: false };
     expect(await run(server, { steps: [once] })).toBe('ok');
     expect(await run(server, { steps: [once, once], timeoutUs: 50_000 })).toMatch(
       /for what step 2/,
@@ -148,7 +148,7 @@ describe('dialogue probe: bounds', () => {
 
   test('an expression that backtracks without end is a failure', async () => {
     const server = await lineServer(`${'a'.repeat(40)}\r\n`, {});
-    const steps = [{ send: null, expect: '^(a+)+!$', refuse: null }];
+    const steps = [{ send: null, expect: '^(a+)+!$', refuse: null, starttls: false }];
     expect(await run(server, { steps })).toMatch(/^cannot-run: The regular expression/);
   });
 });

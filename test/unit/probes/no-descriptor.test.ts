@@ -36,7 +36,7 @@ const CHECKS: Readonly<Record<string, CheckConfig>> = {
   'http/2': { ...httpCheck, version: '2' },
   dialogue: {
     ...{ ...tcpCheck, kind: 'dialogue', tls: false, ...tlsSettings },
-    steps: [{ send: 'x', expect: 'HTTP', refuse: null }],
+    steps: [{ send: 'x', expect: 'HTTP', refuse: null, starttls: false }],
   },
   udp: { ...tcpCheck, kind: 'udp', ...udp, minLengthBytes: 0, maxLengthBytes: 9 },
   dns: {

@@ -53,7 +53,7 @@ interface Case {
   readonly seen: readonly (string | undefined)[];
 }
 
-const greeting = { send: null, expect: 'hello', refuse: null };
+const greeting = { send: null, expect: 'hello', refuse: null, starttls: false };
 const dialogueCheck = {
   ...{ ...tcpCheck, kind: 'dialogue' as const, tls: false },
   ...{ ...tlsSettings, steps: [greeting] },

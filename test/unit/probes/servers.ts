@@ -156,6 +156,7 @@ export interface TestCertificate {
   readonly directory: string;
   /** The certificate, which is its own authority. */
   readonly certificateFile: string;
+  readonly keyFile: string;
   readonly key: string;
   readonly certificate: string;
   remove(): void;
@@ -174,6 +175,7 @@ export function makeCertificate(names: string): TestCertificate {
   return {
     directory,
     certificateFile,
+    keyFile,
     key: readFileSync(keyFile, 'utf8'),
     certificate: readFileSync(certificateFile, 'utf8'),
     remove: () => rmSync(directory, { recursive: true }),

@@ -36,13 +36,11 @@ export const SERVER_PACKAGES = [
   'exim4-daemon-light',
   'freeradius',
   'kamailio',
-  'leafnode',
   'mariadb-server-core',
   'nginx-light',
   'postgresql',
   'redis-server',
   'slapd',
-  'tinyproxy-bin',
   'unbound',
   'vsftpd',
 ] as const;

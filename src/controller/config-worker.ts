@@ -19,7 +19,7 @@ const { path, director } = JSON.parse(process.argv[2] ?? '') as ConfigRequest;
 let warnings: ConfigError[] = [];
 let reader = newReader();
 /** What the parent has. */
-let sent: readonly ServiceConfig[] = [];
+let sent: readonly ServiceConfig[] | null = null;
 
 function newReader(): ConfigReader {
   return new ConfigReader({
@@ -40,22 +40,25 @@ async function answer(): Promise<void> {
   if (sources.some((source) => source.path !== resolve(path))) reader = newReader();
   if (!result.ok) return finish({ kind: 'errors', errors: result.error });
   const { services, ...rest } = result.value;
-  const known = new Set(sent);
+  const known = new Set(sent ?? []);
   const changed = services.filter((service) => !known.has(service));
   for (let first = 0; first < changed.length; first += SERVICES_PER_MESSAGE) {
     const part = changed.slice(first, first + SERVICES_PER_MESSAGE);
     process.send?.({ kind: 'services', services: part } satisfies ReaderMessage);
   }
   const names = services.map(({ name }) => name);
+  // A reader that has sent nothing yet does not know what was before it, not even with no names.
   const sameNames =
-    names.length === sent.length && names.every((name, index) => name === sent[index]?.name);
+    sent !== null &&
+    names.length === sent.length &&
+    names.every((name, index) => name === sent?.[index]?.name);
   sent = services;
   finish({ kind: 'config', rest, names: sameNames ? null : names, warnings, sources });
 }
 
 function finish(message: ReaderMessage): void {
   process.send?.(message, () => {
-    if (sent.length < READER_STAYS_FROM) process.disconnect();
+    if ((sent?.length ?? 0) < READER_STAYS_FROM) process.disconnect();
     // Reading leaves far more behind than is kept.
     else globalThis.gc?.();
   });

@@ -276,8 +276,12 @@ export class Controller implements DirectorControl {
     if (problem !== null) logProblem(this.#log, problem);
     this.#guard.configure(keeperPlan({ ...config, runtimeDirectory: before.runtimeDirectory }));
     this.#configureSettings();
-    await this.#replaceSync();
+    // The kernel refuses a sync daemon beside servers of another family than their service's, and
+    // the reverse: what goes makes room for what comes.
+    const syncChanged = JSON.stringify(this.#sync?.config ?? null) !== JSON.stringify(config.sync);
+    if (syncChanged) this.#stopSync();
     await this.#configureServices();
+    if (syncChanged) await this.#startSync();
     this.#keepPlan(keepForNextStart);
     this.#log.info({ event: 'reloaded' }, 'The configuration was read again');
     return [];
@@ -732,10 +736,12 @@ export class Controller implements DirectorControl {
     });
   }
 
-  async #replaceSync(): Promise<void> {
-    if (JSON.stringify(this.#sync?.config ?? null) === JSON.stringify(this.#config.sync)) return;
+  #stopSync(): void {
     this.#sync?.close();
     this.#sync = null;
+  }
+
+  async #startSync(): Promise<void> {
     this.#follow();
     await this.#learnStates();
   }

@@ -7,30 +7,46 @@
  * daemons by /proc/PID/stat of every process in their network namespace.
  */
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { request } from 'node:http';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readConfigFile } from '../../src/config/yaml.ts';
+import { Table } from '../../src/controller/table.ts';
 import type { ServiceConfig } from '../../src/core/config/config.ts';
-import { desiredTable } from '../../src/core/ipvs/desired.ts';
+import { DEFAULTS } from '../../src/core/config/defaults.ts';
 import type { ObservedService } from '../../src/core/ipvs/model.ts';
-import { serviceKey } from '../../src/core/ipvs/model.ts';
-import { NOTHING_OWNED } from '../../src/core/ipvs/owned.ts';
-import { plan } from '../../src/core/ipvs/plan.ts';
+import { serverKey, serviceKey } from '../../src/core/ipvs/model.ts';
 import { realtimeUs } from '../../src/linux/clock.ts';
 import { IpvsClient } from '../../src/linux/ipvs/client.ts';
 import { inNetworkNamespace } from '../../src/linux/namespace.ts';
+import { FIRST_PORT } from './ipvs-load.ts';
 
 export type GuestCall =
-  /** What to program: the services of this configuration, sorted by their keys. */
-  | { readonly method: 'read'; readonly config: string }
+  /** What to program: the one service of this configuration, on so many ports. */
+  | { readonly method: 'read'; readonly config: string; readonly services: number }
   /** The daemon's own way, in this process, which is warm after the first call. */
   | { readonly method: 'program'; readonly namespace: string }
   /** A command that programs the table and ends. */
   | { readonly method: 'command'; readonly namespace: string; readonly script: string }
   /** A daemon, from its start until the table is complete; then it is killed. */
   | { readonly method: 'daemon'; readonly namespace: string; readonly argv: readonly string[] }
-  | { readonly method: 'count'; readonly namespace: string };
+  | { readonly method: 'count'; readonly namespace: string }
+  /** A daemon, until its table is complete; it goes on. */
+  | { readonly method: 'start'; readonly namespace: string; readonly argv: readonly string[] }
+  /** From a signal to the daemon, whose file was replaced by another, to a weight in the kernel. */
+  | (Change & { readonly method: 'reload'; readonly from: string; readonly to: string })
+  /** From a request over a director's control socket to a weight in the kernel. */
+  | (Change & { readonly method: 'override'; readonly socket: string; readonly target: string })
+  /** Kills the daemon. */
+  | { readonly method: 'end' };
+
+/** The first server of the service with this port gets this weight. */
+interface Change {
+  readonly namespace: string;
+  readonly port: number;
+  readonly weight: number;
+}
 
 export interface Measurement {
   readonly wallMs: number;
@@ -45,18 +61,29 @@ export interface Count {
 
 /** Of the clock ticks in /proc/PID/stat (sysconf(_SC_CLK_TCK), 100 on every Linux since 2.6). */
 const TICK_MS = 10;
-const DAEMON_TIMEOUT_MS = 120_000;
+const DAEMON_TIMEOUT_MS = 170_000;
 /** Between two looks at the table; each costs one small netlink request. */
 const LOOK_INTERVAL_MS = 4;
+/** The same while a change is waited for, which takes milliseconds. */
+const CHANGE_LOOK_MS = 1;
 
 let services: readonly ServiceConfig[] = [];
 
-async function read(path: string): Promise<Count> {
+async function read(path: string, count: number): Promise<Count> {
   const config = await readConfigFile(path, { director: 'bench', hostname: 'bench' });
   if (!config.ok) throw new Error(JSON.stringify(config.error));
-  services = config.value.services;
-  const servers = services.reduce((sum, entry) => sum + entry.servers.length, 0);
-  return { services: services.length, servers };
+  const [one] = config.value.services;
+  const identity = one?.entries[0]?.identity;
+  if (one === undefined || identity?.kind !== 'address') throw new Error('no service');
+  services = Array.from({ length: count }, (_, index) => {
+    const port = FIRST_PORT + index;
+    return {
+      ...one,
+      name: `s${port}`,
+      entries: [{ identity: { ...identity, port }, follow: null }],
+    };
+  });
+  return { services: count, servers: count * one.servers.length };
 }
 
 function open(namespace: string): IpvsClient {
@@ -65,22 +92,34 @@ function open(namespace: string): IpvsClient {
   return opened.value;
 }
 
-/** What the controller does at its start: read the table, compare, apply, from wish to kernel. */
+/** What the controller does at its start: its own table, from wish to kernel. */
 async function program(namespace: string): Promise<Measurement> {
   const before = process.resourceUsage();
   const startedMs = performance.now();
   const client = open(namespace);
-  const observed = await client.dump();
-  if (!observed.ok) throw new Error(observed.error.message);
-  const desired = desiredTable(services, () => 1);
-  const input = { desired, observed: observed.value, owned: NOTHING_OWNED };
-  const { operations } = plan({ ...input, ownership: 'shared' });
-  const results = await client.apply(operations);
+  const directory = `/tmp/${namespace}`;
+  const problems: string[] = [];
+  const files = { ownedFile: `${directory}/owned.json`, leavingFile: `${directory}/leaving.json` };
+  const table = new Table(
+    { services, ipvs: DEFAULTS.ipvs, ...files },
+    {
+      client,
+      weights: (service) =>
+        new Map(service.servers.map((one) => [serverKey(one), { weight: 1, reason: 'healthy' }])),
+      wanted: () => true,
+      onLeaving: () => {},
+      onCompared: () => {},
+      onChanges: () => {},
+      onProblem: ({ message }) => problems.push(message),
+    },
+  );
+  await table.start();
   const wallMs = performance.now() - startedMs;
   const after = process.resourceUsage();
+  await table.close();
   client.close();
-  const failed = results.find(({ problem }) => problem !== null);
-  if (failed?.problem) throw new Error(failed.problem.message);
+  rmSync(directory, { recursive: true });
+  if (problems.length > 0) throw new Error(problems[0]);
   return {
     wallMs,
     userMs: (after.userCPUTime - before.userCPUTime) / 1e3,
@@ -190,6 +229,80 @@ function cpuTimes(namespace: string): { readonly userMs: number; readonly system
   return { userMs, systemMs };
 }
 
+/** The daemon that goes on; its process has the group's id. */
+let running: { readonly pid: number; readonly ended: Promise<unknown> } | null = null;
+
+async function start(namespace: string, argv: readonly string[]): Promise<Measurement> {
+  const startedMs = performance.now();
+  const client = open(namespace);
+  const child = spawn('ip', ['netns', 'exec', namespace, ...argv], {
+    stdio: 'ignore',
+    detached: true,
+  });
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  running = { pid: child.pid as number, ended };
+  const done = await complete(client);
+  client.close();
+  if (done === null) throw new Error('The table was not complete in time');
+  return { wallMs: performance.now() - startedMs, ...cpuTimes(namespace) };
+}
+
+async function end(): Promise<Count> {
+  if (running !== null) {
+    process.kill(-running.pid, 'SIGKILL');
+    await running.ended;
+  }
+  running = null;
+  return { services: 0, servers: 0 };
+}
+
+/** From `act` to the weight in the kernel. */
+async function measureChange(
+  { namespace, port, weight }: Change,
+  act: () => void,
+): Promise<Measurement> {
+  const client = open(namespace);
+  const before = cpuTimes(namespace);
+  const service = services.find(({ name }) => name === `s${port}`) as ServiceConfig;
+  const { identity } = service.entries[0] as ServiceConfig['entries'][number];
+  const first = serverKey(service.servers[0] as ServiceConfig['servers'][number]);
+  const startedMs = performance.now();
+  act();
+  while (performance.now() - startedMs < DAEMON_TIMEOUT_MS) {
+    const seen = await client.dumpService(identity);
+    const wallMs = performance.now() - startedMs;
+    const servers = seen.ok ? (seen.value?.servers ?? []) : [];
+    if (servers.find((one) => serverKey(one) === first)?.weight === weight) {
+      client.close();
+      const after = cpuTimes(namespace);
+      const [userMs, systemMs] = [after.userMs - before.userMs, after.systemMs - before.systemMs];
+      return { wallMs, userMs, systemMs };
+    }
+    await delay(CHANGE_LOOK_MS);
+  }
+  throw new Error('The change did not come');
+}
+
+function reload(call: Extract<GuestCall, { method: 'reload' }>): Promise<Measurement> {
+  copyFileSync(call.from, `${call.to}.new`);
+  return measureChange(call, () => {
+    renameSync(`${call.to}.new`, call.to);
+    process.kill(running?.pid as number, 'SIGHUP');
+  });
+}
+
+function override(call: Extract<GuestCall, { method: 'override' }>): Promise<Measurement> {
+  const parameters = `action=weight&weight=${call.weight}&target=${encodeURIComponent(call.target)}`;
+  return measureChange(call, () => {
+    const path = `/v1/override?${parameters}`;
+    const sent = request({ socketPath: call.socket, path, method: 'POST' }, (answer) => {
+      answer.resume();
+    });
+    sent.on('error', () => {});
+    sent.end();
+  });
+}
+
 async function count(namespace: string): Promise<Count> {
   const client = open(namespace);
   const table = await client.dump();
@@ -202,7 +315,7 @@ async function count(namespace: string): Promise<Count> {
 async function answer(call: GuestCall): Promise<Measurement | Count> {
   switch (call.method) {
     case 'read':
-      return read(call.config);
+      return read(call.config, call.services);
     case 'program':
       return program(call.namespace);
     case 'command':
@@ -211,6 +324,14 @@ async function answer(call: GuestCall): Promise<Measurement | Count> {
       return daemon(call.namespace, call.argv);
     case 'count':
       return count(call.namespace);
+    case 'start':
+      return start(call.namespace, call.argv);
+    case 'reload':
+      return reload(call);
+    case 'override':
+      return override(call);
+    case 'end':
+      return end();
   }
 }
 

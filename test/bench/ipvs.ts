@@ -6,10 +6,10 @@
  * Where this machine's kernel has no IPVS, all of it runs in the lab's emulated machine, which
  * slows JavaScript down more than kernel work: so the share of the kernel's time is told too.
  */
-import { CONTROLLER_NODE_FLAGS } from '../../src/core/processes.ts';
 import { VIPKEEPER } from '../lab/director.ts';
-import { type Child, check, LabError, type Machine, REPOSITORY, writeFile } from '../lab/host.ts';
+import { check, LabError, type Machine, writeFile } from '../lab/host.ts';
 import { ipvsMachine } from '../lab/requirements.ts';
+import { Guest } from './guest.ts';
 import type { Count, GuestCall, Measurement } from './ipvs-guest.ts';
 import { ipvsadmRules, keepalivedConfig, type Load, vipkeeperConfig } from './ipvs-load.ts';
 import { prepareKeepalived } from './peers.ts';
@@ -22,12 +22,16 @@ import {
   type Target,
 } from './report.ts';
 
-const LOAD: Load = { services: 1_000, servers: 2 };
-const RUNS = 7;
+/** What is programmed, by whom besides the warm process and ipvsadm, and how often at most. */
+interface Case extends Load {
+  readonly contestants: readonly Contestant[];
+  readonly runs: number;
+}
 /** The optimizing compiler has seen the code by then. */
 const WARM_UP_RUNS = 4;
+/** With more, it has by the end of the first. */
+const WARM_UP_SERVERS = 5_000;
 const DIRECTORY = '/tmp/vipkeeper-bench';
-const CALL_TIMEOUT_MS = 180_000;
 /** The kernel clears a namespace away behind our back; the next measurement is not to pay. */
 const SETTLE_MS = 1_500;
 const TARGET_IPVSADM = 1.5;
@@ -41,84 +45,44 @@ const CONTESTANTS = [
 ] as const;
 type Contestant = (typeof CONTESTANTS)[number];
 
-/** The measuring program on the machine with IPVS. */
-class Guest {
-  readonly #child: Child;
-  readonly #waiting: ((line: string) => void)[] = [];
-  #partial = '';
+const WITHOUT_START = CONTESTANTS.filter((name) => name !== 'vipkeeper start');
+/** The large ones fewer times: emulated, a peer takes ten seconds and more. */
+const CASES: readonly Case[] = [
+  { services: 1_000, servers: 2, contestants: CONTESTANTS, runs: 7 },
+  { services: 10, servers: 1_000, contestants: WITHOUT_START, runs: 3 },
+  { services: 10_000, servers: 2, contestants: WITHOUT_START, runs: 2 },
+];
 
-  private constructor(child: Child) {
-    this.#child = child;
-  }
-
-  static async start(machine: Machine): Promise<Guest> {
-    let receive: (text: string) => void = () => {};
-    let errors = '';
-    const program = `${REPOSITORY}/dist/test/bench/ipvs-guest.js`;
-    const child = await machine.spawn([process.execPath, ...CONTROLLER_NODE_FLAGS, program], {
-      onStdout: (chunk) => receive(chunk.toString('utf8')),
-      onStderr: (chunk) => {
-        errors += chunk.toString('utf8');
-      },
-    });
-    const guest = new Guest(child);
-    receive = (text) => guest.#receive(text);
-    const ended = (): void => {
-      for (const resolve of guest.#waiting.splice(0)) resolve(JSON.stringify({ error: errors }));
-    };
-    child.exited.then(ended, ended);
-    return guest;
-  }
-
-  async call<T extends Measurement | Count>(call: GuestCall): Promise<T> {
-    const line = await new Promise<string>((resolve, reject) => {
-      const late = () =>
-        reject(new LabError(`${call.method} took more than ${CALL_TIMEOUT_MS} ms`));
-      const timer = setTimeout(late, CALL_TIMEOUT_MS);
-      this.#waiting.push((answer) => {
-        clearTimeout(timer);
-        resolve(answer);
-      });
-      this.#child.write(`${JSON.stringify(call)}\n`);
-    });
-    const { value, error } = JSON.parse(line) as { value?: T; error?: string };
-    if (value === undefined) throw new LabError(`${call.method}: ${error}`);
-    return value;
-  }
-
-  close(): void {
-    this.#child.kill('SIGKILL');
-  }
-
-  #receive(text: string): void {
-    const lines = (this.#partial + text).split('\n');
-    this.#partial = lines.pop() ?? '';
-    for (const line of lines) this.#waiting.shift()?.(line);
-  }
-}
+let namespaces = 0;
 
 class Contest {
   readonly #machine: Machine;
   readonly #guest: Guest;
   readonly #keepalived: readonly string[];
-  #count = 0;
+  readonly #load: Load;
 
-  constructor(machine: Machine, guest: Guest, keepalived: readonly string[]) {
+  constructor(
+    machine: Machine,
+    guest: Guest,
+    { keepalived, load }: { readonly keepalived: readonly string[]; readonly load: Load },
+  ) {
     this.#machine = machine;
     this.#guest = guest;
     this.#keepalived = keepalived;
+    this.#load = load;
   }
 
   /** One measurement in a namespace of its own. */
   async run(contestant: Contestant): Promise<Measurement> {
-    this.#count++;
-    const namespace = `vkbench-${process.pid}-${this.#count}`;
+    namespaces++;
+    const namespace = `vkbench-${process.pid}-${namespaces}`;
     const script = `ip netns add ${namespace} && ip -n ${namespace} link set lo up`;
     await check(this.#machine, ['sh', '-c', script]);
     try {
       const measured = await this.#guest.call<Measurement>(this.#call(contestant, namespace));
       const { services, servers } = await this.#guest.call<Count>({ method: 'count', namespace });
-      if (services !== LOAD.services || servers !== LOAD.services * LOAD.servers) {
+      const wanted = this.#load.services * this.#load.servers;
+      if (services !== this.#load.services || servers !== wanted) {
         throw new LabError(`${contestant} programmed ${services} services, ${servers} servers`);
       }
       return measured;
@@ -146,77 +110,108 @@ class Contest {
   }
 }
 
-/** Writes the configurations, warms up, and lets the contestants take turns. */
+/** Writes the configurations, warms up, and lets the contestants take turns, case by case. */
 export async function ipvs(runs: number | null): Promise<Report> {
   const before = loadAverage();
   const { machine, stop } = await ipvsMachine(print);
   try {
-    const samples = await measure(machine, runs ?? RUNS);
-    return report(machine, samples, [before, loadAverage()]);
+    const guest = await Guest.start(machine);
+    const measured: Measured[] = [];
+    try {
+      for (const one of CASES) {
+        const samples = await measure(machine, guest, { ...one, runs: runs ?? one.runs });
+        measured.push({ load: one, samples });
+      }
+    } finally {
+      guest.close();
+    }
+    return report(machine, measured, [before, loadAverage()]);
   } finally {
+    await machine.run(['rm', '-rf', DIRECTORY]);
     await stop();
   }
 }
 
 type Samples = Readonly<Record<Contestant, Measurement[]>>;
 
-async function measure(machine: Machine, runs: number): Promise<Samples> {
-  await writeFile(machine, `${DIRECTORY}/rules`, ipvsadmRules(LOAD));
+interface Measured {
+  readonly load: Case;
+  readonly samples: Samples;
+}
+
+async function measure(machine: Machine, guest: Guest, one: Case): Promise<Samples> {
+  await writeFile(machine, `${DIRECTORY}/rules`, ipvsadmRules(one));
   const config = `${DIRECTORY}/vipkeeper.yaml`;
-  await writeFile(machine, config, vipkeeperConfig(LOAD, `${DIRECTORY}/run`));
+  // The warm process makes the others from one: reading is not what is measured.
+  await writeFile(machine, config, vipkeeperConfig({ ...one, services: 1 }, `${DIRECTORY}/run`));
+  await guest.call<Count>({ method: 'read', config, services: one.services });
+  await writeFile(machine, config, vipkeeperConfig(one, `${DIRECTORY}/run`));
   const keepalived = await prepareKeepalived(machine, {
     directory: DIRECTORY,
-    config: keepalivedConfig(LOAD),
+    config: keepalivedConfig(one),
     only: '-C',
   });
-  const guest = await Guest.start(machine);
   const samples: Samples = {
     'vipkeeper warm': [],
     'ipvsadm -R': [],
     'keepalived start': [],
     'vipkeeper start': [],
   };
-  try {
-    await guest.call<Count>({ method: 'read', config });
-    const contest = new Contest(machine, guest, keepalived);
-    for (let run = 1; run <= WARM_UP_RUNS; run++) await contest.run('vipkeeper warm');
-    for (let run = 1; run <= runs; run++) {
-      for (const contestant of CONTESTANTS) {
-        const measured = await contest.run(contestant);
-        samples[contestant].push(measured);
-        print(`ipvs, run ${run} of ${runs}, ${contestant}: ${measured.wallMs.toFixed(0)} ms`);
-      }
+  const contest = new Contest(machine, guest, { keepalived, load: one });
+  const warmUps = one.services * one.servers > WARM_UP_SERVERS ? 1 : WARM_UP_RUNS;
+  for (let run = 1; run <= warmUps; run++) await contest.run('vipkeeper warm');
+  for (let run = 1; run <= one.runs; run++) {
+    for (const contestant of one.contestants) {
+      const measured = await contest.run(contestant);
+      samples[contestant].push(measured);
+      const what = `${one.services} x ${one.servers}, run ${run} of ${one.runs}`;
+      print(`ipvs, ${what}, ${contestant}: ${measured.wallMs.toFixed(0)} ms`);
     }
-    return samples;
-  } finally {
-    guest.close();
-    await machine.run(['rm', '-rf', DIRECTORY]);
   }
+  return samples;
 }
 
-function report(machine: Machine, samples: Samples, load: readonly [number, number]): Report {
-  const rows: Row[] = CONTESTANTS.flatMap((name) => [
-    { name, unit: 'ms', samples: samples[name].map(({ wallMs }) => wallMs) },
-    {
-      name: `${name}: kernel's share of CPU time`,
-      unit: '%',
-      samples: samples[name].map(({ userMs, systemMs }) => (100 * systemMs) / (userMs + systemMs)),
-    },
-  ]);
-  const wall = (name: Contestant) => median(samples[name].map(({ wallMs }) => wallMs));
-  const ratio = (slower: Contestant, faster: Contestant) => wall(slower) / wall(faster);
-  const target = (peer: Contestant, least: number): Target => {
-    const value = ratio(peer, 'vipkeeper warm');
-    return { text: `${peer} / vipkeeper warm, at least ${least}`, value, met: value >= least };
-  };
+function report(
+  machine: Machine,
+  measured: readonly Measured[],
+  load: readonly [number, number],
+): Report {
+  const wall = (samples: Samples, name: Contestant) =>
+    median(samples[name].map(({ wallMs }) => wallMs));
+  const rows = measured.flatMap(({ load: one, samples }) =>
+    one.contestants.flatMap((name) =>
+      rowsOf(`${one.services} x ${one.servers}, ${name}`, samples[name]),
+    ),
+  );
+  const targets = measured.flatMap(({ load: one, samples }) => {
+    const target = (peer: Contestant, least: number): Target => {
+      const value = wall(samples, peer) / wall(samples, 'vipkeeper warm');
+      const what = `${one.services} x ${one.servers}, ${peer} / vipkeeper warm, at least ${least}`;
+      return { text: what, value, met: value >= least };
+    };
+    return [target('ipvsadm -R', TARGET_IPVSADM), target('keepalived start', TARGET_KEEPALIVED)];
+  });
+  const first = (measured[0] as Measured).samples;
+  const ratio = (peer: Contestant) =>
+    (wall(first, peer) / wall(first, 'vipkeeper start')).toFixed(2);
   return {
-    name: `ipvs: ${LOAD.services} services x ${LOAD.servers} servers, on ${machine.name}`,
+    name: `ipvs: services x servers, on ${machine.name}`,
     rows,
-    targets: [target('ipvsadm -R', TARGET_IPVSADM), target('keepalived start', TARGET_KEEPALIVED)],
+    targets,
     notes: [
-      `keepalived start / vipkeeper start: ${ratio('keepalived start', 'vipkeeper start').toFixed(2)}`,
-      `ipvsadm -R / vipkeeper start: ${ratio('ipvsadm -R', 'vipkeeper start').toFixed(2)}`,
+      `keepalived start / vipkeeper start: ${ratio('keepalived start')}`,
+      `ipvsadm -R / vipkeeper start: ${ratio('ipvsadm -R')}`,
     ],
     load,
   };
+}
+
+/** Time, and the share of CPU time that was spent inside the kernel. */
+export function rowsOf(name: string, samples: readonly Measurement[]): Row[] {
+  const share = ({ userMs, systemMs }: Measurement) =>
+    userMs + systemMs === 0 ? 0 : (100 * systemMs) / (userMs + systemMs);
+  return [
+    { name, unit: 'ms', samples: samples.map(({ wallMs }) => wallMs) },
+    { name: `${name}: kernel's share of CPU time`, unit: '%', samples: samples.map(share) },
+  ];
 }

@@ -12,6 +12,7 @@ import { failoverAll } from './failover-all.ts';
 import { hitless } from './hitless.ts';
 import { instances } from './instances.ts';
 import { ipvs } from './ipvs.ts';
+import { ipvsChange } from './ipvs-change.ts';
 import { memory } from './memory.ts';
 import { describeMachine, print, printReport, type Report, summarize, toStderr } from './report.ts';
 import { spacing } from './spacing.ts';
@@ -24,6 +25,7 @@ const BENCHMARKS: Readonly<Record<string, (runs: number | null) => Promise<Repor
   hitless,
   instances,
   ipvs,
+  'ipvs-change': ipvsChange,
   memory,
   spacing,
   start,

@@ -11,6 +11,8 @@ import { GuestDirector, Peer, startRealServer } from './guest.ts';
 /** A boot, five namespaces and three starts of Node, emulated on a busy machine. */
 const SETUP_MS = 300_000;
 const TEST_MS = 180_000;
+/** Each reload, each command and each new controller is a start of Node. */
+const RELOADS_MS = 500_000;
 
 const VIP = '192.0.2.201';
 const VIP6 = '2001:db8:1::201';
@@ -22,7 +24,7 @@ const WEB = {
   address: ['192.0.2.201-203:80', `${VIP}:8080,8081`],
   fwmark: 7,
   scheduler: 'rr',
-  check: { http: { path: '/healthz' }, interval: '500ms', timeout: '20s', fall: 2 },
+  check: { http: { path: '/healthz' }, interval: '2s', timeout: '20s', fall: 2 },
 };
 const MIXED = {
   address: [`${VIP}:90`, `[${VIP6}]:90`],
@@ -152,7 +154,7 @@ describe('a service of several entries', { timeout: TEST_MS }, () => {
   });
 });
 
-describe('servers that are taken out of the configuration', { timeout: TEST_MS }, () => {
+describe('servers that are taken out of the configuration', { timeout: RELOADS_MS }, () => {
   it('stay for their connections, through the death of a controller, and go with them', async () => {
     const download = await peer.startDownload(
       `http://${VIP}:8080/stream?bytes=1000000000&rate=100000`,

@@ -273,7 +273,9 @@ export class GuestDirector {
   async reload(): Promise<void> {
     const before = this.lines('reloaded').length;
     await this.signal('HUP', 'keeper');
-    await this.until('the reload', () => this.lines('reloaded').length > before);
+    // The reader of the configuration is a start of Node, too.
+    const done = () => this.lines('reloaded').length > before;
+    await this.until('the reload', done, START_MS);
   }
 
   /** Sends a signal to one of the two processes; returns its process id. */

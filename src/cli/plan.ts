@@ -20,6 +20,7 @@ import {
   type PreviewItem,
   previewTable,
 } from '../core/ipvs/preview.ts';
+import { tableServices } from '../core/ipvs/through-vip.ts';
 import { formatProblem, type Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import type { TableView } from '../core/status.ts';
@@ -174,7 +175,13 @@ async function readWanted(
   }
   const { services, ipvs, runtimeDirectory } = read.value;
   const { ownership, onRemove, drainTimeoutUs } = ipvs;
-  return ok({ services, ownership, onRemove, drainTimeoutUs, runtimeDirectory });
+  return ok({
+    services: tableServices(services),
+    ownership,
+    onRemove,
+    drainTimeoutUs,
+    runtimeDirectory,
+  });
 }
 
 /** What an earlier run has recorded as its own; nothing without a record. */

@@ -2,11 +2,12 @@
  * Reads one configuration again and again, as its text changes: services whose lines are the same
  * as in the last good text are not read again. Only the services with changed lines are, together
  * with all other sections; whatever is not certain to mean the same that way (a text in braces or
- * with anchors, another change, files with secrets, any error) is read as a whole, which also gives the errors their
- * places. Invariant: the result is the one of readConfigText.
+ * with anchors, another change, files with secrets, checks through virtual IPs, any error) is read
+ * as a whole, which also gives the errors their places. Invariant: the result is the one of readConfigText.
  */
 import type { Config, ServiceConfig } from '../core/config/config.ts';
 import { serviceKey } from '../core/ipvs/model.ts';
+import { usesCheckMarks } from '../core/ipvs/through-vip.ts';
 import { ok, type Result } from '../core/result.ts';
 import { sameData } from '../core/same-data.ts';
 import type { TextEntry } from './document.ts';
@@ -103,6 +104,7 @@ function readChange(
   if (config.services.length !== entries.length || clash(kept, read.value.config.services)) {
     return null;
   }
+  if (usesCheckMarks(config.services) || usesCheckMarks(read.value.config.services)) return null;
   // What another section makes of the services could be something else with all of them.
   if (!sameData({ ...read.value.config, services: null }, { ...config, services: null })) {
     return null;

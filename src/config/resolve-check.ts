@@ -41,8 +41,8 @@ type Kind = (typeof KINDS)[number];
 /** Keys that mean nothing to these kinds. */
 const REFUSED_KEYS: Readonly<Partial<Record<Kind, readonly (keyof LongCheck)[]>>> = {
   ping: ['port'],
-  script: ['bind', 'device', 'mark'],
-  file: ['address', 'port', 'bind', 'device', 'mark'],
+  script: ['bind', 'device', 'mark', 'through_vip'],
+  file: ['address', 'port', 'bind', 'device', 'mark', 'through_vip'],
 };
 const PLACEHOLDER = /\{(vip|vport|rip|rport)\}/g;
 type LongCheck = Exclude<CheckInput, 'none'>;
@@ -179,7 +179,14 @@ function base(input: LongCheck): CheckBase {
 /** The same of a kind that opens a socket. */
 function socketBase(input: LongCheck): CheckBase & SocketPath {
   const { bind, device, mark } = input;
-  return { ...base(input), source: bind ?? null, device: device ?? null, mark: mark ?? null };
+  return {
+    ...base(input),
+    source: bind ?? null,
+    device: device ?? null,
+    mark: mark ?? null,
+    // Known when the service is: resolve-through-vip.ts.
+    via: null,
+  };
 }
 
 /** What the placeholders of a command stand for, and how scripts are run. */

@@ -21,6 +21,7 @@ import type { Path } from './document.ts';
 import type { Report } from './report.ts';
 import { type CheckedServer, inheritCheck, reportCheck, resolveCheck } from './resolve-check.ts';
 import { resolveMaintenance } from './resolve-maintenance.ts';
+import { resolveThroughVip } from './resolve-through-vip.ts';
 import type { CheckInput, ServerInput, ServiceInput } from './schema.ts';
 import { familyBits } from './values.ts';
 
@@ -314,7 +315,10 @@ function resolveServers(
       const maintenance = resolveMaintenance(server.maintenance, {
         ...{ path: [...path, 'maintenance'], force: false, report },
       });
-      const config = { ...resolveServer(server, input, facts), maintenance };
+      const entries = facts.identities.map((identity) => ({ identity, follow: null }));
+      const complete = completeCheck(server, input, facts.tcpByDefault);
+      const own = { ...resolveServer(server, input, facts), maintenance };
+      const config = resolveThroughVip(own, complete, { entries, path, report });
       reportServer({ config, server, input, facts }, path, report);
       const key = serverKey(config);
       const other = seen.get(key);

@@ -232,6 +232,12 @@ export function checkSchema(per: Per) {
       about: 'Firewall mark of the packets that are sent, for rules of routing.',
       without: 'no mark',
     }),
+    through_vip: option(per(truth()), {
+      about:
+        'Ask at the virtual IP, through this very server, as clients do: finds a server that is well ' +
+        'but lacks the virtual IP. For forwarding `dr` and `tun`.',
+      default: check.throughVip,
+    }),
   });
   type Long = z.output<typeof long>;
   const short = scalar(

@@ -11,6 +11,7 @@ import {
   type TunnelChecksum,
 } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
+import { CHECK_MARK_BITS } from '../core/ipvs/through-vip.ts';
 import { parseAddressSet } from './address-set.ts';
 import {
   list,
@@ -60,6 +61,15 @@ const MS_US = 1_000;
 const SECOND_US = 1_000_000;
 const HOUR_US = 3_600 * SECOND_US;
 const DAY_US = 24 * HOUR_US;
+/** A multiple of the number of marks that checks may take. */
+function markBase() {
+  const marks = 2 ** CHECK_MARK_BITS;
+  const most = 2 ** 32 - marks;
+  return scalar(`a multiple of ${marks} up to ${most}`, z.int().min(0).max(most), (base) =>
+    base % marks === 0 ? base : undefined,
+  );
+}
+
 /** A minute for 60 virtual IPs: more would not announce, but hide them. */
 const ANNOUNCE_INTERVAL_MAX_US = SECOND_US;
 
@@ -961,6 +971,12 @@ function sectionSchemas(per: Per) {
         drain_timeout: option(per(duration(SECOND_US, 31 * DAY_US)), {
           about: 'How long their connections may take to end.',
           default: formatDuration(ipvs.drainTimeoutUs),
+        }),
+        check_mark_base: option(per(markBase()), {
+          about:
+            'First of 1048576 firewall marks, of which checks with `through_vip` take some: packets ' +
+            'of theirs carry them, and services by them carry these packets to one server each.',
+          default: ipvs.checkMarkBase,
         }),
         ...ipvsSettingOptions(per, wholeSeconds),
       }),

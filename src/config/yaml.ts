@@ -10,6 +10,7 @@ import type { Config, SyncConfig, VrrpConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { ipFamily } from '../core/ip.ts';
 import { serviceFamily } from '../core/ipvs/model.ts';
+import { withCheckMarks } from '../core/ipvs/through-vip.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import { ConfigDocument, TEXT_LENGTH_MAX, type YamlFault } from './document.ts';
 import { arrangeErrors, type ConfigError } from './errors.ts';
@@ -172,7 +173,8 @@ function readValue(value: unknown, director: string, report: Report): Config {
   );
   const sections = readSections(schema, root);
   const named = readServices(schema, root.services);
-  const followed = resolveFollow(resolveServices(named, notification.notify, report), {
+  const resolved = resolveServices(named, notification.notify, report);
+  const followed = resolveFollow(withCheckMarks(resolved, sections.ipvs.checkMarkBase), {
     services: named,
     instances: alone,
     instanceNames: names('vrrp'),
@@ -269,6 +271,7 @@ function readSections(schema: Schema, root: Record<string, unknown>) {
       onlyOnActive: ipvsInput?.only_on_active ?? ipvs.onlyOnActive,
       onRemove: ipvsInput?.on_remove ?? ipvs.onRemove,
       drainTimeoutUs: ipvsInput?.drain_timeout ?? ipvs.drainTimeoutUs,
+      checkMarkBase: ipvsInput?.check_mark_base ?? ipvs.checkMarkBase,
       ...resolveIpvsSettings(ipvsInput),
     },
     http: http === 'off' ? null : (http?.listen ?? listen),

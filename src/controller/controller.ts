@@ -30,8 +30,10 @@ import { countsOfServers, type ObservedTable } from '../core/ipvs/entries.ts';
 import type { Leaving, LeavingLook } from '../core/ipvs/leaving.ts';
 import type { IpvsOperation } from '../core/ipvs/model.ts';
 import { serverKey, serviceKey } from '../core/ipvs/model.ts';
+import { checkServices } from '../core/ipvs/through-vip.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Result } from '../core/result.ts';
+import { sameData } from '../core/same-data.ts';
 import type {
   DirectorControl,
   DirectorStatus,
@@ -50,6 +52,7 @@ import type { KeeperPlan, KeeperToController } from '../keeper/messages.ts';
 import type { TwinCommand } from '../keeper/twin.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import { IpvsClient } from '../linux/ipvs/client.ts';
+import { answerDevices } from './answer-devices.ts';
 import { CheckPool } from './check-pool.ts';
 import { CheckTally } from './check-tally.ts';
 import type { CheckChangeReport } from './checks.ts';
@@ -109,6 +112,9 @@ export class Controller implements DirectorControl {
   readonly #maintenance: Maintenance;
   readonly #passive: Passive;
   #client: IpvsClient | null = null;
+  /** What carries checks through virtual IPs, by name. */
+  #carriers = new Map<string, ServiceConfig>();
+  #answerDevices: ReadonlySet<string> = new Set();
   #table: Table | null = null;
   #settings: IpvsSettings | null = null;
   #sync: SyncDaemonFollower | null = null;
@@ -592,6 +598,7 @@ export class Controller implements DirectorControl {
 
   #transition(message: Extract<KeeperToController, { kind: 'transition' }>): void {
     const { instance, from, to, reason, peer, priority, atMs } = message;
+    this.#acceptAnswers();
     // First of all: clients of a takeover wait for the table.
     this.#setState(instance, to);
     this.#log[to === 'fault' ? 'warn' : 'info'](
@@ -723,6 +730,7 @@ export class Controller implements DirectorControl {
     });
     this.#settings.configure(this.#config.ipvs);
     this.#holdTemplates();
+    this.#acceptAnswers();
   }
 
   #follow(): void {
@@ -770,10 +778,11 @@ export class Controller implements DirectorControl {
     // Before the table: a window that has begun already has begun.
     this.#maintenance.configure(this.#config.services);
     this.#passive.keep(this.#config.services);
-    this.#pools.keep(this.#config.services);
+    const services = this.#tableServices();
+    this.#pools.keep(services);
     if (this.#client === null) return;
     const options = {
-      services: this.#config.services,
+      services,
       ipvs: this.#config.ipvs,
       ownedFile: `${this.#config.runtimeDirectory}/ipvs-owned.json`,
       leavingFile: `${this.#config.runtimeDirectory}/ipvs-leaving.json`,
@@ -789,6 +798,30 @@ export class Controller implements DirectorControl {
       onProblem: (problem) => logProblem(this.#log, problem),
     });
     await this.#table.start();
+  }
+
+  /** The services, and what carries checks through virtual IPs, unchanged ones as they were. */
+  #tableServices(): readonly ServiceConfig[] {
+    const before = this.#carriers;
+    this.#carriers = new Map();
+    for (const carrier of checkServices(this.#config.services)) {
+      const known = before.get(carrier.name);
+      this.#carriers.set(carrier.name, sameData(known, carrier) && known ? known : carrier);
+    }
+    return [...this.#config.services, ...this.#carriers.values()];
+  }
+
+  /**
+   * Answers to checks through a virtual IP come from this very address, which is our own while we
+   * are active: the kernel must take them where they come in.
+   */
+  #acceptAnswers(): void {
+    const devices = answerDevices(this.#config.services);
+    for (const device of this.#answerDevices) {
+      if (!devices.has(device)) this.#settings?.release(`accept_local ${device}`);
+    }
+    for (const device of devices) this.#settings?.hold(`accept_local ${device}`, '1');
+    this.#answerDevices = devices;
   }
 
   #health(server: RealServerConfig): HealthReport {

@@ -18,7 +18,12 @@ import { readBootId, replaceFile } from '../keeper/record.ts';
 import type { IpvsClient } from '../linux/ipvs/client.ts';
 import type { IpvsTimeouts } from '../linux/ipvs/codec.ts';
 import { makeDirectory } from '../linux/make-directory.ts';
-import { readIpvsSetting, writeIpvsSetting } from '../linux/sysctl.ts';
+import {
+  readInterfaceSetting,
+  readIpvsSetting,
+  writeInterfaceSetting,
+  writeIpvsSetting,
+} from '../linux/sysctl.ts';
 
 /** A few hundred bytes are usual; more is not ours. */
 const FILE_BYTES_MAX = 64 * 1024;
@@ -31,7 +36,9 @@ const TIMEOUTS = {
 } as const satisfies Record<string, keyof IpvsTimeouts>;
 type TimeoutName = keyof typeof TIMEOUTS;
 
-export type SettingName = IpvsSettingName | TimeoutName;
+/** `accept_local eth1`: packets from our own addresses are taken there, as a virtual IP sends them. */
+export type AcceptLocalName = `accept_local ${string}`;
+export type SettingName = IpvsSettingName | TimeoutName | AcceptLocalName;
 
 export interface SettingPorts {
   /** The kernel's text; null when it has no such setting. */
@@ -58,7 +65,7 @@ export class IpvsSettings {
   readonly #file: string;
   readonly #ports: SettingPorts;
   readonly #changes: Map<SettingName, Change>;
-  readonly #held = new Map<IpvsSettingName, string>();
+  readonly #held = new Map<SettingName, string>();
   #configured: ReadonlyMap<SettingName, string> = new Map();
   #timer: NodeJS.Timeout | null = null;
   #repairs = 0;
@@ -80,14 +87,14 @@ export class IpvsSettings {
   }
 
   /** Sets a value for a time, whatever is configured. */
-  hold(name: IpvsSettingName, value: string): void {
+  hold(name: SettingName, value: string): void {
     if (this.#held.get(name) === value) return;
     this.#held.set(name, value);
     this.verify();
   }
 
   /** What is configured counts again, or else what was there before. */
-  release(name: IpvsSettingName): void {
+  release(name: SettingName): void {
     if (this.#held.delete(name)) this.verify();
   }
 
@@ -120,7 +127,7 @@ export class IpvsSettings {
       wanted,
       value: this.#ports.read(name),
       before: this.#changes.get(name)?.before ?? null,
-      held: this.#held.has(name as IpvsSettingName),
+      held: this.#held.has(name),
     }));
     return { settings, repairs: this.#repairs };
   }
@@ -192,14 +199,18 @@ export class IpvsSettings {
 export function kernelSettings(client: IpvsClient): Pick<SettingPorts, 'read' | 'write'> {
   return {
     read: (name) => {
-      if (!isTimeout(name)) return readIpvsSetting(name);
+      const device = acceptLocalDevice(name);
+      if (device !== null) return readInterfaceSetting('ipv4', device, 'accept_local');
+      if (!isTimeout(name)) return readIpvsSetting(name as IpvsSettingName);
       const timeouts = client.timeouts();
       // 0: a kernel without this protocol.
       const seconds = timeouts.ok ? timeouts.value[TIMEOUTS[name]] : 0;
       return seconds === 0 ? null : String(seconds);
     },
     write: (name, value) => {
-      if (!isTimeout(name)) return writeIpvsSetting(name, value);
+      const device = acceptLocalDevice(name);
+      if (device !== null) return writeInterfaceSetting('ipv4', device, 'accept_local', value);
+      if (!isTimeout(name)) return writeIpvsSetting(name as IpvsSettingName, value);
       const keep = { tcpSeconds: 0, tcpFinSeconds: 0, udpSeconds: 0 };
       const set = client.setTimeouts({ ...keep, [TIMEOUTS[name]]: Number(value) });
       return set.ok ? ok(undefined) : err(set.error.message);
@@ -220,6 +231,10 @@ function wantedSettings({
     wanted.set(name as IpvsSettingName, value);
   }
   return wanted;
+}
+
+function acceptLocalDevice(name: SettingName): string | null {
+  return name.startsWith('accept_local ') ? name.slice('accept_local '.length) : null;
 }
 
 function isTimeout(name: SettingName): name is TimeoutName {
@@ -244,6 +259,8 @@ function readChanges(file: string): Map<SettingName, Change> {
 }
 
 function settingText(name: SettingName): string {
+  const device = acceptLocalDevice(name);
+  if (device !== null) return `net.ipv4.conf.${device}.accept_local`;
   return isTimeout(name) ? `The IPVS ${name}` : `net.ipv4.vs.${name}`;
 }
 

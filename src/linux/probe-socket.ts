@@ -6,7 +6,7 @@
  * wait.
  */
 import type { SocketPath } from '../core/config/check.ts';
-import { parseIp } from '../core/ip.ts';
+import { formatIp, parseIp } from '../core/ip.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -31,6 +31,7 @@ import {
   close,
   connect,
   errnoName,
+  getsockname,
   ifIndex,
   type PollHandle,
   poll,
@@ -40,7 +41,12 @@ import {
   setsockopt,
   socket,
 } from './libc.ts';
-import { encodeSockaddrIn, encodeSockaddrIn6 } from './sockaddr.ts';
+import {
+  decodeSockaddrIn,
+  decodeSockaddrIn6,
+  encodeSockaddrIn,
+  encodeSockaddrIn6,
+} from './sockaddr.ts';
 
 export interface ProbeSocketOptions extends SocketPath {
   readonly kind: 'udp' | 'icmp';
@@ -130,7 +136,8 @@ export function openStreamSocket(address: string, path: SocketPath): number {
   const fd = socket(address.includes(':') ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
   try {
     // The port is chosen when it connects: else checks of many servers would share one port range.
-    if (path.source !== null) setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+    if (path.source !== null || path.via !== null)
+      setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
     choosePath(fd, path);
     return fd;
   } catch (error) {
@@ -140,7 +147,8 @@ export function openStreamSocket(address: string, path: SocketPath): number {
 }
 
 /** Puts device, mark and source of `path` on a socket that is not connected yet. */
-function choosePath(fd: number, { device, mark, source }: SocketPath): void {
+export function choosePath(fd: number, { device, mark, source: own, via }: SocketPath): void {
+  const source = own ?? (via === null ? null : routeSource(via));
   if (device !== null) {
     const name = new TextEncoder().encode(`${device}\0`);
     named('SO_BINDTODEVICE', device, () => setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name));
@@ -149,6 +157,25 @@ function choosePath(fd: number, { device, mark, source }: SocketPath): void {
     named('SO_MARK', String(mark), () => setsockopt(fd, SOL_SOCKET, SO_MARK, mark));
   }
   if (source !== null) named('bind', source, () => bind(fd, sockaddrOf(source, 0, device)));
+}
+
+/** The source address that the route to `address` prefers. Throws SystemError, as without route. */
+export function routeSource(address: string): string {
+  const fd = socket(address.includes(':') ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+  try {
+    // Connecting a datagram socket looks the route up and sends nothing; any port will do.
+    named('route', address, () => connect(fd, sockaddrOf(address, 9, null)));
+    return addressOf(getsockname(fd));
+  } finally {
+    close(fd);
+  }
+}
+
+function addressOf(sockaddr: Uint8Array): string {
+  const decoded = decodeSockaddrIn(sockaddr);
+  if (decoded.ok) return formatIp(decoded.value.address, 'ipv4');
+  const six = decodeSockaddrIn6(sockaddr);
+  return six.ok ? formatIp(six.value.address, 'ipv6') : '';
 }
 
 /** Names what failed as the configuration does. */

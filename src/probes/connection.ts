@@ -27,8 +27,8 @@ export interface TlsWishes {
 }
 
 /** Path of a check, without its other members. */
-export function pathOf({ source, device, mark }: SocketPath): SocketPath {
-  return { source, device, mark };
+export function pathOf({ source, device, mark, via }: SocketPath): SocketPath {
+  return { source, device, mark, via };
 }
 
 /**
@@ -40,7 +40,8 @@ export function openConnection(
   path: SocketPath,
 ): Result<Socket, ProbeFailure> {
   const { address, port } = target;
-  if (path.source === null && path.device === null && path.mark === null) {
+  const { source, device, mark, via } = path;
+  if (source === null && device === null && mark === null && via === null) {
     return ok(connectTcp({ host: address, port }));
   }
   try {
@@ -96,6 +97,9 @@ export function openFailure(error: Error, path: SocketPath): ProbeFailure {
   if (error instanceof SystemError) {
     if (error.code === 'ENODEV') {
       return probeFailure('cannot-run', `This director has no interface ${path.device}`);
+    }
+    if (error.call === 'route') {
+      return probeFailure('unreachable', `This director has no route to ${path.via}`);
     }
     if (error.code === 'EADDRNOTAVAIL' && error.call === 'bind') {
       return probeFailure('cannot-run', `This director does not have the address ${path.source}`);

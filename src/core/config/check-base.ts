@@ -36,6 +36,12 @@ export interface SocketPath {
   readonly device: string | null;
   /** Firewall mark (SO_MARK) of what is sent; null for none. */
   readonly mark: number | null;
+  /**
+   * Real server that is to be reached by the target, which is a virtual IP then: the source is the
+   * address that the route to it prefers, since the virtual IP would be sent from itself. null: the
+   * target is reached straight.
+   */
+  readonly via: string | null;
 }
 
 /** A check that opens a socket. */

@@ -546,6 +546,8 @@ export interface IpvsConfig {
   /** For services that do not say, and those that are taken out of the configuration. */
   readonly onRemove: 'drain' | 'delete';
   readonly drainTimeoutUs: number;
+  /** First of 2^20 firewall marks of checks through virtual IPs; a multiple of 2^20. */
+  readonly checkMarkBase: number;
   /** net.ipv4.vs.* in the kernel's text; what is not named stays. */
   readonly settings: Readonly<Partial<Record<IpvsSettingName, string>>>;
 }

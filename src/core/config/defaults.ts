@@ -134,6 +134,7 @@ export const DEFAULTS = {
     fall: 3,
     rise: 2,
     jitterUs: 0,
+    throughVip: false,
     // A restart takes no healthy server out, and a start sends nobody to a dead one.
     initial: 'unknown',
   },
@@ -159,6 +160,8 @@ export const DEFAULTS = {
     // An idle connection lives as long in the kernel: nobody who waits for longer speaks.
     onRemove: 'drain',
     drainTimeoutUs: 900 * SECOND_US,
+    // Far from the small numbers that people choose.
+    checkMarkBase: 0x5650_0000,
     // What nobody asked for stays as the kernel has it.
     timeouts: { tcpSeconds: null, tcpFinSeconds: null, udpSeconds: null },
     settings: {},

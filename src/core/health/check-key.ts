@@ -12,6 +12,8 @@ export interface CheckTarget {
   readonly address: IpText;
   /** The port that is asked: the check's own if it has one, else the server's; 0 for the host. */
   readonly port: number;
+  /** The real server through which a virtual IP is asked. */
+  readonly via?: IpText;
 }
 
 export interface CheckDefinition {
@@ -39,7 +41,8 @@ export function checkDefinition(
   server: { readonly address: IpText; readonly port: number },
 ): CheckDefinition {
   const askedPort = hasPort(check) ? (check.port ?? server.port) : 0;
-  const target = { address: check.address ?? server.address, port: askedPort };
+  const via = 'via' in check && check.via !== null ? { via: check.via } : {};
+  const target = { address: check.address ?? server.address, port: askedPort, ...via };
   // Address and port are in the target; who configured them does not matter.
   const { address, port, ...members } = check;
   const timing: Record<string, unknown> = {};
@@ -67,9 +70,13 @@ export function checkOf(server: RealServerConfig): CheckDefinition | null {
   return definition;
 }
 
-/** '10.0.0.11:8080', or the address alone where no port is asked. */
-export function targetText({ address, port }: CheckTarget): string {
-  return port === 0 ? address : endpointText(address, port);
+/**
+ * '10.0.0.11:8080', or the address alone where no port is asked; '192.0.2.10:80 through 10.0.0.11'
+ * where a virtual IP is asked.
+ */
+export function targetText({ address, port, via }: CheckTarget): string {
+  const asked = port === 0 ? address : endpointText(address, port);
+  return via === undefined ? asked : `${asked} through ${via}`;
 }
 
 /** A service's servers and its sorry servers. */

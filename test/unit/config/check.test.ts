@@ -8,7 +8,7 @@ const TIMING = {
   ...{ intervalUs: 2_000_000, timeoutUs: 1_000_000, fall: 3, rise: 2, address: null, port: null },
   ...{ retryDelayUs: null, jitterUs: 0, startSpreadUs: null, initial: 'unknown' },
 };
-const SOCKET = { ...TIMING, source: null, device: null, mark: null };
+const SOCKET = { ...TIMING, source: null, device: null, mark: null, via: null };
 
 const TLS = {
   ...{ tlsVerify: true, serverName: null, caFile: null, certificateFile: null, keyFile: null },

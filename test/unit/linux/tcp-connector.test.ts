@@ -4,7 +4,7 @@ import { SystemError } from '../../../src/linux/libc.ts';
 import { type ConnectOutcome, TcpConnector } from '../../../src/linux/tcp-connector.ts';
 import { closedTarget, type TestServer, tcpServer, waitFor } from '../probes/servers.ts';
 
-const HERE = { source: null, device: null, mark: null };
+const HERE = { source: null, device: null, mark: null, via: null };
 const servers: TestServer[] = [];
 afterEach(async () => {
   await Promise.all(servers.splice(0).map((server) => server.close()));

@@ -105,7 +105,7 @@ export async function waitFor(what: string, condition: () => boolean): Promise<v
   }
 }
 
-export const NO_PATH: SocketPath = { source: null, device: null, mark: null };
+export const NO_PATH: SocketPath = { source: null, device: null, mark: null, via: null };
 
 export const tcpCheck: TcpCheckConfig = {
   kind: 'tcp',

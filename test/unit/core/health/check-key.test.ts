@@ -22,6 +22,7 @@ const check: TcpCheckConfig = {
   source: null,
   device: null,
   mark: null,
+  via: null,
 };
 
 function server(address: string, port: number, asked: CheckConfig | null): RealServerConfig {

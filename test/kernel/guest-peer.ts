@@ -59,6 +59,8 @@ export interface Download {
 }
 
 const ANSWER_TIMEOUT_MS = 10_000;
+/** A reload is a start of Node, emulated. */
+const ACTION_TIMEOUT_MS = 60_000;
 
 /** Connections of exchanges. */
 const held: Socket[] = [];
@@ -71,7 +73,10 @@ function newDownload(): Download {
 async function answer(call: PeerCall): Promise<unknown> {
   switch (call.method) {
     case 'ask':
-      return http({ socketPath: call.socketPath, path: call.path, method: call.verb });
+      return http(
+        { socketPath: call.socketPath, path: call.path, method: call.verb },
+        call.verb === 'POST' ? ACTION_TIMEOUT_MS : ANSWER_TIMEOUT_MS,
+      );
     case 'http': {
       const { hostname, port, pathname, search } = new URL(call.url);
       const host = hostname.replace(/^\[|\]$/g, '');
@@ -98,14 +103,14 @@ async function answer(call: PeerCall): Promise<unknown> {
   }
 }
 
-function http(options: object): Promise<HttpAnswer> {
+function http(options: object, timeoutMs = ANSWER_TIMEOUT_MS): Promise<HttpAnswer> {
   return new Promise((resolve) => {
     let localPort: number | null = null;
     const failed = (error: NodeJS.ErrnoException): void => {
       const message = error.code ?? error.message;
       resolve({ status: null, server: null, localPort, body: '', error: message });
     };
-    const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+    const signal = AbortSignal.timeout(timeoutMs);
     const asked = request({ ...options, agent: false, signal }, (response) => {
       localPort = response.socket.localPort ?? null;
       const chunks: Buffer[] = [];

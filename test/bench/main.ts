@@ -7,6 +7,7 @@
 import { parseArgs } from 'node:util';
 import { LabError } from '../lab/host.ts';
 import { checks } from './checks.ts';
+import { detection } from './detection.ts';
 import { failover } from './failover.ts';
 import { failoverAll } from './failover-all.ts';
 import { hitless } from './hitless.ts';
@@ -20,6 +21,7 @@ import { start } from './start.ts';
 
 const BENCHMARKS: Readonly<Record<string, (runs: number | null) => Promise<Report>>> = {
   checks,
+  detection,
   failover,
   'failover-all': failoverAll,
   hitless,

@@ -60,9 +60,10 @@ export interface RunTiming {
 
 /**
  * When a check runs again whose run was due at `dueUs` and ended at `nowUs`. While a change is
- * being confirmed, that is `retryDelayUs` after the end, if there is one; its slots are then not
- * skipped but replaced. Otherwise it is the next slot, moved by the jitter: `chance` is from 0 up
- * to, not including, 1.
+ * being confirmed, that is `retryDelayUs` after the end, if there is one, or at once where the run
+ * has outlasted its interval, so that a server that times out is not given another one; its slots
+ * are then not skipped but replaced. Otherwise it is the next slot, moved by the jitter: `chance`
+ * is from 0 up to, not including, 1.
  */
 export function nextRun(
   key: string,
@@ -74,6 +75,7 @@ export function nextRun(
     return { atUs: nowUs + timing.retryDelayUs, skipped: 0 };
   }
   const slot = nextSlot(key, timing.intervalUs, dueUs, nowUs);
+  if (confirming && slot.skipped > 0) return { atUs: nowUs, skipped: 0 };
   return { ...slot, atUs: slot.atUs + Math.floor(chance * timing.jitterUs) };
 }
 

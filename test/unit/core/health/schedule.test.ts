@@ -121,6 +121,12 @@ describe('nextRun', () => {
     expect(nextRun('key', timing, { ...end, confirming: false }, 0)).toEqual(slot);
   });
 
+  test('a run that outlasts its interval is followed at once while a change is being confirmed', () => {
+    const late = { dueUs: 5_000_000, nowUs: 6_300_000, confirming: true };
+    expect(nextRun('key', plain, late, 0.9)).toEqual({ atUs: 6_300_000, skipped: 0 });
+    expect(nextRun('key', plain, { ...late, confirming: false }, 0).skipped).toBe(1);
+  });
+
   test('after a retry the check is on its grid again', () => {
     const timing = { ...plain, retryDelayUs: 200_000 };
     const retried = nextRun('key', timing, { ...end, confirming: true }, 0);

@@ -5,7 +5,8 @@
  * out.
  */
 
-import type { BfdDiagnostic, BfdStateName } from '../core/bfd/types.ts';
+import type { BfdStateName } from '../core/bfd/types.ts';
+import { BFD_REASONS } from '../core/bfd/words.ts';
 import { sameSetting } from '../core/config/ipvs-settings.ts';
 import { connectionsOf, type Override } from '../core/health/override.ts';
 import type { WeightReason } from '../core/health/pool.ts';
@@ -79,18 +80,6 @@ const BFD_STYLES: Readonly<Record<BfdStateName, Style>> = {
   down: 'bad',
   init: 'warn',
   up: 'good',
-};
-
-const BFD_REASONS: Readonly<Record<BfdDiagnostic, string>> = {
-  none: '',
-  'detection-time-expired': 'the neighbor fell silent',
-  'echo-failed': 'the echo failed',
-  'neighbor-signaled-down': 'the neighbor said that the session is down',
-  'forwarding-plane-reset': 'the forwarding plane was reset',
-  'path-down': 'the path is down',
-  'concatenated-path-down': 'a path behind it is down',
-  'administratively-down': 'stopped',
-  'reverse-concatenated-path-down': 'a path behind the neighbor is down',
 };
 
 const HEALTH_STYLES: Readonly<Record<ServerReport['health'], Style>> = {

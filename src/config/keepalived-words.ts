@@ -69,6 +69,7 @@ export const REFUSED_OF_INSTANCES: Readonly<Record<string, string>> = {
 /** The same for a health check and its kinds. */
 export const CHECK_WORDS: Readonly<Record<string, string>> = {
   alpha: 'initial',
+  bfd_check: 'bfd',
   bind_if: 'device',
   bindto: 'bind',
   certificate: 'certificate_file',

@@ -20,6 +20,7 @@ import { DEFAULTS } from '../core/config/defaults.ts';
 import { DIALOGUES, type Dialogue } from '../core/health/dialogues.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
+import { type KnownSessions, reportBfdName, resolveBfdCheck } from './resolve-check-bfd.ts';
 import { PROTOCOL_KINDS, reportProtocol, resolveProtocol } from './resolve-check-protocols.ts';
 import type { CheckInput } from './schema.ts';
 import { joinWords } from './suggest.ts';
@@ -34,6 +35,7 @@ const GENERAL_KINDS = [
   'ping',
   'script',
   'file',
+  'bfd',
   'dialogue',
 ] as const;
 const KINDS = [...GENERAL_KINDS, ...PROTOCOL_KINDS] as const;
@@ -43,6 +45,10 @@ const REFUSED_KEYS: Readonly<Partial<Record<Kind, readonly (keyof LongCheck)[]>>
   ping: ['port'],
   script: ['bind', 'device', 'mark', 'through_vip'],
   file: ['address', 'port', 'bind', 'device', 'mark', 'through_vip'],
+  bfd: [
+    ...(['address', 'port', 'bind', 'device', 'mark', 'through_vip', 'timeout'] as const),
+    ...(['jitter', 'start_spread'] as const),
+  ],
 };
 const PLACEHOLDER = /\{(vip|vport|rip|rport)\}/g;
 type LongCheck = Exclude<CheckInput, 'none'>;
@@ -74,7 +80,12 @@ export function inheritCheck(
 export function reportCheck(
   written: CheckInput,
   complete: CheckInput,
-  where: { readonly path: Path; readonly tcpByDefault: boolean; readonly report: Report },
+  where: {
+    readonly path: Path;
+    readonly tcpByDefault: boolean;
+    readonly bfd: KnownSessions;
+    readonly report: Report;
+  },
 ): void {
   const { path, report } = where;
   if (written === 'none' || complete === 'none') return;
@@ -86,6 +97,9 @@ export function reportCheck(
     report.error(path, `expected one of the keys ${joinWords(KINDS, 'and')}`, 'bare');
   }
   reportKind(written, complete, path, report);
+  reportBfdName(written, where.bfd, path, report);
+  // It waits for nothing.
+  if (complete.bfd !== undefined) return;
   const { intervalUs, timeoutUs, jitterUs } = base(complete);
   if (jitterUs > intervalUs && written.jitter !== undefined) {
     const message = `expected at most the interval, which is ${formatDuration(intervalUs)}`;
@@ -189,12 +203,13 @@ function socketBase(input: LongCheck): CheckBase & SocketPath {
   };
 }
 
-/** What the placeholders of a command stand for, and how scripts are run. */
+/** What the placeholders of a command stand for, how scripts are run, and the BFD sessions. */
 export interface CheckedServer {
   readonly identity: ServiceIdentity;
   readonly address: IpText;
   readonly port: number;
   readonly scripts: Pick<NotifyConfig, 'user' | 'group' | 'scriptSecurity'>;
+  readonly bfd: KnownSessions;
 }
 
 /** The check with its defaults; null for none. A check without kind is one by TCP. */
@@ -219,6 +234,8 @@ export function resolveCheck(input: CheckInput, facts: CheckedServer): CheckConf
       return resolveScript(input, facts);
     case 'file':
       return { kind, ...base(input), path: input.file?.path ?? '' };
+    case 'bfd':
+      return resolveBfdCheck(input, base(input), facts);
     default:
       return resolveProtocol(kind, input, socketBase(input), resolveTls);
   }

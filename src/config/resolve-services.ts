@@ -20,6 +20,7 @@ import { ENTRIES_MAX, tooMany } from './address-set.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
 import { type CheckedServer, inheritCheck, reportCheck, resolveCheck } from './resolve-check.ts';
+import { type KnownSessions, reportBfdSessions } from './resolve-check-bfd.ts';
 import { resolveMaintenance } from './resolve-maintenance.ts';
 import { resolveThroughVip } from './resolve-through-vip.ts';
 import type { CheckInput, ServerInput, ServiceInput } from './schema.ts';
@@ -36,7 +37,7 @@ export interface NamedService {
 /** The services with all defaults; `path` of each is services.NAME. */
 export function resolveServices(
   services: readonly NamedService[],
-  scripts: CheckedServer['scripts'],
+  checked: Pick<ServiceFacts, 'scripts' | 'bfd'>,
   report: Report,
 ): ServiceConfig[] {
   const resolved: ServiceConfig[] = [];
@@ -55,7 +56,7 @@ export function resolveServices(
     }
     const [first, ...others] = entries.map(({ identity }) => identity);
     if (first === undefined) continue;
-    resolved.push(resolveService(service, { identities: [first, ...others], scripts }, report));
+    resolved.push(resolveService(service, { identities: [first, ...others], ...checked }, report));
   }
   return resolved;
 }
@@ -103,14 +104,14 @@ function resolveEntries(input: ServiceInput, path: Path, report: Report): readon
 
 function resolveService(
   { name, input, servers, sorryServers }: NamedService,
-  { identities, scripts }: Pick<ServiceFacts, 'identities' | 'scripts'>,
+  { identities, scripts, bfd }: Omit<ServiceFacts, 'tcpByDefault'>,
   report: Report,
 ): ServiceConfig {
   const { service } = DEFAULTS;
   const path = ['services', name];
   const tcpByDefault = identities.every((one) => one.kind === 'address' && one.protocol === 'tcp');
   if (input.check !== undefined) {
-    const where = { path: [...path, 'check'], tcpByDefault, report };
+    const where = { path: [...path, 'check'], tcpByDefault, bfd, report };
     reportCheck(input.check, input.check, where);
   }
   const engine = input.persistence_engine ?? 'none';
@@ -142,7 +143,7 @@ function resolveService(
     }),
     ...resolveServers(
       { name, input, servers, sorryServers },
-      { identities, tcpByDefault, scripts },
+      { identities, tcpByDefault, scripts, bfd },
       report,
     ),
   };
@@ -299,6 +300,7 @@ interface ServiceFacts {
   readonly tcpByDefault: boolean;
   /** How scripts of checks are run. */
   readonly scripts: CheckedServer['scripts'];
+  readonly bfd: KnownSessions;
 }
 
 function resolveServers(
@@ -309,6 +311,7 @@ function resolveServers(
   const seen = new Map<string, string>();
   const resolveList = (list: NamedService['servers'], place: string): RealServerConfig[] => {
     const resolved: RealServerConfig[] = [];
+    const places: Path[] = [];
     for (const [index, server] of list.entries()) {
       if (server === null) continue;
       const path = ['services', name, place, index];
@@ -325,7 +328,9 @@ function resolveServers(
       if (other === undefined) seen.set(key, `${place}[${index}]`);
       else report.error(path, `${key} is ${other} already`, 'bare');
       resolved.push(config);
+      places.push(path);
     }
+    reportBfdSessions(resolved, facts.bfd, (index) => places[index] ?? [], report);
     return resolved;
   };
   const resolved = {
@@ -368,7 +373,7 @@ function completeCheck(server: ServerInput, service: ServiceInput, tcp: boolean)
 function resolveServer(
   server: ServerInput,
   service: ServiceInput,
-  { identities, tcpByDefault, scripts }: ServiceFacts,
+  { identities, tcpByDefault, scripts, bfd }: ServiceFacts,
 ): Omit<RealServerConfig, 'maintenance'> {
   const defaults = DEFAULTS.server;
   const { address } = server.address;
@@ -382,7 +387,7 @@ function resolveServer(
     upperThreshold: server.upper_threshold ?? defaults.upperThreshold,
     lowerThreshold: server.lower_threshold ?? defaults.lowerThreshold,
     check: resolveCheck(completeCheck(server, service, tcpByDefault), {
-      ...{ identity: identities[0], address, port, scripts },
+      ...{ identity: identities[0], address, port, scripts, bfd },
     }),
   };
 }
@@ -399,10 +404,10 @@ function reportServer(
   path: Path,
   report: Report,
 ): void {
-  const { identities, tcpByDefault } = facts;
+  const { identities, tcpByDefault, bfd } = facts;
   if (server.check !== undefined) {
     const complete = completeCheck(server, input, tcpByDefault);
-    reportCheck(server.check, complete, { path: [...path, 'check'], tcpByDefault, report });
+    reportCheck(server.check, complete, { path: [...path, 'check'], tcpByDefault, bfd, report });
   }
   if (server.tunnel !== undefined) {
     if (config.forwarding !== 'tun') {

@@ -8,6 +8,7 @@ import {
   formatDuration,
   isInterfaceName,
   isUnicast,
+  NAME_PATTERN,
   parseDuration,
 } from './values.ts';
 
@@ -46,3 +47,7 @@ export function unicastAddress<T>(make: (address: IpText) => T) {
 }
 
 export const interfaceName = () => text('the name of a network interface', isInterfaceName);
+
+/** What sessions, services and the like are called. */
+export const name = () =>
+  text('a name of letters, digits, _ . and -, at most 63', (value) => NAME_PATTERN.test(value));

@@ -20,7 +20,15 @@ import {
   whole,
   word,
 } from './forms.ts';
-import { duration, interfaceName, path, TEXT_LENGTH_MAX, text, unicastAddress } from './scalars.ts';
+import {
+  duration,
+  interfaceName,
+  name,
+  path,
+  TEXT_LENGTH_MAX,
+  text,
+  unicastAddress,
+} from './scalars.ts';
 import {
   hostName,
   regularExpression,
@@ -41,7 +49,7 @@ const DATAGRAM_BYTES_MAX = 65_535;
 const MARK_MAX = 0xffff_ffff;
 
 /** Kinds that need no key of their own. */
-const WORDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping', ...PROTOCOL_WORDS] as const;
+const WORDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping', 'bfd', ...PROTOCOL_WORDS] as const;
 const PROTOCOLS = Object.keys(DIALOGUES) as DialogueName[];
 
 /** Most requests of one check: each has a connection of its own. */
@@ -145,7 +153,7 @@ function requestFields(per: Per) {
 
 /** A check's long form and its words; the words become what they abbreviate. */
 export function checkSchema(per: Per) {
-  const { check } = DEFAULTS;
+  const { check, bfdCheck } = DEFAULTS;
   const http = section(httpFields(per));
   const https = section({ ...httpFields(per), ...tlsFields(per, '`host`, else the address') });
   const long = section({
@@ -173,6 +181,10 @@ export function checkSchema(per: Per) {
       about: 'Look into a file: `up`, `down`, or the weight of the server.',
       without: 'no such check',
     }),
+    bfd: option(bfdSection(per), {
+      about: 'Take the state of a BFD session, and its changes at once.',
+      without: 'no such check',
+    }),
     ...protocolKinds(per),
     interval: option(per(duration(100 * MS_US, HOUR_US)), {
       about: 'Time from one check’s start to the next one’s.',
@@ -183,11 +195,11 @@ export function checkSchema(per: Per) {
       default: formatDuration(check.timeoutUs),
     }),
     fall: option(per(whole(1, 100)), {
-      about: 'Failures in a row that take a server out.',
+      about: `Failures in a row that take a server out; by \`bfd\`, ${bfdCheck.fall} is the default.`,
       default: check.fall,
     }),
     rise: option(per(whole(1, 100)), {
-      about: 'Successes in a row that bring it back.',
+      about: `Successes in a row that bring it back; by \`bfd\`, ${bfdCheck.rise} is the default.`,
       default: check.rise,
     }),
     retry_delay: option(per(duration(10 * MS_US, HOUR_US)), {
@@ -388,6 +400,15 @@ function fileSection(per: Per) {
       per(path('an absolute path')),
       'File that says `up`, `down`, or a weight from 0 to 65535; anything else is a failure.',
     ),
+  });
+}
+
+function bfdSection(per: Per) {
+  return section({
+    session: option(per(name()), {
+      about: 'Name of the session, in the section `bfd`.',
+      without: 'the one whose neighbor is the server’s address',
+    }),
   });
 }
 

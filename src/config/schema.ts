@@ -28,7 +28,7 @@ import {
   word,
 } from './forms.ts';
 import { readHmacKey } from './hmac-key.ts';
-import { duration, interfaceName, path, TEXT_LENGTH_MAX, text } from './scalars.ts';
+import { duration, interfaceName, name, path, TEXT_LENGTH_MAX, text } from './scalars.ts';
 import { addressKeys } from './schema-address.ts';
 import { checkSchema } from './schema-check.ts';
 import { electionOptions } from './schema-election.ts';
@@ -92,9 +92,6 @@ function wholeSeconds(maxUs: number) {
     return durationUs % SECOND_US === 0 ? durationUs / SECOND_US : undefined;
   });
 }
-
-const name = () =>
-  text('a name of letters, digits, _ . and -, at most 63', (value) => NAME_PATTERN.test(value));
 
 /** A host's address with or without port, made into what the place needs. */
 function endpoint<T>(expects: string, make: (endpoint: Endpoint) => T) {

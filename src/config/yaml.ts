@@ -17,6 +17,7 @@ import { arrangeErrors, type ConfigError } from './errors.ts';
 import { Report } from './report.ts';
 import { resolveAnnounceGroups } from './resolve-announce.ts';
 import { resolveBfd } from './resolve-bfd.ts';
+import { knownSessions } from './resolve-check-bfd.ts';
 import { resolveFollow } from './resolve-follow.ts';
 import { placeMaintenance } from './resolve-maintenance.ts';
 import { resolveNotify } from './resolve-notify.ts';
@@ -173,7 +174,9 @@ function readValue(value: unknown, director: string, report: Report): Config {
   );
   const sections = readSections(schema, root);
   const named = readServices(schema, root.services);
-  const resolved = resolveServices(named, notification.notify, report);
+  const bfd = resolveBfd(readNamed(schema.bfd, root.bfd), report);
+  const checked = { scripts: notification.notify, bfd: knownSessions(names('bfd'), bfd) };
+  const resolved = resolveServices(named, checked, report);
   const followed = resolveFollow(withCheckMarks(resolved, sections.ipvs.checkMarkBase), {
     services: named,
     instances: alone,
@@ -217,7 +220,7 @@ function readValue(value: unknown, director: string, report: Report): Config {
     static: routing.static,
     groups,
     trackers,
-    bfd: resolveBfd(readNamed(schema.bfd, root.bfd), report),
+    bfd,
     services,
     sync,
     ...notification,

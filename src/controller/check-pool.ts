@@ -69,7 +69,7 @@ const COST_TLS_US = 1_200;
 const SHARE_OF_THREAD = 0.5;
 const WORKERS_MAX = 16;
 /** Kinds that need this thread: they start processes, or ask another part of the controller. */
-const LOCAL_KINDS: readonly CheckConfig['kind'][] = ['script', 'file'];
+const LOCAL_KINDS: readonly CheckConfig['kind'][] = ['script', 'file', 'bfd'];
 const WORKER_FILE = new URL('./check-worker.js', import.meta.url);
 const RESTART_DELAY_MS = 1_000;
 const STOP_TIMEOUT_MS = 2_000;
@@ -151,6 +151,11 @@ export class CheckPool {
       this.#share(this.#remotes[index] as Remote, share, remembered);
     }
     this.#remembered = remembered;
+  }
+
+  /** As CheckRunner.runNow(), of the checks of this thread. */
+  runNow(matches: (definition: CheckDefinition) => boolean): void {
+    this.#local.runNow(matches);
   }
 
   /** All checks, in the order in which they were configured. */

@@ -4,7 +4,7 @@
  * At most one run of a check is in flight, and a bounded number of all, of those that start
  * processes fewer; a check that comes late because of that, or because its run outlasts its
  * interval, skips slots, which are counted. Results of a check that was removed meanwhile are
- * dropped.
+ * dropped. A check may be told to run at once, when what it asks about is known to have changed.
  *
  *   queue of due checks --timer--> in flight (bounded) --result--> step() --> ports
  *          ^                                               |
@@ -18,6 +18,7 @@ import { initialCheckState, isConfirming, step } from '../core/health/check-stat
 import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
 import { firstStartUs, nextRun } from '../core/health/schedule.ts';
 import { descriptorsMax } from '../linux/limits.ts';
+import type { SessionLook } from '../probes/bfd.ts';
 import type { Probe } from '../probes/probe.ts';
 import { createProbe } from '../probes/probe.ts';
 import { TrustStore } from '../probes/trust-store.ts';
@@ -42,6 +43,8 @@ export function concurrentRunsMax(): number {
 export interface CheckRunnerOptions {
   /** concurrentRunsMax() unless told otherwise. */
   readonly concurrentRunsMax?: number;
+  /** Tells of BFD sessions; without it, checks by them fail. */
+  readonly session?: SessionLook;
 }
 
 export interface CheckResultReport {
@@ -104,6 +107,9 @@ interface RunningCheck extends CheckMemory {
   readonly probe: Probe;
   /** Aborted when the check is removed. */
   readonly abort: AbortController;
+  inFlight: boolean;
+  /** To be run once more, at once, when the run in flight has ended. */
+  again: boolean;
 }
 
 /** Adds a result to what is known of a check, and tells the ports. */
@@ -150,14 +156,18 @@ export function checkSnapshot(
 
 export class CheckRunner {
   readonly #ports: CheckRunnerPorts;
+  readonly #session: SessionLook | undefined;
   readonly #trust = new TrustStore();
   readonly #checks = new Map<string, RunningCheck>();
   readonly #sockets: DueRuns<RunningCheck>;
   readonly #commands: DueRuns<RunningCheck>;
+  /** What is known here already: it waits for nothing that takes its time. */
+  readonly #looks: DueRuns<RunningCheck>;
   #stopped = false;
 
   constructor(options: CheckRunnerOptions, ports: CheckRunnerPorts) {
     this.#ports = ports;
+    this.#session = options.session;
     const runs = {
       nowUs: ports.nowUs,
       run: (check: RunningCheck) =>
@@ -168,6 +178,11 @@ export class CheckRunner {
     const most = options.concurrentRunsMax ?? concurrentRunsMax();
     this.#sockets = new DueRuns(most, runs);
     this.#commands = new DueRuns(Math.min(most, CONCURRENT_COMMANDS_MAX), runs);
+    this.#looks = new DueRuns(most, runs);
+  }
+
+  get #allRuns(): readonly DueRuns<RunningCheck>[] {
+    return [this.#sockets, this.#commands, this.#looks];
   }
 
   /**
@@ -187,17 +202,17 @@ export class CheckRunner {
       check.abort.abort();
       this.#checks.delete(key);
     }
-    for (const runs of [this.#sockets, this.#commands]) {
-      runs.keep((check) => !check.abort.signal.aborted);
-    }
+    for (const runs of this.#allRuns) runs.keep((check) => !check.abort.signal.aborted);
     const nowUs = this.#ports.nowUs();
     for (const [key, definition] of definitions) {
       if (this.#checks.has(key)) continue;
       const before = answered.get(definition.question) ?? known(definition);
       const check: RunningCheck = {
         definition,
-        probe: createProbe(definition.check, definition.target, this.#trust, runCheckCommand),
+        probe: this.#probe(definition),
         abort: new AbortController(),
+        inFlight: false,
+        again: false,
         state: before?.state ?? initialCheckState(nowUs),
         lastDurationUs: before?.lastDurationUs ?? null,
         weight: before?.weight ?? null,
@@ -208,8 +223,23 @@ export class CheckRunner {
       const startUs = firstStartUs(key, intervalUs, startSpreadUs, nowUs);
       this.#runsOf(definition.check).add(startUs, check);
     }
-    this.#sockets.pump();
-    this.#commands.pump();
+    for (const runs of this.#allRuns) runs.pump();
+  }
+
+  /** Runs these now instead of when they are due; one that is in flight runs once more. */
+  runNow(matches: (definition: CheckDefinition) => boolean): void {
+    if (this.#stopped) return;
+    const found = new Set<RunningCheck>();
+    for (const check of this.#checks.values()) {
+      if (!matches(check.definition)) continue;
+      if (check.inFlight) check.again = true;
+      else found.add(check);
+    }
+    if (found.size === 0) return;
+    const nowUs = this.#ports.nowUs();
+    for (const runs of this.#allRuns) runs.keep((check) => !found.has(check));
+    for (const check of found) this.#runsOf(check.definition.check).add(nowUs, check);
+    for (const runs of this.#allRuns) runs.pump();
   }
 
   /** All checks, in the order in which they were configured. */
@@ -226,14 +256,20 @@ export class CheckRunner {
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const check of this.#checks.values()) check.abort.abort();
-    await Promise.all([this.#sockets.stop(), this.#commands.stop()]);
+    await Promise.all(this.#allRuns.map((runs) => runs.stop()));
+  }
+
+  #probe({ check, target }: CheckDefinition): Probe {
+    return createProbe(check, target, this.#trust, runCheckCommand, this.#session);
   }
 
   #runsOf({ kind }: CheckConfig): DueRuns<RunningCheck> {
+    if (kind === 'bfd') return this.#looks;
     return kind === 'script' ? this.#commands : this.#sockets;
   }
 
   async #run(check: RunningCheck): Promise<void> {
+    check.inFlight = true;
     const { signal } = check.abort;
     const result = await check.probe.run(signal);
     if (result === null || signal.aborted) return;
@@ -241,9 +277,16 @@ export class CheckRunner {
   }
 
   #reschedule(check: RunningCheck, dueUs: number): void {
+    check.inFlight = false;
     if (check.abort.signal.aborted) return;
     const { key, check: config } = check.definition;
-    const end = { dueUs, nowUs: this.#ports.nowUs(), confirming: isConfirming(check.state) };
+    const nowUs = this.#ports.nowUs();
+    if (check.again) {
+      check.again = false;
+      this.#runsOf(config).add(nowUs, check);
+      return;
+    }
+    const end = { dueUs, nowUs, confirming: isConfirming(check.state) };
     const slot = nextRun(key, config, end, Math.random());
     check.skippedSlots += slot.skipped;
     this.#runsOf(config).add(slot.atUs, check);

@@ -53,6 +53,7 @@ import type { TwinCommand } from '../keeper/twin.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import { IpvsClient } from '../linux/ipvs/client.ts';
 import { answerDevices } from './answer-devices.ts';
+import { BfdSessions } from './bfd-sessions.ts';
 import { CheckPool } from './check-pool.ts';
 import { CheckTally } from './check-tally.ts';
 import type { CheckChangeReport } from './checks.ts';
@@ -98,6 +99,7 @@ export class Controller implements DirectorControl {
   readonly #options: ControllerOptions;
   readonly #guard: KeeperGuard;
   readonly #startedAtMs = Date.now();
+  readonly #bfd: BfdSessions;
   readonly #checks: CheckPool;
   readonly #tally = new CheckTally();
   readonly #findings = new Findings();
@@ -126,8 +128,13 @@ export class Controller implements DirectorControl {
     this.#config = options.config;
     this.#log = options.log;
     this.#notifier = new Notifier(options.config, options.log);
+    this.#bfd = new BfdSessions({
+      nowUs: monotonicUs,
+      onVerdicts: (sessions) =>
+        this.#checks.runNow(({ check }) => check.kind === 'bfd' && sessions.has(check.session)),
+    });
     this.#checks = new CheckPool(
-      { workers: null },
+      { workers: null, session: (name) => this.#bfd.verdict(name) },
       {
         nowUs: monotonicUs,
         onResult: (report) => this.#tally.count(report),
@@ -191,6 +198,7 @@ export class Controller implements DirectorControl {
     this.#guard = new KeeperGuard(options.keeper, {
       onMessage: (message) => this.#handle(message),
       onKeeperDied: (pid) => {
+        this.#bfd.keeperLost();
         if (this.#stopWanted) return this.#stopAlone();
         this.#log.error({ event: 'keeper-died', pid }, 'The keeper died; starting the next one');
       },
@@ -238,6 +246,7 @@ export class Controller implements DirectorControl {
     await this.#notifier.start();
     // Before the plan: what is known to be down is known when the instances start.
     this.#trackers.configure(this.#config.trackers, this.#notifier.continued);
+    this.#bfd.configure(this.#config.bfd);
     this.#guard.configure(keeperPlan(this.#config));
     this.#lookForFindingsLater();
     // Before the sync daemon, which reads its settings when it starts.
@@ -278,6 +287,7 @@ export class Controller implements DirectorControl {
     }
     this.#notifier.configure(config);
     this.#trackers.configure(config.trackers);
+    this.#bfd.configure(config.bfd);
     const problem = this.#client === null ? this.open() : null;
     if (problem !== null) logProblem(this.#log, problem);
     this.#guard.configure(keeperPlan({ ...config, runtimeDirectory: before.runtimeDirectory }));
@@ -544,9 +554,11 @@ export class Controller implements DirectorControl {
         }
         return this.#trackers.send();
       case 'status':
-        return;
+        // Here, in the order of the messages: who asked for it comes later.
+        return this.#bfd.told(message.status.bfd);
       case 'configured':
         this.#trackers.send();
+        this.#bfd.keeperBegan();
         return void this.#learnStates();
       case 'transition':
         return this.#transition(message);
@@ -660,6 +672,7 @@ export class Controller implements DirectorControl {
       { event: 'bfd', session, from, to, diagnostic, neighbor, at: new Date(atMs).toISOString() },
       `BFD session ${session}: ${from} -> ${to} (${diagnostic})`,
     );
+    this.#bfd.told([{ name: session, state: to, diagnostic }]);
   }
 
   /** After a start the states are asked for: transitions of an adopted keeper are history. */
@@ -914,6 +927,7 @@ export class Controller implements DirectorControl {
   async #closeOthers(): Promise<void> {
     if (this.#findingsTimer !== null) clearTimeout(this.#findingsTimer);
     this.#trackers.close();
+    this.#bfd.close();
     this.#pools.close();
     this.#overrides.close();
     this.#maintenance.close();

@@ -124,7 +124,7 @@ export class KeeperGuard {
   }
 
   #handle(message: KeeperToController): void {
-    if (message.kind === 'status') return this.#answer(message.id, message.status);
+    if (message.kind === 'status') this.#answer(message.id, message.status);
     if (message.kind === 'hello' && this.#supervisor.pid !== null) {
       // A new keeper: it gets everything again.
       this.#pid = message.pid;

@@ -8,6 +8,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { assertNever } from '../core/assert.ts';
+import { sameBfdPeers } from '../core/bfd/peers.ts';
 import { acceptBfdControl, type BfdExpectation } from '../core/bfd/receive.ts';
 import {
   type BfdState,
@@ -246,7 +247,7 @@ export class BfdRunner {
     const wanted = new Map(configs.map((config) => [config.name, config]));
     for (const session of [...this.#sessions.values()]) {
       const config = wanted.get(session.config.name);
-      if (config === undefined || !samePeers(session.config, config)) this.#remove(session);
+      if (config === undefined || !sameBfdPeers(session.config, config)) this.#remove(session);
       else if (!isDeepStrictEqual(session.config, config)) session.reconfigure(config);
     }
     const fresh = configs
@@ -386,17 +387,6 @@ export class BfdRunner {
     );
     return candidates.find((session) => session.expects(packet)) ?? candidates[0];
   }
-}
-
-/** True when the same systems talk the same way: changes of the rest keep the session. */
-function samePeers(left: BfdConfig, right: BfdConfig): boolean {
-  return (
-    left.neighbor === right.neighbor &&
-    left.source === right.source &&
-    left.interface === right.interface &&
-    left.multihop === right.multihop &&
-    left.ttl === right.ttl
-  );
 }
 
 function receiverProblem(port: number, error: SystemError): Problem {

@@ -4,9 +4,12 @@
  */
 import { assertNever } from '../core/assert.ts';
 import { type CheckConfig, hasPort } from '../core/config/check.ts';
+import type { BfdVerdict } from '../core/health/bfd-verdict.ts';
 import type { CheckTarget } from '../core/health/check-key.ts';
 import type { ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
+import { err } from '../core/result.ts';
+import { probeBfd, type SessionLook } from './bfd.ts';
 import { probeDialogue } from './dialogue.ts';
 import { probeDns } from './dns.ts';
 import { probeFile } from './file.ts';
@@ -32,13 +35,14 @@ export interface Probe {
 
 /**
  * The probe of `check` for `target`; `trust` is shared by all probes of a process, `runCommand`
- * runs the command of a script check.
+ * runs the command of a script check, `look` tells of BFD sessions.
  */
 export function createProbe(
   check: CheckConfig,
   target: CheckTarget,
   trust: TrustStore,
   runCommand: CommandRunner,
+  look: SessionLook = noSessions,
 ): Probe {
   // Firewall-mark services may leave the port to the packet; then the check must name one.
   if (target.port === 0 && hasPort(check))
@@ -81,9 +85,16 @@ export function createProbe(
       return { run: (signal) => probeScript(check, runCommand, { timeoutMs, signal }) };
     case 'file':
       return { run: (signal) => probeFile(check, { signal }) };
+    case 'bfd':
+      return { run: async (signal) => probeBfd(check, look, { signal }) };
     default:
       return assertNever(check);
   }
+}
+
+/** A thread that the keeper does not talk to. */
+function noSessions(): BfdVerdict {
+  return err(probeFailure('cannot-run', 'No BFD session is known here'));
 }
 
 function failed(detail: string): ProbeResult {

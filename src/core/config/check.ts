@@ -109,6 +109,13 @@ export interface FileCheckConfig extends CheckBase {
   readonly path: string;
 }
 
+/** The state of a BFD session, which the keeper has: it is told, not asked for. */
+export interface BfdCheckConfig extends CheckBase {
+  readonly kind: 'bfd';
+  /** Name of the session. */
+  readonly session: string;
+}
+
 /** Connect, send, expect. */
 export interface DialogueCheckConfig extends SocketCheckConfig, TlsConfig {
   readonly kind: 'dialogue';
@@ -125,10 +132,11 @@ export type CheckConfig =
   | PingCheckConfig
   | ScriptCheckConfig
   | FileCheckConfig
+  | BfdCheckConfig
   | DialogueCheckConfig
   | ProtocolCheckConfig;
 
-const PORTLESS: readonly CheckConfig['kind'][] = ['ping', 'script', 'file'];
+const PORTLESS: readonly CheckConfig['kind'][] = ['ping', 'script', 'file', 'bfd'];
 
 /** False for a kind that asks none of the server's ports. */
 export function hasPort(check: CheckConfig): boolean {

@@ -138,6 +138,8 @@ export const DEFAULTS = {
     // A restart takes no healthy server out, and a start sends nobody to a dead one.
     initial: 'unknown',
   },
+  // The detection time of the session has confirmed it already.
+  bfdCheck: { fall: 1, rise: 1 },
   http: { method: 'GET', path: '/', status: [[200, 299]], version: '1.1' },
   tls: { verify: true, min: '1.2' },
   // keepalived's: every name server knows the root's.

@@ -16,6 +16,7 @@ export const PROBE_FAILURE_REASONS = {
   status: 'The answer carries a status that does not mean success',
   body: 'The body of the answer does not match',
   'too-large': 'The body of the answer is longer than what a check reads',
+  session: 'The BFD session is not up',
   'cannot-run': 'This director could not run the check',
 } as const;
 

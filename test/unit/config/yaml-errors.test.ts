@@ -448,12 +448,12 @@ const CHECK_ROWS: readonly Row[] = [
   [
     'no kind for a service that has no usual one',
     service('fwmark: 1', 'check: {interval: 5s}', 'servers: []'),
-    'f.yaml:4:12: services.s.check: expected one of the keys tcp, http, https, dns, udp, ping, script, file, dialogue, ldap, mysql, postgresql, radius and sip',
+    'f.yaml:4:12: services.s.check: expected one of the keys tcp, http, https, dns, udp, ping, script, file, bfd, dialogue, ldap, mysql, postgresql, radius and sip',
   ],
   [
     'an unknown kind',
     service('address: 192.0.2.1:80', 'check: pong', 'servers: []'),
-    'f.yaml:4:12: services.s.check: expected none, tcp, http, https, dns, udp, ping, ldap, postgresql, sip, smtp, smtps, ftp, imap, imaps, pop3, pop3s, nntp or redis, or a mapping, found pong',
+    'f.yaml:4:12: services.s.check: expected none, tcp, http, https, dns, udp, ping, bfd, ldap, postgresql, sip, smtp, smtps, ftp, imap, imaps, pop3, pop3s, nntp or redis, or a mapping, found pong',
   ],
   [
     'TLS options without TLS',

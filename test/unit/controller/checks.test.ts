@@ -272,6 +272,25 @@ test('CheckRunner: at most one run of a check is in flight, and skipped slots co
   expect(only(runner).skippedSlots).toBeGreaterThanOrEqual(3 * 5);
 });
 
+test('CheckRunner: a check that is told to run now does, and its schedule stays one', async () => {
+  const server = await serving(tcpServer((socket) => socket.resume()));
+  const runner = newRunner();
+  const slow = { ...tcpCheck, intervalUs: 3_600_000_000, startSpreadUs: 0 };
+  runner.configure(definitions([slow, server.target]));
+  // The first run is in flight: once more, however often it is said.
+  for (let count = 0; count < 5; count++) runner.runNow(() => true);
+  await waitFor('two results', () => results.length === 2);
+  runner.runNow(() => false);
+  for (let run = 3; run <= 6; run++) {
+    runner.runNow(({ target }) => target.port === server.target.port);
+    await waitFor('the next result', () => results.length === run);
+  }
+  expect(only(runner)).toMatchObject({ successes: 6, skippedSlots: 0 });
+  await runner.stop();
+  runner.runNow(() => true);
+  expect(results).toHaveLength(6);
+});
+
 test('CheckRunner: reconfiguring keeps what did not change and starts the rest', async () => {
   const [kept, gone, fresh] = [await silentServer(), await silentServer(), await silentServer()];
   const runner = newRunner();

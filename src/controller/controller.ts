@@ -47,7 +47,7 @@ import { REFUSAL_CURES, runbookOf } from '../core/vrrp/explain.ts';
 import { planHandover, planTakeback } from '../core/vrrp/handover.ts';
 import type { WeighedServer } from '../core/vrrp/quorum.ts';
 import type { VrrpStateName } from '../core/vrrp/types.ts';
-import { cleanUp, type LeftBehind } from '../keeper/cleanup.ts';
+import { cleanUp, type LeftBehind, silencesEndUs } from '../keeper/cleanup.ts';
 import type { KeeperPlan, KeeperToController } from '../keeper/messages.ts';
 import type { TwinCommand } from '../keeper/twin.ts';
 import { monotonicUs } from '../linux/clock.ts';
@@ -202,7 +202,8 @@ export class Controller implements DirectorControl {
         if (this.#stopWanted) return this.#stopAlone();
         this.#log.error({ event: 'keeper-died', pid }, 'The keeper died; starting the next one');
       },
-      onGiveUp: () => this.#giveUp(),
+      silencesEndUs: () => silencesEndUs(this.#options.config.runtimeDirectory),
+      onGiveUp: (all) => this.#giveUp(all),
     });
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => this.#stopRequested());
@@ -869,10 +870,14 @@ export class Controller implements DirectorControl {
     }
   }
 
-  /** No keeper can be kept alive: nobody advertises, so the VIPs must not stay here. */
-  #giveUp(): void {
-    const removed = this.#removeVips();
-    this.#notifier.keeperLost();
+  /**
+   * No keeper came up: nobody advertises, so VIPs that a peer may have by now must not stay here,
+   * and in the end nothing that the keeper left behind.
+   */
+  #giveUp(all: boolean): void {
+    const removed = this.#removeVips(all ? undefined : monotonicUs());
+    if (all) this.#notifier.keeperLost();
+    else if (removed.length === 0) return;
     this.#log.error(
       { event: 'gave-up', removed: removed.map(({ address }) => address) },
       'No keeper came up in time: its VIPs were removed so that no other director shares them',
@@ -880,10 +885,11 @@ export class Controller implements DirectorControl {
   }
 
   /** Only while there is no keeper. */
-  #removeVips(): readonly LeftBehind[] {
+  #removeVips(silentAtUs?: number): readonly LeftBehind[] {
     const { removed, problems } = cleanUp({
       runtimeDirectory: this.#config.runtimeDirectory,
       dryRun: false,
+      ...(silentAtUs === undefined ? {} : { silentAtUs }),
     });
     for (const problem of problems) logProblem(this.#log, problem);
     return removed;

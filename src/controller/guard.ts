@@ -1,9 +1,9 @@
 /**
  * The controller's side of the pair: talks to the keeper that started it, and when that keeper
- * dies starts the next one, which adopts the VIPs. If keepers keep dying, the VIPs are given up
- * after a bounded time: a dead daemon never holds one.
+ * dies starts the next one, which adopts the VIPs. Those of an instance are given up as soon as a
+ * peer may have taken over, when no keeper would adopt them any more either; if keepers keep dying,
+ * all else goes too after a bounded time: a dead daemon never holds anything.
  */
-import { safeSilenceUs } from '../core/vrrp/timing.ts';
 import { type Channel, channelToStarter, startedByTwin } from '../keeper/channel.ts';
 import type {
   ControllerToKeeper,
@@ -13,12 +13,11 @@ import type {
 } from '../keeper/messages.ts';
 import { PROTOCOL_VERSION } from '../keeper/messages.ts';
 import { type TwinCommand, TwinSupervisor } from '../keeper/twin.ts';
+import { monotonicUs } from '../linux/clock.ts';
 
 /** A keeper answers within a millisecond; one that does not is busy being started. */
 const STATUS_TIMEOUT_MS = 1_000;
-/**
- * Least time for a new keeper to come up before the VIPs are given up: Node's start and a margin.
- */
+/** Least time for a new keeper to come up before all is given up: Node's start and a margin. */
 const KEEPER_START_US = 500_000;
 /** Requests for status that may wait at once; more are answered with nothing. */
 const STATUS_WAITING_MAX = 64;
@@ -27,8 +26,13 @@ export interface GuardHandlers {
   readonly onMessage: (message: KeeperToController) => void;
   /** A keeper died; another is being started. */
   readonly onKeeperDied: (pid: number | null) => void;
-  /** No keeper came up before peers may have taken over: the VIPs must go. */
-  readonly onGiveUp: () => void;
+  /** When peers may have taken over from the active instances; monotonic microseconds. */
+  readonly silencesEndUs: () => readonly number[];
+  /**
+   * No keeper came up before peers may have taken over: VIPs whose silence is over must go, and
+   * at the last of these times (`all`) whatever a keeper leaves behind.
+   */
+  readonly onGiveUp: (all: boolean) => void;
 }
 
 type ToKeeper = Channel<ControllerToKeeper, KeeperToController>;
@@ -143,15 +147,25 @@ export class KeeperGuard {
     this.#onReexecuted?.();
     if (this.#ending) return;
     this.#restarts++;
-    // Without a keeper nobody advertises: after this time a peer may have taken the VIPs over.
-    const silencesUs =
-      this.#plan?.instances.map(({ advertIntervalUs, downTimerAdverts }) =>
-        safeSilenceUs(advertIntervalUs, downTimerAdverts),
-      ) ?? [];
-    const graceUs = Math.max(KEEPER_START_US, Math.min(...silencesUs));
-    if (silencesUs.length > 0) {
-      this.#giveUp ??= setTimeout(() => this.#handlers.onGiveUp(), graceUs / 1000);
+    if (this.#giveUp === null && this.#plan !== null && this.#plan.instances.length > 0) {
+      const nowUs = monotonicUs();
+      const endsUs = [...new Set(this.#handlers.silencesEndUs())].sort((one, two) => one - two);
+      const lastUs = Math.max(nowUs + KEEPER_START_US, endsUs.at(-1) ?? 0);
+      this.#giveUpAt([...endsUs.filter((endUs) => endUs < lastUs), lastUs]);
     }
     this.#handlers.onKeeperDied(pid);
+  }
+
+  /** Gives up at each of these times, until a keeper says that it is there. */
+  #giveUpAt([nextUs, ...laterUs]: readonly number[]): void {
+    if (nextUs === undefined) return;
+    this.#giveUp = setTimeout(
+      () => {
+        this.#giveUpAt(laterUs);
+        if (laterUs.length === 0) this.#giveUp = null;
+        this.#handlers.onGiveUp(laterUs.length === 0);
+      },
+      Math.max(0, Math.ceil((nextUs - monotonicUs()) / 1000)),
+    );
   }
 }

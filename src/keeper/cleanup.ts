@@ -6,12 +6,19 @@
  */
 import { planRouting, routeText, ruleText } from '../core/address/routing.ts';
 import type { Problem } from '../core/problem.ts';
+import { safeSilenceUs } from '../core/vrrp/timing.ts';
 import { RoutingSocket } from '../linux/netlink/routing.ts';
 import { BaseSettings } from './base-settings.ts';
 import { removeIntakeTable } from './intake.ts';
 import { isOurLink } from './link-mark.ts';
 import { Network } from './network.ts';
-import { livingKeeper, readMore, readRecord } from './record.ts';
+import {
+  livingKeeper,
+  NOTHING_MORE,
+  type RecordedInstance,
+  readMore,
+  readRecord,
+} from './record.ts';
 import { removeVips } from './vips.ts';
 import { removeOurLink } from './virtual-link.ts';
 
@@ -31,10 +38,27 @@ export interface CleanUpResult {
   readonly problems: readonly Problem[];
 }
 
+/** When peers may have taken over from the instances that a dead keeper left active. */
+export function silencesEndUs(runtimeDirectory: string): readonly number[] {
+  return readRecord(runtimeDirectory)
+    .filter(({ lastAdvertAtUs }) => lastAdvertAtUs > 0)
+    .map(silenceEndUs);
+}
+
+function silenceEndUs(instance: RecordedInstance): number {
+  const { lastAdvertAtUs, advertIntervalUs, downTimerAdverts } = instance;
+  return lastAdvertAtUs + safeSilenceUs(advertIntervalUs, downTimerAdverts);
+}
+
 /** Refuses while the keeper of this record lives. */
 export function cleanUp(options: {
   readonly runtimeDirectory: string;
   readonly dryRun: boolean;
+  /**
+   * Only the VIPs of instances from which peers may have taken over by this time, in monotonic
+   * microseconds; without it everything.
+   */
+  readonly silentAtUs?: number;
 }): CleanUpResult {
   const pid = livingKeeper(options.runtimeDirectory);
   if (pid !== null) {
@@ -66,7 +90,10 @@ export function cleanUp(options: {
   }
   const network = opened.value;
   const left: LeftBehind[] = [];
-  const recorded = readRecord(options.runtimeDirectory);
+  const { silentAtUs } = options;
+  const recorded = readRecord(options.runtimeDirectory).filter(
+    (instance) => silentAtUs === undefined || silenceEndUs(instance) <= silentAtUs,
+  );
   for (const instance of recorded) {
     for (const vip of instance.addresses) {
       if (instance.lastAdvertAtUs > 0) network.claim(vip.interface, vip.address);
@@ -77,7 +104,7 @@ export function cleanUp(options: {
     const found = link === null ? null : network.link(link);
     return found !== null && isOurLink(found) ? [found.name] : [];
   });
-  const more = readMore(options.runtimeDirectory);
+  const more = silentAtUs === undefined ? readMore(options.runtimeDirectory) : NOTHING_MORE;
   for (const address of more.staticAddresses) {
     if (network.isOurs(address.interface, address.address)) left.push(address);
   }
@@ -86,6 +113,8 @@ export function cleanUp(options: {
   const problems = options.dryRun ? [] : [...removeVips(network, left)];
   if (!options.dryRun) {
     problems.push(...links.flatMap((link) => removeOurLink(network, link) ?? []));
+  }
+  if (!options.dryRun && silentAtUs === undefined) {
     const settings = new BaseSettings();
     settings.open(options.runtimeDirectory);
     settings.restoreUnheld((index) => network.nameOf(index));

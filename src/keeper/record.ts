@@ -58,7 +58,7 @@ export interface RecordedMore {
   readonly intake?: boolean;
 }
 
-const NOTHING_MORE: RecordedMore = { staticAddresses: [], routing: false };
+export const NOTHING_MORE: RecordedMore = { staticAddresses: [], routing: false };
 
 /** The kernel's id of this boot. */
 export function readBootId(): string {

@@ -316,13 +316,18 @@ describe('failover', { timeout: TEST_TIMEOUT_MS }, () => {
     expect(holders()).toBe('b');
   });
 
-  it('when keepers keep dying the controller gives the VIP up', async () => {
-    const { a, b } = await startPair();
+  it('when keepers keep dying the controller gives the VIP up before a peer has it', async () => {
+    // The peer's skew time, which is the controller's margin, is 300 ms then.
+    const { a, b } = await startPair({ web: { interval: '500ms' } });
     const mark = a.mark;
+    const sinceUs = monotonicUs();
     await killKeepers(a);
     await a.waitForLine('gave-up', {}, mark);
     expect(addressesA.holds(VIP)).toBe(false);
     await b.waitForTransition('web', 'active');
+    const [removal] = addressesA.removals(VIP, sinceUs);
+    const [takeover] = adverts.from(ipB, VRID, sinceUs);
+    expect(removal?.atUs).toBeLessThan(takeover?.atUs ?? 0);
     // The next one lives, and wins by its priority.
     await a.waitForState('web', 'active');
     await waitForHolder('a');

@@ -105,6 +105,18 @@ describe('ConfigReader', () => {
     expect(statistics).toEqual({ whole: 2, changes: 1 });
   });
 
+  test('finds the BFD sessions of services that it reads alone, and misses one that is gone', () => {
+    const bfd = 'bfd: { a: { neighbor: 10.0.0.1 }, b: { neighbor: 10.0.0.2 } }\n';
+    const checked = service(3).replace(/ check:[\s\S]*?2s/, ' check: bfd');
+    const first = file(having(3, checked), bfd);
+    const other = file(having(3, checked.replace('weight: 1', 'weight: 7')), bfd);
+    const gone = other.replace('10.0.0.2 } }', '10.0.0.9 } }');
+    const { results, statistics } = readAll(first, other, gone);
+    expect(results).toEqual([whole(first), whole(other), whole(gone)]);
+    expect(results.map(({ ok }) => ok)).toEqual([true, true, false]);
+    expect(statistics).toEqual({ whole: 2, changes: 1 });
+  });
+
   test('sees a tracker of a service that is gone', () => {
     const tracked = (services: readonly string[]) =>
       file(services, 'trackers: { up: { service: s3 } }\n');

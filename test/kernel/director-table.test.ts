@@ -609,7 +609,10 @@ describe('ownership', { timeout: TEST_MS }, () => {
     ]);
     expect(items).toContainEqual(['delete', 'foreign', 'tcp 203.0.113.9:25', null]);
     expect(items).toContainEqual(['delete', 'foreign', `tcp ${VIP}:80`, '198.51.100.161:80']);
-    expect(items).toContainEqual(['delete', 'leftover', 'fwmark 7 ipv4', null]);
+    // What is ours and not wanted any more leaves when its connections have ended.
+    for (const server of [REAL1, REAL2]) {
+      expect(items).toContainEqual(['drain', 'leftover', 'fwmark 7 ipv4', `${server}:80`]);
+    }
     expect(items).toContainEqual(['change', 'altered', `tcp ${VIP}:80`, null]);
     expect(items).toContainEqual(['add', 'missing', `udp ${VIP}:85`, `${REAL2}:80`]);
     expect(await director.saved()).toEqual(before);

@@ -30,6 +30,8 @@ const CONFIG = {
       vrid: 51,
       priority: { director1: 150, director2: 100 },
       interval: '1s',
+      // Virtual services answer all the same.
+      accept: false,
       addresses: [
         ...[NAT, DIRECT, TUNNEL].map((address) => `${address}/24`),
         { address: '198.51.100.1/24', interface: 'eth1' },
@@ -195,6 +197,14 @@ describe('a pair of directors', { timeout: TEST_MS }, () => {
     // What is routed directly or tunnelled is answered past the director.
     expect((await packets(first, DIRECT))[1]).toBe(0);
     expect((await packets(first, TUNNEL))[1]).toBe(0);
+  });
+
+  it('takes nothing else to VIPs with accept: false', async () => {
+    const { code } = await client.run(['ping', '-n', '-c', '2', '-W', '1', NAT]);
+    expect(code).not.toBe(0);
+    const { error } = await peer.get(`http://${NAT}:81/`);
+    expect(error).not.toBeNull();
+    expect(await answers()).toEqual(ALL_ANSWER);
   });
 
   it('has a VIP on an ipvlan that is up on the active director alone', async () => {

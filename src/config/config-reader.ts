@@ -6,6 +6,7 @@
  * as a whole, which also gives the errors their places. Invariant: the result is the one of readConfigText.
  */
 import type { Config, ServiceConfig } from '../core/config/config.ts';
+import { reuseServices } from '../core/config/reuse-services.ts';
 import { serviceKey } from '../core/ipvs/model.ts';
 import { usesCheckMarks } from '../core/ipvs/through-vip.ts';
 import { ok, type Result } from '../core/result.ts';
@@ -65,18 +66,6 @@ export class ConfigReader {
     this.#known = { text, config, entries, secretFiles: secretFiles() };
     return ok(config);
   }
-}
-
-/** The services of `next`, those that are equal to ones of `before` as the same objects. */
-export function reuseServices(
-  before: readonly ServiceConfig[],
-  next: readonly ServiceConfig[],
-): ServiceConfig[] {
-  const known = new Map(before.map((service) => [service.name, service]));
-  return next.map((service) => {
-    const same = known.get(service.name);
-    return same !== undefined && sameData(same, service) ? same : service;
-  });
 }
 
 /** What the text says now, if nothing has changed but the lines of some services; else null. */

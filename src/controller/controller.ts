@@ -17,6 +17,7 @@ import type {
   ServiceConfig,
   ServiceEntry,
 } from '../core/config/config.ts';
+import { reuseServices } from '../core/config/reuse-services.ts';
 import { checkOf, targetText } from '../core/health/check-key.ts';
 import type { CheckChange } from '../core/health/check-state.ts';
 import { OVERRIDES_MAX, type Override, overrideKey } from '../core/health/override.ts';
@@ -33,7 +34,6 @@ import { serverKey, serviceKey } from '../core/ipvs/model.ts';
 import { checkServices } from '../core/ipvs/through-vip.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Result } from '../core/result.ts';
-import { sameData } from '../core/same-data.ts';
 import type {
   DirectorControl,
   DirectorStatus,
@@ -114,8 +114,8 @@ export class Controller implements DirectorControl {
   readonly #maintenance: Maintenance;
   readonly #passive: Passive;
   #client: IpvsClient | null = null;
-  /** What carries checks through virtual IPs, by name. */
-  #carriers = new Map<string, ServiceConfig>();
+  /** What carries checks through virtual IPs. */
+  #carriers: readonly ServiceConfig[] = [];
   #answerDevices: ReadonlySet<string> = new Set();
   #table: Table | null = null;
   #settings: IpvsSettings | null = null;
@@ -816,13 +816,8 @@ export class Controller implements DirectorControl {
 
   /** The services, and what carries checks through virtual IPs, unchanged ones as they were. */
   #tableServices(): readonly ServiceConfig[] {
-    const before = this.#carriers;
-    this.#carriers = new Map();
-    for (const carrier of checkServices(this.#config.services)) {
-      const known = before.get(carrier.name);
-      this.#carriers.set(carrier.name, sameData(known, carrier) && known ? known : carrier);
-    }
-    return [...this.#config.services, ...this.#carriers.values()];
+    this.#carriers = reuseServices(this.#carriers, checkServices(this.#config.services));
+    return [...this.#config.services, ...this.#carriers];
   }
 
   /**

@@ -38,26 +38,33 @@ const reports = join(root, '.cache', 'reports');
 rmSync(reports, { recursive: true, force: true });
 mkdirSync(reports, { recursive: true });
 const totals = { passed: 0, failed: 0, skipped: 0 };
+const failures = [];
 let failedLayers = 0;
 for (const layer of layers) {
   console.log(`\n=== ${layer.name} ===`);
   const report = join(reports, `${layer.name}.json`);
-  const args = ['--no-install', 'vitest', 'run', '--reporter=default', '--reporter=json'];
-  args.push(`--outputFile.json=${report}`);
+  const args = ['--no-install', 'vitest', 'run', '--reporter=default'];
+  args.push('--reporter=./test/reporter.mjs');
   if (!layer.parallel) args.push('--no-file-parallelism');
-  const result = spawnSync('npx', [...args, ...layer.folders], { cwd: root, stdio: 'inherit' });
+  const result = spawnSync('npx', [...args, ...layer.folders], {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, VIPKEEPER_TEST_REPORT: report },
+  });
   if (result.status !== 0) failedLayers++;
-  if (!existsSync(report)) continue;
-  const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(
-    readFileSync(report, 'utf8'),
-  );
-  totals.passed += numPassedTests;
-  totals.failed += numFailedTests;
-  totals.skipped += numPendingTests;
+  if (!existsSync(report)) {
+    failures.push(`${layer.name}: vitest ended with ${result.status} and wrote no report`);
+    continue;
+  }
+  const read = JSON.parse(readFileSync(report, 'utf8'));
+  for (const key of ['passed', 'failed', 'skipped']) totals[key] += read[key];
+  failures.push(...read.failures);
 }
 
 const seconds = Math.round((Date.now() - startedAtMs) / 1000);
 console.log(`\nAll layers took ${seconds} s.`);
-if (totals.skipped > 0) console.log('A skipped test is a defect here: see above which.');
+if (totals.skipped > 0) console.log('A test that is left out is a defect here.');
+// Last, because the end of a long output is what is read first, and all that some keep of it.
+if (failures.length > 0) console.log(`\nWhat did not pass:\n\n${failures.join('\n\n')}\n`);
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
 process.exit(failedLayers === 0 && totals.skipped === 0 && totals.passed > 0 ? 0 : 1);

@@ -3,7 +3,7 @@
  * Second half of `npm run build`: makes of the compiled modules what an installation runs, in
  * dist/start. Each of the processes of `vipkeeper run` becomes one file, because loading some
  * hundred small ones takes Node four times as long; the launcher `vipkeeper` starts the keeper
- * with its flags at once. All other commands run as compiled.
+ * with its flags at once, and `cleanup` alike. All other commands run as compiled.
  *
  * Plain JavaScript, because it is part of the build.
  */
@@ -19,7 +19,7 @@ const target = join(root, 'dist', 'start');
 
 /** The processes of a director, and which npm packages are made part of their file. */
 const ENTRIES = [
-  { input: ['run-main.js', 'keeper-main.js'], packages: [] },
+  { input: ['run-main.js', 'keeper-main.js', 'cleanup-main.js'], packages: [] },
   { input: ['controller-main.js'], packages: [] },
   { input: ['controller/check-worker.js'], packages: [] },
   // Only ever used whole, and soon done with.
@@ -60,7 +60,7 @@ async function bundle({ input, packages }, build) {
   await bundled.close();
 }
 
-/** `run` begins as the keeper; its Node must not read certificates that nobody asks for. */
+/** `run` begins as the keeper; Node must not read certificates that nobody asks for. */
 function launcher(flags) {
   return `#!/bin/sh
 # vipkeeper's command. \`run\` becomes the keeper at once, with the flags that Node takes at its
@@ -71,6 +71,10 @@ here=\${self%/*}
 if [ "$1" = run ]; then
   unset NODE_EXTRA_CA_CERTS
   exec node ${flags.join(' ')} "$here/run-main.js" "$@"
+fi
+if [ "$1" = cleanup ]; then
+  unset NODE_EXTRA_CA_CERTS
+  exec node "$here/cleanup-main.js" "$@"
 fi
 exec node "$here/../src/main.js" "$@"
 `;

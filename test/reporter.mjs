@@ -1,7 +1,8 @@
 /**
- * Reporter for vitest that test/run.mjs reads: how many tests passed, failed and were left out,
- * and of everything that did not pass its name and the head of its reason, also of hooks and of
- * files that could not be loaded. Written as JSON to the file that VIPKEEPER_TEST_REPORT names.
+ * Reporter for vitest that test/run.mjs reads: of each file how many tests passed, failed and
+ * were left out, and of everything that did not pass its name and the head of its reason, also of
+ * hooks and of files that could not be loaded. Written as JSON to the file that
+ * VIPKEEPER_TEST_REPORT names.
  *
  * Plain JavaScript, like run.mjs.
  */
@@ -12,33 +13,36 @@ const MOST_LINES = 20;
 
 export default class Reporter {
   onTestRunEnd(modules, unhandledErrors) {
-    const report = { passed: 0, failed: 0, skipped: 0, failures: [] };
-    for (const module of modules) readModule(module, report);
-    for (const error of unhandledErrors) {
-      report.failures.push(`outside of a test\n${reason([error])}`);
+    const files = modules.map(readModule);
+    if (unhandledErrors.length > 0) {
+      const failures = unhandledErrors.map((error) => reason([error]));
+      const nothing = { passed: 0, failed: 0, skipped: 0 };
+      files.push({ path: 'outside of tests', passes: false, ...nothing, failures });
     }
-    writeFileSync(process.env.VIPKEEPER_TEST_REPORT, JSON.stringify(report));
+    writeFileSync(process.env.VIPKEEPER_TEST_REPORT, JSON.stringify(files));
   }
 }
 
-function readModule(module, report) {
-  const path = module.relativeModuleId;
-  const failed = (name, errors) => report.failures.push(`${path}: ${name}\n${reason(errors)}`);
+function readModule(module) {
+  const failures = [];
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  const failed = (name, errors) => void failures.push(`${name}\n${reason(errors)}`);
   if (module.errors().length > 0) failed('the file', module.errors());
   for (const suite of module.children.allSuites()) {
     if (suite.errors().length > 0) failed(`hook of "${suite.fullName}"`, suite.errors());
   }
   for (const test of module.children.allTests()) {
     const { state, errors } = test.result();
-    if (state === 'passed') report.passed++;
+    if (state === 'passed') counts.passed++;
     else if (state === 'failed') {
-      report.failed++;
+      counts.failed++;
       failed(test.fullName, errors);
     } else {
-      report.skipped++;
-      report.failures.push(`${path}: ${test.fullName} was not run`);
+      counts.skipped++;
+      failures.push(`${test.fullName} was not run`);
     }
   }
+  return { path: module.relativeModuleId, passes: failures.length === 0, ...counts, failures };
 }
 
 /** Message, places in the tests, and difference; the whole stands with the output of the layer. */

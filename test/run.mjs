@@ -11,15 +11,24 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, ensureModules, fail, root, step } from './steps.mjs';
 
-/** Layers in the order of their cost; vitest runs the files of one layer. */
+/**
+ * Layers in the order of their cost; vitest runs the files of one layer. With a closing slash,
+ * or `test/servers` would be hostile-servers.test.ts of another folder, too.
+ */
 const LAYERS = [
-  { name: 'unit', folders: ['test/unit', 'test/property', 'test/rfc'], parallel: true },
-  { name: 'sim', folders: ['test/sim'], parallel: true },
-  { name: 'netns', folders: ['test/netns'], parallel: false },
-  { name: 'servers', folders: ['test/servers'], parallel: false },
-  { name: 'interop', folders: ['test/interop'], parallel: false },
-  { name: 'kernel', folders: ['test/kernel'], parallel: false },
+  { name: 'unit', folders: ['test/unit/', 'test/property/', 'test/rfc/'], realTime: false },
+  { name: 'sim', folders: ['test/sim/'], realTime: false },
+  { name: 'netns', folders: ['test/netns/'], realTime: true },
+  { name: 'servers', folders: ['test/servers/'], realTime: true },
+  { name: 'interop', folders: ['test/interop/'], realTime: true },
+  { name: 'kernel', folders: ['test/kernel/'], realTime: true },
 ];
+/**
+ * Where processes must keep real time, a machine that is busy elsewhere can make a right program
+ * fail. So files of such layers that fail run once more; what passes then is told as unsteady,
+ * never in silence. More files than these are no accident.
+ */
+const SECOND_TRY_FILES_MAX = 6;
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !LAYERS.some((layer) => layer.name === name));
@@ -39,31 +48,62 @@ rmSync(reports, { recursive: true, force: true });
 mkdirSync(reports, { recursive: true });
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const failures = [];
+const unsteady = [];
 let failedLayers = 0;
 for (const layer of layers) {
   console.log(`\n=== ${layer.name} ===`);
-  const report = join(reports, `${layer.name}.json`);
+  let files = runTests(layer, layer.folders);
+  const failed = files.filter(({ passes }) => !passes);
+  if (layer.realTime && mayRunAgain(failed)) {
+    console.log(`\n=== ${layer.name}: once more what failed ===`);
+    const again = runTests(
+      layer,
+      failed.map(({ path }) => path),
+    );
+    const passing = new Set(again.filter(({ passes }) => passes).map(({ path }) => path));
+    unsteady.push(...failed.filter(({ path }) => passing.has(path)).flatMap(texts));
+    files = [...files.filter(({ passes }) => passes), ...again];
+  }
+  if (files.length === 0 || files.some(({ passes }) => !passes)) failedLayers++;
+  for (const file of files) {
+    for (const key of ['passed', 'failed', 'skipped']) totals[key] += file[key];
+    failures.push(...texts(file));
+  }
+}
+
+/** An error outside of all tests belongs to no file that could be run again. */
+function mayRunAgain(failed) {
+  if (failed.length === 0 || failed.length > SECOND_TRY_FILES_MAX) return false;
+  return failed.every(({ path }) => existsSync(join(root, path)));
+}
+
+/** Runs test files, and returns what test/reporter.mjs says of each. */
+function runTests({ name, realTime }, files) {
+  const report = join(reports, `${name}.json`);
+  rmSync(report, { force: true });
   const args = ['--no-install', 'vitest', 'run', '--reporter=default'];
   args.push('--reporter=./test/reporter.mjs');
-  if (!layer.parallel) args.push('--no-file-parallelism');
-  const result = spawnSync('npx', [...args, ...layer.folders], {
+  if (realTime) args.push('--no-file-parallelism');
+  const { status } = spawnSync('npx', [...args, ...files], {
     cwd: root,
     stdio: 'inherit',
     env: { ...process.env, VIPKEEPER_TEST_REPORT: report },
   });
-  if (result.status !== 0) failedLayers++;
-  if (!existsSync(report)) {
-    failures.push(`${layer.name}: vitest ended with ${result.status} and wrote no report`);
-    continue;
-  }
-  const read = JSON.parse(readFileSync(report, 'utf8'));
-  for (const key of ['passed', 'failed', 'skipped']) totals[key] += read[key];
-  failures.push(...read.failures);
+  if (existsSync(report)) return JSON.parse(readFileSync(report, 'utf8'));
+  const failure = `vitest ended with ${status} and wrote no report`;
+  return [{ path: name, passes: false, passed: 0, failed: 0, skipped: 0, failures: [failure] }];
+}
+
+function texts({ path, failures }) {
+  return failures.map((text) => `${path}: ${text}`);
 }
 
 const seconds = Math.round((Date.now() - startedAtMs) / 1000);
 console.log(`\nAll layers took ${seconds} s.`);
 if (totals.skipped > 0) console.log('A test that is left out is a defect here.');
+if (unsteady.length > 0) {
+  console.log(`\nUnsteady, passed only the second time:\n\n${unsteady.join('\n\n')}`);
+}
 // Last, because the end of a long output is what is read first, and all that some keep of it.
 if (failures.length > 0) console.log(`\nWhat did not pass:\n\n${failures.join('\n\n')}\n`);
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);

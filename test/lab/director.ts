@@ -291,7 +291,7 @@ export class Director {
 
   /** Runs another command of the command line in the node, such as `cleanup`. */
   run(argv: readonly string[]): Promise<RunResult> {
-    return this.node.run([...VIPKEEPER, ...argv, '--runtime-directory', this.runtimeDirectory]);
+    return this.node.run([...this.#command, ...argv, '--runtime-directory', this.runtimeDirectory]);
   }
 
   /** Ends it as the service manager does and returns the exit code. */

@@ -26,6 +26,7 @@ import {
 } from '../../src/linux/netlink/route-messages.ts';
 import { NetlinkSocket } from '../../src/linux/netlink/socket.ts';
 import { chooseSourceAddress } from '../../src/linux/netlink/source-address.ts';
+import { waitFor } from '../lab/host.ts';
 
 const NAMESPACE = `vk-route-${process.pid}`;
 const OUR_PROTOCOL = 112;
@@ -45,7 +46,7 @@ const inside = <T>(open: () => T): T => inNetworkNamespace(`/run/netns/${NAMESPA
 let route: RouteSocket;
 let veth = 0;
 
-beforeAll(() => {
+beforeAll(async () => {
   execFileSync('ip', ['netns', 'add', NAMESPACE]);
   ip('link', 'set', 'lo', 'up');
   ip('link', 'add', 'veth0', 'type', 'veth', 'peer', 'name', 'veth1');
@@ -54,6 +55,11 @@ beforeAll(() => {
   route = value(inside(() => RouteSocket.open()));
   veth = value(route.listLinks()).find(({ name }) => name === 'veth0')?.index ?? 0;
   expect(veth).toBeGreaterThan(0);
+  // The kernel notes a carrier in its own time; until then two listings may differ.
+  await waitFor('carrier on both links', async () => {
+    const pair = value(route.listLinks()).filter(({ name }) => name.startsWith('veth'));
+    return pair.every(({ running }) => running);
+  });
 });
 
 afterEach(() => {

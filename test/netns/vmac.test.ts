@@ -339,7 +339,10 @@ describe('the link', () => {
       b.configure({ vrrp: { web: { ...vrrp.web, vmac: false } } });
       await b.reload();
       await waitFor('web to be gone', async () => (await linksOf(nodeB)).length === 0);
-      expect(await settingsOf(nodeB)).toEqual(['0', '0']);
+      await waitFor(
+        'the settings to be put back',
+        async () => (await settingsOf(nodeB)).join() === '0,0',
+      );
       await b.waitForState('web', 'active');
       await pingable(VIP);
     },

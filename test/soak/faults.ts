@@ -107,6 +107,8 @@ export const FAULTS = {
     strike: async ({ active }) => {
       await active.kill('SIGKILL', 'both');
       await active.ended();
+      // As conf/vipkeeper.service has it: the stop hook, and then the next start.
+      await active.run(['cleanup']);
       await active.restart();
       return {};
     },

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { ConfigDocument } from './document.ts';
-import { forms } from './forms.ts';
+import { forms, plainType } from './forms.ts';
 import { schemaFor } from './schema.ts';
 
 export interface DirectorNames {
@@ -26,7 +26,7 @@ export function directorNames(text: string): DirectorNames {
 }
 
 function collect(type: z.ZodType, value: unknown, found: Set<string>): void {
-  const plain = type instanceof z.ZodOptional ? (type.unwrap() as z.ZodType) : type;
+  const plain = plainType(type);
   if (!isMapping(value)) return;
   if (forms.get(plain)?.kind === 'per-director') {
     for (const name of Object.keys(value)) found.add(name);

@@ -78,46 +78,67 @@ const NEEDED: Readonly<Partial<Record<FaultWord, string>>> = {
 };
 
 function duration(expects: string) {
-  return scalar(expects, z.string().regex(DURATION_PATTERN), (text) => {
-    const durationUs = parseDuration(text);
-    return durationUs === null || durationUs > DAY_US ? undefined : durationUs;
-  });
+  return scalar(
+    expects,
+    () => z.string().regex(DURATION_PATTERN),
+    (text) => {
+      const durationUs = parseDuration(text);
+      return durationUs === null || durationUs > DAY_US ? undefined : durationUs;
+    },
+  );
 }
 
 const SPAN = 'a duration of at most a day with its unit (us, ms, s, m, h or d)';
 
 const percent = () =>
-  scalar('a percentage such as 20%', z.string(), (text) => {
-    const match = /^(\d{1,3}(?:\.\d{1,4})?)%$/.exec(text);
-    const ppm = match === null ? -1 : Math.round(Number(match[1]) * 10_000);
-    return ppm < 0 || ppm > 1_000_000 ? undefined : ppm;
-  });
+  scalar(
+    'a percentage such as 20%',
+    () => z.string(),
+    (text) => {
+      const match = /^(\d{1,3}(?:\.\d{1,4})?)%$/.exec(text);
+      const ppm = match === null ? -1 : Math.round(Number(match[1]) * 10_000);
+      return ppm < 0 || ppm > 1_000_000 ? undefined : ppm;
+    },
+  );
 
 const signed = () =>
-  scalar('a duration, such as 10s or -10s', z.string(), (text) => {
-    const back = text.startsWith('-');
-    const durationUs = parseDuration(back ? text.slice(1) : text);
-    if (durationUs === null || durationUs > DAY_US) return undefined;
-    return back ? -durationUs : durationUs;
-  });
+  scalar(
+    'a duration, such as 10s or -10s',
+    () => z.string(),
+    (text) => {
+      const back = text.startsWith('-');
+      const durationUs = parseDuration(back ? text.slice(1) : text);
+      if (durationUs === null || durationUs > DAY_US) return undefined;
+      return back ? -durationUs : durationUs;
+    },
+  );
 
-const text = (expects: string) => scalar(expects, z.string().min(1).max(1024), (value) => value);
+const text = (expects: string) =>
+  scalar(
+    expects,
+    () => z.string().min(1).max(1024),
+    (value) => value,
+  );
 
 const faultWord = () =>
-  scalar<string, FaultWord>('the name of a fault', z.string(), (value) => {
-    const known = WORDS.find((candidate) => candidate === value);
-    if (known !== undefined) return known;
-    const plain = WORDS.map((candidate) => candidate.replaceAll('-', '_'));
-    const nearest = nearestKey(value, plain);
-    const meant = nearest === null ? undefined : WORDS[plain.indexOf(nearest)];
-    return new Refusal(
-      meant === undefined
-        ? `expected a fault: ${joinWords(WORDS, 'or')}`
-        : `unknown fault, did you mean ${meant}?`,
-    );
-  });
+  scalar<string, FaultWord>(
+    'the name of a fault',
+    () => z.string(),
+    (value) => {
+      const known = WORDS.find((candidate) => candidate === value);
+      if (known !== undefined) return known;
+      const plain = WORDS.map((candidate) => candidate.replaceAll('-', '_'));
+      const nearest = nearestKey(value, plain);
+      const meant = nearest === null ? undefined : WORDS[plain.indexOf(nearest)];
+      return new Refusal(
+        meant === undefined
+          ? `expected a fault: ${joinWords(WORDS, 'or')}`
+          : `unknown fault, did you mean ${meant}?`,
+      );
+    },
+  );
 
-const stepSchema = section({
+const stepSchema = section(() => ({
   at: duration(SPAN),
   fault: faultWord(),
   director: text('the name of a director').optional(),
@@ -138,7 +159,7 @@ const stepSchema = section({
   delay: duration(SPAN).optional(),
   jitter: duration(SPAN).optional(),
   reorder: truth().optional(),
-});
+}));
 type Step = z.output<typeof stepSchema>;
 
 export interface ScriptOptions {

@@ -8,9 +8,9 @@ import { z } from 'zod';
 import { joinWords } from './suggest.ts';
 
 export type Form =
-  | { readonly kind: 'scalar'; readonly expects: string; readonly input: z.ZodType }
+  | { readonly kind: 'scalar'; readonly expects: string; readonly input: () => z.ZodType }
   | { readonly kind: 'per-director'; readonly inner: z.ZodType }
-  | { readonly kind: 'one-or-list'; readonly inner: z.ZodType; readonly list: z.ZodType }
+  | { readonly kind: 'one-or-list'; readonly inner: z.ZodType; readonly list: () => z.ZodType }
   | { readonly kind: 'short'; readonly short: z.ZodType; readonly long: z.ZodType };
 
 /** How the types made here look to a writer of configurations. */
@@ -36,48 +36,86 @@ export class Refusal {
   }
 }
 
+type Issues = z.core.$ZodRawIssue[];
+
+/**
+ * A type that reads with a function of ours, which puts what is wrong into `issues`. It is made of
+ * a check, because a transform takes zod ten times as long to make, and a schema has hundreds.
+ */
+function ownType<T>(read: (raw: unknown, issues: Issues) => T): z.ZodType<T> {
+  const type = z.unknown().check((payload) => {
+    payload.value = read(payload.value, payload.issues as Issues);
+  });
+  return type as z.ZodType<T>;
+}
+
+/** Calls `make` when the value is first asked for, and only then. */
+function later<T>(make: () => T): () => T {
+  let made: { readonly value: T } | null = null;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
 /**
  * A scalar (or list of them): `input` says what YAML value it is, `convert` makes the result or
  * returns undefined (the message is then `expected ${expects}`) or a Refusal with its own.
  */
 export function scalar<I, T>(
   expects: string,
-  input: z.ZodType<I>,
+  input: () => z.ZodType<I>,
   convert: (value: I) => T | undefined | Refusal,
 ): z.ZodType<T> {
-  const type = z.unknown().transform((raw, context) => {
-    const parsed = input.safeParse(raw);
+  const read = later(input);
+  const type = ownType<T>((raw, issues) => {
+    const parsed = read().safeParse(raw);
     const value = parsed.success ? convert(parsed.data) : undefined;
     const refused = value instanceof Refusal;
     if (value !== undefined && !refused) return value;
     const message = refused ? value.message : `expected ${expects}`;
-    context.issues.push({ code: 'custom', message, path: [], input: raw });
+    issues.push({ code: 'custom', message, path: [], input: raw });
     return z.NEVER;
   });
-  forms.set(type, { kind: 'scalar', expects, input });
+  forms.set(type, { kind: 'scalar', expects, input: read });
   return type;
 }
 
 /** One of some words. */
 export function word<const T extends string>(words: readonly T[]): z.ZodType<T> {
-  return scalar<T, T>(joinWords(words, 'or'), z.enum(words) as z.ZodType<T>, (value) => value);
+  const input = () => z.enum(words) as z.ZodType<T>;
+  return scalar<T, T>(joinWords(words, 'or'), input, (value) => value);
 }
 
 /** A whole number from `min` to `max`. */
 export function whole(min: number, max: number): z.ZodType<number> {
   const expects = `a whole number from ${min} to ${max}`;
-  return scalar(expects, z.int().min(min).max(max), (value) => value);
+  return scalar(
+    expects,
+    () => z.int().min(min).max(max),
+    (value) => value,
+  );
 }
 
 export function truth(): z.ZodType<boolean> {
-  return scalar('true or false', z.boolean(), (value) => value);
+  return scalar(
+    'true or false',
+    () => z.boolean(),
+    (value) => value,
+  );
 }
 
-/** A mapping with fixed keys. Its message for unknown keys is the list of valid ones. */
-export function section<S extends z.ZodRawShape>(shape: S) {
-  const keys = Object.keys(shape).join(' ');
-  return z.strictObject(shape, {
-    error: (issue) => (issue.code === 'unrecognized_keys' ? keys : 'expected a mapping'),
+/**
+ * A mapping with fixed keys, which are made when the section is first read: most files use a few
+ * of the sections. Its message for unknown keys is the list of valid ones.
+ */
+export function section<S extends z.ZodRawShape>(shape: () => S) {
+  return z.lazy(() => {
+    const made = shape();
+    const keys = Object.keys(made).join(' ');
+    return z.strictObject(made, {
+      error: (issue) => (issue.code === 'unrecognized_keys' ? keys : 'expected a mapping'),
+    });
   });
 }
 
@@ -91,22 +129,17 @@ function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-type Context = Pick<z.RefinementCtx, 'issues'>;
-
 /** Parses with another type as if it stood here; returns null when it raised issues. */
 function forward<T>(
   type: z.ZodType<T>,
   value: unknown,
-  context: Context,
+  issues: Issues,
   path: string[] = [],
 ): { value: T } | null {
   const result = type.safeParse(value);
   if (result.success) return { value: result.data };
   for (const issue of result.error.issues) {
-    context.issues.push({
-      ...issue,
-      path: [...path, ...issue.path],
-    } as unknown as Context['issues'][number]);
+    issues.push({ ...issue, path: [...path, ...issue.path] } as unknown as Issues[number]);
   }
   return null;
 }
@@ -116,24 +149,18 @@ function forward<T>(
  * `default` for the others. All values are checked, the director's own is the result.
  */
 export function perDirector<T>(inner: z.ZodType<T>, director: string): z.ZodType<T> {
-  const type = z.unknown().transform((raw, context) => {
-    if (!isMapping(raw)) return forward(inner, raw, context)?.value ?? z.NEVER;
+  const type = ownType<T>((raw, issues) => {
+    if (!isMapping(raw)) return forward(inner, raw, issues)?.value ?? z.NEVER;
     const key = Object.hasOwn(raw, director) ? director : 'default';
     let chosen: { value: T } | null = null;
     for (const [name, value] of Object.entries(raw)) {
-      const parsed = forward(inner, value, context, [name]);
+      const parsed = forward(inner, value, issues, [name]);
       if (name === key) chosen = parsed;
     }
     if (!Object.hasOwn(raw, key)) {
       const names = joinWords(Object.keys(raw), 'and');
       const message = `no value for director ${director} and no default, the keys are ${names}`;
-      context.issues.push({
-        code: 'custom',
-        message,
-        path: [],
-        input: raw,
-        params: { bare: true },
-      });
+      issues.push({ code: 'custom', message, path: [], input: raw, params: { bare: true } });
     }
     return chosen === null ? z.NEVER : chosen.value;
   });
@@ -143,8 +170,8 @@ export function perDirector<T>(inner: z.ZodType<T>, director: string): z.ZodType
 
 /** A mapping that has a short form, a scalar. */
 export function shortOrLong<S, L>(short: z.ZodType<S>, long: z.ZodType<L>): z.ZodType<S | L> {
-  const type = z.unknown().transform((raw, context): S | L => {
-    const parsed = isMapping(raw) ? forward(long, raw, context) : forward(short, raw, context);
+  const type = ownType<S | L>((raw, issues) => {
+    const parsed = isMapping(raw) ? forward(long, raw, issues) : forward(short, raw, issues);
     return parsed === null ? z.NEVER : parsed.value;
   });
   forms.set(type, { kind: 'short', short, long });
@@ -153,10 +180,10 @@ export function shortOrLong<S, L>(short: z.ZodType<S>, long: z.ZodType<L>): z.Zo
 
 /** A scalar, or a list of such with at least one entry; the result is a list. */
 export function oneOrList<T>(inner: z.ZodType<T>): z.ZodType<T[]> {
-  const several = list(inner, 1);
-  const type = z.unknown().transform((raw, context): T[] => {
-    if (Array.isArray(raw)) return forward(several, raw, context)?.value ?? z.NEVER;
-    const parsed = forward(inner, raw, context);
+  const several = later(() => list(inner, 1));
+  const type = ownType<T[]>((raw, issues) => {
+    if (Array.isArray(raw)) return forward(several(), raw, issues)?.value ?? z.NEVER;
+    const parsed = forward(inner, raw, issues);
     return parsed === null ? z.NEVER : [parsed.value];
   });
   forms.set(type, { kind: 'one-or-list', inner, list: several });
@@ -174,4 +201,12 @@ export function option<T extends z.ZodType>(type: T, text: OptionText): z.ZodOpt
   const optional = type.optional();
   optionTexts.set(optional, text);
   return optional;
+}
+
+/** The type behind what says that it may be left out, or is made later. */
+export function plainType(type: z.ZodType): z.ZodType {
+  if (type instanceof z.ZodOptional || type instanceof z.ZodLazy) {
+    return plainType(type.unwrap() as z.ZodType);
+  }
+  return type;
 }

@@ -36,8 +36,8 @@ function toJson(type: z.ZodType): JsonSchema {
 function formJson(type: z.ZodType): JsonSchema {
   const form = forms.get(type);
   if (form === undefined) return {};
-  if (form.kind === 'scalar') return inline(form.input);
-  if (form.kind === 'one-or-list') return { anyOf: [inline(form.inner), inline(form.list)] };
+  if (form.kind === 'scalar') return inline(form.input());
+  if (form.kind === 'one-or-list') return { anyOf: [inline(form.inner), inline(form.list())] };
   if (form.kind === 'short') return { anyOf: [inline(form.short), inline(form.long)] };
   const value = inline(form.inner);
   return { anyOf: [value, { type: 'object', minProperties: 1, additionalProperties: value }] };

@@ -3,7 +3,7 @@
  * takes, its default and its purpose. docs/reference/configuration.md is this function's text.
  */
 import { z } from 'zod';
-import { forms, type OptionText, optionTexts } from './forms.ts';
+import { forms, type OptionText, optionTexts, plainType } from './forms.ts';
 import { schemaFor } from './schema.ts';
 
 export interface OptionRow {
@@ -24,7 +24,7 @@ export function configOptions(): OptionRow[] {
 }
 
 function collect(type: z.ZodType, path: string, rows: OptionRow[]): void {
-  const inner = unwrap(type);
+  const inner = plainType(type);
   const form = forms.get(inner);
   if (form?.kind === 'short') collect(form.long, path, rows);
   else if (form?.kind === 'per-director') collect(form.inner, path, rows);
@@ -39,7 +39,7 @@ function collect(type: z.ZodType, path: string, rows: OptionRow[]): void {
       rows.push({
         path: optionPath,
         takes: describe(option),
-        perDirector: forms.get(unwrap(option))?.kind === 'per-director',
+        perDirector: forms.get(plainType(option))?.kind === 'per-director',
         required: !(option instanceof z.ZodOptional),
         text,
       });
@@ -48,12 +48,8 @@ function collect(type: z.ZodType, path: string, rows: OptionRow[]): void {
   }
 }
 
-function unwrap(type: z.ZodType): z.ZodType {
-  return type instanceof z.ZodOptional ? (type.unwrap() as z.ZodType) : type;
-}
-
 function describe(type: z.ZodType): string {
-  const inner = unwrap(type);
+  const inner = plainType(type);
   const form = forms.get(inner);
   if (form?.kind === 'scalar') return form.expects;
   if (form?.kind === 'per-director') return describe(form.inner);

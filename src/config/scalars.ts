@@ -19,17 +19,23 @@ export const TEXT_LENGTH_MAX = 1024;
 export function duration(minUs: number, maxUs: number) {
   const range = `from ${formatDuration(minUs)} to ${formatDuration(maxUs)}`;
   const expects = `a duration ${range} with its unit (us, ms, s, m, h or d)`;
-  return scalar(expects, z.string().regex(DURATION_PATTERN), (text) => {
-    const durationUs = parseDuration(text);
-    if (durationUs === null || durationUs < minUs || durationUs > maxUs) return undefined;
-    return durationUs;
-  });
+  return scalar(
+    expects,
+    () => z.string().regex(DURATION_PATTERN),
+    (text) => {
+      const durationUs = parseDuration(text);
+      if (durationUs === null || durationUs < minUs || durationUs > maxUs) return undefined;
+      return durationUs;
+    },
+  );
 }
 
 /** Text without control characters that `accepts` takes. */
 export function text(expects: string, accepts: (text: string) => boolean) {
-  return scalar(expects, z.string().min(1).max(TEXT_LENGTH_MAX), (value) =>
-    !/\p{Cc}/u.test(value) && accepts(value) ? value : undefined,
+  return scalar(
+    expects,
+    () => z.string().min(1).max(TEXT_LENGTH_MAX),
+    (value) => (!/\p{Cc}/u.test(value) && accepts(value) ? value : undefined),
   );
 }
 
@@ -39,11 +45,15 @@ export const path = (expects: string) =>
 
 /** What `make` makes of a unicast address in canonical form. */
 export function unicastAddress<T>(make: (address: IpText) => T) {
-  return scalar('an IP address', z.string(), (value) => {
-    const address = canonicalIp(value);
-    if (address === null) return undefined;
-    return isUnicast(address) ? make(address) : new Refusal('expected a unicast address');
-  });
+  return scalar(
+    'an IP address',
+    () => z.string(),
+    (value) => {
+      const address = canonicalIp(value);
+      if (address === null) return undefined;
+      return isUnicast(address) ? make(address) : new Refusal('expected a unicast address');
+    },
+  );
 }
 
 export const interfaceName = () => text('the name of a network interface', isInterfaceName);

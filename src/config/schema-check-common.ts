@@ -13,7 +13,7 @@ export type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
 
 /** One of some versions, which YAML takes for numbers unless they are quoted. */
 export function version<const T extends string>(versions: readonly T[]) {
-  const input = z.union([z.enum(versions), z.number()]);
+  const input = () => z.union([z.enum(versions), z.number()]);
   return scalar(joinWords(versions, 'or'), input, (value): T | undefined =>
     versions.find((each) => each === value || Number(each) === value),
   );
@@ -55,18 +55,22 @@ export const hostName = () => text('a host name, without spaces', (value) => !/\
 /** One status code, or a range of them. */
 export function statusRange() {
   const expects = 'a status code or a range of them, such as 200-299';
-  const input = z.union([z.int().min(100).max(599), z.string().regex(/^\d{3}(-\d{3})?$/)]);
+  const input = () => z.union([z.int().min(100).max(599), z.string().regex(/^\d{3}(-\d{3})?$/)]);
   return scalar(expects, input, (value) => parseStatusRange(value) ?? undefined);
 }
 
 /** JavaScript's, with the flag u. */
 export function regularExpression() {
-  return scalar('a regular expression', z.string().min(1).max(TEXT_LENGTH_MAX), (value) => {
-    try {
-      new RegExp(value, 'u');
-      return value;
-    } catch {
-      return undefined;
-    }
-  });
+  return scalar(
+    'a regular expression',
+    () => z.string().min(1).max(TEXT_LENGTH_MAX),
+    (value) => {
+      try {
+        new RegExp(value, 'u');
+        return value;
+      } catch {
+        return undefined;
+      }
+    },
+  );
 }

@@ -16,11 +16,15 @@ const anyText = () => text('text', () => true);
 
 /** What is sent to nobody but the server. */
 function secret(expects = 'text, or file: and a path', accepts = (_text: string) => true) {
-  return scalar(expects, z.string().min(1).max(TEXT_LENGTH_MAX), (value) => {
-    const read = readSecret(value);
-    if (!read.ok) return new Refusal(read.error);
-    return accepts(read.value.secret) ? read.value : undefined;
-  });
+  return scalar(
+    expects,
+    () => z.string().min(1).max(TEXT_LENGTH_MAX),
+    (value) => {
+      const read = readSecret(value);
+      if (!read.ok) return new Refusal(read.error);
+      return accepts(read.value.secret) ? read.value : undefined;
+    },
+  );
 }
 
 function passwordField(per: Per, without: string) {
@@ -53,14 +57,16 @@ function ldapFields(per: Per) {
   const { ldap } = DEFAULTS;
   const filter = scalar(
     'a search filter (RFC 4515) such as (objectClass=*)',
-    z.string().min(1).max(TEXT_LENGTH_MAX),
+    () => z.string().min(1).max(TEXT_LENGTH_MAX),
     (value) => {
       const encoded = encodeLdapFilter(value);
       return encoded.ok ? value : new Refusal(`expected a search filter: ${encoded.error}`);
     },
   );
-  const base = scalar('text', z.string().max(TEXT_LENGTH_MAX), (value) =>
-    /\p{Cc}/u.test(value) ? undefined : value,
+  const base = scalar(
+    'text',
+    () => z.string().max(TEXT_LENGTH_MAX),
+    (value) => (/\p{Cc}/u.test(value) ? undefined : value),
   );
   return {
     bind_dn: option(per(anyText()), {
@@ -89,18 +95,18 @@ function ldapFields(per: Per) {
 }
 
 function mysqlSection(per: Per) {
-  return section({
+  return section(() => ({
     user: required(per(anyText()), 'Account that logs in; it needs no privileges.'),
     password: passwordField(per, 'an empty password'),
     database: option(per(anyText()), { about: 'Database.', without: 'none' }),
     ...queryFields(per),
     tls: option(per(truth()), { about: 'Speak TLS.', default: DEFAULTS.sql.tls }),
     ...tlsFields(per, 'the server’s address'),
-  });
+  }));
 }
 
 function postgresqlSection(per: Per) {
-  return section({
+  return section(() => ({
     user: option(per(anyText()), {
       about: 'Role that logs in.',
       without: 'no login: a server that asks for a password, or wants none, is well',
@@ -110,13 +116,13 @@ function postgresqlSection(per: Per) {
     ...queryFields(per),
     tls: option(per(truth()), { about: 'Speak TLS.', default: DEFAULTS.sql.tls }),
     ...tlsFields(per, 'the server’s address'),
-  });
+  }));
 }
 
 function radiusSection(per: Per) {
   const { radius } = DEFAULTS;
   const short = 'a password of at most 128 bytes, or file: and a path';
-  return section({
+  return section(() => ({
     secret: required(
       per(secret()),
       'Secret that is shared with the server, or `file:` and the path of a file that holds it ' +
@@ -138,13 +144,13 @@ function radiusSection(per: Per) {
       about: 'Answers that mean success.',
       default: radius.expect,
     }),
-  });
+  }));
 }
 
 function sipSection(per: Per) {
   const { sip } = DEFAULTS;
   const uri = () => text('a SIP URI', (value) => /^sips?:[^\s<>"]+$/.test(value));
-  return section({
+  return section(() => ({
     transport: option(per(word(['udp', 'tcp', 'tls'])), {
       about: 'How the request is sent.',
       default: sip.transport,
@@ -162,7 +168,7 @@ function sipSection(per: Per) {
       default: sip.status.map((range) => range.join('-')),
     }),
     ...tlsFields(per, 'the server’s address'),
-  });
+  }));
 }
 
 /** Kinds that can be without keys of their own, so that a word stands for them. */
@@ -172,7 +178,10 @@ export const PROTOCOL_WORDS = ['ldap', 'postgresql', 'sip'] as const;
 export function protocolKinds(per: Per) {
   const without = 'no such check';
   return {
-    ldap: option(section(ldapFields(per)), { about: 'Bind, and search, by LDAP.', without }),
+    ldap: option(
+      section(() => ldapFields(per)),
+      { about: 'Bind, and search, by LDAP.', without },
+    ),
     mysql: option(mysqlSection(per), { about: 'Log in to MySQL or MariaDB.', without }),
     postgresql: option(postgresqlSection(per), { about: 'Log in to PostgreSQL.', without }),
     radius: option(radiusSection(per), { about: 'Request by RADIUS.', without }),

@@ -75,7 +75,7 @@ function httpFields(per: Per) {
 }
 
 function requestList(per: Per) {
-  const item = section(requestFields(per));
+  const item = section(() => requestFields(per));
   return list(item, 1).refine((requests) => requests.length <= REQUESTS_MAX, {
     error: `expected at most ${REQUESTS_MAX} requests`,
   });
@@ -83,28 +83,36 @@ function requestList(per: Per) {
 
 function header() {
   const expects = 'a header such as `X-Check: director`';
-  return scalar(expects, z.string().max(TEXT_LENGTH_MAX), (value) => {
-    // RFC 9110 sections 5.1 and 5.5, of the values those in ASCII.
-    const match = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*([\x20-\x7e]*)$/.exec(value);
-    if (match === null) return undefined;
-    const [, name = '', content = ''] = match;
-    if (![...OWN_HEADERS, ...OTHER_HEADERS].includes(name.toLowerCase())) {
-      return [name, content] as const;
-    }
-    const instead = name.toLowerCase() === 'host' ? ', expected the key host' : '';
-    return new Refusal(`${name} is not for headers${instead}`);
-  });
+  return scalar(
+    expects,
+    () => z.string().max(TEXT_LENGTH_MAX),
+    (value) => {
+      // RFC 9110 sections 5.1 and 5.5, of the values those in ASCII.
+      const match = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*([\x20-\x7e]*)$/.exec(value);
+      if (match === null) return undefined;
+      const [, name = '', content = ''] = match;
+      if (![...OWN_HEADERS, ...OTHER_HEADERS].includes(name.toLowerCase())) {
+        return [name, content] as const;
+      }
+      const instead = name.toLowerCase() === 'host' ? ', expected the key host' : '';
+      return new Refusal(`${name} is not for headers${instead}`);
+    },
+  );
 }
 
 function digest() {
   const expects = 'md5: and 32 hexadecimal digits, or sha256: and 64';
-  return scalar(expects, z.string(), (value): BodyDigest | undefined => {
-    const match = /^(?:(md5):([\da-f]{32})|(sha256):([\da-f]{64}))$/i.exec(value);
-    if (match === null) return undefined;
-    const [, md5, md5Hex, , sha256Hex] = match;
-    const hex = (md5Hex ?? sha256Hex ?? '').toLowerCase();
-    return { algorithm: md5 === undefined ? 'sha256' : 'md5', hex };
-  });
+  return scalar(
+    expects,
+    () => z.string(),
+    (value): BodyDigest | undefined => {
+      const match = /^(?:(md5):([\da-f]{32})|(sha256):([\da-f]{64}))$/i.exec(value);
+      if (match === null) return undefined;
+      const [, md5, md5Hex, , sha256Hex] = match;
+      const hex = (md5Hex ?? sha256Hex ?? '').toLowerCase();
+      return { algorithm: md5 === undefined ? 'sha256' : 'md5', hex };
+    },
+  );
 }
 
 function requestFields(per: Per) {
@@ -154,10 +162,16 @@ function requestFields(per: Per) {
 /** A check's long form and its words; the words become what they abbreviate. */
 export function checkSchema(per: Per) {
   const { check, bfdCheck } = DEFAULTS;
-  const http = section(httpFields(per));
-  const https = section({ ...httpFields(per), ...tlsFields(per, '`host`, else the address') });
-  const long = section({
-    tcp: option(section({}), { about: 'Connect by TCP: `tcp: {}`.', without: 'see `check`' }),
+  const http = section(() => httpFields(per));
+  const https = section(() => ({
+    ...httpFields(per),
+    ...tlsFields(per, '`host`, else the address'),
+  }));
+  const long = section(() => ({
+    tcp: option(
+      section(() => ({})),
+      { about: 'Connect by TCP: `tcp: {}`.', without: 'see `check`' },
+    ),
     http: option(http, { about: 'Request by HTTP.', without: 'no such check' }),
     https: option(https, { about: 'Request by HTTP over TLS.', without: 'no such check' }),
     dns: option(dnsSection(per), { about: 'Query by DNS.', without: 'no such check' }),
@@ -165,10 +179,13 @@ export function checkSchema(per: Per) {
       about: 'Send a datagram; an ICMP error is a failure, and so is a wrong reply.',
       without: 'no such check',
     }),
-    ping: option(section({}), {
-      about: 'ICMP echo request to the server’s address: `ping: {}`.',
-      without: 'no such check',
-    }),
+    ping: option(
+      section(() => ({})),
+      {
+        about: 'ICMP echo request to the server’s address: `ping: {}`.',
+        without: 'no such check',
+      },
+    ),
     script: option(scriptSection(per), {
       about: 'Run a command: exit status 0 is success.',
       without: 'no such check',
@@ -250,11 +267,11 @@ export function checkSchema(per: Per) {
         'but lacks the virtual IP. For forwarding `dr` and `tun`.',
       default: check.throughVip,
     }),
-  });
+  }));
   type Long = z.output<typeof long>;
   const short = scalar(
     `none, ${joinWords([...WORDS, ...PROTOCOLS], 'or')}, or a mapping`,
-    z.enum(['none', ...WORDS, ...PROTOCOLS]),
+    () => z.enum(['none', ...WORDS, ...PROTOCOLS]),
     (kind): Long | 'none' => {
       if (kind === 'none') return kind;
       const protocol = PROTOCOLS.find((name) => name === kind);
@@ -268,7 +285,7 @@ const TYPE_WORDS = Object.keys(DNS_TYPES) as DnsType[];
 
 function dnsSection(per: Per) {
   const { dns } = DEFAULTS;
-  return section({
+  return section(() => ({
     type: option(per(word(TYPE_WORDS)), {
       about: 'Type of the records that are asked for.',
       default: dns.type,
@@ -291,13 +308,13 @@ function dnsSection(per: Per) {
       about: 'Regular expression (JavaScript, flag u) that the data of one record must match.',
       without: 'any answer, also none',
     }),
-  });
+  }));
 }
 
 function udpSection(per: Per) {
   const { udp } = DEFAULTS;
   const bytes = () => per(whole(0, DATAGRAM_BYTES_MAX));
-  return section({
+  return section(() => ({
     send: option(per(bytesText()), {
       about: 'What is sent: text, or `hex:` and hexadecimal digits.',
       without: 'an empty datagram',
@@ -322,11 +339,11 @@ function udpSection(per: Per) {
       about: 'Greatest length of a reply, in bytes.',
       default: udp.maxLengthBytes,
     }),
-  });
+  }));
 }
 
 function scriptSection(per: Per) {
-  return section({
+  return section(() => ({
     command: required(
       per(command()),
       'Program by its absolute path, with arguments, without a shell. `{vip}` (of a firewall mark, ' +
@@ -345,11 +362,11 @@ function scriptSection(per: Per) {
       about: 'Group that it runs as.',
       without: 'the user’s; that of `notify.group` without a user',
     }),
-  });
+  }));
 }
 
 function dialogueSection(per: Per) {
-  const step = section({
+  const step = section(() => ({
     send: option(per(wireText()), {
       about: 'What is sent, line ends included (YAML: `"QUIT\\r\\n"`).',
       without: 'nothing',
@@ -366,8 +383,8 @@ function dialogueSection(per: Per) {
       about: 'Begin TLS when the step is done.',
       default: DEFAULTS.dialogue.starttls,
     }),
-  });
-  return section({
+  }));
+  return section(() => ({
     protocol: option(per(word(PROTOCOLS)), {
       about: 'A ready-made dialogue; its name may stand for the whole check.',
       without: '`steps` must be given',
@@ -386,41 +403,49 @@ function dialogueSection(per: Per) {
       default: DEFAULTS.dialogue.starttls,
     }),
     ...tlsFields(per, 'the server’s address'),
-  });
+  }));
 }
 
 /** Text that may have line ends. */
 function wireText() {
-  return scalar('text', z.string().min(1).max(TEXT_LENGTH_MAX), (value) => value);
+  return scalar(
+    'text',
+    () => z.string().min(1).max(TEXT_LENGTH_MAX),
+    (value) => value,
+  );
 }
 
 function fileSection(per: Per) {
-  return section({
+  return section(() => ({
     path: required(
       per(path('an absolute path')),
       'File that says `up`, `down`, or a weight from 0 to 65535; anything else is a failure.',
     ),
-  });
+  }));
 }
 
 function bfdSection(per: Per) {
-  return section({
+  return section(() => ({
     session: option(per(name()), {
       about: 'Name of the session, in the section `bfd`.',
       without: 'the one whose neighbor is the server’s address',
     }),
-  });
+  }));
 }
 
 /** Hexadecimal digits of bytes given as text, or as `hex:` and digits, spaces between them. */
 function bytesText(wildcards = false) {
   const digits = wildcards ? /^(?:[\da-fx]{2})+$/i : /^(?:[\da-f]{2})+$/i;
   const expects = `text, or hex: and pairs of hexadecimal digits${wildcards ? ' or X' : ''}`;
-  return scalar(expects, z.string().min(1).max(TEXT_LENGTH_MAX), (value) => {
-    if (!value.startsWith('hex:')) return hexOf(value);
-    const written = value.slice('hex:'.length).replaceAll(' ', '');
-    return digits.test(written) ? written.toLowerCase() : undefined;
-  });
+  return scalar(
+    expects,
+    () => z.string().min(1).max(TEXT_LENGTH_MAX),
+    (value) => {
+      if (!value.startsWith('hex:')) return hexOf(value);
+      const written = value.slice('hex:'.length).replaceAll(' ', '');
+      return digits.test(written) ? written.toLowerCase() : undefined;
+    },
+  );
 }
 
 function hexOf(value: string): string {

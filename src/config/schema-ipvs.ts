@@ -19,15 +19,20 @@ const SECOND_US = 1_000_000;
 const TIMEOUT_MAX_US = 24 * 86_400 * SECOND_US;
 const INT_MAX = 2 ** 31 - 1;
 
-const onOff = (): Text => scalar('true or false', z.boolean(), (value) => (value ? '1' : '0'));
+const onOff = (): Text =>
+  scalar(
+    'true or false',
+    () => z.boolean(),
+    (value) => (value ? '1' : '0'),
+  );
 
 const number = (min: number, max: number): Text =>
-  scalar(`a whole number from ${min} to ${max}`, z.int().min(min).max(max), String);
+  scalar(`a whole number from ${min} to ${max}`, () => z.int().min(min).max(max), String);
 
 const seconds = (): Text =>
   scalar(
     'whole seconds from 0s to 1d with a unit (s, m, h or d)',
-    z.string().regex(DURATION_PATTERN),
+    () => z.string().regex(DURATION_PATTERN),
     (text) => {
       const durationUs = parseDuration(text);
       if (durationUs === null || durationUs > 86_400 * SECOND_US) return undefined;
@@ -38,7 +43,7 @@ const seconds = (): Text =>
 const threshold = (): Text =>
   scalar(
     'two whole numbers, [threshold, period]',
-    z.array(z.int().min(0).max(INT_MAX)).length(2),
+    () => z.array(z.int().min(0).max(INT_MAX)).length(2),
     ([first = 0, period = 0]) =>
       period === 0 || first < period
         ? `${first} ${period}`
@@ -46,14 +51,16 @@ const threshold = (): Text =>
   );
 
 const ports = (): Text =>
-  scalar('1, 2, 4, 8, 16, 32 or 64', z.int().min(1).max(64), (count) =>
-    (count & (count - 1)) === 0 ? String(count) : undefined,
+  scalar(
+    '1, 2, 4, 8, 16, 32 or 64',
+    () => z.int().min(1).max(64),
+    (count) => ((count & (count - 1)) === 0 ? String(count) : undefined),
   );
 
 const processors = (): Text =>
   scalar(
     'processors, such as 0-1,4',
-    z.string().regex(/^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$/),
+    () => z.string().regex(/^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$/),
     (list) =>
       list.split(',').every((part) => {
         const [first, last = first] = part.split('-').map(Number);
@@ -145,20 +152,23 @@ export function ipvsSettingOptions(per: Per, wholeSeconds: WholeSeconds) {
   ) as Record<IpvsSettingName, z.ZodOptional<Text>>;
   return {
     timeouts: option(
-      section({
+      section(() => ({
         tcp: timeout('How long an established TCP connection may be idle.'),
         tcp_fin: timeout('The same after a FIN.'),
         udp: timeout('How long the packets of one UDP client go to one server.'),
-      }),
+      })),
       {
         about: 'Timeouts of connections in the kernel, set, kept, and put back at the stop.',
         without: 'the kernel’s',
       },
     ),
-    settings: option(section(settings), {
-      about: 'Settings below net.ipv4.vs, set, kept, and put back at the stop.',
-      without: 'the kernel’s',
-    }),
+    settings: option(
+      section(() => settings),
+      {
+        about: 'Settings below net.ipv4.vs, set, kept, and put back at the stop.',
+        without: 'the kernel’s',
+      },
+    ),
   };
 }
 

@@ -15,20 +15,26 @@ type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
 const GROUP_MAX = 2 ** 31 - 1;
 
 const linkName = () =>
-  scalar('a name for a network interface, at most 15 characters', z.string(), (value) =>
-    isInterfaceName(value) ? value : undefined,
+  scalar(
+    'a name for a network interface, at most 15 characters',
+    () => z.string(),
+    (value) => (isInterfaceName(value) ? value : undefined),
   );
 
 const macAddress = () =>
-  scalar('a hardware address, such as 00:00:5e:00:01:33', z.string(), (value) => {
-    const mac = parseMac(value);
-    if (mac === null) return undefined;
-    const multicast = ((mac[0] as number) & 1) === 1;
-    const unset = mac.every((byte) => byte === 0);
-    return multicast || unset
-      ? new Refusal('expected the hardware address of a host')
-      : formatMac(mac);
-  });
+  scalar(
+    'a hardware address, such as 00:00:5e:00:01:33',
+    () => z.string(),
+    (value) => {
+      const mac = parseMac(value);
+      if (mac === null) return undefined;
+      const multicast = ((mac[0] as number) & 1) === 1;
+      const unset = mac.every((byte) => byte === 0);
+      return multicast || unset
+        ? new Refusal('expected the hardware address of a host')
+        : formatMac(mac);
+    },
+  );
 
 /** The keys of an instance that give it a virtual link. */
 export function linkOptions(per: Per) {
@@ -38,7 +44,7 @@ export function linkOptions(per: Per) {
       about: 'Interface group of the link (`ip link … group`).',
       without: 'group 0',
     });
-  const longVmac = section({
+  const longVmac = section(() => ({
     name: option(per(linkName()), {
       about: 'Name of the link.',
       without: '`vrrp.VRID`, for IPv6 `vrrp6.VRID`',
@@ -52,9 +58,13 @@ export function linkOptions(per: Per) {
       default: vmac.xmitBase,
     }),
     group: group(),
-  });
+  }));
   type Vmac = z.output<typeof longVmac>;
-  const shortVmac = scalar('true or false', z.boolean(), (on): Vmac | null => (on ? {} : null));
+  const shortVmac = scalar(
+    'true or false',
+    () => z.boolean(),
+    (on): Vmac | null => (on ? {} : null),
+  );
   return {
     vmac: option(shortOrLong(shortVmac, longVmac), {
       about:
@@ -63,7 +73,7 @@ export function linkOptions(per: Per) {
       default: false,
     }),
     ipvlan: option(
-      section({
+      section(() => ({
         name: option(per(linkName()), {
           about: 'Name of the link.',
           without: '`vrrp.VRID`, for IPv6 `vrrp6.VRID`',
@@ -75,7 +85,7 @@ export function linkOptions(per: Per) {
           default: ipvlan.mode,
         }),
         group: group(),
-      }),
+      })),
       {
         about:
           'The virtual IPs are on an ipvlan, which shares the interface’s hardware address, for ' +

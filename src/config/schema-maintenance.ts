@@ -16,7 +16,7 @@ const REASON_LENGTH_MAX = 200;
 function cron() {
   return scalar(
     'a cron expression, such as "0 3 * * sun"',
-    z.string(),
+    () => z.string(),
     (value): { text: string; fields: CronFields } | Refusal => {
       const parsed = parseCron(value);
       return parsed.ok ? { text: value, fields: parsed.value } : new Refusal(parsed.error);
@@ -71,20 +71,24 @@ function windowKeys(per: Per, { force }: { readonly force: string }) {
 
 /** The windows of a server, or of all servers of a service. */
 export function maintenanceSchema(per: Per, force: boolean) {
-  return list(section(windowKeys(per, { force: String(force) })));
+  return list(section(() => windowKeys(per, { force: String(force) })));
 }
 
 /** Windows of a server in all services. */
 export function ripMaintenanceSchema(per: Per) {
   const expects = 'an IP address with or without port, such as 10.0.0.11';
-  const server = scalar(expects, z.string(), (value): Endpoint | undefined => {
-    return parseEndpoint(value) ?? undefined;
-  });
+  const server = scalar(
+    expects,
+    () => z.string(),
+    (value): Endpoint | undefined => {
+      return parseEndpoint(value) ?? undefined;
+    },
+  );
   const keys = windowKeys(per, { force: 'false' });
   return list(
-    section({
+    section(() => ({
       server: required(per(server), 'The real server, in every service that has it.'),
       ...keys,
-    }),
+    })),
   );
 }

@@ -29,7 +29,7 @@ const MAIL_ADDRESS_PATTERN = /^[^\s@<>(),;:"\\\p{Cc}]+@[A-Za-z0-9.-]+$/u;
 /** A program by its absolute path, with arguments. */
 export function command() {
   const expects = 'a command that starts with an absolute path: one line, or a list of words';
-  const input = z.union([z.string().min(1), z.array(z.string()).min(1)]);
+  const input = () => z.union([z.string().min(1), z.array(z.string()).min(1)]);
   return scalar(expects, input, (value): Command | Refusal | undefined => {
     if (typeof value !== 'string') {
       return value.some((word) => word.includes('\0')) ? undefined : absolute(value);
@@ -45,47 +45,59 @@ function absolute(words: Command): Command | undefined {
 
 function fifoPath() {
   const expects = 'an absolute path without .. and white space';
-  return scalar(expects, z.string().max(PATH_BYTES_MAX), (value) =>
-    /^(\/[^/\s\p{Cc}]+)+$/u.test(value) && !value.split('/').includes('..') ? value : undefined,
+  return scalar(
+    expects,
+    () => z.string().max(PATH_BYTES_MAX),
+    (value) =>
+      /^(\/[^/\s\p{Cc}]+)+$/u.test(value) && !value.split('/').includes('..') ? value : undefined,
   );
 }
 
 function account(expects: string) {
-  return scalar(expects, z.union([z.string(), z.int().min(0)]), (value) =>
-    ACCOUNT_PATTERN.test(String(value)) ? String(value) : undefined,
+  return scalar(
+    expects,
+    () => z.union([z.string(), z.int().min(0)]),
+    (value) => (ACCOUNT_PATTERN.test(String(value)) ? String(value) : undefined),
   );
 }
 
 function mailAddress() {
-  const input = z.string().max(MAIL_ADDRESS_LENGTH_MAX);
+  const input = () => z.string().max(MAIL_ADDRESS_LENGTH_MAX);
   return scalar('a mail address, such as ops@example.com', input, (value) =>
     MAIL_ADDRESS_PATTERN.test(value) ? value : undefined,
   );
 }
 
 function hostName(expects: string) {
-  return scalar(expects, z.string().max(HOST_LENGTH_MAX), (value) =>
-    HOST_PATTERN.test(value) ? value : undefined,
+  return scalar(
+    expects,
+    () => z.string().max(HOST_LENGTH_MAX),
+    (value) => (HOST_PATTERN.test(value) ? value : undefined),
   );
 }
 
 function mailServer() {
   const expects = 'a host name or an IP address, with or without port, such as mail.example.com:25';
-  return scalar(expects, z.string().max(HOST_LENGTH_MAX + 6), (value) => {
-    const { port } = DEFAULTS.mail;
-    const endpoint = parseEndpoint(value);
-    if (endpoint !== null) {
-      return endpoint.port === 0
-        ? undefined
-        : { host: endpoint.address, port: endpoint.port ?? port };
-    }
-    const match = /^([^:]+)(?::(\d{1,5}))?$/.exec(value);
-    const host = match?.[1] ?? '';
-    const given = match?.[2] === undefined ? port : Number(match[2]);
-    // A name of digits and dots only is a mistyped address.
-    const valid = HOST_PATTERN.test(host) && !/^[\d.]+$/.test(host) && given > 0 && given <= 65535;
-    return valid ? { host, port: given } : undefined;
-  });
+  return scalar(
+    expects,
+    () => z.string().max(HOST_LENGTH_MAX + 6),
+    (value) => {
+      const { port } = DEFAULTS.mail;
+      const endpoint = parseEndpoint(value);
+      if (endpoint !== null) {
+        return endpoint.port === 0
+          ? undefined
+          : { host: endpoint.address, port: endpoint.port ?? port };
+      }
+      const match = /^([^:]+)(?::(\d{1,5}))?$/.exec(value);
+      const host = match?.[1] ?? '';
+      const given = match?.[2] === undefined ? port : Number(match[2]);
+      // A name of digits and dots only is a mistyped address.
+      const valid =
+        HOST_PATTERN.test(host) && !/^[\d.]+$/.test(host) && given > 0 && given <= 65535;
+      return valid ? { host, port: given } : undefined;
+    },
+  );
 }
 
 /** A local user, by name or number. */
@@ -101,7 +113,7 @@ export function groupName() {
 /** `notify` of one instance. */
 export function instanceNotifySchema(per: Per) {
   const run = (about: string) => option(per(command()), { about, without: 'nothing' });
-  return section({
+  return section(() => ({
     active: run('Command when it becomes active.'),
     backup: run('Command when it becomes backup.'),
     fault: run('Command when it cannot take part.'),
@@ -124,13 +136,13 @@ export function instanceNotifySchema(per: Per) {
       about: 'Send a mail at every change of its state.',
       default: DEFAULTS.notify.mail,
     }),
-  });
+  }));
 }
 
 /** `notify` of one sync group. */
 export function groupNotifySchema(per: Per) {
   const run = (about: string) => option(per(command()), { about, without: 'nothing' });
-  return section({
+  return section(() => ({
     active: run('Command when all of its instances have become active.'),
     backup: run('Command when all have become backup.'),
     fault: run('Command when all are in fault.'),
@@ -143,7 +155,7 @@ export function groupNotifySchema(per: Per) {
       about: 'Send a mail at every change of its state.',
       default: DEFAULTS.notify.mail,
     }),
-  });
+  }));
 }
 
 /** `notify` and `mail` of the director. */
@@ -151,7 +163,7 @@ export function notifySections(per: Per, duration: Duration) {
   const { notify, mail } = DEFAULTS;
   return {
     notify: option(
-      section({
+      section(() => ({
         fifo: option(per(fifoPath()), {
           about: 'FIFO that gets a line for every transition, as keepalived writes them.',
           without: 'no FIFO',
@@ -188,11 +200,11 @@ export function notifySections(per: Per, duration: Duration) {
           about: 'Refuse scripts that would run as root and that others than root may change.',
           default: notify.scriptSecurity,
         }),
-      }),
+      })),
       { about: 'Telling other programs of transitions.', without: 'nobody is told' },
     ),
     mail: option(
-      section({
+      section(() => ({
         server: option(per(mailServer()), {
           about: 'SMTP server.',
           default: `${mail.host}:${mail.port}`,
@@ -207,7 +219,7 @@ export function notifySections(per: Per, duration: Duration) {
           about: 'Longest wait for the server at each step.',
           default: formatDuration(mail.timeoutUs),
         }),
-      }),
+      })),
       { about: 'Mails of instances with `notify.mail`.', without: 'no mail' },
     ),
   };

@@ -34,36 +34,46 @@ const PROTOCOLS: Readonly<Record<string, number>> = {
 };
 
 const interfaceName = () =>
-  scalar('the name of a network interface', z.string(), (value) =>
-    isInterfaceName(value) ? value : undefined,
+  scalar(
+    'the name of a network interface',
+    () => z.string(),
+    (value) => (isInterfaceName(value) ? value : undefined),
   );
 
 const address = () =>
-  scalar('an IP address', z.string(), (value) => {
-    const parsed = value.includes('/') ? null : parsePrefix(value);
-    return parsed === null || !isUnicast(parsed.address) ? undefined : parsed.address;
-  });
+  scalar(
+    'an IP address',
+    () => z.string(),
+    (value) => {
+      const parsed = value.includes('/') ? null : parsePrefix(value);
+      return parsed === null || !isUnicast(parsed.address) ? undefined : parsed.address;
+    },
+  );
 
 /** A network: an address whose bits behind the prefix are 0; or `default` for all, null then. */
 function network() {
   const expects = 'default, or an IP network such as 10.0.0.0/8';
-  return scalar(expects, z.string(), (value): { prefix: IpPrefix | null } | Refusal | undefined => {
-    if (value === 'default' || value === 'all') return { prefix: null };
-    const parsed = parsePrefix(value);
-    if (parsed === null) return undefined;
-    const bits = familyBits(ipFamily(parsed.address));
-    const bytes = parseIp(parsed.address) as Uint8Array;
-    for (let bit = parsed.prefixLength; bit < bits; bit++) {
-      if (((bytes[bit >> 3] as number) & (0x80 >> (bit & 7))) === 0) continue;
-      return new Refusal(`expected a network: the last ${bits - parsed.prefixLength} bits are 0`);
-    }
-    return { prefix: parsed };
-  });
+  return scalar(
+    expects,
+    () => z.string(),
+    (value): { prefix: IpPrefix | null } | Refusal | undefined => {
+      if (value === 'default' || value === 'all') return { prefix: null };
+      const parsed = parsePrefix(value);
+      if (parsed === null) return undefined;
+      const bits = familyBits(ipFamily(parsed.address));
+      const bytes = parseIp(parsed.address) as Uint8Array;
+      for (let bit = parsed.prefixLength; bit < bits; bit++) {
+        if (((bytes[bit >> 3] as number) & (0x80 >> (bit & 7))) === 0) continue;
+        return new Refusal(`expected a network: the last ${bits - parsed.prefixLength} bits are 0`);
+      }
+      return { prefix: parsed };
+    },
+  );
 }
 
 function table() {
   const expects = `${Object.keys(TABLES).join(', ')} or a whole number from 1 to ${UINT_MAX}`;
-  const input = z.union([z.enum(Object.keys(TABLES)), z.int().min(1).max(UINT_MAX)]);
+  const input = () => z.union([z.enum(Object.keys(TABLES)), z.int().min(1).max(UINT_MAX)]);
   return scalar(expects, input, (value) =>
     typeof value === 'number' ? value : (TABLES[value] as number),
   );
@@ -72,62 +82,86 @@ function table() {
 /** The kernel keeps the six bits of the DSCP in their place in the byte. */
 function tos() {
   const expects = 'a multiple of 4 from 0 to 252';
-  return scalar(expects, z.int().min(0).max(252), (value) => (value % 4 === 0 ? value : undefined));
+  return scalar(
+    expects,
+    () => z.int().min(0).max(252),
+    (value) => (value % 4 === 0 ? value : undefined),
+  );
 }
 
 function realms() {
   const expects = 'a realm from 1 to 65535, or two as FROM/TO';
-  return scalar(expects, z.union([z.int(), z.string()]), (value): Realms | undefined => {
-    const match = /^(?:(\d{1,5})\/)?(\d{1,5})$/.exec(String(value));
-    const [from, to] = [Number(match?.[1] ?? 0), Number(match?.[2] ?? 0)];
-    return match === null || from > 65535 || to > 65535 || from + to === 0
-      ? undefined
-      : { from, to };
-  });
+  return scalar(
+    expects,
+    () => z.union([z.int(), z.string()]),
+    (value): Realms | undefined => {
+      const match = /^(?:(\d{1,5})\/)?(\d{1,5})$/.exec(String(value));
+      const [from, to] = [Number(match?.[1] ?? 0), Number(match?.[2] ?? 0)];
+      return match === null || from > 65535 || to > 65535 || from + to === 0
+        ? undefined
+        : { from, to };
+    },
+  );
 }
 
 /** A number, or two with a dash, within 0 to `max`. */
 function range(max: number) {
   const expects = `a number from 0 to ${max}, or two as FIRST-LAST`;
-  return scalar(expects, z.union([z.int(), z.string()]), (value): NumberRange | undefined => {
-    const match = /^(\d{1,10})(?:-(\d{1,10}))?$/.exec(String(value));
-    if (match === null) return undefined;
-    const [first, last] = [Number(match[1]), Number(match[2] ?? match[1])];
-    return first <= last && last <= max ? [first, last] : undefined;
-  });
+  return scalar(
+    expects,
+    () => z.union([z.int(), z.string()]),
+    (value): NumberRange | undefined => {
+      const match = /^(\d{1,10})(?:-(\d{1,10}))?$/.exec(String(value));
+      if (match === null) return undefined;
+      const [first, last] = [Number(match[1]), Number(match[2] ?? match[1])];
+      return first <= last && last <= max ? [first, last] : undefined;
+    },
+  );
 }
 
 function mark() {
   const expects = 'a mark such as 5 or 0x10, or one with its mask as MARK/MASK';
-  return scalar(expects, z.union([z.int(), z.string()]), (value) => {
-    const number = '(0x[0-9a-fA-F]{1,8}|\\d{1,10})';
-    const match = new RegExp(`^${number}(?:/${number})?$`).exec(String(value));
-    const [bits, mask] = [Number(match?.[1]), Number(match?.[2] ?? UINT_MAX)];
-    return match === null || bits > UINT_MAX || mask > UINT_MAX ? undefined : { mark: bits, mask };
-  });
+  return scalar(
+    expects,
+    () => z.union([z.int(), z.string()]),
+    (value) => {
+      const number = '(0x[0-9a-fA-F]{1,8}|\\d{1,10})';
+      const match = new RegExp(`^${number}(?:/${number})?$`).exec(String(value));
+      const [bits, mask] = [Number(match?.[1]), Number(match?.[2] ?? UINT_MAX)];
+      return match === null || bits > UINT_MAX || mask > UINT_MAX
+        ? undefined
+        : { mark: bits, mask };
+    },
+  );
 }
 
 /** Whole milliseconds of a duration. */
 function milliseconds(max: number) {
   const expects = `whole milliseconds from 0ms to ${max}ms`;
-  return scalar(expects, z.string().regex(DURATION_PATTERN), (value) => {
-    const durationUs = parseDuration(value);
-    if (durationUs === null || durationUs % MS_US !== 0) return undefined;
-    return durationUs / MS_US <= max ? durationUs / MS_US : undefined;
-  });
+  return scalar(
+    expects,
+    () => z.string().regex(DURATION_PATTERN),
+    (value) => {
+      const durationUs = parseDuration(value);
+      if (durationUs === null || durationUs % MS_US !== 0) return undefined;
+      return durationUs / MS_US <= max ? durationUs / MS_US : undefined;
+    },
+  );
 }
 
 function protocol() {
   const expects = `${Object.keys(PROTOCOLS).join(', ')} or a whole number from 1 to 255`;
-  const input = z.union([z.enum(Object.keys(PROTOCOLS)), z.int().min(1).max(255)]);
+  const input = () => z.union([z.enum(Object.keys(PROTOCOLS)), z.int().min(1).max(255)]);
   return scalar(expects, input, (value) =>
     typeof value === 'number' ? value : (PROTOCOLS[value] as number),
   );
 }
 
 const algorithm = () =>
-  scalar('the name of a congestion control', z.string(), (value) =>
-    /^[a-z0-9_]{1,15}$/.test(value) ? value : undefined,
+  scalar(
+    'the name of a congestion control',
+    () => z.string(),
+    (value) => (/^[a-z0-9_]{1,15}$/.test(value) ? value : undefined),
   );
 
 const family = (per: Per) =>
@@ -149,16 +183,16 @@ function nexthopKeys(per: Per) {
   };
 }
 
-export function routeSchema(per: Per) {
-  const nexthop = section({
+function routeKeys(per: Per) {
+  const nexthop = section(() => ({
     ...nexthopKeys(per),
     interface: option(per(interfaceName()), {
       about: 'Interface that leads there.',
       without: 'the one by which the gateway is reached',
     }),
     weight: option(per(whole(1, 256)), { about: 'Share of the traffic.', default: 1 }),
-  });
-  return section({
+  }));
+  return {
     to: required(per(network()), 'Destination: a network, or `default`.'),
     type: option(per(word(['unicast', 'local', 'blackhole', 'unreachable', 'prohibit', 'throw'])), {
       about: 'What is done with packets.',
@@ -197,7 +231,11 @@ export function routeSchema(per: Per) {
     }),
     family: family(per),
     ...metricKeys(per),
-  });
+  };
+}
+
+export function routeSchema(per: Per) {
+  return section(() => routeKeys(per));
 }
 
 function metricKeys(per: Per) {
@@ -245,8 +283,8 @@ function metricKeys(per: Per) {
   };
 }
 
-export function ruleSchema(per: Per) {
-  return section({
+function ruleKeys(per: Per) {
+  return {
     priority: option(per(whole(0, UINT_MAX)), {
       about: 'Rules are looked at from the least to the greatest.',
       without: '16384 and on, in the file’s order',
@@ -293,35 +331,51 @@ export function ruleSchema(per: Per) {
     }),
     realms: option(per(realms()), { about: 'IPv4: realms, FROM/TO.', without: 'none' }),
     family: family(per),
-  });
+  };
+}
+
+export function ruleSchema(per: Per) {
+  return section(() => ruleKeys(per));
 }
 
 export function staticSchema(per: Per) {
   const instances = option(
-    per(list(scalar('the name of a VRRP instance', z.string().regex(NAME_PATTERN), (v) => v))),
+    per(
+      list(
+        scalar(
+          'the name of a VRRP instance',
+          () => z.string().regex(NAME_PATTERN),
+          (v) => v,
+        ),
+      ),
+    ),
     { about: 'Instances that are in fault while it cannot be there.', default: [] },
   );
-  const prefix = scalar('an IP address with prefix length', z.string(), (value) => {
-    const parsed = parsePrefix(value);
-    return parsed === null || !isUnicast(parsed.address) ? undefined : parsed;
-  });
-  const addressSection = section({
+  const prefix = scalar(
+    'an IP address with prefix length',
+    () => z.string(),
+    (value) => {
+      const parsed = parsePrefix(value);
+      return parsed === null || !isUnicast(parsed.address) ? undefined : parsed;
+    },
+  );
+  const addressSection = section(() => ({
     address: required(per(prefix), 'The address with its prefix length.'),
     interface: required(per(interfaceName()), 'Interface that carries it.'),
     ...addressKeys(per),
     instances,
-  });
-  return section({
+  }));
+  return section(() => ({
     addresses: option(list(addressSection), { about: 'Addresses.', without: 'none' }),
-    routes: option(list(routeSchema(per).extend({ instances })), {
+    routes: option(list(section(() => ({ ...routeKeys(per), instances }))), {
       about: 'Routes.',
       without: 'none',
     }),
-    rules: option(list(ruleSchema(per).extend({ instances })), {
+    rules: option(list(section(() => ({ ...ruleKeys(per), instances }))), {
       about: 'Rules.',
       without: 'none',
     }),
-  });
+  }));
 }
 
 export type RouteInput = z.output<ReturnType<typeof routeSchema>>;

@@ -15,23 +15,27 @@ type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
 
 function groupAddress() {
   const expects = 'a multicast address, such as 224.0.0.18 or ff02::12';
-  return scalar(expects, z.string(), (value): IpText | undefined => {
-    const address = canonicalIp(value);
-    return address !== null && isMulticast(address) ? address : undefined;
-  });
+  return scalar(
+    expects,
+    () => z.string(),
+    (value): IpText | undefined => {
+      const address = canonicalIp(value);
+      return address !== null && isMulticast(address) ? address : undefined;
+    },
+  );
 }
 
 /** One peer: its address, or a mapping with bounds. */
 function peerSchema(per: Per) {
   const { peer } = DEFAULTS.vrrp;
-  const long = section({
+  const long = section(() => ({
     address: required(per(unicastAddress((address) => address)), 'Address of the other director.'),
     min_ttl: option(per(whole(0, 255)), {
       about: 'Least TTL or hop limit of its advertisements as they arrive; 255: no router between.',
       default: peer.minTtl,
     }),
     max_ttl: option(per(whole(0, 255)), { about: 'Greatest one.', default: peer.maxTtl }),
-  });
+  }));
   const short = unicastAddress((address): z.output<typeof long> => ({ address }));
   return shortOrLong(short, long);
 }
@@ -48,7 +52,7 @@ export function reachOptions(per: Per) {
       without: 'multicast',
     }),
     unicast: option(
-      section({
+      section(() => ({
         ttl: option(per(whole(1, 255)), {
           about: 'TTL or hop limit of advertisements to peers.',
           default: unicast.ttl,
@@ -61,7 +65,7 @@ export function reachOptions(per: Per) {
           about: 'Take no part while `peers` has no other director, instead of being active alone.',
           default: unicast.faultWithoutPeers,
         }),
-      }),
+      })),
       { about: 'How peers are spoken to; only with `peers`.', without: 'its defaults' },
     ),
     multicast_group: option(per(groupAddress()), {

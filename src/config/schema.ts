@@ -65,8 +65,10 @@ const DAY_US = 24 * HOUR_US;
 function markBase() {
   const marks = 2 ** CHECK_MARK_BITS;
   const most = 2 ** 32 - marks;
-  return scalar(`a multiple of ${marks} up to ${most}`, z.int().min(0).max(most), (base) =>
-    base % marks === 0 ? base : undefined,
+  return scalar(
+    `a multiple of ${marks} up to ${most}`,
+    () => z.int().min(0).max(most),
+    (base) => (base % marks === 0 ? base : undefined),
   );
 }
 
@@ -86,39 +88,55 @@ const TUNNEL_CHECKSUM = ['none', 'on', 'remote'] as const satisfies readonly Tun
 /** Whole seconds of a duration text within bounds. */
 function wholeSeconds(maxUs: number) {
   const expects = `whole seconds from 1s to ${formatDuration(maxUs)} with a unit (s, m, h or d)`;
-  return scalar(expects, z.string().regex(DURATION_PATTERN), (text) => {
-    const durationUs = parseDuration(text);
-    if (durationUs === null || durationUs < SECOND_US || durationUs > maxUs) return undefined;
-    return durationUs % SECOND_US === 0 ? durationUs / SECOND_US : undefined;
-  });
+  return scalar(
+    expects,
+    () => z.string().regex(DURATION_PATTERN),
+    (text) => {
+      const durationUs = parseDuration(text);
+      if (durationUs === null || durationUs < SECOND_US || durationUs > maxUs) return undefined;
+      return durationUs % SECOND_US === 0 ? durationUs / SECOND_US : undefined;
+    },
+  );
 }
 
 /** A host's address with or without port, made into what the place needs. */
 function endpoint<T>(expects: string, make: (endpoint: Endpoint) => T) {
-  return scalar(expects, z.string(), (value) => {
-    const parsed = parseEndpoint(value);
-    if (parsed === null) return undefined;
-    return isUnicast(parsed.address) ? make(parsed) : new Refusal('expected a unicast address');
-  });
+  return scalar(
+    expects,
+    () => z.string(),
+    (value) => {
+      const parsed = parseEndpoint(value);
+      if (parsed === null) return undefined;
+      return isUnicast(parsed.address) ? make(parsed) : new Refusal('expected a unicast address');
+    },
+  );
 }
 
 /** A virtual IP with prefix length, made into what the place needs. */
 function prefix<T>(make: (prefix: Prefix) => T) {
   const expects = 'an IP address with prefix length, such as 192.0.2.10/24';
-  return scalar(expects, z.string(), (value) => {
-    const parsed = parsePrefix(value);
-    if (parsed === null) return undefined;
-    return isUnicast(parsed.address) ? make(parsed) : new Refusal('expected a unicast address');
-  });
+  return scalar(
+    expects,
+    () => z.string(),
+    (value) => {
+      const parsed = parsePrefix(value);
+      if (parsed === null) return undefined;
+      return isUnicast(parsed.address) ? make(parsed) : new Refusal('expected a unicast address');
+    },
+  );
 }
 
 const sourceAddress = () =>
-  scalar('an IP address', z.string(), (value) => {
-    const parsed = parsePrefix(value);
-    return parsed === null || value.includes('/') || !isUnicast(parsed.address)
-      ? undefined
-      : parsed.address;
-  });
+  scalar(
+    'an IP address',
+    () => z.string(),
+    (value) => {
+      const parsed = parsePrefix(value);
+      return parsed === null || value.includes('/') || !isUnicast(parsed.address)
+        ? undefined
+        : parsed.address;
+    },
+  );
 
 /** Built once for a director: it costs more than reading a usual file. A process has only one. */
 let latest: { readonly director: string; readonly schema: Schema } | null = null;
@@ -147,7 +165,7 @@ function makeSchema(director: string) {
           ? 'expected a name of letters, digits, _ . and -, at most 63'
           : 'expected a mapping from names',
     });
-  const root = section({
+  const root = section(() => ({
     director: option(name(), {
       about:
         'Name of this director, the key of values given per director. The command line’s ' +
@@ -188,7 +206,7 @@ function makeSchema(director: string) {
       without: 'none',
     }),
     ...sections,
-  });
+  }));
   const servers = per(list(z.unknown()));
   const serviceHead = serviceSchema(per, checkForm, z.unknown());
   return {
@@ -225,7 +243,7 @@ type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
 
 function vrrpSchema(per: Per) {
   const { vrrp } = DEFAULTS;
-  const longAddress = section({
+  const longAddress = section(() => ({
     address: required(per(prefix((address) => address)), 'The virtual IP with its prefix length.'),
     interface: option(per(interfaceName()), {
       about: 'Interface that carries it.',
@@ -242,10 +260,10 @@ function vrrpSchema(per: Per) {
       default: true,
     }),
     ...addressKeys(per),
-  });
+  }));
   type Long = z.output<typeof longAddress>;
   const shortAddress = prefix((address): Long => ({ address }));
-  return section({
+  return section(() => ({
     interface: required(per(interfaceName()), 'Interface that sends and hears advertisements.'),
     vrid: required(per(whole(1, 255)), 'Virtual router identifier, the same on all directors.'),
     priority: option(per(whole(1, 255)), {
@@ -259,7 +277,13 @@ function vrrpSchema(per: Per) {
       default: formatDuration(vrrp.advertIntervalUs),
     }),
     version: option(
-      per(scalar('2 or 3', z.union([z.literal(2), z.literal(3)]), (value): 2 | 3 => value)),
+      per(
+        scalar(
+          '2 or 3',
+          () => z.union([z.literal(2), z.literal(3)]),
+          (value): 2 | 3 => value,
+        ),
+      ),
       { about: 'Version of the protocol: RFC 9568 (3) or RFC 3768 (2).', default: vrrp.version },
     ),
     family: option(per(word(['ipv4', 'ipv6'])), {
@@ -336,11 +360,11 @@ function vrrpSchema(per: Per) {
       about: 'Gratuitous ARP and unsolicited neighbour advertisements.',
       without: 'its defaults',
     }),
-  });
+  }));
 }
 
 function trackSchema(per: Per) {
-  const long = section({
+  const long = section(() => ({
     tracker: required(per(name()), 'Name of the tracker.'),
     weight: option(per(whole(-253, 253)), {
       about:
@@ -349,15 +373,19 @@ function trackSchema(per: Per) {
       default: 0,
     }),
     reverse: option(per(truth()), { about: 'Swap up and down.', default: false }),
-  });
+  }));
   type Long = z.output<typeof long>;
   const expects = 'the name of a tracker, or a mapping';
-  const short = scalar(expects, z.string().regex(NAME_PATTERN), (tracker): Long => ({ tracker }));
+  const short = scalar(
+    expects,
+    () => z.string().regex(NAME_PATTERN),
+    (tracker): Long => ({ tracker }),
+  );
   return shortOrLong(short, long);
 }
 
 function groupSchema(per: Per) {
-  return section({
+  return section(() => ({
     instances: required(per(list(name(), 1)), 'Names of the VRRP instances in it.'),
     track: option(per(list(trackSchema(per))), {
       about: 'Trackers of all of its instances, beside their own.',
@@ -367,7 +395,7 @@ function groupSchema(per: Per) {
       about: 'Who is told when all of its instances have come to the same state.',
       without: 'nobody, but for the FIFO',
     }),
-  });
+  }));
 }
 
 /** What a tracked file may hold: nine digits. */
@@ -381,7 +409,7 @@ function isProgram(value: string): boolean {
 /** A tracker: exactly one of interface, script, file, process, service and bfd. */
 function trackerSchema(per: Per) {
   const { tracker } = DEFAULTS;
-  return section({
+  return section(() => ({
     interface: option(per(interfaceName()), {
       about: 'Up while this interface has carrier.',
       without: 'another kind must be given',
@@ -470,7 +498,7 @@ function trackerSchema(per: Per) {
       about: 'With `interface` and `process`: how long it must be up again before that counts.',
       default: formatDuration(tracker.interface.upDelayUs),
     }),
-  });
+  }));
 }
 
 /** Key ids are a byte, and 0 is none. */
@@ -486,7 +514,7 @@ function hmacSchema(per: Per) {
   const keys = z
     .record(z.string().regex(KEY_ID_PATTERN), per(hmacKey()), { error })
     .describe('a mapping from key numbers');
-  return section({
+  return section(() => ({
     keys: required(
       keys,
       'Keys by number, 1 to 255; all are accepted: `hex:` and digits, `file:` and the path of a ' +
@@ -509,16 +537,20 @@ function hmacSchema(per: Per) {
       about: 'With replay `time`: most that the clocks of two directors may differ.',
       without: 'three intervals, at least 5s',
     }),
-  });
+  }));
 }
 
 /** The key in hexadecimal digits. */
 function hmacKey() {
   const expects = 'a key of 32 to 64 bytes: hex:DIGITS, file:/PATH or text';
-  return scalar(expects, z.string().min(1).max(TEXT_LENGTH_MAX), (value) => {
-    const key = readHmacKey(value);
-    return key.ok ? key.value : new Refusal(key.error);
-  });
+  return scalar(
+    expects,
+    () => z.string().min(1).max(TEXT_LENGTH_MAX),
+    (value) => {
+      const key = readHmacKey(value);
+      return key.ok ? key.value : new Refusal(key.error);
+    },
+  );
 }
 
 /** Bounds of the intervals while a session is up: a turn of the event loop, and patience. */
@@ -528,7 +560,7 @@ const BFD_INTERVAL_MAX_US = 60 * SECOND_US;
 function bfdSchema(per: Per) {
   const { bfd } = DEFAULTS;
   const interval = () => per(duration(BFD_INTERVAL_MIN_US, BFD_INTERVAL_MAX_US));
-  return section({
+  return section(() => ({
     neighbor: required(per(sourceAddress()), 'Address of the remote system.'),
     source: option(per(sourceAddress()), {
       about: 'Own address: packets are sent from it, and taken only if sent to it.',
@@ -570,7 +602,7 @@ function bfdSchema(per: Per) {
       about: 'How much lower than `ttl` it may be in what is received; 255 for any.',
       without: `${bfd.maxHops}, ${bfd.maxHopsMultihop} with multihop`,
     }),
-  });
+  }));
 }
 
 function passwordText() {
@@ -580,7 +612,7 @@ function passwordText() {
 
 function announceSchema(per: Per) {
   const { announce } = DEFAULTS.vrrp;
-  return section({
+  return section(() => ({
     repeat: option(per(whole(1, 100)), {
       about: 'Packets per virtual IP in each burst.',
       default: announce.repeat,
@@ -621,12 +653,12 @@ function announceSchema(per: Per) {
       about: 'The same for unsolicited neighbour advertisements.',
       without: 'as `interval`',
     }),
-  });
+  }));
 }
 
 function announceGroupSchema(per: Per) {
   const interval = () => per(duration(0, ANNOUNCE_INTERVAL_MAX_US));
-  return section({
+  return section(() => ({
     interfaces: required(per(list(interfaceName(), 1)), 'Interfaces on this switch.'),
     interval: required(
       interval(),
@@ -636,36 +668,36 @@ function announceGroupSchema(per: Per) {
       about: 'The same for unsolicited neighbour advertisements.',
       without: 'as `interval`',
     }),
-  });
+  }));
 }
 
 function tunnelSchema(per: Per) {
   const { gue, gre } = DEFAULTS;
-  const long = section({
+  const long = section(() => ({
     gue: option(
-      section({
+      section(() => ({
         port: option(per(whole(1, 65535)), { about: 'UDP port.', default: gue.port }),
         checksum: option(per(word(TUNNEL_CHECKSUM)), {
           about: 'UDP checksum of the outer packet; `remote` offloads the inner one.',
           default: gue.checksum,
         }),
-      }),
+      })),
       { about: 'Generic UDP encapsulation.', without: 'no such tunnel' },
     ),
     gre: option(
-      section({
+      section(() => ({
         checksum: option(per(word(['none', 'on'])), {
           about: 'Checksum of the GRE header.',
           default: gre.checksum,
         }),
-      }),
+      })),
       { about: 'Generic routing encapsulation.', without: 'no such tunnel' },
     ),
-  });
+  }));
   type Long = z.output<typeof long>;
   const short = scalar(
     'ipip, gue, gre or a mapping',
-    z.enum(['ipip', 'gue', 'gre']),
+    () => z.enum(['ipip', 'gue', 'gre']),
     (kind): Long => (kind === 'ipip' ? {} : { [kind]: {} }),
   );
   return shortOrLong(short, long);
@@ -675,7 +707,7 @@ function serverSchema<C>(per: Per, check: z.ZodType<C>) {
   const { server } = DEFAULTS;
   const expects = 'an IP address with or without port, such as 10.0.0.11:8080';
   const threshold = () => per(whole(0, INT_MAX));
-  const long = section({
+  const long = section(() => ({
     address: required(
       per(endpoint(expects, (address) => address)),
       'Address and port: `10.0.0.11:8080`, `[2001:db8::11]:8080`. Without port it is the ' +
@@ -709,7 +741,7 @@ function serverSchema<C>(per: Per, check: z.ZodType<C>) {
       about: 'Windows in which it is out for maintenance.',
       without: 'none',
     }),
-  });
+  }));
   type Long = z.output<typeof long>;
   const short = endpoint(expects, (address): Long => ({ address }));
   return shortOrLong(short, long);
@@ -717,7 +749,7 @@ function serverSchema<C>(per: Per, check: z.ZodType<C>) {
 
 function serviceSchema<C, S>(per: Per, check: z.ZodType<C>, server: z.ZodType<S>) {
   const { service } = DEFAULTS;
-  return section({
+  return section(() => ({
     ...identityFields(per),
     scheduler: option(per(word(SCHEDULERS)), {
       about: 'How the kernel chooses a server for a new connection.',
@@ -828,7 +860,7 @@ function serviceSchema<C, S>(per: Per, check: z.ZodType<C>, server: z.ZodType<S>
       without: 'none',
     }),
     servers: required(per(list(server)), 'Real servers: `10.0.0.11:8080`, or a mapping.'),
-  });
+  }));
 }
 
 function passiveSchema(per: Per) {
@@ -836,7 +868,7 @@ function passiveSchema(per: Per) {
   const action = () => word(['off', 'warn', 'quiesce']);
   return shortOrLong(
     action(),
-    section({
+    section(() => ({
       action: option(per(action()), { about: 'The same as the short form.', default: 'warn' }),
       window: option(per(duration(10 * SECOND_US, 60 * SECOND_US)), {
         about: 'How long a server must have accepted nothing; three comparisons of the table.',
@@ -846,16 +878,20 @@ function passiveSchema(per: Per) {
         about: 'With `quiesce`: after which time it is tried again.',
         default: formatDuration(passive.retryUs),
       }),
-    }),
+    })),
   );
 }
 
 function percent() {
   const expects = 'a share from 0% to 100%';
-  return scalar(expects, z.string().regex(/^\d{1,3}%$/), (value) => {
-    const share = Number.parseInt(value, 10);
-    return share <= 100 ? share : undefined;
-  });
+  return scalar(
+    expects,
+    () => z.string().regex(/^\d{1,3}%$/),
+    (value) => {
+      const share = Number.parseInt(value, 10);
+      return share <= 100 ? share : undefined;
+    },
+  );
 }
 
 function identityFields(per: Per) {
@@ -887,7 +923,7 @@ function identityFields(per: Per) {
 function serviceAddresses() {
   return scalar(
     'an IP address with port, such as 192.0.2.10:80 or 192.0.2.10-20:80,443',
-    z.string(),
+    () => z.string(),
     (value) => {
       const parsed = parseAddressSet(value);
       return parsed.ok ? parsed.value : new Refusal(parsed.error);
@@ -899,7 +935,7 @@ function serviceAddresses() {
 const PERSISTENCE_MAX_US = 31 * DAY_US;
 
 function persistenceSchema(per: Per) {
-  const long = section({
+  const long = section(() => ({
     timeout: required(
       per(wholeSeconds(PERSISTENCE_MAX_US)),
       'Time after the last connection, in whole seconds.',
@@ -908,10 +944,10 @@ function persistenceSchema(per: Per) {
       about: 'Prefix length of client addresses that stay together; not with both families.',
       without: '32 for IPv4, 128 for IPv6',
     }),
-  });
+  }));
   type Long = z.output<typeof long>;
   const seconds = wholeSeconds(PERSISTENCE_MAX_US);
-  const input = z.union([z.literal('none'), z.string().regex(DURATION_PATTERN)]);
+  const input = () => z.union([z.literal('none'), z.string().regex(DURATION_PATTERN)]);
   const expects = 'none, whole seconds from 1s to 31d with a unit (s, m, h or d), or a mapping';
   const short = scalar(expects, input, (value): Long | 'none' | undefined => {
     if (value === 'none') return 'none';
@@ -923,13 +959,17 @@ function persistenceSchema(per: Per) {
 
 function sectionSchemas(per: Per) {
   const { ipvs, listen, keeper, log } = DEFAULTS;
-  const listenLong = section({
+  const listenLong = section(() => ({
     listen: option(per(listenEndpoint()), {
       about: 'Address and port.',
       default: `${listen.host}:${listen.port}`,
     }),
-  });
-  const off = scalar('off or a mapping', z.literal('off'), (value) => value);
+  }));
+  const off = scalar(
+    'off or a mapping',
+    () => z.literal('off'),
+    (value) => value,
+  );
   return {
     sync: option(syncSchema(per), {
       about: 'The kernel’s connection sync: the active director sends, the others receive.',
@@ -937,7 +977,7 @@ function sectionSchemas(per: Per) {
     }),
     ...notifySections(per, duration),
     ipvs: option(
-      section({
+      section(() => ({
         reconcile_interval: option(per(duration(100 * MS_US, HOUR_US)), {
           about: 'How often the kernel’s table is compared with the configuration and repaired.',
           default: formatDuration(ipvs.reconcileIntervalUs),
@@ -976,7 +1016,7 @@ function sectionSchemas(per: Per) {
           default: ipvs.checkMarkBase,
         }),
         ...ipvsSettingOptions(per, wholeSeconds),
-      }),
+      })),
       { about: 'The kernel’s IPVS table.', without: 'its defaults' },
     ),
     http: option(shortOrLong(off, listenLong), {
@@ -988,7 +1028,7 @@ function sectionSchemas(per: Per) {
       default: DEFAULTS.runtimeDirectory,
     }),
     keeper: option(
-      section({
+      section(() => ({
         scheduling: option(per(word(['realtime', 'normal'])), {
           about: 'Scheduling of the process that sends advertisements.',
           default: keeper.scheduling,
@@ -1013,11 +1053,11 @@ function sectionSchemas(per: Per) {
           about: 'The same, counted from the boot of the machine; the later end of both counts.',
           default: formatDuration(keeper.delayAfterBootUs),
         }),
-      }),
+      })),
       { about: 'The process that holds the virtual IPs.', without: 'its defaults' },
     ),
     log: option(
-      section({
+      section(() => ({
         level: option(per(word(['debug', 'info', 'warn', 'error'])), {
           about: 'Least severity that is logged.',
           default: log.level,
@@ -1026,14 +1066,14 @@ function sectionSchemas(per: Per) {
           about: 'Form of a line; `auto`: pretty on a terminal, else JSON.',
           default: log.format,
         }),
-      }),
+      })),
       { about: 'Logging.', without: 'its defaults' },
     ),
   };
 }
 
 function syncSchema(per: Per) {
-  return section({
+  return section(() => ({
     interface: required(per(interfaceName()), 'Interface of the multicast.'),
     id: option(per(whole(0, 255)), {
       about: 'Identifier, the same on all directors; a receiver with 0 accepts every one.',
@@ -1043,16 +1083,20 @@ function syncSchema(per: Per) {
       about: 'VRRP instance whose state decides who sends.',
       without: 'the only VRRP instance',
     }),
-  });
+  }));
 }
 
 function listenEndpoint() {
   const expects = 'an IP address with port, such as 127.0.0.1:9112';
-  return scalar(expects, z.string(), (value) => {
-    const parsed = parseEndpoint(value);
-    if (parsed === null || parsed.port === null || parsed.port === 0) return undefined;
-    return { host: parsed.address, port: parsed.port };
-  });
+  return scalar(
+    expects,
+    () => z.string(),
+    (value) => {
+      const parsed = parseEndpoint(value);
+      if (parsed === null || parsed.port === null || parsed.port === 0) return undefined;
+      return { host: parsed.address, port: parsed.port };
+    },
+  );
 }
 
 function runtimeDirectory() {

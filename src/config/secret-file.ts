@@ -2,7 +2,6 @@
  * Files that hold one secret: a key or a password, alone, with or without a line end. Nothing here
  * puts a secret, or part of one, into a message.
  */
-import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import type { Secret } from '../core/config/check-protocols.ts';
 import { err, ok, type Result } from '../core/result.ts';
@@ -80,6 +79,8 @@ export function readSecret(text: string): Result<Secret, string> {
 }
 
 function secretOf(secret: string): Secret {
+  // Loaded here: few files have passwords, and Node's hashes take long to load.
+  const { createHash } = process.getBuiltinModule('node:crypto');
   const sum = createHash('sha256').update(`vipkeeper check\0${secret}`).digest('hex');
   return { secret, digest: sum.slice(0, DIGEST_DIGITS) };
 }

@@ -7,24 +7,40 @@
  *
  * Plain JavaScript, because it is part of the build.
  */
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
+import { codeFile, codeOf, keyOf, loaderOf } from './start-files.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const compiled = join(root, 'dist', 'src');
 const target = join(root, 'dist', 'start');
 
-/** The processes of a director, and which npm packages are made part of their file. */
+const { CONTROLLER_NODE_FLAGS, KEEPER_NODE_FLAGS, READER_NODE_FLAGS } = await import(
+  join(compiled, 'core', 'processes.js')
+);
+
+/** The processes of a director, which npm packages are made part of their file, and Node's flags. */
 const ENTRIES = [
-  { input: ['run-main.js', 'keeper-main.js', 'cleanup-main.js'], packages: [] },
-  { input: ['controller-main.js'], packages: [] },
-  { input: ['controller/check-worker.js'], packages: [] },
+  {
+    input: ['run-main.js', 'keeper-main.js', 'cleanup-main.js'],
+    packages: [],
+    flags: KEEPER_NODE_FLAGS,
+  },
+  { input: ['controller-main.js'], packages: [], flags: CONTROLLER_NODE_FLAGS },
+  { input: ['controller/check-worker.js'], packages: [], flags: CONTROLLER_NODE_FLAGS },
   // Only ever used whole, and soon done with.
-  { input: ['controller/config-worker.js'], packages: ['yaml', 'zod'] },
+  { input: ['controller/config-worker.js'], packages: ['yaml', 'zod'], flags: READER_NODE_FLAGS },
 ];
+
+/** In place of koffi's own loader; its version is that of the addon. */
+const KOFFI = join(root, 'build', 'koffi.cjs');
+const koffiVersion = JSON.parse(
+  readFileSync(join(root, 'node_modules', 'koffi', 'package.json'), 'utf8'),
+).version;
 
 /** Hash of everything that the processes run, with the versions of npm packages. */
 function buildIdentity() {
@@ -36,7 +52,7 @@ function buildIdentity() {
   return hash.update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
 }
 
-async function bundle({ input, packages }, build) {
+async function bundle({ input, packages, flags }, build) {
   const external = (id) => {
     if (id.startsWith('.') || id.startsWith('/')) return false;
     return !packages.some((name) => id === name || id.startsWith(`${name}/`));
@@ -45,12 +61,23 @@ async function bundle({ input, packages }, build) {
     input: input.map((name) => join(compiled, name)),
     platform: 'node',
     external,
-    transform: { define: { VIPKEEPER_BUILD: JSON.stringify(build) } },
+    plugins: [
+      {
+        name: 'koffi',
+        resolveId: (id, importer) => (id === 'koffi' && importer !== KOFFI ? KOFFI : null),
+      },
+    ],
+    transform: {
+      define: {
+        VIPKEEPER_BUILD: JSON.stringify(build),
+        KOFFI_VERSION: JSON.stringify(koffiVersion),
+      },
+    },
     onLog: (level, log) => {
       if (level === 'warn') throw new Error(`${input}: ${log.message}`);
     },
   });
-  await bundled.write({
+  const { output } = await bundled.write({
     dir: target,
     format: 'cjs',
     entryFileNames: '[name].js',
@@ -58,6 +85,21 @@ async function bundle({ input, packages }, build) {
     comments: false,
   });
   await bundled.close();
+  compile(
+    output.map(({ fileName }) => fileName),
+    flags,
+  );
+}
+
+/** Makes of each file its code, what V8 compiles of it under these flags, and what loads both. */
+function compile(names, flags) {
+  for (const name of names) {
+    const text = codeOf(readFileSync(join(target, name), 'utf8'));
+    writeFileSync(join(target, codeFile(name)), text);
+    writeFileSync(join(target, name), loaderOf(keyOf(text)));
+  }
+  const maker = join(root, 'build', 'code-cache.mjs');
+  execFileSync(process.execPath, [...flags, maker, target, ...names], { stdio: 'inherit' });
 }
 
 /** `run` begins as the keeper; Node must not read certificates that nobody asks for. */
@@ -74,7 +116,7 @@ if [ "$1" = run ]; then
 fi
 if [ "$1" = cleanup ]; then
   unset NODE_EXTRA_CA_CERTS
-  exec node "$here/cleanup-main.js" "$@"
+  exec node ${flags.join(' ')} "$here/cleanup-main.js" "$@"
 fi
 exec node "$here/../src/main.js" "$@"
 `;
@@ -82,7 +124,6 @@ exec node "$here/../src/main.js" "$@"
 
 rmSync(target, { recursive: true, force: true });
 mkdirSync(target, { recursive: true });
-const { KEEPER_NODE_FLAGS } = await import(join(compiled, 'core', 'processes.js'));
 const build = buildIdentity();
 for (const entry of ENTRIES) await bundle(entry, build);
 writeFileSync(join(target, 'package.json'), '{ "type": "commonjs" }\n');

@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import type { ConfigError } from '../config/errors.ts';
 import type { SourceFile } from '../config/secret-file.ts';
 import type { Config, ServiceConfig } from '../core/config/config.ts';
+import { READER_NODE_FLAGS } from '../core/processes.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import { sameData } from '../core/same-data.ts';
 
@@ -101,7 +102,7 @@ export class ConfigSource {
     }
     // 'advanced' is structured cloning: a Config has values that JSON has no words for.
     const reader = fork(READER, [JSON.stringify(this.#request)], {
-      execArgv: ['--expose-gc'],
+      execArgv: [...READER_NODE_FLAGS],
       serialization: 'advanced',
     });
     // Its errors outside of an answer are those of its end.

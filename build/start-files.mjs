@@ -1,0 +1,55 @@
+/**
+ * The files of one bundle NAME.js in dist/start: its code (NAME.code), what V8 compiled of it
+ * (NAME.cache), and NAME.js itself, a few lines that run the code with the cache. Without a cache
+ * that fits, as with another version of Node, V8 compiles the code as it does any other.
+ */
+import { createHash } from 'node:crypto';
+
+/** The header's length keeps what follows it aligned, so that V8 need not copy it. */
+const HEADER_BYTES = 128;
+
+export const codeFile = (name) => name.replace(/\.js$/, '.code');
+export const cacheFile = (name) => name.replace(/\.js$/, '.cache');
+
+/** Which code a cache is of: V8 compares nothing but the length. */
+export function keyOf(text) {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** What a cache begins with, so that no other Node and no other code takes it. */
+export function cacheHeader(key) {
+  return Buffer.from(`${key} ${process.version} ${process.arch}`.padEnd(HEADER_BYTES));
+}
+
+/** A module as a function of Node's CommonJS names, all in ASCII: read and kept at a byte a character. */
+export function codeOf(moduleText) {
+  const escaped = moduleText.replace(
+    /[^\0-\x7f]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  return `(function (exports, require, module, __filename, __dirname) {${escaped}\n})`;
+}
+
+/** NAME.js: runs the code. */
+export function loaderOf(key) {
+  return `'use strict';
+// Runs the code beside it with what V8 compiled of it when it was built (build/start-files.mjs).
+const { readFileSync } = require('node:fs');
+const { Script, constants } = require('node:vm');
+const base = __filename.slice(0, -'.js'.length);
+const header = \`${key} \${process.version} \${process.arch}\`.padEnd(${HEADER_BYTES});
+let cachedData;
+try {
+  const cache = readFileSync(\`\${base}.cache\`);
+  if (cache.latin1Slice(0, ${HEADER_BYTES}) === header) cachedData = cache.subarray(${HEADER_BYTES});
+} catch {
+  // It is compiled as any other.
+}
+const script = new Script(readFileSync(\`\${base}.code\`, 'latin1'), {
+  filename: __filename,
+  cachedData,
+  importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+});
+script.runInThisContext()(exports, require, module, __filename, __dirname);
+`;
+}

@@ -4,6 +4,9 @@
  */
 import type { AddressFamily, IpText } from './config/config.ts';
 
+const ZERO = '0'.charCodeAt(0);
+const DOT_FROM_ZERO = '.'.charCodeAt(0) - ZERO;
+
 /** Bytes of an IPv4 (4) or IPv6 (16) address, or null when the text is none. No zone allowed. */
 export function parseIp(text: string): Uint8Array | null {
   return text.includes(':') ? parseIpv6(text) : parseIpv4(text);
@@ -11,16 +14,41 @@ export function parseIp(text: string): Uint8Array | null {
 
 /** Bytes of a strict dotted quad (no leading zeros), or null. */
 export function parseIpv4(text: string): Uint8Array | null {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  if (match === null) return null;
   const bytes = new Uint8Array(4);
-  for (let index = 0; index < 4; index++) {
-    const part = match[index + 1] as string;
-    const value = Number(part);
-    if (value > 255 || (part.length > 1 && part.startsWith('0'))) return null;
-    bytes[index] = value;
+  return putIpv4(text, bytes, 0) ? bytes : null;
+}
+
+/**
+ * Writes the bytes of an address of either family, 4 or 16, into `target` at `offset`; false when
+ * the text is none, and then what is written means nothing.
+ */
+export function putIp(text: string, target: Uint8Array, offset: number): boolean {
+  if (!text.includes(':')) return putIpv4(text, target, offset);
+  const bytes = parseIpv6(text);
+  if (bytes !== null) target.set(bytes, offset);
+  return bytes !== null;
+}
+
+function putIpv4(text: string, target: Uint8Array, offset: number): boolean {
+  let part = 0;
+  let digits = 0;
+  let value = 0;
+  for (let index = 0; index < text.length; index++) {
+    const digit = text.charCodeAt(index) - ZERO;
+    if (digit >= 0 && digit <= 9) {
+      value = value * 10 + digit;
+      digits++;
+      // Within three digits, and none of them a leading zero.
+      if (value > 255 || digits > (value < 10 ? 1 : value < 100 ? 2 : 3)) return false;
+    } else {
+      if (digit !== DOT_FROM_ZERO || digits === 0 || part === 3) return false;
+      target[offset + part++] = value;
+      digits = 0;
+      value = 0;
+    }
   }
-  return bytes;
+  target[offset + part] = value;
+  return part === 3 && digits > 0;
 }
 
 /** Bytes of an IPv6 address in any RFC 4291 section 2.2 form, or null. */

@@ -229,12 +229,14 @@ export class IpvsClient {
     const results: OperationResult[] = [];
     while (results.length < operations.length) {
       if (results.length > 0) await setImmediate();
-      const slice = operations.slice(results.length, results.length + OPERATIONS_PER_TURN);
-      const outcomes = this.#commands.transactSync(
-        slice.map((operation) => this.#request(operation)),
-      );
-      for (const [index, operation] of slice.entries()) {
-        const outcome = outcomes[index] ?? failure(EBADMSG);
+      const first = results.length;
+      const outcomes = this.#commands.transactWrittenSync({
+        type: this.#familyId,
+        count: Math.min(operations.length - first, OPERATIONS_PER_TURN),
+        write: (writer, index) => encodeRequest(writer, operations[first + index] as IpvsOperation),
+      });
+      for (const outcome of outcomes) {
+        const operation = operations[results.length] as IpvsOperation;
         const { errno } = outcome;
         const problem = errno === 0 ? null : ipvsProblem(operation, outcome);
         results.push({ operation, errno, problem, outdated: isOutdated(operation, errno) });
@@ -292,7 +294,7 @@ export class IpvsClient {
   }
 
   #request(request: IpvsRequest): NetlinkRequest {
-    const payload = encodeRequest(this.#writer, request).copy();
+    const payload = encodeRequest(this.#writer.reset(), request).copy();
     return { type: this.#familyId, flags: 0, payload };
   }
 }

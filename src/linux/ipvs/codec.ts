@@ -5,9 +5,9 @@
  * throw and never read past the range they are given.
  * Source: include/uapi/linux/ip_vs.h; net/netfilter/ipvs/ip_vs_ctl.c (ip_vs_genl_*).
  */
-import { assert } from '../../core/assert.ts';
+import { assert, InternalError } from '../../core/assert.ts';
 import type { AddressFamily, IpText, ServiceIdentity } from '../../core/config/config.ts';
-import { formatIp, ipFamily, parseIp } from '../../core/ip.ts';
+import { formatIp, ipFamily, parseIp, putIp } from '../../core/ip.ts';
 import type {
   IpvsOperation,
   IpvsStats,
@@ -113,11 +113,11 @@ const CHECKSUM_FLAGS = {
   on: k.IP_VS_TUNNEL_ENCAP_FLAG_CSUM,
   remote: k.IP_VS_TUNNEL_ENCAP_FLAG_REMCSUM,
 } as const;
-/** union nf_inet_addr: IPv4 in the first four bytes. */
+/** union nf_inet_addr. */
 const ADDRESS_BYTES = 16;
 const FLAGS_BYTES = 8;
 
-/** Writes the payload of one request, generic netlink header included, over what `writer` held. */
+/** Writes the payload of one request, generic netlink header included, behind what is there. */
 export function encodeRequest(writer: AttributeWriter, request: IpvsRequest): AttributeWriter {
   beginGenl(writer, { command: COMMANDS[request.kind], version: k.IPVS_GENL_VERSION });
   switch (request.kind) {
@@ -134,9 +134,7 @@ export function encodeRequest(writer: AttributeWriter, request: IpvsRequest): At
     case 'set-server':
       return putServer(putIdentity(writer, request.identity), request.server);
     case 'delete-server':
-      return putIdentity(writer, request.identity).nested(k.IPVS_CMD_ATTR_DEST, (nested) =>
-        putServerIdentity(nested, request),
-      );
+      return putDeletedServer(putIdentity(writer, request.identity), request);
     case 'start-daemon':
       return putDaemon(writer, request.daemon);
     case 'stop-daemon':
@@ -158,7 +156,9 @@ export function encodeRequest(writer: AttributeWriter, request: IpvsRequest): At
 }
 
 function putIdentity(writer: AttributeWriter, identity: ServiceIdentity): AttributeWriter {
-  return writer.nested(k.IPVS_CMD_ATTR_SERVICE, (nested) => putIdentityFields(nested, identity));
+  const start = writer.begin(k.IPVS_CMD_ATTR_SERVICE);
+  putIdentityFields(writer, identity);
+  return writer.end(start);
 }
 
 function putIdentityFields(writer: AttributeWriter, identity: ServiceIdentity): void {
@@ -167,68 +167,81 @@ function putIdentityFields(writer: AttributeWriter, identity: ServiceIdentity): 
     writer.u32(k.IPVS_SVC_ATTR_FWMARK, identity.mark);
     return;
   }
-  writer
-    .u16(k.IPVS_SVC_ATTR_PROTOCOL, PROTOCOLS[identity.protocol])
-    .bytes(k.IPVS_SVC_ATTR_ADDR, addressBytes(identity.address))
-    .be16(k.IPVS_SVC_ATTR_PORT, identity.port);
+  writer.u16(k.IPVS_SVC_ATTR_PROTOCOL, PROTOCOLS[identity.protocol]);
+  putAddress(writer, k.IPVS_SVC_ATTR_ADDR, identity.address);
+  writer.be16(k.IPVS_SVC_ATTR_PORT, identity.port);
 }
 
 function putService(writer: AttributeWriter, service: VirtualService): AttributeWriter {
-  return writer.nested(k.IPVS_CMD_ATTR_SERVICE, (nested) => {
-    putIdentityFields(nested, service.identity);
-    nested.string0(k.IPVS_SVC_ATTR_SCHED_NAME, service.scheduler);
-    // Leaving the engine out removes it.
-    if (service.persistenceEngine !== null) {
-      nested.string0(k.IPVS_SVC_ATTR_PE_NAME, service.persistenceEngine);
-    }
-    nested
-      .bytes(k.IPVS_SVC_ATTR_FLAGS, flagBytes(service))
-      .u32(k.IPVS_SVC_ATTR_TIMEOUT, service.persistenceSeconds);
-    putNetmask(nested, service);
-  });
+  const start = writer.begin(k.IPVS_CMD_ATTR_SERVICE);
+  putIdentityFields(writer, service.identity);
+  writer.string0(k.IPVS_SVC_ATTR_SCHED_NAME, service.scheduler);
+  // Leaving the engine out removes it.
+  if (service.persistenceEngine !== null) {
+    writer.string0(k.IPVS_SVC_ATTR_PE_NAME, service.persistenceEngine);
+  }
+  // struct ip_vs_flags; the full mask replaces every flag that is not the kernel's.
+  writer
+    .u32Pair(k.IPVS_SVC_ATTR_FLAGS, flagsOf(service), 0xffff_ffff)
+    .u32(k.IPVS_SVC_ATTR_TIMEOUT, service.persistenceSeconds);
+  putNetmask(writer, service);
+  return writer.end(start);
 }
 
 /** IPv4: a mask in network order. IPv6: the prefix length as a number in host order. */
 function putNetmask(writer: AttributeWriter, service: VirtualService): void {
   const length = service.persistencePrefixLength;
   const max = serviceFamily(service.identity) === 'ipv4' ? 32 : 128;
-  assert(Number.isInteger(length) && length >= 0 && length <= max, `prefix length ${length}`);
+  assert(Number.isInteger(length) && length >= 0 && length <= max, 'A prefix length is in range');
   if (max === 32) writer.be32(k.IPVS_SVC_ATTR_NETMASK, maskOf(length));
   else writer.u32(k.IPVS_SVC_ATTR_NETMASK, length);
 }
 
-/** struct ip_vs_flags in host order; the full mask replaces every flag that is not the kernel's. */
-function flagBytes(service: VirtualService): Uint8Array {
+function flagsOf(service: VirtualService): number {
   let flags = 0;
   if (service.persistenceSeconds > 0) flags |= k.IP_VS_SVC_F_PERSISTENT;
   if (service.onePacket) flags |= k.IP_VS_SVC_F_ONEPACKET;
   if (service.flag1) flags |= k.IP_VS_SVC_F_SCHED1;
   if (service.flag2) flags |= k.IP_VS_SVC_F_SCHED2;
   if (service.flag3) flags |= k.IP_VS_SVC_F_SCHED3;
-  return new Uint8Array(new Uint32Array([flags, 0xffff_ffff]).buffer);
+  return flags;
 }
 
 function putServer(writer: AttributeWriter, server: RealServer): AttributeWriter {
-  return writer.nested(k.IPVS_CMD_ATTR_DEST, (nested) => {
-    putServerIdentity(nested, server);
-    nested
-      .u32(k.IPVS_DEST_ATTR_FWD_METHOD, FORWARDING[server.forwarding])
-      .u32(k.IPVS_DEST_ATTR_WEIGHT, server.weight);
-    if (server.forwarding === 'tun') putTunnel(nested, server.tunnel);
-    nested
-      .u32(k.IPVS_DEST_ATTR_U_THRESH, server.upperThreshold)
-      .u32(k.IPVS_DEST_ATTR_L_THRESH, server.lowerThreshold);
-  });
+  const start = writer.begin(k.IPVS_CMD_ATTR_DEST);
+  putServerIdentity(writer, server);
+  writer
+    .u32(k.IPVS_DEST_ATTR_FWD_METHOD, FORWARDING[server.forwarding])
+    .u32(k.IPVS_DEST_ATTR_WEIGHT, server.weight);
+  if (server.forwarding === 'tun') putTunnel(writer, server.tunnel);
+  return writer
+    .u32(k.IPVS_DEST_ATTR_U_THRESH, server.upperThreshold)
+    .u32(k.IPVS_DEST_ATTR_L_THRESH, server.lowerThreshold)
+    .end(start);
+}
+
+function putDeletedServer(
+  writer: AttributeWriter,
+  server: { readonly address: IpText; readonly port: number },
+): AttributeWriter {
+  const start = writer.begin(k.IPVS_CMD_ATTR_DEST);
+  putServerIdentity(writer, server);
+  return writer.end(start);
 }
 
 function putServerIdentity(
   writer: AttributeWriter,
   server: { readonly address: IpText; readonly port: number },
 ): void {
-  writer
-    .u16(k.IPVS_DEST_ATTR_ADDR_FAMILY, FAMILIES[ipFamily(server.address)])
-    .bytes(k.IPVS_DEST_ATTR_ADDR, addressBytes(server.address))
-    .be16(k.IPVS_DEST_ATTR_PORT, server.port);
+  writer.u16(k.IPVS_DEST_ATTR_ADDR_FAMILY, FAMILIES[ipFamily(server.address)]);
+  putAddress(writer, k.IPVS_DEST_ATTR_ADDR, server.address);
+  writer.be16(k.IPVS_DEST_ATTR_PORT, server.port);
+}
+
+/** union nf_inet_addr: IPv4 in the first four bytes. */
+function putAddress(writer: AttributeWriter, type: number, address: IpText): void {
+  const offset = writer.zeros(type, ADDRESS_BYTES);
+  if (!putIp(address, writer.buffer, offset)) throw new InternalError(`No IP address: ${address}`);
 }
 
 function putTunnel(writer: AttributeWriter, tunnel: RealServer['tunnel']): void {
@@ -263,15 +276,9 @@ function putDaemon(writer: AttributeWriter, daemon: SyncDaemon): AttributeWriter
   });
 }
 
-function addressBytes(address: IpText): Uint8Array {
-  const padded = new Uint8Array(ADDRESS_BYTES);
-  padded.set(ipBytes(address));
-  return padded;
-}
-
 function ipBytes(address: IpText): Uint8Array {
   const bytes = parseIp(address);
-  assert(bytes !== null, `no IP address: ${address}`);
+  if (bytes === null) throw new InternalError(`No IP address: ${address}`);
   return bytes;
 }
 

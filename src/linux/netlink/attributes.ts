@@ -4,7 +4,7 @@
  * that it is given and keeps its first error, so that a decoder asks for it once at its end.
  * Standard: include/uapi/linux/netlink.h (struct nlattr), lib/nlattr.c; RFC 3549 section 2.
  */
-import { assert } from '../../core/assert.ts';
+import { assert, InternalError } from '../../core/assert.ts';
 import { HOST_LITTLE_ENDIAN } from '../sockaddr.ts';
 
 /** include/uapi/linux/netlink.h */
@@ -14,8 +14,8 @@ export const NLA_TYPE_MASK = 0x3fff;
 export const NLA_ALIGNTO = 4;
 export const NLA_HDRLEN = 4;
 
-/** One send takes 64 KiB (see socket.ts), and a payload with its header fits into one. */
-export const WRITER_BYTES_MAX = 65_536 - 16;
+/** What one send takes (see socket.ts). */
+export const WRITER_BYTES_MAX = 65_536;
 const WRITER_BYTES_INITIAL = 1_024;
 const ATTRIBUTE_BYTES_MAX = 0xffff;
 
@@ -28,22 +28,29 @@ export function align4(lengthBytes: number): number {
 }
 
 /**
- * Builds the payload of one message: a fixed header through `put*`, then attributes. Values are
- * masked to their width. Overflow of WRITER_BYTES_MAX is a defect of the caller and asserts.
+ * Builds the payload of one message, or several whole messages: fixed headers through `put*`, then
+ * attributes. Values are masked to their width. Overflow of WRITER_BYTES_MAX is a defect of the
+ * caller and asserts.
  */
 export class AttributeWriter {
   #bytes = new Uint8Array(WRITER_BYTES_INITIAL);
   #view = new DataView(this.#bytes.buffer);
   #length = 0;
 
-  /** Forgets what was written; the buffer stays. */
-  reset(): this {
-    this.#length = 0;
+  /** Forgets what was written, or what was written behind `lengthBytes`; the buffer stays. */
+  reset(lengthBytes = 0): this {
+    assert(lengthBytes <= this.#length, 'a writer forgets, it does not skip');
+    this.#length = lengthBytes;
     return this;
   }
 
   get lengthBytes(): number {
     return this.#length;
+  }
+
+  /** The whole buffer, of which `lengthBytes` are written: valid until the next write. */
+  get buffer(): Uint8Array {
+    return this.#bytes;
   }
 
   /** What was written, as a window on the buffer: valid until the next reset or write. */
@@ -119,6 +126,32 @@ export class AttributeWriter {
     return this;
   }
 
+  /** Overwrites what was written at `offset`. */
+  patchU16(offset: number, value: number): this {
+    this.#view.setUint16(offset, value, HOST_LITTLE_ENDIAN);
+    return this;
+  }
+
+  patchU32(offset: number, value: number): this {
+    this.#view.setUint32(offset, value, HOST_LITTLE_ENDIAN);
+    return this;
+  }
+
+  /** Two values of 32 bits in one attribute, such as flags and their mask. */
+  u32Pair(type: number, first: number, second: number): this {
+    const offset = this.#attribute(type, 8);
+    this.#view.setUint32(offset, first, HOST_LITTLE_ENDIAN);
+    this.#view.setUint32(offset + 4, second, HOST_LITTLE_ENDIAN);
+    return this;
+  }
+
+  /** An attribute of `lengthBytes` zeros, a multiple of four; answers where in `buffer` they are. */
+  zeros(type: number, lengthBytes: number): number {
+    const offset = this.#attribute(type, lengthBytes);
+    for (let at = 0; at < lengthBytes; at += 4) this.#view.setUint32(offset + at, 0);
+    return offset;
+  }
+
   bytes(type: number, value: Uint8Array): this {
     const offset = this.#attribute(type, value.length);
     this.#bytes.set(value, offset);
@@ -127,11 +160,17 @@ export class AttributeWriter {
 
   /** Text in UTF-8 with its terminating NUL (NLA_NUL_STRING). */
   string0(type: number, value: string): this {
-    assert(!value.includes('\0'), `string attribute ${type} has a NUL inside`);
-    const encoded = textEncoder.encode(value);
-    const offset = this.#attribute(type, encoded.length + 1);
-    this.#bytes.set(encoded, offset);
-    this.#bytes[offset + encoded.length] = 0;
+    const start = this.#length;
+    const offset = this.#attribute(type, value.length + 1);
+    for (let index = 0; index < value.length; index++) {
+      const code = value.charCodeAt(index);
+      if (code === 0 || code > 0x7f) {
+        this.#length = start;
+        return this.#utf8(type, value);
+      }
+      this.#bytes[offset + index] = code;
+    }
+    this.#bytes[offset + value.length] = 0;
     return this;
   }
 
@@ -143,37 +182,60 @@ export class AttributeWriter {
 
   /** An attribute that holds the attributes which `fill` writes; NLA_F_NESTED is set. */
   nested(type: number, fill: (writer: this) => void): this {
-    const start = this.#attribute(type | NLA_F_NESTED, 0) - NLA_HDRLEN;
+    const start = this.begin(type);
     fill(this);
+    return this.end(start);
+  }
+
+  /** Begins such an attribute without a function; what is answered is for `end`. */
+  begin(type: number): number {
+    return this.#attribute(type | NLA_F_NESTED, 0) - NLA_HDRLEN;
+  }
+
+  end(start: number): this {
     const length = this.#length - start;
-    assert(length <= ATTRIBUTE_BYTES_MAX, `nested attribute ${type} is too long`);
+    if (length > ATTRIBUTE_BYTES_MAX) throw new InternalError('A nested attribute is too long');
     this.#view.setUint16(start, length, HOST_LITTLE_ENDIAN);
+    return this;
+  }
+
+  /** Text that is not ASCII. */
+  #utf8(type: number, value: string): this {
+    assert(!value.includes('\0'), `string attribute ${type} has a NUL inside`);
+    const encoded = textEncoder.encode(value);
+    const offset = this.#attribute(type, encoded.length + 1);
+    this.#bytes.set(encoded, offset);
+    this.#bytes[offset + encoded.length] = 0;
     return this;
   }
 
   /** Writes an attribute header, clears the padding and answers where the value goes. */
   #attribute(type: number, lengthBytes: number): number {
     const total = NLA_HDRLEN + lengthBytes;
-    assert(total <= ATTRIBUTE_BYTES_MAX, `attribute ${type} is too long`);
+    // The words of an assertion would be made for every attribute.
+    if (total > ATTRIBUTE_BYTES_MAX) throw new InternalError(`Attribute ${type} is too long`);
     const start = this.#reserve(align4(total));
     this.#view.setUint16(start, total, HOST_LITTLE_ENDIAN);
     this.#view.setUint16(start + 2, type, HOST_LITTLE_ENDIAN);
-    this.#bytes.fill(0, start + total, this.#length);
+    for (let at = start + total; at < this.#length; at++) this.#bytes[at] = 0;
     return start + NLA_HDRLEN;
   }
 
   #reserve(lengthBytes: number): number {
     const offset = this.#length;
     const needed = offset + lengthBytes;
-    assert(needed <= WRITER_BYTES_MAX, 'a netlink message is too long');
-    if (needed > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
-      grown.set(this.#bytes.subarray(0, offset));
-      this.#bytes = grown;
-      this.#view = new DataView(grown.buffer);
-    }
+    if (needed > this.#bytes.length) this.#grow(needed);
     this.#length = needed;
     return offset;
+  }
+
+  #grow(neededBytes: number): void {
+    assert(neededBytes <= WRITER_BYTES_MAX, 'a netlink message is too long');
+    const doubled = Math.min(WRITER_BYTES_MAX, this.#bytes.length * 2);
+    const grown = new Uint8Array(Math.max(neededBytes, doubled));
+    grown.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = grown;
+    this.#view = new DataView(grown.buffer);
   }
 }
 

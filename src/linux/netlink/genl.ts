@@ -19,12 +19,12 @@ const CTRL_CMD_GETFAMILY = 3;
 const CTRL_ATTR_FAMILY_ID = 1;
 const CTRL_ATTR_FAMILY_NAME = 2;
 
-/** Begins the payload of a generic netlink message in `writer`: struct genlmsghdr. */
+/** Appends the beginning of a generic netlink message's payload: struct genlmsghdr. */
 export function beginGenl(
   writer: AttributeWriter,
   header: { readonly command: number; readonly version: number },
 ): AttributeWriter {
-  return writer.reset().putU8(header.command).putU8(header.version).putU16(0);
+  return writer.putU8(header.command).putU8(header.version).putU16(0);
 }
 
 /**

@@ -5,7 +5,7 @@
  * Standard: include/uapi/linux/netlink.h (struct nlmsghdr, struct nlmsgerr), RFC 3549 section 2.
  */
 import { HOST_LITTLE_ENDIAN } from '../sockaddr.ts';
-import { AttributeReader, align4 } from './attributes.ts';
+import { AttributeReader, type AttributeWriter, align4 } from './attributes.ts';
 
 /** include/uapi/linux/netlink.h */
 export const NLMSG_HDRLEN = 16;
@@ -66,6 +66,24 @@ export function putMessage(
   const end = offset + messageSpace(payload.length);
   target.fill(0, offset + NLMSG_HDRLEN + payload.length, end);
   return end;
+}
+
+/** Begins a message in `writer`, behind what is there; what is answered is for `endMessage`. */
+export function beginMessage(writer: AttributeWriter, header: MessageHeader): number {
+  const start = writer.lengthBytes;
+  writer.putU32(0).putU16(header.type).putU16(header.flags);
+  writer.putU32(header.sequence).putU32(header.portId);
+  return start;
+}
+
+/** Ends it: all that was written since is its payload, in whole attributes. */
+export function endMessage(writer: AttributeWriter, start: number): void {
+  writer.patchU32(start, writer.lengthBytes - start);
+}
+
+/** Gives a message that was begun at `start` other flags. */
+export function setMessageFlags(writer: AttributeWriter, start: number, flags: number): void {
+  writer.patchU16(start + 6, flags);
 }
 
 /** Why a datagram could not be read to its end. */

@@ -19,6 +19,7 @@ import {
 } from '../constants.ts';
 import * as libc from '../libc.ts';
 import { encodeSockaddrNl, HOST_LITTLE_ENDIAN } from '../sockaddr.ts';
+import { AttributeWriter } from './attributes.ts';
 import {
   EAGAIN,
   EBADMSG,
@@ -31,6 +32,8 @@ import {
   netlinkError,
 } from './error.ts';
 import {
+  beginMessage,
+  endMessage,
   MessageCursor,
   messageSpace,
   type NetlinkOutcome,
@@ -42,6 +45,7 @@ import {
   NLMSG_ERROR,
   putMessage,
   SUCCESS,
+  setMessageFlags,
 } from './message.ts';
 
 /** include/uapi/linux/netlink.h */
@@ -50,6 +54,8 @@ const NETLINK_EXT_ACK = 11;
 
 /** The most of one send: it stays well below the smallest default of SO_SNDBUF (208 KiB). */
 const SEND_BYTES_MAX = 65_536;
+/** Room for one more message in a send: those that are written straight into it are short. */
+const WRITTEN_BYTES_MAX = 2_048;
 /** The kernel fills at most 32 KiB of a dump at a time; a single record may need more. */
 const RECEIVE_BYTES = 65_536;
 /** Room for a thousand acknowledgements: the kernel doubles the number for its own bookkeeping. */
@@ -78,6 +84,14 @@ export interface NetlinkRequest {
 export interface DumpRequest extends NetlinkRequest {
   /** Names the dump in errors: 'RTM_GETADDR'. */
   readonly call: string;
+}
+
+/** Requests of one type that are written straight into the send buffer. */
+export interface WrittenRequests {
+  readonly type: number;
+  readonly count: number;
+  /** Appends fixed header and attributes of request `index`, WRITTEN_BYTES_MAX at most. */
+  readonly write: (writer: AttributeWriter, index: number) => void;
 }
 
 /**
@@ -143,6 +157,7 @@ export class NetlinkSocket {
   readonly statistics = { overruns: 0, staleMessages: 0, truncated: 0, dumpRetries: 0 };
   readonly #batchMax: number;
   readonly #sendBuffer = new Uint8Array(SEND_BYTES_MAX);
+  readonly #writer = new AttributeWriter();
   readonly #cursor = new MessageCursor(new Uint8Array(RECEIVE_BYTES));
   #fd: number;
   #sequence = 0;
@@ -182,6 +197,53 @@ export class NetlinkSocket {
   transactSync(requests: readonly NetlinkRequest[]): NetlinkOutcome[] {
     if (this.#busy) return requests.map(() => failure(EBUSY));
     return runAll(this.#transact(requests));
+  }
+
+  /**
+   * Sends as many of the requests as fit into one send, in order, and reads what the kernel says
+   * of them, now. It answers every failure, but of what succeeds the last request alone: what it
+   * was silent about until then was done, unless it told that answers were lost.
+   * @returns an outcome for each request that was sent, from the first on; as transactSync.
+   */
+  transactWrittenSync(requests: WrittenRequests): NetlinkOutcome[] {
+    if (this.#busy) return new Array<NetlinkOutcome>(requests.count).fill(failure(EBUSY));
+    const firstSequence = this.#reserveSequences(this.#batchMax);
+    const writer = this.#writer.reset();
+    const header = { type: requests.type, flags: NLM_F_REQUEST, sequence: 0, portId: this.portId };
+    let count = 0;
+    let last = 0;
+    while (count < requests.count && count < this.#batchMax) {
+      if (writer.lengthBytes > SEND_BYTES_MAX - WRITTEN_BYTES_MAX) break;
+      header.sequence = firstSequence + count;
+      last = beginMessage(writer, header);
+      requests.write(writer, count);
+      endMessage(writer, last);
+      count++;
+    }
+    if (count === 0) return [];
+    setMessageFlags(writer, last, NLM_F_REQUEST | NLM_F_ACK);
+    const outcomes = new Array<NetlinkOutcome>(count).fill(SUCCESS);
+    const sendErrno = this.#sendBytes(writer.buffer, writer.lengthBytes);
+    if (sendErrno !== 0) return outcomes.fill(failure(sendErrno));
+    return this.#readFailures(outcomes, firstSequence);
+  }
+
+  /** Until the last request is answered; nothing is known of the others where answers were lost. */
+  #readFailures(outcomes: NetlinkOutcome[], firstSequence: number): NetlinkOutcome[] {
+    const last = outcomes.length - 1;
+    for (let ended = false; !ended; ) {
+      const errno = this.#receive();
+      if (errno !== 0) return outcomes.map((one) => (one === SUCCESS ? failure(errno) : one));
+      while (this.#nextOf(firstSequence, outcomes.length)) {
+        if (this.#cursor.type !== NLMSG_ERROR) continue;
+        const index = this.#cursor.sequence - firstSequence;
+        outcomes[index] = this.#cursor.outcome() ?? failure(EBADMSG);
+        ended ||= index === last;
+      }
+    }
+    if (!this.#answersLost) return outcomes;
+    const unknown = (one: NetlinkOutcome, index: number) => one === SUCCESS && index !== last;
+    return outcomes.map((one, index) => (unknown(one, index) ? failure(ENOBUFS) : one));
   }
 
   /**
@@ -421,8 +483,12 @@ export class NetlinkSocket {
 
   /** Sends the send buffer; 0 or the errno, upon which the kernel has done nothing of it. */
   #send(): number {
+    return this.#sendBytes(this.#sendBuffer, this.#sendLength);
+  }
+
+  #sendBytes(bytes: Uint8Array, length: number): number {
     this.#answersLost = false;
-    const sent = libc.sendto(this.#fd, this.#sendBuffer, this.#sendLength, null);
+    const sent = libc.sendto(this.#fd, bytes, length, null);
     return sent < 0 ? -sent : 0;
   }
 

@@ -97,6 +97,19 @@ describe('AttributeWriter', () => {
     expect(() => writer.putU8(0)).toThrow('too long');
   });
 
+  it('writes text in UTF-8, whatever stood in the buffer', () => {
+    const writer = new AttributeWriter();
+    writer.putBytes(new Uint8Array(64).fill(0xff)).reset().string0(1, 'aé').string0(2, 'rr');
+    expect(hexOf(writer.view())).toBe('0800010061c3a9000700020072720000');
+  });
+
+  it('goes on behind what it is told to keep, and skips nothing', () => {
+    const writer = new AttributeWriter().u8(1, 7);
+    writer.u8(2, 8).reset(8).zeros(3, 4);
+    expect(hexOf(writer.view())).toBe('05000100070000000800030000000000');
+    expect(() => writer.reset(17)).toThrow('skip');
+  });
+
   it('asserts on a NUL inside of a string, which the kernel would cut off', () => {
     expect(() => new AttributeWriter().string0(1, 'wrr\0x')).toThrow('NUL');
   });

@@ -219,6 +219,73 @@ describe('NetlinkSocket.transactSync', () => {
   });
 });
 
+describe('NetlinkSocket.transactWrittenSync', () => {
+  const written = (count: number, payloadBytes = 4) => ({
+    type: 20,
+    count,
+    write: (writer: AttributeWriter, index: number) => {
+      writer.putU32(index).putBytes(new Uint8Array(payloadBytes - 4));
+    },
+  });
+  /** As a kernel does it: failures, and what asks for an acknowledgement. */
+  const answer = ({ flags, sequence }: Sent, errno: number) =>
+    errno !== 0 || (flags & NLM_F_ACK) !== 0 ? [ack(sequence, errno)] : [];
+
+  it('asks for one acknowledgement and gives each request its own outcome', () => {
+    const seen: Sent[] = [];
+    const sends = answering((sent) => {
+      seen.push(sent);
+      return answer(sent, sent.payload[0] === 1 ? EEXIST : 0);
+    });
+    expect(errnos(open().transactWrittenSync(written(4)))).toEqual([0, EEXIST, 0, 0]);
+    expect(sends).toEqual([4]);
+    expect(seen.map(({ payload }) => payload[0])).toEqual([0, 1, 2, 3]);
+    expect(seen.map(({ flags }) => flags & NLM_F_ACK)).toEqual([0, 0, 0, NLM_F_ACK]);
+  });
+
+  it('ends with the last request also when that is the one which fails', () => {
+    answering((sent) => answer(sent, sent.payload[0] === 2 ? EEXIST : 0));
+    expect(errnos(open().transactWrittenSync(written(3)))).toEqual([0, 0, EEXIST]);
+    expect(kernel.polls).toBe(0);
+  });
+
+  it('does nothing for no requests', () => {
+    const sends = answering(() => []);
+    expect(open().transactWrittenSync(written(0))).toEqual([]);
+    expect(sends).toEqual([]);
+  });
+
+  it('sends what fits into 64 KiB, and no more than can be answered', () => {
+    const sends = answering((sent) => answer(sent, 0));
+    expect(errnos(open().transactWrittenSync(written(100, 1_984)))).toEqual(new Array(32).fill(0));
+    kernel.receiveBufferBytes = 20_480;
+    expect(errnos(open().transactWrittenSync(written(100)))).toEqual(new Array(10).fill(0));
+    expect(sends).toEqual([32, 10]);
+  });
+
+  it('knows nothing of what was not answered when answers were lost', () => {
+    answering((sent) => [
+      ...(sent.payload[0] === 0 ? [-ENOBUFS] : []),
+      ...answer(sent, sent.payload[0] === 1 ? EEXIST : 0),
+    ]);
+    const socket = open();
+    expect(errnos(socket.transactWrittenSync(written(4)))).toEqual([ENOBUFS, EEXIST, ENOBUFS, 0]);
+    // The acknowledgement itself was lost.
+    answering(({ payload }) => (payload[0] === 0 ? [-ENOBUFS] : []));
+    expect(errnos(socket.transactWrittenSync(written(2)))).toEqual([ENOBUFS, ENOBUFS]);
+    answering((sent) => answer(sent, 0));
+    expect(errnos(socket.transactWrittenSync(written(2)))).toEqual([0, 0]);
+  });
+
+  it('knows nothing when the kernel is silent, or took nothing', () => {
+    answering(() => []);
+    const socket = open();
+    expect(errnos(socket.transactWrittenSync(written(2)))).toEqual([ETIMEDOUT, ETIMEDOUT]);
+    kernel.onSend = () => -EEXIST;
+    expect(errnos(socket.transactWrittenSync(written(2)))).toEqual([EEXIST, EEXIST]);
+  });
+});
+
 describe('NetlinkSocket.querySync', () => {
   it('answers EBADMSG when a reply is damaged, although the kernel was content', () => {
     answering(({ sequence }) => [record(sequence, 1), ack(sequence)]);

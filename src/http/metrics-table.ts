@@ -48,11 +48,12 @@ interface Described {
 export type MetricDefinition =
   | (Described & {
       readonly type: 'counter' | 'gauge';
-      readonly samples: (snapshot: Snapshot) => readonly Sample[];
+      /** Made while they are read, so that a large table can be read in several turns. */
+      readonly samples: (snapshot: Snapshot) => Iterable<Sample>;
     })
   | (Described & {
       readonly type: 'summary';
-      readonly samples: (snapshot: Snapshot) => readonly SummarySample[];
+      readonly samples: (snapshot: Snapshot) => Iterable<SummarySample>;
     });
 
 const STATES: readonly VrrpStateName[] = ['initialize', 'backup', 'active', 'fault'];
@@ -104,36 +105,41 @@ function eachSession(value: (session: BfdReport) => number) {
 }
 
 function eachService(value: (service: ServiceReport) => number) {
-  return ({ status }: Snapshot): readonly Sample[] =>
-    status.services.map((service): Sample => [[service.name], value(service)]);
+  return function* ({ status }: Snapshot): Iterable<Sample> {
+    for (const service of status.services) yield [[service.name], value(service)];
+  };
 }
 
 /** A sample for each entry of the services that have more than one. */
 function eachEntry(value: (entry: ServiceReport['entries'][number]) => number) {
-  return ({ status }: Snapshot): readonly Sample[] =>
-    status.services.flatMap(({ name, entries }) =>
-      entries.length < 2 ? [] : entries.map((one): Sample => [[name, one.entry], value(one)]),
-    );
+  return function* ({ status }: Snapshot): Iterable<Sample> {
+    for (const { name, entries } of status.services) {
+      if (entries.length < 2) continue;
+      for (const one of entries) yield [[name, one.entry], value(one)];
+    }
+  };
 }
 
 /** In and out of each service, as two samples. */
 function eachServiceWay(value: (service: ServiceReport) => readonly [number, number]) {
-  return ({ status }: Snapshot): readonly Sample[] =>
-    status.services.flatMap((service): readonly Sample[] => [
-      [[service.name, 'in'], value(service)[0]],
-      [[service.name, 'out'], value(service)[1]],
-    ]);
+  return function* ({ status }: Snapshot): Iterable<Sample> {
+    for (const service of status.services) {
+      yield [[service.name, 'in'], value(service)[0]];
+      yield [[service.name, 'out'], value(service)[1]];
+    }
+  };
 }
 
 /** A sample for each server whose value is known. */
 function eachServer(value: (server: ServiceReport['servers'][number]) => number | null) {
-  return ({ status }: Snapshot): readonly Sample[] =>
-    status.services.flatMap((service) =>
-      service.servers.flatMap((server): readonly Sample[] => {
+  return function* ({ status }: Snapshot): Iterable<Sample> {
+    for (const service of status.services) {
+      for (const server of service.servers) {
         const found = value(server);
-        return found === null ? [] : [[[service.name, server.server], found]];
-      }),
-    );
+        if (found !== null) yield [[service.name, server.server], found];
+      }
+    }
+  };
 }
 
 const INSTANCE = ['instance'];

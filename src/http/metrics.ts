@@ -9,11 +9,11 @@ import { performance } from 'node:perf_hooks';
 import { setImmediate } from 'node:timers/promises';
 import type { Metric, Summary as SummaryMetric } from 'prom-client';
 import type { StatusSource } from '../core/status.ts';
+import { Turn } from '../core/turn.ts';
 import {
   METRIC_GROUPS,
   type MetricDefinition,
   type ProcessUsage,
-  type Sample,
   type Snapshot,
 } from './metrics-table.ts';
 
@@ -31,8 +31,18 @@ const Summary: PromClient['Summary'] = require('prom-client/lib/summary.js');
 
 export interface Exposition {
   readonly contentType: string;
-  readonly body: string;
+  /** In parts: of ten thousand servers it is many megabytes. */
+  readonly body: readonly string[];
 }
+
+/** Series that are written between two looks at the clock. */
+const SERIES_PER_LOOK = 100;
+/** Of prom-client's text of a metric: HELP and TYPE. */
+const HEAD_LINES = 2;
+const TURNS = { nowUs: () => performance.now() * 1000, nextTurn: () => setImmediate() };
+
+/** Label values, then the value, or the two of a summary. */
+type Values = readonly [readonly string[], ...number[]];
 
 /**
  * A summary whose sum and count are given, not observed. prom-client has no call for that, so
@@ -65,10 +75,15 @@ class GivenSummary extends Summary<string> {
   }
 }
 
-/** One definition with the prom-client metric that shows it. */
+/** One definition with the prom-client metric that writes some of its samples at a time. */
 interface Shown {
+  readonly name: string;
   readonly metric: Metric<string>;
-  readonly update: (snapshot: Snapshot) => void;
+  readonly samples: (snapshot: Snapshot) => Iterable<Values>;
+  /** Of two samples with equal labels. */
+  readonly combine: (left: number, right: number) => number;
+  /** The metric holds these alone. */
+  readonly hold: (samples: readonly Values[]) => void;
 }
 
 /** Renders the status of a director as Prometheus text. */
@@ -97,73 +112,87 @@ export class Metrics {
 
   async #render(): Promise<Exposition> {
     const snapshot = { status: await this.#source.status(), usage: processUsage() };
-    for (const { update } of this.#shown) {
-      update(snapshot);
-      // One metric of ten thousand servers takes as long as may be at once.
-      await setImmediate();
+    const turn = new Turn(TURNS);
+    const body: string[] = [];
+    for (const shown of this.#shown) {
+      const samples = await merged(shown, snapshot, turn);
+      let text = await this.#text(shown, samples.slice(0, SERIES_PER_LOOK));
+      body.push(body.length === 0 ? text : `\n\n${text}`);
+      for (let first = SERIES_PER_LOOK; first < samples.length; first += SERIES_PER_LOOK) {
+        if (turn.hasLasted()) await turn.rest();
+        text = await this.#text(shown, samples.slice(first, first + SERIES_PER_LOOK));
+        body.push(`\n${behindHead(text)}`);
+      }
+      if (turn.hasLasted()) await turn.rest();
     }
-    return { contentType: this.#registry.contentType, body: await this.#registry.metrics() };
+    body.push('\n');
+    return { contentType: this.#registry.contentType, body };
   }
+
+  #text({ name, hold }: Shown, samples: readonly Values[]): Promise<string> {
+    hold(samples);
+    return this.#registry.getSingleMetricAsString(name);
+  }
+}
+
+function behindHead(text: string): string {
+  let at = 0;
+  for (let line = 0; line < HEAD_LINES; line++) at = text.indexOf('\n', at) + 1;
+  return text.slice(at);
 }
 
 function show(definition: MetricDefinition): Shown {
-  const { name, help } = definition;
+  const { name, help, samples } = definition;
   const described = { name, help, labelNames: [...definition.labels], registers: [] };
   if (definition.type === 'summary') {
     const summary = new GivenSummary(described);
-    return {
-      metric: summary,
-      update: (snapshot) => {
-        summary.clear();
-        for (const sample of merge(definition.samples(snapshot), (a, b) => a + b)) {
-          const [labels, sum, count] = sample;
-          summary.give(labelled(definition, labels), sum as number, count as number);
-        }
-      },
+    const hold = (some: readonly Values[]) => {
+      summary.clear();
+      for (const [labels, sum, count] of some) {
+        summary.give(labelled(definition, labels), sum as number, count as number);
+      }
     };
+    return { name, metric: summary, samples, combine: (a, b) => a + b, hold };
   }
   if (definition.type === 'counter') {
     const counter = new Counter(described);
-    return {
-      metric: counter,
-      update: (snapshot) => {
-        counter.reset();
-        for (const [labels, value] of definition.samples(snapshot)) {
-          counter.inc(labelled(definition, labels), value);
-        }
-      },
+    const hold = (some: readonly Values[]) => {
+      counter.reset();
+      for (const [labels, value] of some) counter.inc(labelled(definition, labels), value);
     };
+    return { name, metric: counter, samples, combine: (a, b) => a + b, hold };
   }
   const gauge = new Gauge(described);
-  return {
-    metric: gauge,
-    update: (snapshot) => {
-      gauge.reset();
-      // reset() leaves a zero where there are no labels; a value that is not known is absent.
-      if (definition.labels.length === 0) gauge.remove();
-      // Two checks may share kind and target: the worse of them counts.
-      for (const [labels, value] of merge(definition.samples(snapshot), Math.min)) {
-        gauge.set(labelled(definition, labels), value as number);
-      }
-    },
+  const hold = (some: readonly Values[]) => {
+    gauge.reset();
+    // reset() leaves a zero where there are no labels; a value that is not known is absent.
+    if (definition.labels.length === 0) gauge.remove();
+    for (const [labels, value] of some) gauge.set(labelled(definition, labels), value as number);
   };
+  // Two checks may share kind and target: the worse of them counts.
+  return { name, metric: gauge, samples, combine: Math.min, hold };
 }
 
 /** Samples with equal labels made one: two of a kind would make the exposition invalid. */
-function merge<S extends Sample | readonly [readonly string[], ...number[]]>(
-  samples: readonly S[],
-  combine: (left: number, right: number) => number,
-): Iterable<readonly [readonly string[], ...number[]]> {
-  const merged = new Map<string, readonly [readonly string[], ...number[]]>();
-  for (const [labels, ...values] of samples) {
+async function merged(
+  { samples, combine }: Shown,
+  snapshot: Snapshot,
+  turn: Turn,
+): Promise<readonly Values[]> {
+  const byLabels = new Map<string, Values>();
+  let looked = 0;
+  for (const sample of samples(snapshot)) {
+    const [labels, ...values] = sample;
     const key = JSON.stringify(labels);
-    const earlier = merged.get(key);
-    const combined = values.map((value, index) =>
-      earlier === undefined ? value : combine(earlier[index + 1] as number, value),
-    );
-    merged.set(key, [labels, ...combined]);
+    const earlier = byLabels.get(key);
+    if (earlier === undefined) byLabels.set(key, sample);
+    else {
+      const both = values.map((value, index) => combine(earlier[index + 1] as number, value));
+      byLabels.set(key, [labels, ...both]);
+    }
+    if (++looked % SERIES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
   }
-  return merged.values();
+  return [...byLabels.values()];
 }
 
 function labelled(definition: MetricDefinition, values: readonly string[]): Record<string, string> {

@@ -30,6 +30,7 @@ import { endpointText } from '../core/ipvs/model.ts';
 import type { Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import type { DirectorControl, DirectorStatus, StatusSource } from '../core/status.ts';
+import { Turn } from '../core/turn.ts';
 import { explainInstances } from '../core/vrrp/explain.ts';
 import { Metrics } from './metrics.ts';
 
@@ -51,6 +52,8 @@ const CONNECT_TIMEOUT_MS = 1_000;
 /** Time for an answer to reach whoever asked for a restart. */
 const RESTART_DELAY_MS = 50;
 
+const TURNS = { nowUs: () => performance.now() * 1000, nextTurn: () => setImmediate() };
+
 const JSON_TYPE = 'application/json; charset=utf-8';
 
 export interface Listening {
@@ -65,7 +68,8 @@ export interface Listening {
 interface Answer {
   readonly status: number;
   readonly contentType: string;
-  readonly body: string;
+  /** Whole, or in parts where it may be large. */
+  readonly body: string | readonly string[];
 }
 
 /**
@@ -320,17 +324,43 @@ function failure(status: number, error: string): Answer {
   return json(status, { error });
 }
 
-function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
+async function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, contentType, body }: Answer,
+): Promise<void> {
+  const parts = typeof body === 'string' ? [body] : body;
   const headers: Record<string, string | number> = {
-    'content-type': answer.contentType,
-    'content-length': Buffer.byteLength(answer.body),
+    'content-type': contentType,
+    'content-length': parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0),
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
   };
-  if (answer.status === 405) headers.allow = 'GET, HEAD';
+  if (status === 405) headers.allow = 'GET, HEAD';
   // A body is not read: the connection ends behind the answer, and its rest with it.
   if (hasBody(request)) headers.connection = 'close';
-  response.writeHead(answer.status, headers).end(answer.body);
+  response.writeHead(status, headers);
+  const turn = new Turn(TURNS);
+  for (const part of parts.slice(0, -1)) {
+    // Whoever takes nothing is cut off.
+    if (response.destroyed) return;
+    if (!response.write(part)) await drained(response);
+    if (turn.hasLasted()) await turn.rest();
+  }
+  response.end(parts.at(-1));
+}
+
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+    if (response.destroyed) done();
+  });
 }
 
 function withTimeout<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {

@@ -16,14 +16,20 @@ function metricsOf(...statuses: readonly DirectorStatus[]): Metrics {
   });
 }
 
+const METRIC_COUNT = METRIC_GROUPS.flatMap(({ metrics }) => metrics).length;
+
+async function textOf(metrics: Metrics): Promise<string> {
+  return (await metrics.render()).body.join('');
+}
+
 async function lines(status: DirectorStatus, prefix: string): Promise<readonly string[]> {
-  const { body } = await metricsOf(status).render();
+  const body = await textOf(metricsOf(status));
   return body.split('\n').filter((line) => line.startsWith(prefix));
 }
 
 describe('Metrics.render', () => {
   test('passes promtool check metrics', async () => {
-    const { body } = await metricsOf(STATUS).render();
+    const body = await textOf(metricsOf(STATUS));
     const promtool = spawnSync('promtool', ['check', 'metrics'], { input: body, encoding: 'utf8' });
     expect(promtool.error, "promtool is in Debian's package prometheus").toBeUndefined();
     expect(`${promtool.stdout}${promtool.stderr}`).toBe('');
@@ -31,7 +37,7 @@ describe('Metrics.render', () => {
   });
 
   test('shows every metric of the table under its type', async () => {
-    const { body } = await metricsOf(STATUS).render();
+    const body = await textOf(metricsOf(STATUS));
     const typed = body.split('\n').filter((line) => line.startsWith('# TYPE '));
     const all = METRIC_GROUPS.flatMap(({ metrics }) => metrics);
     expect(typed).toEqual(all.map(({ name, type }) => `# TYPE ${name} ${type}`));
@@ -50,7 +56,7 @@ describe('Metrics.render', () => {
       instances,
       static: { addresses: [], routing, restored: 1 },
     };
-    const { body } = await metricsOf(whole).render();
+    const body = await textOf(metricsOf(whole));
     for (const { name, type } of METRIC_GROUPS.flatMap(({ metrics }) => metrics)) {
       const sample = type === 'summary' ? `${name}_sum` : name;
       expect(body).toMatch(new RegExp(`^${sample}(\\{.*\\})? [-+0-9.e]+$`, 'm'));
@@ -162,15 +168,17 @@ describe('Metrics.render', () => {
 
   test('counts absolutely: a second scrape of the same status shows the same counters', async () => {
     const metrics = metricsOf(STATUS);
-    const counters = ({ body }: { body: string }) =>
-      body.split('\n').filter((line) => !line.startsWith('vipkeeper_controller_'));
-    expect(counters(await metrics.render())).toEqual(counters(await metrics.render()));
+    const counters = async () =>
+      (await textOf(metrics))
+        .split('\n')
+        .filter((line) => !line.startsWith('vipkeeper_controller_'));
+    expect(await counters()).toEqual(await counters());
   });
 
   test('forgets what the configuration no longer has', async () => {
     const metrics = metricsOf(STATUS, { ...STATUS, instances: [], services: [], checks: [] });
-    expect((await metrics.render()).body).toContain('service="web"');
-    const { body } = await metrics.render();
+    expect(await textOf(metrics)).toContain('service="web"');
+    const body = await textOf(metrics);
     expect(body).not.toContain('service="web"');
     expect(body).not.toContain('instance="web"');
     expect(body).not.toContain('target=');
@@ -185,6 +193,38 @@ describe('Metrics.render', () => {
       `vipkeeper_check_duration_seconds_sum${labels} 7`,
       `vipkeeper_check_duration_seconds_count${labels} 204`,
     ]);
+  });
+
+  test('writes thousands of services in many short turns, each metric once', async () => {
+    const [one] = STATUS.services;
+    const services = Array.from({ length: 2_000 }, (_, index) => ({ ...one, name: `s${index}` }));
+    const metrics = metricsOf({ ...STATUS, services } as DirectorStatus);
+    let stallMs = 0;
+    let done = false;
+    let beforeMs = performance.now();
+    const look = (): void => {
+      const nowMs = performance.now();
+      stallMs = Math.max(stallMs, nowMs - beforeMs);
+      beforeMs = nowMs;
+      if (!done) setImmediate(look);
+    };
+    setImmediate(look);
+    const startedMs = performance.now();
+    const text = await textOf(metrics);
+    done = true;
+    expect(stallMs).toBeLessThan((performance.now() - startedMs) / 4);
+    const written = text.split('\n');
+    for (const { name, type } of METRIC_GROUPS.flatMap((group) => group.metrics)) {
+      expect(written.filter((line) => line === `# TYPE ${name} ${type}`)).toHaveLength(1);
+    }
+    const present = written.filter((line) => line.startsWith('vipkeeper_service_present{'));
+    expect(present).toEqual(
+      services.map(({ name }) => `vipkeeper_service_present{service="${name}"} 1`),
+    );
+    const configured = 'vipkeeper_server_configured_weight{';
+    const servers = written.filter((line) => line.startsWith(configured));
+    expect(new Set(servers).size).toBe(services.length * (one?.servers.length ?? 0));
+    expect(written.filter((line) => line === '')).toHaveLength(METRIC_COUNT);
   });
 
   test('asks the source once for scrapes that overlap, and again for the next', async () => {

@@ -64,6 +64,11 @@ export class LeavingServers {
     return [...this.#leaving.values()].flatMap((servers) => [...servers.values()]);
   }
 
+  /** Whether servers of this entry were leaving at the last look. */
+  has(entry: string): boolean {
+    return this.#leaving.has(entry);
+  }
+
   /** Who leaves these entries now; `write` must follow. */
   look({ keys, ...entries }: LookedAt): LeavingLook {
     const before = new Map(keys.flatMap((key) => [...(this.#leaving.get(key) ?? [])]));

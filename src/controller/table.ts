@@ -19,7 +19,7 @@ import type {
   ServiceIdentity,
 } from '../core/config/config.ts';
 import type { PoolWeight } from '../core/health/pool.ts';
-import { apply } from '../core/ipvs/apply.ts';
+import { afterwards } from '../core/ipvs/apply.ts';
 import { desiredEntry } from '../core/ipvs/desired.ts';
 import { driftOf } from '../core/ipvs/drift.ts';
 import { configuredEntries, type ObservedTable } from '../core/ipvs/entries.ts';
@@ -32,10 +32,11 @@ import {
   serviceKey,
 } from '../core/ipvs/model.ts';
 import { claimed, disowned, type OwnedJson, ownedToJson, vanished } from '../core/ipvs/owned.ts';
-import { plan, planService, serverPath } from '../core/ipvs/plan.ts';
+import { type DriftItem, plan, planService, serverPath } from '../core/ipvs/plan.ts';
 import type { Problem } from '../core/problem.ts';
 import { ok, type Result } from '../core/result.ts';
 import { sameData } from '../core/same-data.ts';
+import { Turn } from '../core/turn.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { IpvsClient } from '../linux/ipvs/client.ts';
 import { type LeavingPorts, LeavingServers } from './leaving-servers.ts';
@@ -45,8 +46,11 @@ import { OwnedFile } from './owned-file.ts';
 const BATCH_SIZE = 256;
 /** Services that changed together and are read before the first of them is programmed. */
 const BATCH_SERVICES = 32;
-/** Between two turns of the event loop, while nothing has to be read from the kernel. */
-const TURN_US = 4_000;
+/** A turn that has lasted so long leaves a batch to the next one. */
+const TURN_BEFORE_BATCH_US = 1_000;
+/** Keys that are looked at between two looks at the clock. */
+const KEYS_PER_LOOK = 128;
+const TURNS = { nowUs: monotonicUs, nextTurn: () => setImmediate() };
 /** How often a service is read again when the kernel's table was not as it had been read. */
 const RETRIES_MAX = 2;
 
@@ -95,16 +99,35 @@ export interface TableOptions {
   readonly leavingFile: string;
 }
 
-/** An operation that was planned and not yet handed to the kernel. */
-interface Planned {
-  readonly operation: IpvsOperation;
-  /** Of its service. */
-  readonly key: string;
-  readonly cause: ChangeCause;
+/** A service with the keys of its entries, in their order: they are made once. */
+interface Unit {
+  readonly service: ServiceConfig;
+  readonly keys: readonly string[];
 }
 
-/** Some entries of the kernel's table, by their keys; null for one that is not there. */
-type Read = ReadonlyMap<string, ObservedService | null>;
+/** Operations on one entry that were planned and not yet handed to the kernel. */
+interface Planned {
+  /** Of the entry. */
+  readonly key: string;
+  readonly operations: readonly IpvsOperation[];
+  /** Keys, as in drift items, of what they repair; null for nothing. */
+  readonly drifted: ReadonlySet<string> | null;
+}
+
+/** An entry of the kernel's table; null for one that is not there. */
+interface ReadEntry {
+  readonly key: string;
+  readonly observed: ObservedService | null;
+}
+
+/** Entries of one service in the order of its keys, or one that is not configured. */
+type Read = readonly ReadEntry[];
+
+/** With what was known of it before, and what is wanted. */
+interface Compared extends ReadEntry {
+  readonly known: ObservedService | null;
+  readonly desired: DesiredService | null;
+}
 
 /** What went wrong in a comparison of the whole table, and of changes since. */
 interface Troubles {
@@ -120,8 +143,9 @@ export class Table {
   readonly #ports: TablePorts;
   readonly #owned: OwnedFile;
   /** By the keys of their entries. */
-  readonly #byKey = new Map<string, ServiceConfig>();
-  readonly #byName = new Map<string, ServiceConfig>();
+  readonly #byKey = new Map<string, Unit>();
+  /** In the order of the configuration. */
+  readonly #byName = new Map<string, Unit>();
   /** Services to be compared before anything else: configured ones by their names. */
   readonly #dirty = new Set<string>();
   /** The same of entries that are not configured any more, by their keys. */
@@ -134,10 +158,12 @@ export class Table {
   /** Keys of entries that were compared since the comparison of the whole table began. */
   readonly #touched = new Set<string>();
   readonly #batch: Planned[] = [];
+  /** Operations in it. */
+  #batchSize = 0;
   /** Services that are wanted and were planned: ours before the kernel is changed. */
   readonly #claims: DesiredService[] = [];
   /** Deletions come after the changes of all services; by the keys of entries, as last planned. */
-  readonly #deletions = new Map<string, Planned[]>();
+  readonly #deletions = new Map<string, Planned>();
   /** How often entries were read again, by their keys. */
   readonly #retries = new Map<string, number>();
   /** What stays although it is not desired, by service key. */
@@ -205,11 +231,14 @@ export class Table {
     if (this.#closed) return;
     this.#epoch++;
     for (const name of serviceNames) {
-      const service = this.#byName.get(name);
-      if (service === undefined) continue;
-      for (const [key, desired] of this.#desired(service)) {
+      const unit = this.#byName.get(name);
+      if (unit === undefined) continue;
+      for (const [index, desired] of this.#desired(unit).entries()) {
+        // Not wanted, or not known to be.
+        if (desired === null || desired === undefined) continue;
+        const key = unit.keys[index] as string;
         const observed = this.#observed.get(key) ?? null;
-        this.#plan(key, { desired, observed, known: observed });
+        this.#plan({ key, desired, observed, known: observed });
         // What is to go can wait for the comparison, which knows its connections.
         this.#deletions.delete(key);
         this.#touched.add(key);
@@ -244,6 +273,7 @@ export class Table {
     await this.#working;
     if (this.#options.ipvs.onStop === 'keep') return;
     this.#batch.length = 0;
+    this.#batchSize = 0;
     this.#deletions.clear();
     const observed = await this.#ports.client.dump();
     if (!observed.ok) return this.#ports.onProblem(observed.error);
@@ -251,7 +281,7 @@ export class Table {
     const input = { desired: [], observed: observed.value, owned: this.#owned.entries };
     const { operations } = plan({ ...input, ownership: 'shared' });
     for (const operation of operations) {
-      this.#batch.push({ operation, key: keyOf(operation), cause: 'plan' });
+      this.#add({ key: keyOf(operation), operations: [operation], drifted: null });
     }
     await this.#flush();
   }
@@ -312,29 +342,34 @@ export class Table {
     this.#byName.clear();
     this.#byKey.clear();
     for (const service of this.#options.services) {
-      const { name, entries } = service;
-      this.#byName.set(name, service);
-      for (const { identity } of entries) {
-        const key = serviceKey(identity);
-        this.#byKey.set(key, service);
+      const { name } = service;
+      const known = before.get(name);
+      const unit = known?.service === service ? known : unitOf(service);
+      this.#byName.set(name, unit);
+      for (const key of unit.keys) {
+        this.#byKey.set(key, unit);
         gone.delete(key);
         this.#removed.delete(key);
       }
-      if (before.get(name) !== service) this.#dirty.add(name);
+      if (known !== unit) this.#dirty.add(name);
     }
-    for (const [key, { name }] of gone) {
+    for (const [key, { service }] of gone) {
       this.#removed.add(key);
-      this.#formerNames.set(key, name);
+      this.#formerNames.set(key, service.name);
     }
   }
 
   #lookAgain(keys: readonly string[]): void {
     for (const key of keys) {
-      const service = this.#byKey.get(key);
-      if (service === undefined) this.#removed.add(key);
-      else this.#dirty.add(service.name);
+      this.#compareSoon(key);
     }
     void this.#work();
+  }
+
+  #compareSoon(key: string): void {
+    const unit = this.#byKey.get(key);
+    if (unit === undefined) this.#removed.add(key);
+    else this.#dirty.add(unit.service.name);
   }
 
   get #isDirty(): boolean {
@@ -387,8 +422,8 @@ export class Table {
       if (this.#closed || compared.has(name) || compared.size === BATCH_SERVICES) break;
       this.#dirty.delete(name);
       compared.add(name);
-      const service = this.#byName.get(name);
-      if (service !== undefined) await this.#compareService(service);
+      const unit = this.#byName.get(name);
+      if (unit !== undefined) await this.#compareService(unit);
     }
     await this.#flush();
     if (this.#dirty.size === 0) await this.#compareRemoved();
@@ -402,28 +437,33 @@ export class Table {
       if (this.#closed || this.#deletions.size >= BATCH_SIZE) return;
       this.#removed.delete(key);
       const identity = this.#observed.get(key)?.service.identity;
-      const read = await this.#read(identity === undefined ? [] : [identity]);
+      if (identity === undefined) continue;
+      const read = await this.#read([key], [identity]);
       if (!read.ok) this.#tell(read.error);
       else if (!this.#byKey.has(key)) this.#compare(null, read.value);
     }
   }
 
-  async #compareService(service: ServiceConfig): Promise<void> {
+  async #compareService(unit: Unit): Promise<void> {
     const epoch = this.#epoch;
-    const read = await this.#read(service.entries.map(({ identity }) => identity));
+    const identities = unit.service.entries.map(({ identity }) => identity);
+    const read = await this.#read(unit.keys, identities);
     if (!read.ok) return this.#tell(read.error);
     // What was read may be older than what was programmed since.
-    const outdated = epoch !== this.#epoch || this.#byName.get(service.name) !== service;
-    if (outdated) this.#dirty.add(service.name);
-    else this.#compare(service, read.value);
+    const outdated = epoch !== this.#epoch || !this.#isConfigured(unit);
+    if (outdated) this.#dirty.add(unit.service.name);
+    else this.#compare(unit, read.value);
   }
 
-  async #read(identities: readonly ServiceIdentity[]): Promise<Result<Read, Problem>> {
-    const found = new Map<string, ObservedService | null>();
-    for (const identity of identities) {
+  async #read(
+    keys: readonly string[],
+    identities: readonly ServiceIdentity[],
+  ): Promise<Result<Read, Problem>> {
+    const found: ReadEntry[] = [];
+    for (const [index, identity] of identities.entries()) {
       const observed = await this.#ports.client.dumpService(identity);
       if (!observed.ok) return observed;
-      found.set(serviceKey(identity), observed.value);
+      found.push({ key: keys[index] as string, observed: observed.value });
     }
     return ok(found);
   }
@@ -437,24 +477,30 @@ export class Table {
     const services = await this.#ports.client.dumpServices();
     if (!services.ok) return this.#abandon(services.error);
     const unconfigured = [...services.value.keys()].filter((key) => !this.#byKey.has(key));
-    let turnEndsUs = monotonicUs() + TURN_US;
-    for (const unit of [...this.#options.services, ...unconfigured]) {
+    const turn = new Turn(TURNS);
+    for (const unit of [...this.#byName.values(), ...unconfigured]) {
       if (this.#closed) return;
       if (this.#isDirty) await this.#compareChanged();
-      const service = typeof unit === 'string' ? null : unit;
-      const keys = service?.entries.map(({ identity }) => serviceKey(identity)) ?? [unit as string];
-      const read = await this.#readServers(keys, services.value);
+      const keys = typeof unit === 'string' ? [unit] : unit.keys;
+      const read = keys.some((key) => services.value.has(key))
+        ? await this.#readServers(keys, services.value)
+        : ok(this.#isTouched(keys) ? null : keys.map((key) => ({ key, observed: null })));
       if (!read.ok) return this.#abandon(read.error);
-      if (read.value !== null && this.#isConfigured(unit)) this.#compare(service, read.value);
-      if (Math.max(this.#batch.length, this.#claims.length) >= BATCH_SIZE) await this.#flush();
-      if (monotonicUs() < turnEndsUs) continue;
-      await setImmediate();
-      turnEndsUs = monotonicUs() + TURN_US;
+      if (read.value !== null && this.#isConfigured(unit)) {
+        this.#compare(typeof unit === 'string' ? null : unit, read.value);
+      }
+      if (Math.max(this.#batchSize, this.#claims.length) >= BATCH_SIZE) {
+        // A batch is a turn of its own.
+        if (turn.hasLasted(TURN_BEFORE_BATCH_US)) await turn.rest();
+        await this.#flush();
+        await turn.rest();
+      }
+      if (turn.hasLasted()) await turn.rest();
     }
     await this.#flush();
     await this.#flushDeletions();
     while (this.#isDirty && !this.#closed) await this.#compareChanged();
-    this.#forgetAllBut(services.value);
+    await this.#forgetAllBut(services.value);
     this.#nextTroubles = null;
     this.#troubles = troubles;
     this.#settled = true;
@@ -465,9 +511,13 @@ export class Table {
   }
 
   /** False for what another configuration has taken the place of: that is compared by itself. */
-  #isConfigured(unit: ServiceConfig | string): boolean {
+  #isConfigured(unit: Unit | string): boolean {
     if (typeof unit === 'string') return !this.#byKey.has(unit);
-    return this.#byName.get(unit.name) === unit;
+    return this.#byName.get(unit.service.name) === unit;
+  }
+
+  #isTouched(keys: readonly string[]): boolean {
+    return keys.some((key) => this.#touched.has(key));
   }
 
   /**
@@ -478,66 +528,99 @@ export class Table {
     keys: readonly string[],
     services: ReadonlyMap<string, Omit<ObservedService, 'servers'>>,
   ): Promise<Result<Read | null, Problem>> {
-    const found = new Map<string, ObservedService | null>();
-    const touched = () => keys.some((key) => this.#touched.has(key));
-    if (touched()) return ok(null);
+    if (this.#isTouched(keys)) return ok(null);
+    const found: ReadEntry[] = [];
     for (const key of keys) {
       const entry = services.get(key);
-      if (entry === undefined) found.set(key, null);
+      if (entry === undefined) found.push({ key, observed: null });
       else {
         const servers = await this.#ports.client.dumpServers(entry.service.identity);
         if (!servers.ok) return servers;
-        found.set(key, { ...entry, servers: servers.value });
+        found.push({ key, observed: { ...entry, servers: servers.value } });
       }
     }
-    return ok(touched() ? null : found);
+    return ok(this.#isTouched(keys) ? null : found);
   }
 
   /** What is neither wanted nor there any more. */
-  #forgetAllBut(keys: ReadonlyMap<string, unknown>): void {
+  async #forgetAllBut(keys: ReadonlyMap<string, unknown>): Promise<void> {
     const gone = (key: string) =>
       !keys.has(key) && !this.#touched.has(key) && !this.#byKey.has(key);
-    for (const key of this.#observed.keys()) if (gone(key)) this.#note(key, null);
-    const lost = [...this.#owned.entries.keys()].filter(gone);
-    this.#owned.change(lost.map((service) => ({ kind: 'disown-service', service })));
+    const turn = new Turn(TURNS);
+    let looked = 0;
+    for (const key of this.#observed.keys()) {
+      if (gone(key)) this.#note(key, null);
+      if (++looked % KEYS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
+    }
+    const lost: string[] = [];
+    for (const key of this.#owned.entries.keys()) {
+      if (gone(key)) lost.push(key);
+      if (++looked % KEYS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
+    }
+    // Meanwhile some may have become ours again.
+    const changes = lost
+      .filter(gone)
+      .map((service) => ({ kind: 'disown-service', service }) as const);
+    this.#owned.change(changes);
   }
 
   /** Takes note of a service's entries as they were read just now, and plans their changes. */
-  #compare(service: ServiceConfig | null, read: Read): void {
-    const before = new Map<string, ObservedService | null>();
-    for (const [key, observed] of read) {
-      before.set(key, this.#observed.get(key) ?? null);
+  #compare(unit: Unit | null, read: Read): void {
+    const before = read.map(({ key }) => this.#observed.get(key) ?? null);
+    for (const { key, observed } of read) {
       this.#note(key, observed);
       this.#touched.add(key);
     }
-    const undecided = service === null ? NONE : this.#undecided(service);
-    const decided = new Map([...read].filter(([key]) => !undecided.has(key)));
-    const desired = this.#desiredOf(service, decided);
-    for (const [key, observed] of decided) {
-      const known = before.get(key) ?? null;
-      this.#plan(key, { desired: desired.get(key) ?? null, observed, known });
+    const wanted = unit === null ? null : this.#desired(unit);
+    const compared: Compared[] = [];
+    for (const [index, { key, observed }] of read.entries()) {
+      const desired = wanted === null ? null : wanted[index];
+      // Entries stay as they are while nobody knows whether they are wanted.
+      if (desired === undefined) continue;
+      compared.push({ key, desired, observed, known: before[index] ?? null });
     }
+    if (!compared.some((one) => this.#mayLeave(one))) {
+      for (const one of compared) this.#plan(one);
+      return;
+    }
+    const staying = this.#withLeaving(unit?.service ?? null, compared);
+    for (const one of compared) this.#plan({ ...one, desired: staying.get(one.key) ?? null });
+  }
+
+  /** False where it is seen at a glance that no server leaves an entry, and none did. */
+  #mayLeave({ key, observed, desired }: Compared): boolean {
+    if (this.#leaving.has(key)) return true;
+    if (observed === null || this.#owned.of(key) === null) return false;
+    if (desired === null) return true;
+    // Both are in the order of their keys.
+    let at = 0;
+    for (const { address, port } of observed.servers) {
+      let one = desired.servers[at++];
+      while (one !== undefined && (one.address !== address || one.port !== port)) {
+        one = desired.servers[at++];
+      }
+      if (one === undefined) return true;
+    }
+    return false;
   }
 
   /** What is wanted of these entries, and what is to stay for a while of what was. */
-  #desiredOf(service: ServiceConfig | null, read: Read): ReadonlyMap<string, DesiredService> {
-    const wanted = service === null ? [] : this.#desired(service).values();
-    const observed = [...read.values()].filter((entry) => entry !== null);
+  #withLeaving(
+    service: ServiceConfig | null,
+    compared: readonly Compared[],
+  ): ReadonlyMap<string, DesiredService> {
+    const observed = compared.flatMap((one) => one.observed ?? []);
     const configured = configuredEntries(service === null ? [] : [service]);
     const { onRemove, drainTimeoutUs } = this.#options.ipvs;
     const look = this.#leaving.look({
-      ...{ keys: [...read.keys()], observed, configured, owned: this.#owned.entries },
+      ...{ keys: compared.map(({ key }) => key), observed, configured },
+      owned: this.#owned.entries,
       policy: { onRemove, drainTimeoutUs },
       nameOf: (key) => this.#formerNames.get(key) ?? null,
     });
-    const desired = withLeaving([...wanted], observed, look, configured);
+    const wanted = compared.flatMap(({ desired }) => desired ?? []);
+    const desired = withLeaving(wanted, observed, look, configured);
     return new Map(desired.map((entry) => [serviceKey(entry.service.identity), entry]));
-  }
-
-  /** Entries stay as they are while nobody knows whether they are wanted. */
-  #undecided(service: ServiceConfig): ReadonlySet<string> {
-    const entries = service.entries.filter((one) => this.#ports.wanted(service, one) === null);
-    return new Set(entries.map(({ identity }) => serviceKey(identity)));
   }
 
   #note(key: string, entry: ObservedService | null): void {
@@ -552,53 +635,53 @@ export class Table {
    * Plans the changes of one entry, and claims what they make. `observed` is the entry in the
    * kernel, `known` what was known before that was read; the same when nothing was read.
    */
-  #plan(
-    key: string,
-    {
-      desired,
-      observed,
-      known,
-    }: {
-      readonly desired: DesiredService | null;
-      readonly observed: ObservedService | null;
-      readonly known: ObservedService | null;
-    },
-  ): void {
+  #plan({ key, desired, observed, known }: Compared): void {
     const owned = this.#owned.of(key);
     const { ownership } = this.#options.ipvs;
-    const found = planService({ desired, observed, owned, ownership });
+    const found = planService({ desired, observed, owned, ownership, items: this.#settled });
     if (found.foreign.services + found.foreign.servers > 0) this.#foreign.set(key, found.foreign);
     else this.#foreign.delete(key);
-    const drift = this.#settled ? driftOf(found.drift, key, { known, observed }) : [];
-    for (const item of drift) this.#drift[item.class] = (this.#drift[item.class] ?? 0) + 1;
-    const drifted = new Set(drift.map((item) => item.key));
-    const deletions: Planned[] = [];
-    for (const operation of found.operations) {
-      const cause = drifted.has(driftKey(operation, key)) ? 'drift' : 'plan';
-      const deletes = operation.kind === 'delete-service' || operation.kind === 'delete-server';
-      (deletes ? deletions : this.#batch).push({ operation, key, cause });
+    this.#deletions.delete(key);
+    if (found.operations.length > 0) {
+      const drifted = this.#countDrift(driftOf(found.drift, key, { known, observed }));
+      const changes = found.operations.filter((operation) => !isDeletion(operation));
+      const deletions = found.operations.filter(isDeletion);
+      if (changes.length > 0) this.#add({ key, operations: changes, drifted });
+      if (deletions.length > 0) this.#deletions.set(key, { key, operations: deletions, drifted });
     }
-    if (deletions.length > 0) this.#deletions.set(key, deletions);
-    else this.#deletions.delete(key);
     this.#owned.change(vanished(this.#owned.entries, key, [desired, observed]));
     if (desired !== null) this.#claims.push(desired);
   }
 
-  /** The entries of a service that are wanted now, by their keys. */
-  #desired(service: ServiceConfig): ReadonlyMap<string, DesiredService> {
-    const wanted = service.entries.filter((entry) => this.#ports.wanted(service, entry) === true);
-    if (wanted.length === 0) return new Map();
+  #countDrift(items: readonly DriftItem[]): ReadonlySet<string> | null {
+    if (items.length === 0) return null;
+    for (const item of items) this.#drift[item.class] = (this.#drift[item.class] ?? 0) + 1;
+    return new Set(items.map((item) => item.key));
+  }
+
+  /**
+   * What is wanted of each entry of a service now, in their order: null for nothing, undefined
+   * while nobody knows.
+   */
+  #desired({ service }: Unit): readonly (DesiredService | null | undefined)[] {
+    const wanted = service.entries.map((entry) => this.#ports.wanted(service, entry));
+    const absent = (one: boolean | null) => (one === null ? undefined : null);
+    if (!wanted.includes(true)) return wanted.map(absent);
     const weights = this.#ports.weights(service, this.#observed);
     const weightOf = (_name: string, key: string) => weights.get(key)?.weight ?? null;
-    return new Map(
-      wanted.map(({ identity }) => {
-        return [serviceKey(identity), desiredEntry(service, identity, weightOf)];
-      }),
-    );
+    return service.entries.map(({ identity }, index) => {
+      const one = wanted[index] as boolean | null;
+      return one === true ? desiredEntry(service, identity, weightOf) : absent(one);
+    });
+  }
+
+  #add(planned: Planned): void {
+    this.#batch.push(planned);
+    this.#batchSize += planned.operations.length;
   }
 
   #flushDeletions(): Promise<void> {
-    for (const planned of this.#deletions.values()) this.#batch.push(...planned);
+    for (const planned of this.#deletions.values()) this.#add(planned);
     this.#deletions.clear();
     return this.#flush();
   }
@@ -608,57 +691,64 @@ export class Table {
     this.#owned.change(claimed(this.#owned.entries, this.#claims.splice(0)));
     this.#leaving.write();
     const batch = this.#batch.splice(0);
+    this.#batchSize = 0;
     if (batch.length > 0) this.#flushing = this.#send(batch);
     return this.#flushing;
   }
 
   async #send(batch: readonly Planned[]): Promise<void> {
-    const results = await this.#ports.client.apply(batch.map(({ operation }) => operation));
+    const operations = batch.flatMap((planned) => planned.operations);
+    const results = await this.#ports.client.apply(operations);
     const done: Planned[] = [];
     const again = new Set<string>();
-    for (const [index, planned] of batch.entries()) {
-      const { problem = null, outdated = false } = results[index] ?? {};
-      if (problem === null) done.push(planned);
-      else if (outdated && this.#mayRetry(planned)) again.add(planned.key);
-      else this.#refuse(planned, problem);
+    let first = 0;
+    for (const planned of batch) {
+      const { key } = planned;
+      let failed: Set<IpvsOperation> | null = null;
+      for (const [index, operation] of planned.operations.entries()) {
+        const { problem = null, outdated = false } = results[first + index] ?? {};
+        if (problem === null) continue;
+        failed ??= new Set();
+        failed.add(operation);
+        if (outdated && this.#mayRetry(operation, key)) again.add(key);
+        else this.#refuse(operation, key, problem);
+      }
+      first += planned.operations.length;
+      const succeeded = planned.operations.filter((one) => failed?.has(one) !== true);
+      done.push(failed === null ? planned : { ...planned, operations: succeeded });
     }
     for (const key of again) {
       this.#retries.set(key, (this.#retries.get(key) ?? 0) + 1);
-      const service = this.#byKey.get(key);
-      if (service === undefined) this.#removed.add(key);
-      else this.#dirty.add(service.name);
+      this.#compareSoon(key);
     }
     this.#noteDone(done);
   }
 
   #noteDone(done: readonly Planned[]): void {
-    const byKey = new Map<string, IpvsOperation[]>();
-    for (const { operation, key } of done) {
-      this.#operations[operation.kind] = (this.#operations[operation.kind] ?? 0) + 1;
-      const operations = byKey.get(key);
-      if (operations === undefined) byKey.set(key, [operation]);
-      else operations.push(operation);
+    const repairs: IpvsOperation[] = [];
+    const wishes: IpvsOperation[] = [];
+    for (const { key, operations, drifted } of done) {
+      if (operations.length === 0) continue;
+      this.#note(key, afterwards(operations, this.#observed.get(key) ?? null));
+      for (const operation of operations) {
+        this.#operations[operation.kind] = (this.#operations[operation.kind] ?? 0) + 1;
+        const repair = drifted?.has(driftKey(operation, key)) === true;
+        (repair ? repairs : wishes).push(operation);
+      }
+      this.#owned.change(disowned(operations));
     }
-    for (const [key, operations] of byKey) {
-      const known = this.#observed.get(key);
-      const { table } = apply(operations, known === undefined ? [] : [known]);
-      this.#note(key, table[0] ?? null);
-    }
-    this.#owned.change(disowned(done.map(({ operation }) => operation)));
-    for (const cause of ['plan', 'drift'] as const) {
-      const operations = done.filter((one) => one.cause === cause).map((one) => one.operation);
-      if (operations.length > 0) this.#ports.onChanges(operations, cause);
-    }
+    if (wishes.length > 0) this.#ports.onChanges(wishes, 'plan');
+    if (repairs.length > 0) this.#ports.onChanges(repairs, 'drift');
   }
 
   /** Servers of a service that was refused are refused with it: reading it again is in vain. */
-  #mayRetry({ operation, key }: Planned): boolean {
+  #mayRetry(operation: IpvsOperation, key: string): boolean {
     if (operation.kind === 'add-server' && this.#refused.has(key)) return false;
     return (this.#retries.get(key) ?? 0) < RETRIES_MAX;
   }
 
   /** What the kernel did not do, and would not do again. */
-  #refuse({ operation, key }: Planned, problem: Problem): void {
+  #refuse(operation: IpvsOperation, key: string, problem: Problem): void {
     // Not a problem of its own.
     const consequence = operation.kind === 'add-server' && this.#refused.has(key);
     this.#refused.add(driftKey(operation, key));
@@ -695,7 +785,13 @@ export class Table {
   }
 }
 
-const NONE: ReadonlySet<string> = new Set();
+function unitOf(service: ServiceConfig): Unit {
+  return { service, keys: service.entries.map(({ identity }) => serviceKey(identity)) };
+}
+
+function isDeletion({ kind }: IpvsOperation): boolean {
+  return kind === 'delete-service' || kind === 'delete-server';
+}
 
 function noTroubles(): Troubles {
   return { told: new Set(), refused: new Set(), lastError: null };

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { apply } from '../../src/core/ipvs/apply.ts';
+import { afterwards, apply } from '../../src/core/ipvs/apply.ts';
 import type {
   DesiredService,
   ObservedService,
@@ -214,6 +214,33 @@ describe('plan', () => {
 });
 
 describe('planService', () => {
+  it('leaves its items out where nobody asks for them, and makes what apply makes', () => {
+    fc.assert(
+      fc.property(input, (value) => {
+        const desired = servicesByKey(value.desired);
+        const observed = servicesByKey(value.observed);
+        for (const key of new Set([...desired.keys(), ...observed.keys()])) {
+          const is = observed.get(key) ?? null;
+          const asked = {
+            desired: desired.get(key) ?? null,
+            observed: is,
+            owned: value.owned.get(key) ?? null,
+            ownership: value.ownership,
+          };
+          const { operations, foreign } = planService(asked);
+          expect(planService({ ...asked, items: false })).toEqual({
+            operations,
+            foreign,
+            drift: [],
+          });
+          const [after = null] = apply(operations, is === null ? [] : [is]).table;
+          // Untouched, an entry keeps the order of its servers.
+          if (operations.length > 0) expect(afterwards(operations, is)).toEqual(after);
+        }
+      }),
+    );
+  });
+
   it('summed over all services, says what plan says', () => {
     fc.assert(
       fc.property(input, (value) => {

@@ -61,6 +61,25 @@ export function apply(
   };
 }
 
+/**
+ * An entry after operations on it that succeeded, all of them its own and in the order of a plan;
+ * null when it is not there. Its work is that of the entry.
+ */
+export function afterwards(
+  operations: readonly IpvsOperation[],
+  before: ObservedService | null,
+): ObservedService | null {
+  const [first, ...others] = operations;
+  const isNew = before === null && first?.kind === 'add-service';
+  if (!isNew) return apply(operations, before === null ? [] : [before]).table[0] ?? null;
+  const servers: ObservedRealServer[] = [];
+  for (const operation of others) {
+    if (operation.kind !== 'add-server') return apply(operations, []).table[0] ?? null;
+    servers.push(newServer(operation.server));
+  }
+  return { service: first.service, stats: ZERO_STATS, servers };
+}
+
 interface Entry {
   readonly service: ObservedService['service'];
   readonly stats: IpvsStats;
@@ -103,31 +122,42 @@ function putServer(
   const mixed = ipFamily(server.address) !== serviceFamily(entry.service.identity);
   if (mixed && server.forwarding !== 'tun') return 'EINVAL';
   if (server.weight < 0 || server.lowerThreshold > server.upperThreshold) return 'ERANGE';
-  const record = asSent(server);
+  const record = newServer(server);
   if (record.tunnel.kind === 'gue' && record.tunnel.port === 0) return 'EINVAL';
   const key = serverKey(server);
   const present = entry.servers.get(key);
   if (kind === 'add-server') {
     if (present !== undefined) return 'EEXIST';
-    entry.servers.set(key, { ...NEW_SERVER_COUNTERS, ...record });
+    entry.servers.set(key, record);
     return null;
   }
   if (present === undefined) return 'ENOENT';
-  entry.servers.set(key, { ...present, ...record });
+  const { activeConnections, inactiveConnections, persistentConnections, stats } = present;
+  const counters = { activeConnections, inactiveConnections, persistentConnections, stats };
+  entry.servers.set(key, { ...record, ...counters });
   return null;
 }
 
 /** Our encoder sends a tunnel only for tunnelled servers, and the kernel then assumes IPIP. */
-function asSent(server: RealServer): RealServer {
-  return server.forwarding === 'tun' ? server : { ...server, tunnel: { kind: 'ipip' } };
+function newServer(server: RealServer): ObservedRealServer {
+  const { address, port, forwarding, weight, upperThreshold, lowerThreshold } = server;
+  // One literal, so that all servers have one shape, those of dumps included.
+  return {
+    address,
+    port,
+    forwarding,
+    weight,
+    upperThreshold,
+    lowerThreshold,
+    tunnel: forwarding === 'tun' ? server.tunnel : IPIP,
+    activeConnections: 0,
+    inactiveConnections: 0,
+    persistentConnections: 0,
+    stats: ZERO_STATS,
+  };
 }
 
-const NEW_SERVER_COUNTERS = {
-  activeConnections: 0,
-  inactiveConnections: 0,
-  persistentConnections: 0,
-  stats: ZERO_STATS,
-} as const;
+const IPIP: RealServer['tunnel'] = { kind: 'ipip' };
 
 function sorted<T>(entries: ReadonlyMap<string, T>): T[] {
   return [...entries.keys()].sort().map((key) => entries.get(key) as T);

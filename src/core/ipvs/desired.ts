@@ -40,16 +40,21 @@ export function desiredEntry(
   weightOf: WeightOf,
 ): DesiredService {
   const servers: { key: string; server: RealServer }[] = [];
+  let inOrder = true;
   for (const server of allServers(config)) {
     if (!servesEntry(server, identity, config.entries)) continue;
-    const weight = weightOf(config.name, serverKey(server));
+    const ownKey = serverKey(server);
+    const weight = weightOf(config.name, ownKey);
     if (weight === null) continue;
-    const key = keyInEntry(server, identity);
-    servers.push({ key, server: realServer(server, portInEntry(server, identity), weight) });
+    const port = portInEntry(server, identity);
+    const key = port === server.port ? ownKey : keyInEntry(server, identity);
+    inOrder &&= servers.length === 0 || (servers.at(-1) as (typeof servers)[number]).key < key;
+    servers.push({ key, server: realServer(server, port, weight) });
   }
+  if (!inOrder) servers.sort(compareKeys);
   return {
     service: virtualService(config, identity),
-    servers: servers.sort(compareKeys).map(({ server }) => server),
+    servers: servers.map(({ server }) => server),
   };
 }
 
@@ -76,7 +81,8 @@ function realServer(config: RealServerConfig, port: number, weight: number): Rea
 
 /** The kernel has three flags; the scheduler decides what each means (linux/ip_vs.h). */
 function hasFlag(config: ServiceConfig, names: readonly SchedulerFlag[]): boolean {
-  return names.some((name) => config.schedulerFlags.includes(name));
+  const { schedulerFlags } = config;
+  return schedulerFlags.length > 0 && names.some((name) => schedulerFlags.includes(name));
 }
 
 function compareKeys(left: { readonly key: string }, right: { readonly key: string }): number {

@@ -77,13 +77,19 @@ export function makeChange(owned: MutableOwned, change: OwnedChange): void {
 
 /** What makes all of these ours: what exists already is thereby adopted. */
 export function claimed(owned: OwnedSet, desired: readonly DesiredService[]): OwnedChange[] {
-  return desired.flatMap(({ service, servers }): OwnedChange[] => {
+  const changes: OwnedChange[] = [];
+  for (const { service, servers } of desired) {
     const key = serviceKey(service.identity);
     const known = owned.get(key);
-    const keys = servers.map(serverKey).filter((server) => known?.has(server) !== true);
-    if (known !== undefined && keys.length === 0) return [];
-    return [{ kind: 'own', service: key, servers: keys }];
-  });
+    const keys: string[] = [];
+    for (const server of servers) {
+      const one = serverKey(server);
+      if (known?.has(one) !== true) keys.push(one);
+    }
+    if (known !== undefined && keys.length === 0) continue;
+    changes.push({ kind: 'own', service: key, servers: keys });
+  }
+  return changes;
 }
 
 /**
@@ -114,9 +120,17 @@ export function vanished(
 ): OwnedChange[] {
   const ours = owned.get(key);
   if (ours === undefined) return [];
-  const entries = present.filter((entry) => entry !== null);
-  if (entries.length === 0) return [{ kind: 'disown-service', service: key }];
-  const keys = new Set(entries.flatMap(({ servers }) => servers.map(serverKey)));
-  const servers = [...ours].filter((server) => !keys.has(server));
+  const left = new Set(ours);
+  let there = false;
+  for (const entry of present) {
+    if (entry === null) continue;
+    there = true;
+    for (const server of entry.servers) {
+      if (left.size === 0) return [];
+      left.delete(serverKey(server));
+    }
+  }
+  if (!there) return [{ kind: 'disown-service', service: key }];
+  const servers = [...left];
   return servers.length === 0 ? [] : [{ kind: 'disown-servers', service: key, servers }];
 }

@@ -49,22 +49,45 @@ export interface ServicePlanInput {
   /** Our servers in this service, or null when the service is not ours. */
   readonly owned: OwnedServers | null;
   readonly ownership: IpvsConfig['ownership'];
+  /** False for a plan without items, whose words are most of the work of a new service. */
+  readonly items?: boolean;
 }
 
 export interface Plan {
   readonly operations: readonly IpvsOperation[];
-  /** One item for each operation, in no particular order, and one for each foreign entry. */
+  /**
+   * One item for each operation, in no particular order, and one for each foreign entry; none if
+   * that was asked for.
+   */
   readonly drift: readonly DriftItem[];
   /** Entries that stay although they are not desired. */
   readonly foreign: { readonly services: number; readonly servers: number };
 }
 
 /** Collects a plan; deletions apart, because they come after the changes of all services. */
-interface Draft {
-  readonly changes: IpvsOperation[];
-  readonly deletions: IpvsOperation[];
-  readonly drift: DriftItem[];
-  readonly foreign: { services: number; servers: number };
+class Draft {
+  readonly changes: IpvsOperation[] = [];
+  readonly deletions: IpvsOperation[] = [];
+  readonly drift: DriftItem[] = [];
+  readonly foreign = { services: 0, servers: 0 };
+  readonly #items: boolean;
+
+  constructor(items: boolean) {
+    this.#items = items;
+  }
+
+  /** `server`: its key, or null for the service itself. */
+  item(kind: DriftClass, service: string, server: string | null, detail: string): void {
+    if (!this.#items) return;
+    const key = server === null ? service : serverPath(service, server);
+    this.drift.push({ key, class: kind, detail });
+  }
+
+  finish(): Plan {
+    const { changes, deletions, drift, foreign } = this;
+    const operations = deletions.length === 0 ? changes : [...changes, ...deletions];
+    return { operations, drift, foreign };
+  }
 }
 
 /**
@@ -75,7 +98,7 @@ export function plan(input: PlanInput): Plan {
   const desired = byServiceKey(input.desired);
   const observed = byServiceKey(input.observed);
   const keys = [...new Set([...desired.keys(), ...observed.keys()])].sort();
-  const draft = emptyDraft();
+  const draft = new Draft(true);
   for (const key of keys) {
     draftService(draft, key, {
       desired: desired.get(key) ?? null,
@@ -84,15 +107,17 @@ export function plan(input: PlanInput): Plan {
       ownership: input.ownership,
     });
   }
-  return finish(draft);
+  return draft.finish();
 }
 
 /** Plan for one service alone: work grows with the number of its servers. */
 export function planService(input: ServicePlanInput): Plan {
   const entry = input.desired ?? input.observed;
-  const draft = emptyDraft();
-  if (entry !== null) draftService(draft, serviceKey(entry.service.identity), input);
-  return finish(draft);
+  const draft = new Draft(input.items ?? true);
+  if (entry !== null && !isAsWanted(input)) {
+    draftService(draft, serviceKey(entry.service.identity), input);
+  }
+  return draft.finish();
 }
 
 /** Key of a drift item of a server. */
@@ -100,16 +125,18 @@ export function serverPath(service: string, server: string): string {
   return `${service} -> ${server}`;
 }
 
-function emptyDraft(): Draft {
-  return { changes: [], deletions: [], drift: [], foreign: { services: 0, servers: 0 } };
-}
-
-function finish(draft: Draft): Plan {
-  return {
-    operations: [...draft.changes, ...draft.deletions],
-    drift: draft.drift,
-    foreign: draft.foreign,
-  };
+/** Whether nothing is to be done, where that is seen at a glance: the servers in one order. */
+function isAsWanted({ desired, observed }: ServicePlanInput): boolean {
+  if (desired === null || observed === null) return false;
+  const { servers } = desired;
+  if (servers.length !== observed.servers.length) return false;
+  if (serviceDifference(observed.service, desired.service) !== null) return false;
+  for (const [index, server] of servers.entries()) {
+    const is = observed.servers[index] as ObservedRealServer;
+    if (is.address !== server.address || is.port !== server.port) return false;
+    if (serverDifference(is, server) !== null) return false;
+  }
+  return true;
 }
 
 function draftService(draft: Draft, key: string, input: ServicePlanInput): void {
@@ -120,12 +147,12 @@ function draftService(draft: Draft, key: string, input: ServicePlanInput): void 
   }
   if (observed === null) {
     draft.changes.push({ kind: 'add-service', service: desired.service });
-    draft.drift.push({ key, class: 'missing', detail: 'service is not in the kernel' });
+    draft.item('missing', key, null, 'service is not in the kernel');
   } else {
     const detail = serviceDifference(observed.service, desired.service);
     if (detail !== null) {
       draft.changes.push({ kind: 'set-service', service: desired.service });
-      draft.drift.push({ key, class: 'altered', detail });
+      draft.item('altered', key, null, detail);
     }
   }
   draftServers(draft, key, desired, input);
@@ -145,29 +172,28 @@ function draftServers(
   for (const [name, server] of byServerKey(desired.servers)) {
     const is = present.get(name);
     present.delete(name);
-    const path = serverPath(key, name);
     if (is === undefined) {
       draft.changes.push({ kind: 'add-server', identity, server });
-      draft.drift.push({ key: path, class: 'missing', detail: 'server is not in the kernel' });
+      draft.item('missing', key, name, 'server is not in the kernel');
       continue;
     }
     const detail = serverDifference(is, server);
     if (detail === null) continue;
     (server.weight < is.weight ? lowered : raised).push(server);
-    draft.drift.push({ key: path, class: 'altered', detail });
+    draft.item('altered', key, name, detail);
   }
   for (const server of [...raised, ...lowered]) {
     draft.changes.push({ kind: 'set-server', identity, server });
   }
+  if (present.size === 0) return;
   for (const [name, server] of [...present].sort(byKey)) {
-    const path = serverPath(key, name);
     if (ownership === 'exclusive' || owned?.has(name) === true) {
       const { address, port } = server;
       draft.deletions.push({ kind: 'delete-server', identity, address, port });
-      draft.drift.push({ key: path, class: 'leftover', detail: 'server is not wanted' });
+      draft.item('leftover', key, name, 'server is not wanted');
     } else {
       draft.foreign.servers++;
-      draft.drift.push({ key: path, class: 'foreign', detail: 'server in a service of ours' });
+      draft.item('foreign', key, name, 'server in a service of ours');
     }
   }
 }
@@ -187,23 +213,19 @@ function draftUnwantedService(
   const strangers = servers.filter(([name]) => owned?.has(name) !== true);
   if (ownership === 'exclusive' || (owned !== null && strangers.length === 0)) {
     draft.deletions.push({ kind: 'delete-service', identity });
-    draft.drift.push({ key, class: 'leftover', detail: 'service is not wanted' });
+    draft.item('leftover', key, null, 'service is not wanted');
     return;
   }
   draft.foreign.services++;
   draft.foreign.servers += strangers.length;
-  draft.drift.push({
-    key,
-    class: 'foreign',
-    detail: owned === null ? 'service' : `service of ours, kept for ${strangers.length} foreign`,
-  });
+  const detail = `service of ours, kept for ${strangers.length} foreign`;
+  draft.item('foreign', key, null, owned === null ? 'service' : detail);
   for (const [name, { address, port }] of servers) {
-    const path = serverPath(key, name);
     if (owned?.has(name) === true) {
       draft.deletions.push({ kind: 'delete-server', identity, address, port });
-      draft.drift.push({ key: path, class: 'leftover', detail: 'server is not wanted' });
+      draft.item('leftover', key, name, 'server is not wanted');
     } else {
-      draft.drift.push({ key: path, class: 'foreign', detail: 'server' });
+      draft.item('foreign', key, name, 'server');
     }
   }
 }
@@ -212,8 +234,14 @@ function byServiceKey<T extends DesiredService>(services: readonly T[]): Map<str
   return new Map(services.map((entry) => [serviceKey(entry.service.identity), entry]));
 }
 
+/** By their keys, in the order of these. */
 function byServerKey<T extends RealServer>(servers: readonly T[]): [string, T][] {
-  return servers.map((server): [string, T] => [serverKey(server), server]).sort(byKey);
+  const keyed = servers.map((server): [string, T] => [serverKey(server), server]);
+  const inOrder = keyed.every((one, index) => {
+    const before = keyed[index - 1];
+    return before === undefined || before[0] < one[0];
+  });
+  return inOrder ? keyed : keyed.sort(byKey);
 }
 
 function byKey(left: readonly [string, unknown], right: readonly [string, unknown]): number {

@@ -21,8 +21,11 @@ export class CheckTally {
   readonly #tallies = new Map<string, MutableTally>();
 
   count({ key, result }: Pick<CheckResultReport, 'key'> & { readonly result: ProbeResult }): void {
-    const tally = this.#tallies.get(key) ?? { succeeded: 0, failed: {}, durationUsSum: 0 };
-    this.#tallies.set(key, tally);
+    let tally = this.#tallies.get(key);
+    if (tally === undefined) {
+      tally = { succeeded: 0, failed: {}, durationUsSum: 0 };
+      this.#tallies.set(key, tally);
+    }
     tally.durationUsSum += result.durationUs;
     if (result.ok) tally.succeeded++;
     else tally.failed[result.failure.reason] = (tally.failed[result.failure.reason] ?? 0) + 1;

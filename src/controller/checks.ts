@@ -16,10 +16,10 @@ import type { CheckDefinition, CheckTarget } from '../core/health/check-key.ts';
 import type { CheckChange, CheckState, CheckStatus } from '../core/health/check-state.ts';
 import { initialCheckState, isConfirming, step } from '../core/health/check-state.ts';
 import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
-import { firstStartUs, nextRun } from '../core/health/schedule.ts';
+import { firstStartUs, nextRun, placeUs } from '../core/health/schedule.ts';
 import { descriptorsMax } from '../linux/limits.ts';
 import type { SessionLook } from '../probes/bfd.ts';
-import type { Probe } from '../probes/probe.ts';
+import type { GiveUp, Probe } from '../probes/probe.ts';
 import { createProbe } from '../probes/probe.ts';
 import { TrustStore } from '../probes/trust-store.ts';
 import { runCheckCommand } from './check-command.ts';
@@ -105,9 +105,13 @@ export interface CheckMemory {
 interface RunningCheck extends CheckMemory {
   readonly definition: CheckDefinition;
   readonly probe: Probe;
-  /** Aborted when the check is removed. */
-  readonly abort: AbortController;
-  inFlight: boolean;
+  /** Its place in the grid of its interval. */
+  readonly atPlaceUs: number;
+  /** What was due last. */
+  dueUs: number;
+  /** Of the run in flight. */
+  giveUp: GiveUp | null;
+  removed: boolean;
   /** To be run once more, at once, when the run in flight has ended. */
   again: boolean;
 }
@@ -170,10 +174,8 @@ export class CheckRunner {
     this.#session = options.session;
     const runs = {
       nowUs: ports.nowUs,
-      run: (check: RunningCheck) =>
-        this.#run(check).catch((error: unknown) => ports.onDefect(error)),
+      start: (check: RunningCheck, dueUs: number) => this.#start(check, dueUs),
       places: ({ definition }: RunningCheck) => connectionsOf(definition.check),
-      onEnd: (check: RunningCheck, dueUs: number) => this.#reschedule(check, dueUs),
     };
     const most = options.concurrentRunsMax ?? concurrentRunsMax();
     this.#sockets = new DueRuns(most, runs);
@@ -199,10 +201,10 @@ export class CheckRunner {
     for (const [key, check] of this.#checks) {
       if (definitions.has(key)) continue;
       answered.set(check.definition.question, check);
-      check.abort.abort();
+      remove(check);
       this.#checks.delete(key);
     }
-    for (const runs of this.#allRuns) runs.keep((check) => !check.abort.signal.aborted);
+    for (const runs of this.#allRuns) runs.keep((check) => !check.removed);
     const nowUs = this.#ports.nowUs();
     for (const [key, definition] of definitions) {
       if (this.#checks.has(key)) continue;
@@ -210,8 +212,10 @@ export class CheckRunner {
       const check: RunningCheck = {
         definition,
         probe: this.#probe(definition),
-        abort: new AbortController(),
-        inFlight: false,
+        atPlaceUs: placeUs(key, definition.check.intervalUs),
+        dueUs: nowUs,
+        giveUp: null,
+        removed: false,
         again: false,
         state: before?.state ?? initialCheckState(nowUs),
         lastDurationUs: before?.lastDurationUs ?? null,
@@ -232,7 +236,7 @@ export class CheckRunner {
     const found = new Set<RunningCheck>();
     for (const check of this.#checks.values()) {
       if (!matches(check.definition)) continue;
-      if (check.inFlight) check.again = true;
+      if (check.giveUp !== null) check.again = true;
       else found.add(check);
     }
     if (found.size === 0) return;
@@ -255,7 +259,7 @@ export class CheckRunner {
   /** Aborts all runs; resolves when their sockets are closed. Nothing is reported afterwards. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    for (const check of this.#checks.values()) check.abort.abort();
+    for (const check of this.#checks.values()) remove(check);
     await Promise.all(this.#allRuns.map((runs) => runs.stop()));
   }
 
@@ -268,27 +272,43 @@ export class CheckRunner {
     return kind === 'script' ? this.#commands : this.#sockets;
   }
 
-  async #run(check: RunningCheck): Promise<void> {
-    check.inFlight = true;
-    const { signal } = check.abort;
-    const result = await check.probe.run(signal);
-    if (result === null || signal.aborted) return;
-    applyResult(check.definition, check, { result, atUs: this.#ports.nowUs() }, this.#ports);
+  #start(check: RunningCheck, dueUs: number): void {
+    check.dueUs = dueUs;
+    const done = (result: ProbeResult | null) => this.#ended(check, result);
+    check.giveUp = check.probe.start(done, this.#ports.onDefect);
   }
 
-  #reschedule(check: RunningCheck, dueUs: number): void {
-    check.inFlight = false;
-    if (check.abort.signal.aborted) return;
-    const { key, check: config } = check.definition;
+  #ended(check: RunningCheck, result: ProbeResult | null): void {
+    check.giveUp = null;
     const nowUs = this.#ports.nowUs();
+    if (result !== null && !check.removed) {
+      try {
+        applyResult(check.definition, check, { result, atUs: nowUs }, this.#ports);
+      } catch (error) {
+        this.#ports.onDefect(error);
+      }
+    }
+    const runs = this.#runsOf(check.definition.check);
+    runs.ended(check);
+    // Also by a port that was told just now.
+    if (!check.removed) runs.add(this.#nextUs(check, nowUs), check);
+    runs.pump();
+  }
+
+  #nextUs(check: RunningCheck, nowUs: number): number {
     if (check.again) {
       check.again = false;
-      this.#runsOf(config).add(nowUs, check);
-      return;
+      return nowUs;
     }
-    const end = { dueUs, nowUs, confirming: isConfirming(check.state) };
-    const slot = nextRun(key, config, end, Math.random());
+    const end = { dueUs: check.dueUs, nowUs, confirming: isConfirming(check.state) };
+    const slot = nextRun(check.atPlaceUs, check.definition.check, end, Math.random());
     check.skippedSlots += slot.skipped;
-    this.#runsOf(config).add(slot.atUs, check);
+    return slot.atUs;
   }
+}
+
+/** Gives up what is in flight; it reports nothing more. */
+function remove(check: RunningCheck): void {
+  check.removed = true;
+  check.giveUp?.();
 }

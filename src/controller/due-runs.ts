@@ -11,24 +11,24 @@ const TIMER_MAX_MS = 3_600_000;
 export interface DueRunsPorts<T> {
   /** Monotonic microseconds. */
   readonly nowUs: () => number;
-  /** One run; must not reject. What it is due for next is added when it has ended. */
-  readonly run: (item: T) => Promise<void>;
+  /** Starts a run that was due at `dueUs`; its end is told to ended(), never within this call. */
+  readonly start: (item: T, dueUs: number) => void;
   /** How many places a run takes, 1 or more: what it holds of what is bounded. */
   readonly places: (item: T) => number;
-  /** A run has ended that was due at `dueUs`. */
-  readonly onEnd: (item: T, dueUs: number) => void;
 }
 
 export class DueRuns<T> {
   readonly #most: number;
   readonly #ports: DueRunsPorts<T>;
   readonly #queue = new DueQueue<T>();
-  readonly #runs = new Set<Promise<void>>();
+  #running = 0;
   #taken = 0;
   #timer: NodeJS.Timeout | null = null;
   /** What the timer is set for, in monotonic microseconds. */
   #timerUs = Number.POSITIVE_INFINITY;
-  #stopped = false;
+  /** Since stop(): resolved by #onIdle, when the last run has ended. */
+  #stopped: Promise<void> | null = null;
+  #onIdle = (): void => {};
 
   /**
    * `most` places, 1 or more. A run starts while one is free, though it may take more: that is how
@@ -45,6 +45,13 @@ export class DueRuns<T> {
     this.#queue.add(dueUs, item);
   }
 
+  /** A run has ended: its places are free. What waits for them starts with pump(). */
+  ended(item: T): void {
+    this.#running--;
+    this.#taken -= this.#ports.places(item);
+    if (this.#running === 0) this.#onIdle();
+  }
+
   /** Drops what waits and does not satisfy the condition. */
   keep(condition: (item: T) => boolean): void {
     this.#queue.keep(condition);
@@ -52,47 +59,47 @@ export class DueRuns<T> {
 
   /** Starts what is due and may run, and sets the timer for what is due next. */
   pump(): void {
-    if (this.#stopped) return;
+    // The timer that is set does it, or when all places are taken the end of a run.
+    if (this.#stopped !== null || !this.#isWaiting()) return;
     const nowUs = this.#ports.nowUs();
     while (this.#taken < this.#most) {
       const due = this.#queue.takeDue(nowUs);
       if (due === null) break;
-      this.#start(due.item, due.dueUs);
+      this.#running++;
+      this.#taken += this.#ports.places(due.item);
+      this.#ports.start(due.item, due.dueUs);
     }
-    const firstUs = this.#queue.firstDueUs();
-    // When all places are taken, the end of a run is what to wait for.
-    if (firstUs === null || this.#taken >= this.#most) return;
-    // A timer that comes early costs one look at the queue; setting one for each run costs more.
-    if (this.#timerUs <= firstUs) return;
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timerUs = firstUs;
-    const delayMs = Math.max(1, Math.ceil((firstUs - nowUs) / 1000));
-    this.#timer = setTimeout(() => this.#onTimer(), Math.min(delayMs, TIMER_MAX_MS));
+    if (this.#isWaiting()) this.#setTimer(this.#queue.firstDueUs() as number, nowUs);
   }
 
   /** Starts nothing more; resolves when all runs have ended. */
-  async stop(): Promise<void> {
-    this.#stopped = true;
+  stop(): Promise<void> {
+    this.#stopped ??= new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+    });
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    await Promise.all(this.#runs);
+    if (this.#running === 0) this.#onIdle();
+    return this.#stopped;
+  }
+
+  /** Whether something may run, and sooner than the timer is set for. */
+  #isWaiting(): boolean {
+    const firstUs = this.#queue.firstDueUs();
+    return firstUs !== null && this.#taken < this.#most && firstUs < this.#timerUs;
+  }
+
+  /** A timer that comes early costs one look at the queue; setting one for each run costs more. */
+  #setTimer(atUs: number, nowUs: number): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timerUs = atUs;
+    const delayMs = Math.max(1, Math.ceil((atUs - nowUs) / 1000));
+    this.#timer = setTimeout(() => this.#onTimer(), Math.min(delayMs, TIMER_MAX_MS));
   }
 
   #onTimer(): void {
     this.#timer = null;
     this.#timerUs = Number.POSITIVE_INFINITY;
     this.pump();
-  }
-
-  #start(item: T, dueUs: number): void {
-    const places = this.#ports.places(item);
-    this.#taken += places;
-    const run = this.#ports.run(item).then(() => {
-      this.#runs.delete(run);
-      this.#taken -= places;
-      this.#ports.onEnd(item, dueUs);
-      this.pump();
-    });
-    this.#runs.add(run);
   }
 }

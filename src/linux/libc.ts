@@ -21,6 +21,7 @@ import {
   EINVAL,
   ENOENT,
   EPOLL_CTL_ADD,
+  EPOLL_CTL_MOD,
   F_SETFD,
   FD_CLOEXEC,
   IFNAMSIZ,
@@ -416,8 +417,8 @@ const EPOLL_DATA = process.arch === 'x64' ? 4 : 8;
 const EPOLL_EVENTS_MAX = 256;
 
 /**
- * An epoll(7) instance: many descriptors behind one that the event loop watches. What happens is
- * told once for each change (EPOLLET). Its memory is allocated once.
+ * An epoll(7) instance: many descriptors behind one that the event loop watches. Its memory is
+ * allocated once.
  */
 export class Epoll {
   readonly fd: number;
@@ -432,9 +433,12 @@ export class Epoll {
 
   /** Watches a descriptor until it is closed; throws SystemError. */
   add(fd: number, events: number): void {
-    this.#eventView.setUint32(0, events, HOST_LITTLE_ENDIAN);
-    setHost64(this.#eventView, EPOLL_DATA, fd);
-    check(c.epollCtl(this.fd, EPOLL_CTL_ADD, fd, this.#event), 'epoll_ctl');
+    this.#control(EPOLL_CTL_ADD, fd, events);
+  }
+
+  /** Watches for these from now on; what is so already is told again. Throws SystemError. */
+  change(fd: number, events: number): void {
+    this.#control(EPOLL_CTL_MOD, fd, events);
   }
 
   /** Gives what has happened, by descriptor, to `take`; never waits. */
@@ -448,6 +452,12 @@ export class Epoll {
       }
       if (count < EPOLL_EVENTS_MAX) return;
     }
+  }
+
+  #control(operation: number, fd: number, events: number): void {
+    this.#eventView.setUint32(0, events, HOST_LITTLE_ENDIAN);
+    setHost64(this.#eventView, EPOLL_DATA, fd);
+    check(c.epollCtl(this.fd, operation, fd, this.#event), 'epoll_ctl');
   }
 
   close(): void {

@@ -1,22 +1,24 @@
 /**
- * Connects to servers by TCP, to see whether they accept: any number of connections behind one
- * descriptor that the event loop watches (epoll) and one timer, because a socket object and a
- * timer for each would cost several times what the kernel needs. A connection that is established
- * is closed in order: FIN, then reading to the server's FIN for a short while, because a reset
- * would fill the logs of the server.
+ * TCP connections of checks: any number of them behind one descriptor that the event loop watches
+ * (epoll) and one timer, because a socket object and a timer for each would cost several times what
+ * the kernel needs. A connection that has shown that it stands, and is of no other use, is closed
+ * in order: FIN, then reading to the server's FIN for a short while, because a reset would fill the
+ * logs of the server. It is looked at from time to time then, together with others, rather than
+ * woken up for.
  *
- *   open() --> connecting --established--> closing --FIN of the server, or CLOSE_GRACE_MS--> done
- *                  |                                                                          ^
- *                  +--refused, unreachable, timeout, given up ------------------------------- +
+ *   open() --> connecting --> talking --leave()--> leaving --FIN of the server, CLOSE_GRACE_MS--> closed
+ *                   |            |                                                                   ^
+ *                   +------------+--close()----------------------------------------------------------+
  */
-import { assert } from '../core/assert.ts';
 import type { SocketPath } from '../core/config/check.ts';
 import {
+  EAGAIN,
   EINPROGRESS,
   EPOLLERR,
   EPOLLET,
   EPOLLHUP,
   EPOLLIN,
+  EPOLLONESHOT,
   EPOLLOUT,
   EPOLLRDHUP,
   SO_ERROR,
@@ -26,12 +28,12 @@ import {
   close,
   connectStream,
   Epoll,
-  errnoName,
   getsockoptInt,
   type PollHandle,
   poll,
   read,
   SystemError,
+  sendto,
   shutdownWrite,
 } from './libc.ts';
 import { openStreamSocket, sockaddrOf } from './probe-socket.ts';
@@ -41,83 +43,176 @@ import { openStreamSocket, sockaddrOf } from './probe-socket.ts';
  * would reset the connection, which servers log as an error of their client.
  */
 export const CLOSE_GRACE_MS = 100;
-/** Read of a server that talks before its FIN; one that goes on is not waited for. */
+/** How often connections that are left are looked at. */
+const LOOK_MS = 10;
+/** How long nothing may be open before descriptor and timer go, so that the process may end. */
+const IDLE_MS = 250;
+/** Taken at once of what a server sends. */
+const READ_BYTES = 64 * 1024;
+/** Reads of one connection in a turn of the event loop; one that goes on waits for the next. */
+const READS_MAX = 4;
+/** Reads of a server that talks before its FIN; one that goes on is not waited for. */
 const FAREWELL_READS_MAX = 16;
+
+const TALK_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
 export interface TcpDestination extends SocketPath {
   /** Canonical text. */
   readonly address: string;
   readonly port: number;
+  /** Encoded; null when it has to be looked up for each connection, as an interface's index. */
+  readonly sockaddr: Uint8Array | null;
 }
 
-/** null for given up. The time is connect to verdict. */
-export type ConnectOutcome =
-  | { readonly kind: 'established'; readonly durationMs: number }
-  | { readonly kind: 'timeout'; readonly durationMs: number }
-  | { readonly kind: 'failed'; readonly durationMs: number; readonly error: SystemError }
-  | null;
+/** Where connections go, and how: made once for many of them. */
+export function tcpDestination(
+  { address, port }: { readonly address: string; readonly port: number },
+  { source, device, mark, via }: SocketPath,
+): TcpDestination {
+  const sockaddr = device === null ? sockaddrOf(address, port, null) : null;
+  return { address, port, source, device, mark, via, sockaddr };
+}
 
-interface Connection {
+/** What is told of a connection, and who decides what becomes of it. No call may throw. */
+export interface TcpTalk {
+  /** False when only the connection itself is of interest: nothing is sent, nothing heard. */
+  readonly listens: boolean;
+  /** It stands: to be sent over, left or closed. May be called within open(). */
+  onEstablished(connection: TcpConnection): void;
+  /** Bytes from the server, valid within the call only. */
+  onData(connection: TcpConnection, bytes: Uint8Array): void;
+  /** The server has ended its side. */
+  onEnd(connection: TcpConnection): void;
+  /** It failed, and is closed. */
+  onError(error: SystemError): void;
+  /** Its time is over: it is closed unless it is given more. */
+  onTimeout(connection: TcpConnection): void;
+  /** It is closed. Called once, behind everything else, never within open() or another call. */
+  onClosed(): void;
+}
+
+/** A connection of a TcpConnector, which alone looks into it. */
+export interface TcpConnection {
   readonly fd: number;
-  readonly startMs: number;
-  readonly done: (outcome: ConnectOutcome) => void;
-  readonly lane: Lane;
-  /** null while connecting. */
-  outcome: ConnectOutcome;
+  readonly talk: TcpTalk;
+  state: 'connecting' | 'talking' | 'leaving' | 'closed';
+  lane: Lane;
   deadlineMs: number;
+  /** Until when it may take to leave. */
+  graceMs: number;
+  /** What is not sent yet; null for nothing. */
+  unsent: Uint8Array | null;
 }
 
 /** Connections that wait equally long, in the order of their deadlines. */
 interface Lane {
   readonly waitMs: number;
-  readonly waiting: Set<Connection>;
+  readonly waiting: Set<TcpConnection>;
 }
 
 export class TcpConnector {
-  readonly #connections = new Map<number, Connection>();
+  /** By descriptor. */
+  readonly #connections: (TcpConnection | undefined)[] = [];
+  #size = 0;
   /** By the time that they wait. */
   readonly #lanes = new Map<number, Lane>();
-  readonly #grace: Lane = { waitMs: CLOSE_GRACE_MS, waiting: new Set() };
-  readonly #farewell = new Uint8Array(new ArrayBuffer(4096));
+  readonly #buffer = new Uint8Array(new ArrayBuffer(READ_BYTES));
+  /** Of which more is to be read in the next turn. */
+  #unread: TcpConnection[] = [];
+  /** Closed, and not told of yet. */
+  #closed: TcpConnection[] = [];
   #epoll: Epoll | null = null;
   #poll: PollHandle | null = null;
   #timer: NodeJS.Timeout | null = null;
   #timerMs = Number.POSITIVE_INFINITY;
+  #idleSinceMs = 0;
 
   /** Connections that are not closed yet. */
   get size(): number {
-    return this.#connections.size;
+    return this.#size;
   }
 
-  /**
-   * Connects; `done` is called once, never within this call, when the connection is closed.
-   * Returns what gives up: the outcome is then the one that there was, or null. Throws
-   * SystemError when there is no descriptor, device or source address.
-   */
-  open(
-    destination: TcpDestination,
-    timeoutMs: number,
-    done: (outcome: ConnectOutcome) => void,
-  ): () => void {
+  /** Connects. Throws SystemError when there is no descriptor, device, source address or route. */
+  open(destination: TcpDestination, timeoutMs: number, talk: TcpTalk): TcpConnection {
     const epoll = this.#start();
-    const { address, port, device } = destination;
+    const { address, port, device, sockaddr } = destination;
     const fd = openStreamSocket(address, destination);
-    const startMs = performance.now();
+    const deadlineMs = performance.now() + timeoutMs;
+    let atOnce = false;
     try {
-      const result = connectStream(fd, sockaddrOf(address, port, device));
+      const result = connectStream(fd, sockaddr ?? sockaddrOf(address, port, device));
       if (result < 0 && result !== -EINPROGRESS) throw new SystemError('connect', -result);
-      epoll.add(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+      atOnce = result === 0;
+      if (talk.listens) epoll.add(fd, atOnce ? TALK_EVENTS : TALK_EVENTS | EPOLLOUT);
+      else if (!atOnce) epoll.add(fd, EPOLLOUT | EPOLLONESHOT);
     } catch (error) {
       close(fd);
       throw error;
     }
     const lane = this.#lane(timeoutMs);
-    const deadlineMs = startMs + timeoutMs;
-    const connection: Connection = { fd, startMs, done, lane, outcome: null, deadlineMs };
-    this.#connections.set(fd, connection);
+    const connection: TcpConnection = {
+      ...{ fd, talk, state: 'connecting', lane, deadlineMs, graceMs: 0, unsent: null },
+    };
+    this.#connections[fd] = connection;
+    this.#size++;
     lane.waiting.add(connection);
     this.#arm(deadlineMs);
-    return () => this.#giveUp(connection);
+    if (atOnce) this.#established(connection);
+    return connection;
+  }
+
+  /** Sends bytes, which must stay as they are, over a connection that listens. */
+  send(connection: TcpConnection, bytes: Uint8Array): void {
+    if (connection.state !== 'talking') return;
+    const sent = sendto(connection.fd, bytes, bytes.length, null);
+    if (sent < 0 && sent !== -EAGAIN) return this.#fail(connection, new SystemError('send', -sent));
+    const unsent = bytes.subarray(Math.max(sent, 0));
+    if (unsent.length > 0 && connection.unsent === null) {
+      this.#epoll?.change(connection.fd, TALK_EVENTS | EPOLLOUT);
+    }
+    connection.unsent = unsent.length === 0 ? null : unsent;
+  }
+
+  /** Gives a connection this time from now on. */
+  setTimeout(connection: TcpConnection, timeoutMs: number): void {
+    if (connection.state === 'closed') return;
+    connection.lane.waiting.delete(connection);
+    connection.lane = this.#lane(timeoutMs);
+    connection.deadlineMs = performance.now() + timeoutMs;
+    connection.lane.waiting.add(connection);
+    this.#arm(connection.deadlineMs);
+  }
+
+  /** Closes a connection in order, which stands and does not listen: nothing more is told of it. */
+  leave(connection: TcpConnection): void {
+    if (connection.state !== 'talking') return;
+    connection.state = 'leaving';
+    connection.graceMs = performance.now() + CLOSE_GRACE_MS;
+    shutdownWrite(connection.fd);
+    this.setTimeout(connection, LOOK_MS);
+  }
+
+  /** Closes a connection at once; what was not read yet resets it. */
+  close(connection: TcpConnection): void {
+    if (connection.state === 'closed') return;
+    connection.state = 'closed';
+    connection.lane.waiting.delete(connection);
+    this.#connections[connection.fd] = undefined;
+    close(connection.fd);
+    this.#size--;
+    if (this.#size === 0) {
+      this.#idleSinceMs = performance.now();
+      this.#arm(this.#idleSinceMs + IDLE_MS);
+    }
+    // Later, so that nobody opens a connection, which may get the same descriptor, while events of
+    // this one wait to be handled.
+    if (this.#closed.push(connection) === 1) queueMicrotask(() => this.#tellClosed());
+  }
+
+  #tellClosed(): void {
+    const closed = this.#closed;
+    this.#closed = [];
+    for (const { talk } of closed) talk.onClosed();
   }
 
   #start(): Epoll {
@@ -129,12 +224,7 @@ export class TcpConnector {
     return this.#epoll;
   }
 
-  /** Lets go of everything when the last connection is closed, so that the process may end. */
-  #stopWhenIdle(): void {
-    if (this.#connections.size > 0) return;
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-    this.#timerMs = Number.POSITIVE_INFINITY;
+  #stop(): void {
     this.#lanes.clear();
     this.#poll?.close();
     this.#epoll?.close();
@@ -143,72 +233,72 @@ export class TcpConnector {
   }
 
   #lane(waitMs: number): Lane {
-    const lane = this.#lanes.get(waitMs) ?? { waitMs, waiting: new Set() };
-    this.#lanes.set(waitMs, lane);
+    let lane = this.#lanes.get(waitMs);
+    if (lane === undefined) {
+      lane = { waitMs, waiting: new Set() };
+      this.#lanes.set(waitMs, lane);
+    }
     return lane;
   }
 
   #drain(): void {
     this.#epoll?.drain((fd, events) => {
-      const connection = this.#connections.get(fd);
-      // Given up while its events waited in the same batch.
+      const connection = this.#connections[fd];
+      // Closed while its events waited in the same batch.
       if (connection !== undefined) this.#happened(connection, events);
     });
   }
 
-  #happened(connection: Connection, events: number): void {
-    if (connection.outcome === null) {
-      if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === 0) return;
-      const durationMs = performance.now() - connection.startMs;
-      const errno =
-        (events & (EPOLLERR | EPOLLHUP)) === 0
-          ? 0
-          : getsockoptInt(connection.fd, SOL_SOCKET, SO_ERROR);
-      if (errno !== 0) {
-        const error = new SystemError('connect', errno);
-        return this.#finish(connection, { kind: 'failed', durationMs, error });
-      }
-      connection.outcome = { kind: 'established', durationMs };
-      shutdownWrite(connection.fd);
-      connection.lane.waiting.delete(connection);
-      connection.deadlineMs = performance.now() + CLOSE_GRACE_MS;
-      this.#grace.waiting.add(connection);
-      this.#arm(connection.deadlineMs);
+  #happened(connection: TcpConnection, events: number): void {
+    const failed = (events & (EPOLLERR | EPOLLHUP)) !== 0;
+    if (connection.state === 'connecting') {
+      if ((events & EPOLLOUT) === 0 && !failed) return;
+      const errno = failed ? getsockoptInt(connection.fd, SOL_SOCKET, SO_ERROR) : 0;
+      if (errno !== 0) return this.#fail(connection, new SystemError('connect', errno));
+      this.#established(connection);
+    } else if ((events & EPOLLOUT) !== 0 && connection.unsent !== null) {
+      this.send(connection, connection.unsent);
     }
-    const gone = EPOLLRDHUP | EPOLLERR | EPOLLHUP;
-    if ((events & (gone | EPOLLIN)) !== 0 && this.#read(connection, (events & gone) !== 0)) {
-      this.#finish(connection, connection.outcome);
+    if (connection.state !== 'talking' || !connection.talk.listens) return;
+    if (failed) return this.#receive(connection, 'failed');
+    if ((events & EPOLLRDHUP) !== 0) return this.#receive(connection, 'ended');
+    if ((events & EPOLLIN) !== 0) this.#receive(connection, 'open');
+  }
+
+  #established(connection: TcpConnection): void {
+    connection.state = 'talking';
+    connection.talk.onEstablished(connection);
+  }
+
+  /** Reads what is there, and what is behind it: nothing for now, the server's FIN, or an error. */
+  #receive(connection: TcpConnection, behind: 'open' | 'ended' | 'failed'): void {
+    const { fd, talk } = connection;
+    for (let count = 0; count < READS_MAX; count++) {
+      const length = read(fd, this.#buffer);
+      if (length === -EAGAIN) return;
+      if (length < 0) return this.#fail(connection, new SystemError('read', -length));
+      if (length > 0) talk.onData(connection, this.#buffer.subarray(0, length));
+      if (connection.state !== 'talking') return;
+      if (length === 0) return talk.onEnd(connection);
+      // Less than there was room for is all that there was.
+      if (length === READ_BYTES || behind === 'failed') continue;
+      if (behind === 'ended') talk.onEnd(connection);
+      return;
+    }
+    if (this.#unread.push(connection) === 1) setImmediate(() => this.#readOn());
+  }
+
+  #readOn(): void {
+    const unread = this.#unread;
+    this.#unread = [];
+    for (const connection of unread) {
+      if (connection.state === 'talking') this.#receive(connection, 'failed');
     }
   }
 
-  /**
-   * Takes what the server says unasked, since closing with unread bytes would be a reset. Whether
-   * there is nothing more to come.
-   */
-  #read({ fd }: Connection, gone: boolean): boolean {
-    for (let count = 0; count < FAREWELL_READS_MAX; count++) {
-      const length = read(fd, this.#farewell);
-      if (length === 0) return true;
-      // -EAGAIN, or a reset.
-      if (length < 0) return gone || errnoName(-length) !== 'EAGAIN';
-    }
-    return true;
-  }
-
-  #giveUp(connection: Connection): void {
-    if (this.#connections.get(connection.fd) === connection) {
-      this.#finish(connection, connection.outcome);
-    }
-  }
-
-  #finish(connection: Connection, outcome: ConnectOutcome): void {
-    connection.lane.waiting.delete(connection);
-    this.#grace.waiting.delete(connection);
-    this.#connections.delete(connection.fd);
-    close(connection.fd);
-    queueMicrotask(() => connection.done(outcome));
-    // Not within the turn: the next connection is most likely under way already.
-    if (this.#connections.size === 0) setImmediate(() => this.#stopWhenIdle());
+  #fail(connection: TcpConnection, error: SystemError): void {
+    connection.talk.onError(error);
+    this.close(connection);
   }
 
   #arm(deadlineMs: number): void {
@@ -225,22 +315,44 @@ export class TcpConnector {
     // After a stall, timers run before sockets are read: the answers may be waiting there.
     this.#drain();
     const nowMs = performance.now();
-    let nextMs = this.#expire(this.#grace, nowMs);
+    let nextMs = Number.POSITIVE_INFINITY;
     for (const lane of this.#lanes.values()) {
       nextMs = Math.min(nextMs, this.#expire(lane, nowMs));
       if (lane.waiting.size === 0) this.#lanes.delete(lane.waitMs);
     }
+    if (this.#size === 0) {
+      nextMs = this.#idleSinceMs + IDLE_MS;
+      if (nextMs <= nowMs) return this.#stop();
+    }
     if (nextMs < Number.POSITIVE_INFINITY) this.#arm(nextMs);
   }
 
-  /** Ends what is over its time; the deadline of the next one, or infinity. */
-  #expire(lane: Lane, nowMs: number): number {
-    for (const connection of lane.waiting) {
+  /** Goes through what is over its time; the deadline of the next one, or infinity. */
+  #expire({ waiting }: Lane, nowMs: number): number {
+    for (const connection of waiting) {
       if (connection.deadlineMs > nowMs) return connection.deadlineMs;
-      const durationMs = nowMs - connection.startMs;
-      this.#finish(connection, connection.outcome ?? { kind: 'timeout', durationMs });
+      if (connection.state === 'leaving') {
+        if (nowMs >= connection.graceMs || this.#isDone(connection)) this.close(connection);
+        else this.setTimeout(connection, LOOK_MS);
+        continue;
+      }
+      connection.talk.onTimeout(connection);
+      // Not given more time.
+      if (connection.deadlineMs <= nowMs) this.close(connection);
     }
-    assert(lane.waiting.size === 0, 'What is over its time has ended');
     return Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Takes what the server says unasked, since closing with unread bytes would be a reset. Whether
+   * there is nothing more to come.
+   */
+  #isDone({ fd }: TcpConnection): boolean {
+    for (let count = 0; count < FAREWELL_READS_MAX; count++) {
+      const length = read(fd, this.#buffer);
+      // A FIN, or a reset.
+      if (length <= 0) return length !== -EAGAIN;
+    }
+    return true;
   }
 }

@@ -9,6 +9,7 @@ import type { CheckTarget } from '../core/health/check-key.ts';
 import type { ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
 import { err } from '../core/result.ts';
+import { tcpDestination } from '../linux/tcp-connector.ts';
 import { probeBfd, type SessionLook } from './bfd.ts';
 import { probeDialogue } from './dialogue.ts';
 import { probeDns } from './dns.ts';
@@ -21,17 +22,26 @@ import { probePostgresql } from './postgresql.ts';
 import { probeRadius } from './radius.ts';
 import { type CommandRunner, probeScript } from './script.ts';
 import { probeSip } from './sip.ts';
-import { probeTcp } from './tcp.ts';
+import { probeTcp, startTcp } from './tcp.ts';
 import type { TrustStore } from './trust-store.ts';
 import { probeUdp } from './udp.ts';
 
+/** Ends a run that has no verdict yet; afterwards it does nothing. */
+export type GiveUp = () => void;
+
 export interface Probe {
   /**
-   * Asks the server once and resolves, never rejects, when the connection is closed: with the
-   * verdict, or with null when the signal gave up before there was one.
+   * Asks the server once. `done` is called once, never within this call, when the connection is
+   * closed: with the verdict, or with null when the run was given up before there was one.
+   * `onDefect` gets an exception of the probe, which is a defect; the run then ends with null.
    */
+  start(done: (result: ProbeResult | null) => void, onDefect: (error: unknown) => void): GiveUp;
+  /** The same as a promise, which the signal gives up; it rejects for a defect only. */
   run(signal: AbortSignal): Promise<ProbeResult | null>;
 }
+
+/** Asks once, until the signal gives up. */
+type Run = (signal: AbortSignal) => Promise<ProbeResult | null>;
 
 /**
  * The probe of `check` for `target`; `trust` is shared by all probes of a process, `runCommand`
@@ -45,51 +55,74 @@ export function createProbe(
   look: SessionLook = noSessions,
 ): Probe {
   // Firewall-mark services may leave the port to the packet; then the check must name one.
-  if (target.port === 0 && hasPort(check))
-    return { run: async () => failed('The check has no port') };
+  if (target.port === 0 && hasPort(check)) {
+    return probeOf(async () => failed('The check has no port'));
+  }
   const timeoutMs = Math.max(1, Math.ceil(check.timeoutUs / 1000));
   switch (check.kind) {
-    case 'tcp':
-      return { run: (signal) => probeTcp(check, target, { timeoutMs, signal }) };
+    case 'tcp': {
+      const destination = tcpDestination(target, check);
+      return {
+        start: (done) => startTcp(destination, timeoutMs, done),
+        run: (signal) => probeTcp(check, target, { timeoutMs, signal }),
+      };
+    }
     case 'http': {
       const run = createHttpProbe(check, target, trust);
-      return { run: (signal) => run({ timeoutMs, signal }) };
+      return probeOf((signal) => run({ timeoutMs, signal }));
     }
     case 'dns':
-      return { run: (signal) => probeDns(check, target, { timeoutMs, signal }) };
+      return probeOf((signal) => probeDns(check, target, { timeoutMs, signal }));
     case 'udp':
-      return { run: (signal) => probeUdp(check, target, { timeoutMs, signal }) };
+      return probeOf((signal) => probeUdp(check, target, { timeoutMs, signal }));
     case 'ping':
-      return { run: (signal) => probePing(check, target, { timeoutMs, signal }) };
+      return probeOf((signal) => probePing(check, target, { timeoutMs, signal }));
     case 'dialogue':
-      return { run: (signal) => probeDialogue(check, target, trust, { timeoutMs, signal }) };
+      return probeOf((signal) => probeDialogue(check, target, trust, { timeoutMs, signal }));
     case 'ldap': {
       const security = { check, address: target.address, trust };
-      return { run: (signal) => probeLdap(check, target, security, { timeoutMs, signal }) };
+      return probeOf((signal) => probeLdap(check, target, security, { timeoutMs, signal }));
     }
     case 'mysql': {
       const security = { check, address: target.address, trust };
-      return { run: (signal) => probeMysql(check, target, security, { timeoutMs, signal }) };
+      return probeOf((signal) => probeMysql(check, target, security, { timeoutMs, signal }));
     }
     case 'postgresql': {
       const security = { check, address: target.address, trust };
-      return { run: (signal) => probePostgresql(check, target, security, { timeoutMs, signal }) };
+      return probeOf((signal) => probePostgresql(check, target, security, { timeoutMs, signal }));
     }
     case 'radius':
-      return { run: (signal) => probeRadius(check, target, { timeoutMs, signal }) };
+      return probeOf((signal) => probeRadius(check, target, { timeoutMs, signal }));
     case 'sip': {
       const security = { check, address: target.address, trust };
-      return { run: (signal) => probeSip(check, target, security, { timeoutMs, signal }) };
+      return probeOf((signal) => probeSip(check, target, security, { timeoutMs, signal }));
     }
     case 'script':
-      return { run: (signal) => probeScript(check, runCommand, { timeoutMs, signal }) };
+      return probeOf((signal) => probeScript(check, runCommand, { timeoutMs, signal }));
     case 'file':
-      return { run: (signal) => probeFile(check, { signal }) };
+      return probeOf((signal) => probeFile(check, { signal }));
     case 'bfd':
-      return { run: async (signal) => probeBfd(check, look, { signal }) };
+      return probeOf(async (signal) => probeBfd(check, look, { signal }));
     default:
       return assertNever(check);
   }
+}
+
+/** A probe that is a function with a promise. */
+function probeOf(run: Run): Probe {
+  return {
+    start: (done, onDefect) => {
+      const abort = new AbortController();
+      run(abort.signal)
+        .catch((error: unknown) => {
+          onDefect(error);
+          return null;
+        })
+        .then(done, onDefect);
+      return () => abort.abort();
+    },
+    run,
+  };
 }
 
 /** A thread that the keeper does not talk to. */

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { readConfigText } from '../../src/config/yaml.ts';
 import { CheckPool } from '../../src/controller/check-pool.ts';
 import { checksOf } from '../../src/core/health/check-key.ts';
-import { nextSlot } from '../../src/core/health/schedule.ts';
+import { nextSlot, placeUs } from '../../src/core/health/schedule.ts';
 import { monotonicUs } from '../../src/linux/clock.ts';
 
 export interface DetectionCall {
@@ -101,7 +101,7 @@ add element inet detection refused { ${elements(chosen.refused)} }`);
         const atUs = downAtUs.get(key);
         if (definition === undefined || atUs === undefined) throw new Error(`${key} is not down`);
         const { intervalUs, timeoutUs, fall } = definition.check;
-        const startUs = nextSlot(key, intervalUs, deathUs, deathUs).atUs;
+        const startUs = nextSlot(placeUs(key, intervalUs), intervalUs, deathUs, deathUs).atUs;
         const leastUs =
           startUs - deathUs + (fall - 1) * intervalUs + (way === 'silent' ? timeoutUs : 0);
         ratios[way].push((atUs - deathUs) / leastUs);

@@ -2,7 +2,8 @@
  * When checks run. Each check has its own place, derived from its key, in a grid of its interval
  * on the monotonic clock: starts are spread evenly without chance, never drift however long a run
  * takes, and stay where they are over reconfigurations. Slots that were missed are skipped, never
- * caught up. Times are integer microseconds.
+ * caught up. Places are whole ticks, so that checks that begin at nearly the same time begin
+ * together, and wake the director once. Times are integer microseconds.
  */
 import { assert } from '../assert.ts';
 
@@ -11,6 +12,10 @@ import { assert } from '../assert.ts';
  * verdict, its server is not taken in.
  */
 export const FIRST_START_SPREAD_MAX_US = 2_000_000;
+
+/** A tick is this long, or a fiftieth of an interval that is short. */
+export const TICK_US = 20_000;
+const TICKS_MIN = 50;
 
 export interface Slot {
   readonly atUs: number;
@@ -36,6 +41,12 @@ export function spreadUs(key: string, windowUs: number): number {
   return Math.floor((fnv1a32(key) / 2 ** 32) * windowUs);
 }
 
+/** A check's place in its interval, in whole ticks: what all of its slots have in common. */
+export function placeUs(key: string, intervalUs: number): number {
+  const tickUs = Math.max(1, Math.min(TICK_US, Math.floor(intervalUs / TICKS_MIN)));
+  return Math.floor(spreadUs(key, intervalUs) / tickUs) * tickUs;
+}
+
 /**
  * First start of a check that is configured at `nowUs`: its place within `startSpreadUs`; without
  * that (null) its next slot, or earlier, within FIRST_START_SPREAD_MAX_US, when the slot is further
@@ -49,7 +60,7 @@ export function firstStartUs(
 ): number {
   if (startSpreadUs !== null) return nowUs + spreadUs(key, Math.max(1, startSpreadUs));
   const early = nowUs + spreadUs(key, Math.min(intervalUs, FIRST_START_SPREAD_MAX_US));
-  return Math.min(early, slotAfterUs(key, intervalUs, nowUs - 1));
+  return Math.min(early, slotAfterUs(placeUs(key, intervalUs), intervalUs, nowUs - 1));
 }
 
 export interface RunTiming {
@@ -63,10 +74,10 @@ export interface RunTiming {
  * being confirmed, that is `retryDelayUs` after the end, if there is one, or at once where the run
  * has outlasted its interval, so that a server that times out is not given another one; its slots
  * are then not skipped but replaced. Otherwise it is the next slot, moved by the jitter: `chance`
- * is from 0 up to, not including, 1.
+ * is from 0 up to, not including, 1. `atPlaceUs` is the check's placeUs().
  */
 export function nextRun(
-  key: string,
+  atPlaceUs: number,
   timing: RunTiming,
   { dueUs, nowUs, confirming }: RunEnd,
   chance: number,
@@ -74,7 +85,7 @@ export function nextRun(
   if (confirming && timing.retryDelayUs !== null) {
     return { atUs: nowUs + timing.retryDelayUs, skipped: 0 };
   }
-  const slot = nextSlot(key, timing.intervalUs, dueUs, nowUs);
+  const slot = nextSlot(atPlaceUs, timing.intervalUs, dueUs, nowUs);
   if (confirming && slot.skipped > 0) return { atUs: nowUs, skipped: 0 };
   return { ...slot, atUs: slot.atUs + Math.floor(chance * timing.jitterUs) };
 }
@@ -91,15 +102,19 @@ export interface RunEnd {
  * The slot that follows a run that was due at `dueUs`, strictly after both that and `nowUs`.
  * `skipped` counts the slots in between.
  */
-export function nextSlot(key: string, intervalUs: number, dueUs: number, nowUs: number): Slot {
-  const followingUs = slotAfterUs(key, intervalUs, dueUs);
+export function nextSlot(
+  atPlaceUs: number,
+  intervalUs: number,
+  dueUs: number,
+  nowUs: number,
+): Slot {
+  const followingUs = slotAfterUs(atPlaceUs, intervalUs, dueUs);
   if (followingUs > nowUs) return { atUs: followingUs, skipped: 0 };
-  const atUs = slotAfterUs(key, intervalUs, nowUs);
+  const atUs = slotAfterUs(atPlaceUs, intervalUs, nowUs);
   return { atUs, skipped: Math.round((atUs - followingUs) / intervalUs) };
 }
 
 /** The first slot strictly after a time. */
-function slotAfterUs(key: string, intervalUs: number, timeUs: number): number {
-  const offsetUs = spreadUs(key, intervalUs);
-  return offsetUs + (Math.floor((timeUs - offsetUs) / intervalUs) + 1) * intervalUs;
+function slotAfterUs(atPlaceUs: number, intervalUs: number, timeUs: number): number {
+  return atPlaceUs + (Math.floor((timeUs - atPlaceUs) / intervalUs) + 1) * intervalUs;
 }

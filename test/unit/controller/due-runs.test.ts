@@ -4,46 +4,46 @@ import { waitFor } from '../probes/servers.ts';
 
 /** Runs that end when they are told to. */
 function manual(most: number, places: (item: string) => number = () => 1) {
-  const started: string[] = [];
-  const ends: (() => void)[] = [];
-  const ended: [string, number][] = [];
+  const started: [string, number][] = [];
   const runs = new DueRuns<string>(most, {
     nowUs: () => 1_000_000,
-    run: (item) => {
-      started.push(item);
-      return new Promise((resolve) => ends.push(resolve));
-    },
+    start: (item, dueUs) => started.push([item, dueUs]),
     places,
-    onEnd: (item, dueUs) => ended.push([item, dueUs]),
   });
-  return { runs, started, ends, ended };
+  const end = (item: string) => {
+    runs.ended(item);
+    runs.pump();
+  };
+  return { runs, started, end };
 }
 
 test('DueRuns: what is due starts in order, no more than so many at once', async () => {
-  const { runs, started, ends, ended } = manual(2);
+  const { runs, started, end } = manual(2);
   runs.add(3, 'c');
   runs.add(1, 'a');
   runs.add(2, 'b');
   runs.pump();
-  expect(started).toEqual(['a', 'b']);
-  ends[0]?.();
-  await waitFor('the third', () => started.length === 3);
-  expect(ended).toEqual([['a', 1]]);
-  for (const end of ends) end();
+  expect(started).toEqual([
+    ['a', 1],
+    ['b', 2],
+  ]);
+  end('a');
+  expect(started[2]).toEqual(['c', 3]);
+  for (const item of ['b', 'c']) end(item);
   await runs.stop();
 });
 
 test('DueRuns: a run that takes many places starts in its turn, and holds up what follows', async () => {
-  const { runs, started, ends } = manual(3, (item) => (item === 'many' ? 5 : 1));
+  const { runs, started, end } = manual(3, (item) => (item === 'many' ? 5 : 1));
   for (const [index, item] of ['one', 'many', 'next'].entries()) runs.add(index, item);
   runs.pump();
-  expect(started).toEqual(['one', 'many']);
-  ends[0]?.();
-  await new Promise((resolve) => setImmediate(resolve));
-  expect(started).toEqual(['one', 'many']);
-  ends[1]?.();
-  await waitFor('the next', () => started.length === 3);
-  ends[2]?.();
+  const items = () => started.map(([item]) => item);
+  expect(items()).toEqual(['one', 'many']);
+  end('one');
+  expect(items()).toEqual(['one', 'many']);
+  end('many');
+  expect(items()).toEqual(['one', 'many', 'next']);
+  end('next');
   await runs.stop();
 });
 
@@ -52,9 +52,14 @@ test('DueRuns: what is due later starts by itself', async () => {
   const started: string[] = [];
   const runs = new DueRuns<string>(1, {
     nowUs: () => nowUs,
-    run: async (item) => void started.push(item),
+    start: (item) => {
+      started.push(item);
+      queueMicrotask(() => {
+        runs.ended(item);
+        runs.pump();
+      });
+    },
     places: () => 1,
-    onEnd: () => {},
   });
   runs.add(20_000, 'late');
   runs.pump();
@@ -68,18 +73,17 @@ test('DueRuns: what is due later starts by itself', async () => {
   await runs.stop();
 });
 
-test('DueRuns: after the stop nothing starts, and the stop waits for what runs', async () => {
-  const { runs, started, ends } = manual(1);
+test('DueRuns: after the stop nothing starts, and every stop waits for what runs', async () => {
+  const { runs, started, end } = manual(1);
   runs.add(1, 'a');
   runs.add(2, 'b');
   runs.pump();
-  let stopped = false;
-  const stop = runs.stop().then(() => {
-    stopped = true;
-  });
+  let stopped = 0;
+  const stops = [runs.stop(), runs.stop()].map((stop) => stop.then(() => stopped++));
   await new Promise((resolve) => setImmediate(resolve));
-  expect(stopped).toBe(false);
-  ends[0]?.();
-  await stop;
-  expect(started).toEqual(['a']);
+  expect(stopped).toBe(0);
+  end('a');
+  await Promise.all(stops);
+  expect(started).toEqual([['a', 1]]);
+  await runs.stop();
 });

@@ -1,76 +1,176 @@
 import { readdirSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { SystemError } from '../../../src/linux/libc.ts';
-import { type ConnectOutcome, TcpConnector } from '../../../src/linux/tcp-connector.ts';
-import { closedTarget, type TestServer, tcpServer, waitFor } from '../probes/servers.ts';
+import {
+  type TcpConnection,
+  TcpConnector,
+  type TcpTalk,
+  tcpDestination,
+} from '../../../src/linux/tcp-connector.ts';
+import {
+  closedTarget,
+  listen,
+  NO_PATH,
+  type TestServer,
+  tcpServer,
+  waitFor,
+} from '../probes/servers.ts';
 
-const HERE = { source: null, device: null, mark: null, via: null };
 const servers: TestServer[] = [];
 afterEach(async () => {
   await Promise.all(servers.splice(0).map((server) => server.close()));
 });
 
-async function greeting(): Promise<TestServer> {
-  const server = await tcpServer((socket) => socket.resume().write('220 hello\r\n'));
-  servers.push(server);
+async function serving(server: Promise<TestServer>): Promise<TestServer> {
+  servers.push(await server);
   return server;
 }
 
-test('TcpConnector: many connections at once each have one outcome, and leave nothing', async () => {
+const greeting = () => serving(tcpServer((socket) => socket.resume().write('220 hello\r\n')));
+
+/** Writes down what it is told. */
+class Witness implements TcpTalk {
+  readonly listens: boolean;
+  readonly told: string[] = [];
+  readonly #onEstablished: (connection: TcpConnection) => void;
+
+  constructor(onEstablished: (connection: TcpConnection) => void, listens = true) {
+    this.#onEstablished = onEstablished;
+    this.listens = listens;
+  }
+
+  onEstablished(connection: TcpConnection): void {
+    this.told.push('established');
+    this.#onEstablished(connection);
+  }
+
+  onData(_connection: TcpConnection, bytes: Uint8Array): void {
+    this.told.push(`${bytes.length} bytes`);
+  }
+
+  onEnd(_connection: TcpConnection): void {
+    this.told.push('end');
+  }
+
+  onError(error: SystemError): void {
+    this.told.push(error.code);
+  }
+
+  onTimeout(_connection: TcpConnection): void {
+    this.told.push('timeout');
+  }
+
+  onClosed(): void {
+    this.told.push('closed');
+  }
+
+  get isClosed(): boolean {
+    return this.told.at(-1) === 'closed';
+  }
+}
+
+const to = ({ target }: Pick<TestServer, 'target'>) => tcpDestination(target, NO_PATH);
+
+test('TcpConnector: many connections at once are each told of in order, and leave nothing', async () => {
   const server = await greeting();
-  const refused = await closedTarget();
+  const refused = { target: await closedTarget() };
   const connector = new TcpConnector();
   const before = readdirSync('/proc/self/fd').length;
-  const outcomes = { established: 0, failed: 0, timeout: 0, none: 0 };
-  const count = (outcome: ConnectOutcome) => {
-    outcomes[outcome?.kind ?? 'none']++;
-  };
+  const witnesses: Witness[] = [];
   for (let index = 0; index < 300; index++) {
-    connector.open({ ...HERE, ...(index % 3 === 0 ? refused : server.target) }, 10_000, count);
+    const witness = new Witness((connection) => connector.leave(connection), false);
+    witnesses.push(witness);
+    connector.open(to(index % 3 === 0 ? refused : server), 10_000, witness);
   }
-  expect(connector.size).toBe(300);
-  await waitFor('all to be done', () => connector.size === 0);
-  expect(outcomes).toEqual({ established: 200, failed: 100, timeout: 0, none: 0 });
+  await waitFor('all to be done', () => witnesses.every((witness) => witness.isClosed));
+  expect(connector.size).toBe(0);
+  for (const [index, { told }] of witnesses.entries()) {
+    expect(told).toEqual([index % 3 === 0 ? 'ECONNREFUSED' : 'established', 'closed']);
+  }
   await waitFor('the server to see the closes', () => server.open() === 0);
   expect(server.errors).toEqual([]);
   // The server's own sockets are in this process too.
   await waitFor('the descriptors to be free', () => readdirSync('/proc/self/fd').length <= before);
 });
 
-test('TcpConnector: the outcome comes in a later turn, with the time that it took', async () => {
+test('TcpConnector: the end is told in a later turn', async () => {
   const server = await greeting();
   const connector = new TcpConnector();
-  let within = true;
-  const outcome = await new Promise<ConnectOutcome>((resolve) => {
-    connector.open({ ...HERE, ...server.target }, 5_000, (result) => {
-      expect(within).toBe(false);
-      resolve(result);
-    });
-    within = false;
-  });
-  expect(outcome?.kind).toBe('established');
-  expect(outcome?.durationMs).toBeGreaterThan(0);
+  const witness = new Witness((connection) => connector.close(connection));
+  const connection = connector.open(to(server), 5_000, witness);
+  connector.close(connection);
+  connector.close(connection);
+  expect(witness.isClosed).toBe(false);
+  await waitFor('the end', () => witness.isClosed);
+  expect(witness.told.filter((what) => what === 'closed')).toHaveLength(1);
+  expect(connector.size).toBe(0);
 });
 
-test('TcpConnector: giving up twice is giving up once', async () => {
-  const server = await greeting();
+test('TcpConnector: what is said and heard is whole, also when it is more than buffers hold', async () => {
+  const lengthBytes = 8 * 1024 * 1024;
+  const question = new Uint8Array(lengthBytes).fill(7);
+  const echo = createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
+  const server = await serving(listen(echo));
   const connector = new TcpConnector();
-  const outcomes: ConnectOutcome[] = [];
-  const giveUp = connector.open({ ...HERE, ...server.target }, 5_000, (outcome) => {
-    outcomes.push(outcome);
+  let heard = 0;
+  let wrong = 0;
+  const witness = new Witness((connection) => connector.send(connection, question));
+  witness.onData = (connection, bytes) => {
+    heard += bytes.length;
+    if (bytes.some((byte) => byte !== 7)) wrong++;
+    if (heard === lengthBytes) connector.close(connection);
+  };
+  connector.open(to(server), 30_000, witness);
+  await waitFor('all of it', () => witness.isClosed);
+  expect({ heard, wrong, told: witness.told }).toEqual({
+    ...{ heard: lengthBytes, wrong: 0, told: ['established', 'closed'] },
   });
-  giveUp();
-  giveUp();
-  await waitFor('the outcome', () => outcomes.length > 0);
-  expect(outcomes).toEqual([null]);
-  expect(connector.size).toBe(0);
+});
+
+test("TcpConnector: bytes before a server's end or reset are heard, and then that", async () => {
+  const connector = new TcpConnector();
+  const witnesses = [];
+  for (const end of ['end', 'resetAndDestroy'] as const) {
+    const server = await serving(
+      tcpServer((socket) => socket.write('farewell', () => setImmediate(() => socket[end]()))),
+    );
+    const witness = new Witness(() => {});
+    witness.onEnd = (connection) => {
+      witness.told.push('end');
+      connector.close(connection);
+    };
+    connector.open(to(server), 5_000, witness);
+    witnesses.push(witness);
+    await waitFor('the end', () => witness.isClosed);
+  }
+  expect(witnesses.map(({ told }) => told)).toEqual([
+    ['established', '8 bytes', 'end', 'closed'],
+    ['established', '8 bytes', 'ECONNRESET', 'closed'],
+  ]);
+});
+
+test('TcpConnector: a connection whose time is over is closed, unless it is given more', async () => {
+  const server = await serving(tcpServer((socket) => socket.resume()));
+  const connector = new TcpConnector();
+  let more = 3;
+  const witness = new Witness(() => {});
+  witness.onTimeout = (connection) => {
+    witness.told.push('timeout');
+    if (--more > 0) connector.setTimeout(connection, 5);
+  };
+  connector.open(to(server), 20, witness);
+  await waitFor('the end', () => witness.isClosed);
+  expect(witness.told).toEqual(['established', 'timeout', 'timeout', 'timeout', 'closed']);
 });
 
 test('TcpConnector: a device or a source that is not there is told at once', () => {
   const connector = new TcpConnector();
   const target = { address: '127.0.0.1', port: 9 };
-  const open = (path: Partial<typeof HERE> | { device: string } | { source: string }) => () =>
-    connector.open({ ...HERE, ...path, ...target }, 1_000, () => {});
+  const open = (path: { device: string } | { source: string }) => () => {
+    const destination = tcpDestination(target, { ...NO_PATH, ...path });
+    connector.open(destination, 1_000, new Witness(() => {}));
+  };
   expect(open({ device: 'nonesuch0' })).toThrow(SystemError);
   expect(open({ source: '192.0.2.77' })).toThrow(/EADDRNOTAVAIL/);
   expect(connector.size).toBe(0);

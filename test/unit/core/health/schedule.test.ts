@@ -6,12 +6,16 @@ import {
   fnv1a32,
   nextRun,
   nextSlot,
+  placeUs,
   spreadUs,
+  TICK_US,
 } from '../../../../src/core/health/schedule.ts';
 
 const key = fc.string({ minLength: 1, maxLength: 60 });
 const intervalUs = fc.integer({ min: 1_000, max: 10_000_000_000 });
 const timeUs = fc.integer({ min: 0, max: 10_000_000_000_000 });
+
+const PLACE_US = placeUs('key', 1_000_000);
 
 /** Checks of many servers, as they are found in one network. */
 const keys = Array.from({ length: 1000 }, (_, index) => {
@@ -65,6 +69,30 @@ describe('spreadUs', () => {
   });
 });
 
+describe('placeUs', () => {
+  test('is the place in the window, earlier by less than a tick, in whole ticks', () => {
+    fc.assert(
+      fc.property(key, intervalUs, (text, everyUs) => {
+        const tickUs = Math.min(TICK_US, Math.floor(everyUs / 50));
+        const earlier = spreadUs(text, everyUs) - placeUs(text, everyUs);
+        expect(earlier).toBeGreaterThanOrEqual(0);
+        expect(earlier).toBeLessThan(tickUs);
+        expect(placeUs(text, everyUs) % tickUs).toBe(0);
+      }),
+    );
+  });
+
+  test('a thousand servers are spread evenly over the ticks of a second', () => {
+    const ticks = new Map<number, number>();
+    for (const each of keys) {
+      const atUs = placeUs(each, 1_000_000);
+      ticks.set(atUs, (ticks.get(atUs) ?? 0) + 1);
+    }
+    expect(ticks.size).toBe(50);
+    expect(Math.max(...ticks.values())).toBeLessThan(50);
+  });
+});
+
 describe('firstStartUs', () => {
   test('is from now on, within an interval and the bound for unknown servers', () => {
     fc.assert(
@@ -107,32 +135,32 @@ describe('firstStartUs with a spread', () => {
 describe('nextRun', () => {
   const plain = { intervalUs: 1_000_000, retryDelayUs: null, jitterUs: 0 };
   const end = { dueUs: 5_000_000, nowUs: 5_300_000, confirming: false };
-  const slot = nextSlot('key', 1_000_000, 5_000_000, 5_300_000);
+  const slot = nextSlot(PLACE_US, 1_000_000, 5_000_000, 5_300_000);
 
   test('without a retry delay the grid goes on while a change is being confirmed', () => {
-    expect(nextRun('key', plain, end, 0.9)).toEqual(slot);
-    expect(nextRun('key', plain, { ...end, confirming: true }, 0.9)).toEqual(slot);
+    expect(nextRun(PLACE_US, plain, end, 0.9)).toEqual(slot);
+    expect(nextRun(PLACE_US, plain, { ...end, confirming: true }, 0.9)).toEqual(slot);
   });
 
   test('a retry is after the end of the run, also when that is later than the interval', () => {
     const timing = { ...plain, retryDelayUs: 200_000 };
     const late = { dueUs: 5_000_000, nowUs: 9_000_000, confirming: true };
-    expect(nextRun('key', timing, late, 0.9)).toEqual({ atUs: 9_200_000, skipped: 0 });
-    expect(nextRun('key', timing, { ...end, confirming: false }, 0)).toEqual(slot);
+    expect(nextRun(PLACE_US, timing, late, 0.9)).toEqual({ atUs: 9_200_000, skipped: 0 });
+    expect(nextRun(PLACE_US, timing, { ...end, confirming: false }, 0)).toEqual(slot);
   });
 
   test('a run that outlasts its interval is followed at once while a change is being confirmed', () => {
     const late = { dueUs: 5_000_000, nowUs: 6_300_000, confirming: true };
-    expect(nextRun('key', plain, late, 0.9)).toEqual({ atUs: 6_300_000, skipped: 0 });
-    expect(nextRun('key', plain, { ...late, confirming: false }, 0).skipped).toBe(1);
+    expect(nextRun(PLACE_US, plain, late, 0.9)).toEqual({ atUs: 6_300_000, skipped: 0 });
+    expect(nextRun(PLACE_US, plain, { ...late, confirming: false }, 0).skipped).toBe(1);
   });
 
   test('after a retry the check is on its grid again', () => {
     const timing = { ...plain, retryDelayUs: 200_000 };
-    const retried = nextRun('key', timing, { ...end, confirming: true }, 0);
+    const retried = nextRun(PLACE_US, timing, { ...end, confirming: true }, 0);
     const after = { dueUs: retried.atUs, nowUs: retried.atUs + 1_000, confirming: false };
-    const { atUs } = nextRun('key', timing, after, 0);
-    expect((atUs - spreadUs('key', 1_000_000)) % 1_000_000).toBe(0);
+    const { atUs } = nextRun(PLACE_US, timing, after, 0);
+    expect((atUs - PLACE_US) % 1_000_000).toBe(0);
   });
 
   test('jitter moves a run within its bound, and never the grid behind it', () => {
@@ -140,10 +168,11 @@ describe('nextRun', () => {
     fc.assert(
       fc.property(key, fc.array(chance, { maxLength: 40 }), (text, chances) => {
         const timing = { ...plain, jitterUs: 1_000_000 };
-        let dueUs = nextSlot(text, 1_000_000, 0, 0).atUs;
+        const atPlaceUs = placeUs(text, 1_000_000);
+        let dueUs = nextSlot(atPlaceUs, 1_000_000, 0, 0).atUs;
         const startUs = dueUs;
         for (const [index, each] of chances.entries()) {
-          const run = nextRun(text, timing, { dueUs, nowUs: dueUs, confirming: false }, each);
+          const run = nextRun(atPlaceUs, timing, { dueUs, nowUs: dueUs, confirming: false }, each);
           const slotUs = startUs + (index + 1) * 1_000_000;
           expect(run.skipped).toBe(0);
           expect(run.atUs - slotUs).toBeGreaterThanOrEqual(0);
@@ -160,8 +189,9 @@ describe('nextSlot', () => {
     fc.assert(
       fc.property(key, intervalUs, timeUs, fc.nat(1e9), (text, everyUs, dueUs, lateUs) => {
         const nowUs = dueUs + lateUs;
-        const { atUs } = nextSlot(text, everyUs, dueUs, nowUs);
-        expect(Math.abs(atUs - spreadUs(text, everyUs)) % everyUs).toBe(0);
+        const atPlaceUs = placeUs(text, everyUs);
+        const { atUs } = nextSlot(atPlaceUs, everyUs, dueUs, nowUs);
+        expect(Math.abs(atUs - atPlaceUs) % everyUs).toBe(0);
         expect(atUs).toBeGreaterThan(nowUs);
         expect(atUs).toBeLessThanOrEqual(nowUs + everyUs);
       }),
@@ -172,11 +202,12 @@ describe('nextSlot', () => {
     fc.assert(
       fc.property(key, fc.array(fc.nat(5_000_000), { maxLength: 40 }), (text, durations) => {
         const everyUs = 1_000_000;
-        const startUs = nextSlot(text, everyUs, 0, 0).atUs;
+        const atPlaceUs = placeUs(text, everyUs);
+        const startUs = nextSlot(atPlaceUs, everyUs, 0, 0).atUs;
         let dueUs = startUs;
         let slots = 0;
         for (const durationUs of durations) {
-          const slot = nextSlot(text, everyUs, dueUs, dueUs + durationUs);
+          const slot = nextSlot(atPlaceUs, everyUs, dueUs, dueUs + durationUs);
           slots += 1 + slot.skipped;
           dueUs = slot.atUs;
         }
@@ -186,8 +217,8 @@ describe('nextSlot', () => {
   });
 
   test('a run that ends before its next slot skips none, one that ends on it skips it', () => {
-    const dueUs = nextSlot('key', 1_000_000, 0, 0).atUs;
-    const next = (lateUs: number) => nextSlot('key', 1_000_000, dueUs, dueUs + lateUs);
+    const dueUs = nextSlot(PLACE_US, 1_000_000, 0, 0).atUs;
+    const next = (lateUs: number) => nextSlot(PLACE_US, 1_000_000, dueUs, dueUs + lateUs);
     expect(next(999_999)).toEqual({ atUs: dueUs + 1_000_000, skipped: 0 });
     expect(next(1_000_000)).toEqual({ atUs: dueUs + 2_000_000, skipped: 1 });
     expect(next(3_500_000)).toEqual({ atUs: dueUs + 4_000_000, skipped: 3 });

@@ -6,7 +6,7 @@
  */
 import type { CheckConfig, SocketCheckConfig } from '../config/check.ts';
 import type { RealServerConfig, ServiceConfig } from '../config/config.ts';
-import { DEFAULTS } from '../config/defaults.ts';
+import { plainService } from '../config/plain-service.ts';
 import { allServers, canonicalJson } from '../health/check-key.ts';
 import { fnv1a32 } from '../health/schedule.ts';
 import { ipFamily } from '../ip.ts';
@@ -97,26 +97,12 @@ export function tableServices(services: readonly ServiceConfig[]): readonly Serv
 }
 
 function carrier(server: RealServerConfig, mark: number, vip: string): ServiceConfig {
-  return {
-    name: `checks of ${server.address}, mark ${mark}`,
-    entries: [{ identity: { kind: 'fwmark', mark, family: ipFamily(vip) }, follow: null }],
-    scheduler: 'rr',
-    schedulerFlags: [],
-    persistence: null,
-    persistenceEngine: null,
-    onePacket: false,
-    onFailure: 'quiesce',
-    quorum: { weight: 1, hysteresis: 0, below: 'serve' },
-    minHealthyPercent: 0,
-    slowStartUs: 0,
-    onlyOnActive: false,
-    checkWhen: 'always',
-    onRemove: 'delete',
-    drainTimeoutUs: 0,
-    maintenance: [],
-    passive: DEFAULTS.passive,
-    // Port 0: the packet's own, which direct routing and tunnels keep.
-    servers: [{ ...server, port: 0, weight: 1, upperThreshold: 0, lowerThreshold: 0, check: null }],
-    sorryServers: [],
-  };
+  const name = `checks of ${server.address}, mark ${mark}`;
+  const identity = { kind: 'fwmark', mark, family: ipFamily(vip) } as const;
+  // Port 0: the packet's own, which direct routing and tunnels keep.
+  const only = { port: 0, weight: 1, upperThreshold: 0, lowerThreshold: 0, check: null };
+  return plainService(
+    { name, entries: [{ identity, follow: null }], servers: [{ ...server, ...only }] },
+    { scheduler: 'rr', onRemove: 'delete', drainTimeoutUs: 0 },
+  );
 }

@@ -18,6 +18,7 @@ import type {
   RealServerConfig,
   ServiceConfig,
 } from '../../../src/core/config/config.ts';
+import { plainService } from '../../../src/core/config/plain-service.ts';
 import type { CheckDefinition, CheckTarget } from '../../../src/core/health/check-key.ts';
 import { checkDefinition, checksOf } from '../../../src/core/health/check-key.ts';
 import type { TestServer } from '../probes/servers.ts';
@@ -111,32 +112,8 @@ function service(name: string, target: CheckTarget, check: CheckConfig): Service
     check,
     maintenance: [],
   };
-  return {
-    name,
-    entries: [
-      {
-        identity: { kind: 'address', protocol: 'tcp', address: '192.0.2.10', port: 80 },
-        follow: null,
-      },
-    ],
-    scheduler: 'wlc',
-    schedulerFlags: [],
-    persistence: null,
-    persistenceEngine: null,
-    onePacket: false,
-    onFailure: 'quiesce',
-    quorum: { weight: 1, hysteresis: 0, below: 'serve' },
-    minHealthyPercent: 0,
-    slowStartUs: 0,
-    onlyOnActive: false,
-    checkWhen: 'always',
-    onRemove: 'drain',
-    passive: { action: 'off', windowUs: 30_000_000, retryUs: 60_000_000 },
-    drainTimeoutUs: 900_000_000,
-    maintenance: [],
-    sorryServers: [],
-    servers: [server],
-  };
+  const identity = { kind: 'address', protocol: 'tcp', address: '192.0.2.10', port: 80 } as const;
+  return plainService({ name, entries: [{ identity, follow: null }], servers: [server] });
 }
 
 /** Sockets and timers that this process holds. */

@@ -5,6 +5,7 @@ import type {
   ServiceConfig,
   TcpCheckConfig,
 } from '../../../../src/core/config/config.ts';
+import { plainService } from '../../../../src/core/config/plain-service.ts';
 import { canonicalJson, checkDefinition, checksOf } from '../../../../src/core/health/check-key.ts';
 
 const check: TcpCheckConfig = {
@@ -40,32 +41,8 @@ function server(address: string, port: number, asked: CheckConfig | null): RealS
 }
 
 function service(name: string, servers: readonly RealServerConfig[]): ServiceConfig {
-  return {
-    name,
-    entries: [
-      {
-        identity: { kind: 'address', protocol: 'tcp', address: '192.0.2.10', port: 80 },
-        follow: null,
-      },
-    ],
-    scheduler: 'wlc',
-    schedulerFlags: [],
-    persistence: null,
-    persistenceEngine: null,
-    onePacket: false,
-    onFailure: 'quiesce',
-    quorum: { weight: 1, hysteresis: 0, below: 'serve' },
-    minHealthyPercent: 0,
-    slowStartUs: 0,
-    onlyOnActive: false,
-    checkWhen: 'always',
-    onRemove: 'drain',
-    passive: { action: 'off', windowUs: 30_000_000, retryUs: 60_000_000 },
-    drainTimeoutUs: 900_000_000,
-    maintenance: [],
-    sorryServers: [],
-    servers,
-  };
+  const identity = { kind: 'address', protocol: 'tcp', address: '192.0.2.10', port: 80 } as const;
+  return plainService({ name, entries: [{ identity, follow: null }], servers });
 }
 
 describe('checkDefinition', () => {

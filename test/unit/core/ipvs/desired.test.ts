@@ -1,32 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import type { RealServerConfig, ServiceConfig } from '../../../../src/core/config/config.ts';
+import { plainService } from '../../../../src/core/config/plain-service.ts';
 import { desiredTable } from '../../../../src/core/ipvs/desired.ts';
 import { serviceKey } from '../../../../src/core/ipvs/model.ts';
 import { server, service, WEB } from './samples.ts';
 
 function config(changes: Partial<ServiceConfig> = {}): ServiceConfig {
-  return {
-    name: 'web',
-    entries: [{ identity: WEB, follow: null }],
-    scheduler: 'wlc',
-    schedulerFlags: [],
-    persistence: null,
-    persistenceEngine: null,
-    onePacket: false,
-    onFailure: 'quiesce',
-    quorum: { weight: 1, hysteresis: 0, below: 'serve' },
-    minHealthyPercent: 0,
-    slowStartUs: 0,
-    onlyOnActive: false,
-    checkWhen: 'always',
-    onRemove: 'drain',
-    passive: { action: 'off', windowUs: 30_000_000, retryUs: 60_000_000 },
-    drainTimeoutUs: 900_000_000,
-    maintenance: [],
-    sorryServers: [],
-    servers: [serverConfig(12), serverConfig(11)],
-    ...changes,
-  };
+  const servers = [serverConfig(12), serverConfig(11)];
+  return plainService(
+    { name: 'web', entries: [{ identity: WEB, follow: null }], servers },
+    changes,
+  );
 }
 
 function serverConfig(host: number): RealServerConfig {

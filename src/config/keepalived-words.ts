@@ -139,13 +139,19 @@ export const SERVICE_WORDS: Readonly<Record<string, string>> = {
   lvs_flush: 'ownership',
   lvs_flush_on_stop: 'on_stop',
   lvs_method: 'forwarding',
+  lvs_notify_fifo: 'notify',
+  lvs_notify_fifo_script: 'notify',
   lvs_sched: 'scheduler',
   lvs_timeouts: 'timeouts',
   'mh-fallback': 'scheduler_flags',
   'mh-port': 'scheduler_flags',
+  notify_down: 'notify',
+  notify_up: 'notify',
   ops: 'one_packet',
   persistence_granularity: 'persistence',
   persistence_timeout: 'persistence',
+  quorum_down: 'notify',
+  quorum_up: 'notify',
   real_server: 'servers',
   'sh-fallback': 'scheduler_flags',
   'sh-port': 'scheduler_flags',
@@ -155,20 +161,23 @@ export const SERVICE_WORDS: Readonly<Record<string, string>> = {
   virtual_server_group: 'services',
 };
 
-const ALERTS = 'every change is a log line with its reason, and a metric for alerts';
-
 /** Options of virtual servers that are deliberately not here, with the way out. */
 export const REFUSED_OF_SERVICES: Readonly<Record<string, string>> = {
   hashed: 'the kernel sets this flag by itself, expected no such option',
-  notify_down: `${ALERTS}; scripts for servers are not supported`,
-  notify_up: `${ALERTS}; scripts for servers are not supported`,
   omega: 'a stop tells nobody that servers are down which are not, expected ipvs.on_stop',
-  quorum_down: `${ALERTS}; VRRP tracks the quorum by a tracker with service`,
-  quorum_up: `${ALERTS}; VRRP tracks the quorum by a tracker with service`,
-  smtp_alert: `${ALERTS}; mails for servers are not supported`,
   snmp_name: 'the name of the service is the label of its metrics, expected no such option',
   sorry_server_inhibit:
     'while sorry servers serve, the others have weight 0 and keep their connections, expected no ' +
     'such option',
   sorry_server_lvs_method: 'expected forwarding at each of sorry_servers',
+};
+
+const OF_SERVICE = 'is said for all servers of a service at once';
+
+/** The same for real servers. */
+export const REFUSED_OF_SERVERS: Readonly<Record<string, string>> = {
+  notify: `${OF_SERVICE}, expected notify at the service`,
+  notify_down: `${OF_SERVICE}, expected notify.server_down at the service`,
+  notify_up: `${OF_SERVICE}, expected notify.server_up at the service`,
+  smtp_alert: `${OF_SERVICE}, expected notify.server_mail at the service`,
 };

@@ -98,23 +98,33 @@ const SECTIONS: readonly (readonly [title: string, path: string])[] = [
 
 const NOTES: Readonly<Record<string, string>> = {
   'services.NAME.check': 'The same keys stand under `check` of a service and of a real server.\n\n',
-  notify: `What is said of an instance stands under its own \`notify\`. A command is one line, or a list of
+  notify: `What is said of an instance, a group or a service stands under its own \`notify\`. A command is one line, or a list of
 words: a program by its absolute path, and its arguments. It is not given to a shell: \`'\` and \`"\`
 group words, nothing else has a meaning. It runs in \`/\` with an environment of its own: \`PATH\`,
 \`VIPKEEPER_DIRECTOR\`, \`VIPKEEPER_INSTANCE\`, \`VIPKEEPER_STATE\` and \`VIPKEEPER_PREVIOUS_STATE\`
 (\`initialize\`, \`backup\`, \`active\`, \`fault\`), \`VIPKEEPER_REASON\`, \`VIPKEEPER_PRIORITY\` and
-\`VIPKEEPER_PEER\`.
+\`VIPKEEPER_PEER\`. Scripts of a virtual service find \`VIPKEEPER_SERVICE\`, those of a real server
+\`VIPKEEPER_SERVER\` (\`10.0.0.11:8080\`) too; \`VIPKEEPER_STATE\` is \`up\` or \`down\`,
+\`VIPKEEPER_PREVIOUS_STATE\` may be \`unknown\`, \`VIPKEEPER_REASON\` says it in words, and of a service
+there are \`VIPKEEPER_HEALTHY_WEIGHT\` and \`VIPKEEPER_QUORUM\`.
 
-The scripts of one instance run one at a time, in the order of what happened: at each change the
+The scripts of one instance, service or server run one at a time, in the order of what happened: at each change the
 state's own, then \`any\`. If more than 16 changes wait for a slow script, the oldest are left out,
 never the last state; this is logged and counted. A script that does not end in \`timeout\` gets
 SIGTERM, two seconds later SIGKILL. At a stop each has three seconds, and all together seven.
 After a restart of the controller only what has changed meanwhile is said.
 
+A server is \`up\` or \`down\` as its check says, whatever weight it has: drained servers and those in
+a maintenance window are not down. What the checks say first after a start is told as well, but no
+mail says that all is well then. Scripts of services and servers run beside those of instances, and
+never make them wait.
+
 A line of the FIFO is \`INSTANCE "NAME" MASTER 100\`, with \`BACKUP\`, \`FAULT\`, \`STOP\`, \`DELETED\`,
 \`MASTER_RX_LOWER_PRI\`, \`MASTER_PRIORITY\` or \`BACKUP_PRIORITY\`; a sync group’s is
-\`GROUP "NAME" MASTER 0\`. The FIFO is made if it is missing, readable by its owner only. Lines that
-no reader takes wait in the pipe, then in vipkeeper (4096 of them). Its reader should end when it
+\`GROUP "NAME" MASTER 0\`. Of a virtual service it is \`VS [192.0.2.10]:tcp:80 UP\` or \`DOWN\`, of a real
+server \`RS [10.0.0.11]:tcp:8080 [192.0.2.10]:tcp:80 UP\`; in place of the address stands \`FWM 7\` for a
+mark, and \`[NAME]:0\` for several addresses and marks. The FIFO is made if it is missing, readable by its owner only. Lines that
+no reader takes wait in the pipe, then in vipkeeper (4096 of them; those of services are lost first). Its reader should end when it
 reads the end: then vipkeeper was closed.
 
 `,

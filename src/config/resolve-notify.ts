@@ -2,11 +2,17 @@
  * Who is told of transitions, from its parsed form: defaults applied, and what one part needs of
  * another checked.
  */
-import type { InstanceNotifyConfig, MailConfig, NotifyConfig } from '../core/config/config.ts';
+import type {
+  InstanceNotifyConfig,
+  MailConfig,
+  NotifyConfig,
+  ServiceNotifyConfig,
+} from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
+import type { Path } from './document.ts';
 import type { Report } from './report.ts';
 import type { NamedVrrp } from './resolve-vrrp.ts';
-import type { GroupInput, MailInput, NotifyInput } from './schema.ts';
+import type { GroupInput, MailInput, NotifyInput, ServiceInput } from './schema.ts';
 
 export interface NotifyParts {
   /** null where it is missing or wrong. */
@@ -51,6 +57,7 @@ export function resolveNotify(
   return {
     notify: {
       fifo: notify?.fifo ?? null,
+      fifoServices: notify?.fifo_services ?? defaults.fifoServices,
       fifoScript: notify?.fifo_script ?? null,
       user: notify?.user ?? null,
       group: notify?.group ?? null,
@@ -77,6 +84,32 @@ export function resolveNotify(
       fifoStatesOnReload: notify?.fifo_states_on_reload ?? defaults.fifoStatesOnReload,
     },
     mail: mail === null ? null : resolveMail(mail),
+  };
+}
+
+/** Of one service; `path` leads there, `hasMail` as above. */
+export function resolveServiceNotify(
+  input: ServiceInput['notify'],
+  {
+    path,
+    hasMail,
+    report,
+  }: { readonly path: Path; readonly hasMail: boolean; readonly report: Report },
+): ServiceNotifyConfig | null {
+  if (input === undefined) return null;
+  const { notify } = DEFAULTS;
+  for (const key of ['mail', 'server_mail'] as const) {
+    if (input[key] === true && !hasMail) {
+      report.error([...path, key], 'the section mail is missing', 'bare');
+    }
+  }
+  return {
+    quorumUp: input.quorum_up ?? null,
+    quorumDown: input.quorum_down ?? null,
+    serverUp: input.server_up ?? null,
+    serverDown: input.server_down ?? null,
+    mail: input.mail ?? notify.mail,
+    serverMail: input.server_mail ?? notify.serverMail,
   };
 }
 

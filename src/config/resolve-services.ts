@@ -22,6 +22,7 @@ import type { Report } from './report.ts';
 import { type CheckedServer, inheritCheck, reportCheck, resolveCheck } from './resolve-check.ts';
 import { type KnownSessions, reportBfdSessions } from './resolve-check-bfd.ts';
 import { resolveMaintenance } from './resolve-maintenance.ts';
+import { resolveServiceNotify } from './resolve-notify.ts';
 import { resolveThroughVip } from './resolve-through-vip.ts';
 import type { CheckInput, ServerInput, ServiceInput } from './schema.ts';
 import { familyBits } from './values.ts';
@@ -37,7 +38,7 @@ export interface NamedService {
 /** The services with all defaults; `path` of each is services.NAME. */
 export function resolveServices(
   services: readonly NamedService[],
-  checked: Pick<ServiceFacts, 'scripts' | 'bfd'>,
+  around: Pick<ServiceFacts, 'scripts' | 'bfd' | 'hasMail'>,
   report: Report,
 ): ServiceConfig[] {
   const resolved: ServiceConfig[] = [];
@@ -56,7 +57,7 @@ export function resolveServices(
     }
     const [first, ...others] = entries.map(({ identity }) => identity);
     if (first === undefined) continue;
-    resolved.push(resolveService(service, { identities: [first, ...others], ...checked }, report));
+    resolved.push(resolveService(service, { identities: [first, ...others], ...around }, report));
   }
   return resolved;
 }
@@ -104,7 +105,7 @@ function resolveEntries(input: ServiceInput, path: Path, report: Report): readon
 
 function resolveService(
   { name, input, servers, sorryServers }: NamedService,
-  { identities, scripts, bfd }: Omit<ServiceFacts, 'tcpByDefault'>,
+  { identities, scripts, bfd, hasMail }: Omit<ServiceFacts, 'tcpByDefault'>,
   report: Report,
 ): ServiceConfig {
   const { service } = DEFAULTS;
@@ -137,13 +138,14 @@ function resolveService(
     onRemove: input.on_remove ?? DEFAULTS.ipvs.onRemove,
     drainTimeoutUs: input.drain_timeout ?? DEFAULTS.ipvs.drainTimeoutUs,
     passive: resolvePassive(input.passive, identities, { path: [...path, 'passive'], report }),
+    notify: resolveServiceNotify(input.notify, { path: [...path, 'notify'], hasMail, report }),
     maintenance: resolveMaintenance(input.maintenance, {
       // That of a whole service is meant to leave it without servers.
       ...{ path: [...path, 'maintenance'], force: true, report },
     }),
     ...resolveServers(
       { name, input, servers, sorryServers },
-      { identities, tcpByDefault, scripts, bfd },
+      { identities, tcpByDefault, scripts, bfd, hasMail },
       report,
     ),
   };
@@ -301,6 +303,8 @@ interface ServiceFacts {
   /** How scripts of checks are run. */
   readonly scripts: CheckedServer['scripts'];
   readonly bfd: KnownSessions;
+  /** There is a section `mail`. */
+  readonly hasMail: boolean;
 }
 
 function resolveServers(

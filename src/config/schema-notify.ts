@@ -158,6 +158,26 @@ export function groupNotifySchema(per: Per) {
   }));
 }
 
+/** `notify` of one virtual service. */
+export function serviceNotifySchema(per: Per) {
+  const run = (about: string) => option(per(command()), { about, without: 'nothing' });
+  const { notify } = DEFAULTS;
+  return section(() => ({
+    quorum_up: run('Command when the healthy servers are enough for the quorum.'),
+    quorum_down: run('Command when they are too few.'),
+    server_up: run('Command when a server of it is healthy; `VIPKEEPER_SERVER` says which.'),
+    server_down: run('Command when a server of it has failed its check.'),
+    mail: option(per(truth()), {
+      about: 'Send a mail when the quorum is lost, and when it is met again.',
+      default: notify.mail,
+    }),
+    server_mail: option(per(truth()), {
+      about: 'Send a mail when a server of it fails, and when it is healthy again.',
+      default: notify.serverMail,
+    }),
+  }));
+}
+
 /** `notify` and `mail` of the director. */
 export function notifySections(per: Per, duration: Duration) {
   const { notify, mail } = DEFAULTS;
@@ -167,6 +187,10 @@ export function notifySections(per: Per, duration: Duration) {
         fifo: option(per(fifoPath()), {
           about: 'FIFO that gets a line for every transition, as keepalived writes them.',
           without: 'no FIFO',
+        }),
+        fifo_services: option(per(truth()), {
+          about: 'Write lines of virtual services and real servers to the FIFO too.',
+          default: notify.fifoServices,
         }),
         fifo_script: option(per(command()), {
           about: 'Command that reads the FIFO and runs all the time; the path is added to it.',
@@ -220,7 +244,10 @@ export function notifySections(per: Per, duration: Duration) {
           default: formatDuration(mail.timeoutUs),
         }),
       })),
-      { about: 'Mails of instances with `notify.mail`.', without: 'no mail' },
+      {
+        about: 'Mails of instances, groups and services whose `notify` asks for them.',
+        without: 'no mail',
+      },
     ),
   };
 }

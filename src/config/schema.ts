@@ -41,6 +41,7 @@ import {
   groupNotifySchema,
   instanceNotifySchema,
   notifySections,
+  serviceNotifySchema,
   userName,
 } from './schema-notify.ts';
 import { routeSchema, ruleSchema, staticSchema } from './schema-routing.ts';
@@ -840,6 +841,12 @@ function serviceSchema<C, S>(per: Per, check: z.ZodType<C>, server: z.ZodType<S>
         'it passes its checks: nothing (`off`), it is told (`warn`), or it gets weight 0 for a ' +
         'while too (`quiesce`), as far as the quorum and `min_healthy` allow. Only of TCP.',
       default: DEFAULTS.passive.action,
+    }),
+    notify: option(serviceNotifySchema(per), {
+      about:
+        'Telling other programs when it loses its quorum or has it again, and when its servers ' +
+        'fail or recover; what the checks say first after a start is told as well.',
+      without: 'nobody is told',
     }),
     on_remove: option(per(word(['drain', 'delete'])), {
       about:

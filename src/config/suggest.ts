@@ -7,6 +7,7 @@ import {
   CHECK_WORDS,
   REFUSED_OF_CHECKS,
   REFUSED_OF_INSTANCES,
+  REFUSED_OF_SERVERS,
   REFUSED_OF_SERVICES,
   SERVICE_WORDS,
   VRRP_WORDS,
@@ -118,6 +119,9 @@ export function unknownKeyMessage(key: string, valid: readonly string[]): string
   const ofServices = valid.includes('scheduler') || valid.includes('upper_threshold');
   if (ofServices && Object.hasOwn(REFUSED_OF_SERVICES, plain))
     return REFUSED_OF_SERVICES[plain] as string;
+  const ofServers = valid.includes('upper_threshold');
+  if (ofServers && Object.hasOwn(REFUSED_OF_SERVERS, plain))
+    return REFUSED_OF_SERVERS[plain] as string;
   const nearest = nearestKey(key, valid);
   if (nearest !== null) return `unknown key, did you mean ${nearest}?`;
   return `unknown key, expected ${joinWords(valid, 'or')}`;

@@ -162,11 +162,12 @@ function readValue(value: unknown, director: string, report: Report): Config {
   }
   const alone = resolveVrrp(readVrrp(schema, root.vrrp), report);
   const names = (section: string): string[] => Object.keys(mapping(root[section]));
+  const hasMail = root.mail !== undefined;
   const notification = resolveNotify(
     {
       notify: parsed(schema.notify, root.notify) ?? null,
       mail: parsed(schema.mail, root.mail) ?? null,
-      hasMail: root.mail !== undefined,
+      hasMail,
       instances: readVrrp(schema, root.vrrp),
       groups: readNamed(schema.group, root.groups),
     },
@@ -175,8 +176,8 @@ function readValue(value: unknown, director: string, report: Report): Config {
   const sections = readSections(schema, root);
   const named = readServices(schema, root.services);
   const bfd = resolveBfd(readNamed(schema.bfd, root.bfd), report);
-  const checked = { scripts: notification.notify, bfd: knownSessions(names('bfd'), bfd) };
-  const resolved = resolveServices(named, checked, report);
+  const around = { scripts: notification.notify, bfd: knownSessions(names('bfd'), bfd), hasMail };
+  const resolved = resolveServices(named, around, report);
   const followed = resolveFollow(withCheckMarks(resolved, sections.ipvs.checkMarkBase), {
     services: named,
     instances: alone,

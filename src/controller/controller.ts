@@ -254,6 +254,7 @@ export class Controller implements DirectorControl {
     this.#configureSettings();
     this.#follow();
     await this.#configureServices();
+    this.#tellServices();
     this.#keepPlan(this.#options.keepForNextStart);
   }
 
@@ -298,6 +299,7 @@ export class Controller implements DirectorControl {
     const syncChanged = JSON.stringify(this.#sync?.config ?? null) !== JSON.stringify(config.sync);
     if (syncChanged) this.#stopSync();
     await this.#configureServices();
+    this.#tellServices();
     if (syncChanged) await this.#startSync();
     this.#keepPlan(keepForNextStart);
     this.#log.info({ event: 'reloaded' }, 'The configuration was read again');
@@ -695,6 +697,7 @@ export class Controller implements DirectorControl {
       { event: 'health', server, services, from, to, reason: reason.kind, detail },
       `Real server ${server} is ${to}: ${detail}`,
     );
+    this.#notifier.services.healthChanged(key, services, { to, reason: detail });
     this.#table?.changed(services);
     this.#trackers.servicesChanged();
   }
@@ -814,6 +817,14 @@ export class Controller implements DirectorControl {
     await this.#table.start();
   }
 
+  /** What is known already of services that are told of only now. */
+  #tellServices(): void {
+    this.#notifier.services.learn({
+      health: (server) => this.#health(server).health,
+      quorum: (service) => this.#pools.report(service),
+    });
+  }
+
   /** The services, and what carries checks through virtual IPs, unchanged ones as they were. */
   #tableServices(): readonly ServiceConfig[] {
     this.#carriers = reuseServices(this.#carriers, checkServices(this.#config.services));
@@ -845,6 +856,7 @@ export class Controller implements DirectorControl {
   }
 
   #quorumChanged(service: ServiceConfig, met: boolean, healthyWeight: number): void {
+    this.#notifier.services.quorumChanged(service, met, healthyWeight);
     const { name, quorum } = service;
     const fields = { event: 'quorum', service: name, met, healthyWeight, quorum: quorum.weight };
     const weights = `healthy weight ${healthyWeight} of quorum ${quorum.weight}`;

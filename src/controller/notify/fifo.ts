@@ -2,7 +2,8 @@
  * The FIFO that other programs read transitions from. It is opened for reading and writing, so
  * that opening it never waits for a reader and writing never raises SIGPIPE. A line is shorter
  * than PIPE_BUF, so the kernel takes it whole or not at all; while the pipe is full, lines wait
- * here in their order. Only when LINES_MAX wait is the oldest dropped, and that is counted.
+ * here in their order. Only when LINES_MAX wait is the oldest dropped, of minor ones if there are
+ * any, and that is counted.
  */
 import { chownSync, closeSync, constants, fstatSync, openSync, statSync, writeSync } from 'node:fs';
 import type { Problem } from '../../core/problem.ts';
@@ -16,6 +17,11 @@ const MODE = 0o600;
 /** How soon a full pipe is tried again; doubling, for a reader that does not come. */
 const RETRY_MIN_MS = 10;
 const RETRY_MAX_MS = 1_000;
+
+interface Line {
+  readonly text: string;
+  readonly minor: boolean;
+}
 
 export interface FifoOptions {
   readonly path: string;
@@ -32,7 +38,7 @@ export interface FifoPorts {
 export class FifoWriter {
   readonly #options: FifoOptions;
   readonly #ports: FifoPorts;
-  readonly #waiting: string[] = [];
+  readonly #waiting: Line[] = [];
   #fd: number | null = null;
   #timer: NodeJS.Timeout | null = null;
   #delayMs = RETRY_MIN_MS;
@@ -57,15 +63,16 @@ export class FifoWriter {
     return { delivered: this.#written, failed: 0, dropped: this.#dropped, waiting };
   }
 
-  /** A line with its end, at most 4096 bytes. */
-  write(line: string): void {
+  /** A line with its end, at most 4096 bytes; a minor one gives way to the others. */
+  write(text: string, rank: 'important' | 'minor' = 'important'): void {
     if (this.#waiting.length >= LINES_MAX) {
-      this.#waiting.shift();
+      const oldest = this.#waiting.findIndex(({ minor }) => minor);
+      this.#waiting.splice(Math.max(0, oldest), 1);
       this.#dropped++;
       if (!this.#overflowed) this.#ports.onOverflow(this.path);
       this.#overflowed = true;
     }
-    this.#waiting.push(line);
+    this.#waiting.push({ text, minor: rank === 'minor' });
     if (this.#timer === null) this.#drain();
   }
 
@@ -91,7 +98,7 @@ export class FifoWriter {
     if (!this.#open()) return this.#retry();
     while (this.#waiting.length > 0) {
       try {
-        writeSync(this.#fd as number, this.#waiting[0] as string);
+        writeSync(this.#fd as number, (this.#waiting[0] as Line).text);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') this.#fail(error);
         return this.#retry();

@@ -6,7 +6,7 @@
 import { enqueue, type Waiting } from '../../core/notify/queue.ts';
 
 /** A failover of hundreds of instances must not start hundreds of processes at once. */
-const RUNNING_MAX = 16;
+export const RUNNING_MAX = 16;
 
 export interface Job extends Waiting {
   /** Does the work; must not reject. */

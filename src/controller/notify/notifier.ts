@@ -6,14 +6,15 @@
  *              ──> lane of the instance ──> the state's script, then `any`
  *
  * A state that was told already is not told again, also after a restart of the controller
- * (memory.ts). Nothing here delays the controller: everything waits in bounded queues.
+ * (memory.ts). Nothing here delays the controller: everything waits in bounded queues
+ * (channels.ts). What there is to tell of virtual services, service-notifier.ts does on the same
+ * channels.
  */
 import type {
   Command,
   Config,
   GroupNotifyConfig,
   InstanceNotifyConfig,
-  NotifyConfig,
 } from '../../core/config/config.ts';
 import type { WaitingKind } from '../../core/notify/queue.ts';
 import {
@@ -29,30 +30,15 @@ import {
   scriptArguments,
   scriptVariables,
 } from '../../core/notify/words.ts';
-import type { Problem } from '../../core/problem.ts';
-import { ok, type Result } from '../../core/result.ts';
-import type { NotifyChannelReport, NotifyReport } from '../../core/status.ts';
+import type { NotifyReport } from '../../core/status.ts';
 import type { VrrpStateName } from '../../core/vrrp/types.ts';
 import type { InstanceStatus } from '../../keeper/messages.ts';
 import { type Log, logProblem } from '../log.ts';
-import { type Account, findAccount } from './account.ts';
-import { FifoWriter } from './fifo.ts';
-import { FifoScript } from './fifo-script.ts';
+import { type Call, Channels } from './channels.ts';
 import { type GroupChange, GroupStates } from './group-states.ts';
-import { Lanes } from './lanes.ts';
-import { Mailer } from './mail.ts';
-import { NotifyMemory } from './memory.ts';
-import { runScript, type ScriptOutcome } from './script.ts';
-import { findScriptFault } from './script-file.ts';
+import { isVrrpState, NotifyMemory } from './memory.ts';
+import { ServiceNotifier } from './service-notifier.ts';
 
-/**
- * For all that is under way when the director stops: the last script of a state and the one for
- * any state behind one that hangs. Less than the controller has for its whole stop.
- */
-const STOP_MS = 7_000;
-/** Where the scripts of start and stop run; instances cannot have these names. */
-const STARTUP_LANE = ' startup';
-const SHUTDOWN_LANE = ' shutdown';
 /** In front of a group's name, where instances are too: their names have no spaces. */
 const GROUP_PREFIX = 'group ';
 
@@ -74,18 +60,15 @@ export type LearnedState = Pick<
 
 type NotifierConfig = Pick<
   Config,
-  'director' | 'notify' | 'mail' | 'groups' | 'vrrp' | 'runtimeDirectory'
+  'director' | 'notify' | 'mail' | 'groups' | 'vrrp' | 'services' | 'runtimeDirectory'
 >;
 
-const NOTHING: NotifyChannelReport = { delivered: 0, failed: 0, dropped: 0, waiting: 0 };
-
 export class Notifier {
+  /** Of virtual services and their servers. */
+  readonly services: ServiceNotifier;
   readonly #log: Log;
   readonly #memory: NotifyMemory;
-  readonly #lanes = new Lanes();
-  readonly #stopping = new AbortController();
-  readonly #abandoned = new AbortController();
-  readonly #scripts = { delivered: 0, failed: 0, dropped: 0 };
+  readonly #channels: Channels;
   #config: NotifierConfig;
   #instances: ReadonlyMap<string, InstanceNotifyConfig> = new Map();
   /** Instances that the configuration does not have any more, until the keeper has stopped them. */
@@ -94,19 +77,16 @@ export class Notifier {
   readonly #states: Map<string, VrrpStateName>;
   readonly #priorities = new Map<string, number>();
   readonly #groups: GroupStates;
-  #account: Result<Account | null, Problem> = ok(null);
-  #fifo: FifoWriter | null = null;
-  #fifoScript: FifoScript | null = null;
-  #mailer: Mailer | null = null;
-  /** Counts of channels that a reload has closed. */
-  #closedFifo = NOTHING;
-  #closedMail = NOTHING;
 
   constructor(config: NotifierConfig, log: Log) {
     this.#config = config;
     this.#log = log;
     this.#memory = new NotifyMemory(config.runtimeDirectory, (problem) => logProblem(log, problem));
-    const told = [...this.#memory.states];
+    this.#channels = new Channels(config, log);
+    this.services = new ServiceNotifier(config, this.#channels, this.#memory);
+    const told = [...this.#memory.states].filter((entry): entry is [string, VrrpStateName] =>
+      isVrrpState(entry[1]),
+    );
     this.#states = new Map(told.filter(([name]) => !name.startsWith(GROUP_PREFIX)));
     this.#groups = new GroupStates(
       new Map(
@@ -122,13 +102,13 @@ export class Notifier {
    * startup script. To be called before the first transition.
    */
   async start(): Promise<void> {
-    this.#apply(this.#config, null);
+    this.#apply(this.#config, this.continued);
     if (this.#memory.continued) {
       // What came of the transitions that were told before the end of the other controller.
       return this.#tellGroups({ reason: 'adopted', peer: null, at: new Date().toISOString() });
     }
     this.#memory.save();
-    await this.#runAlone(STARTUP_LANE, this.#config.notify.startup);
+    await this.#channels.startup();
   }
 
   /** True when this controller takes the place of one that died. */
@@ -138,9 +118,8 @@ export class Notifier {
 
   /** Takes over a changed configuration; the runtime directory stays. */
   configure(config: NotifierConfig): void {
-    const before = this.#config;
     this.#config = config;
-    this.#apply(config, before.notify);
+    this.#apply(config, false);
     if (config.notify.fifoStatesOnReload) this.#writeStates();
   }
 
@@ -164,7 +143,7 @@ export class Notifier {
     const notice: Notice = { kind: 'INSTANCE', name: instance, word, priority };
     const at = new Date(atMs).toISOString();
     const facts: Circumstances = { from, to, reason, peer, priority, at };
-    this.#fifo?.write(fifoLine(notice));
+    this.#channels.write('vrrp', fifoLine(notice));
     this.#tellGroups(facts);
     if (config?.mail === true) this.#send(notice, facts);
     const calls = callsOf(commandFor(config, word), config?.any ?? null, notice);
@@ -194,7 +173,7 @@ export class Notifier {
     if (this.#states.get(instance) !== 'active') return;
     const word = 'MASTER_RX_LOWER_PRI';
     const notice: Notice = { kind: 'INSTANCE', name: instance, word, priority };
-    this.#fifo?.write(fifoLine(notice));
+    this.#channels.write('vrrp', fifoLine(notice));
     const at = new Date(event.atMs).toISOString();
     const states = { from: 'active', to: 'active' } as const;
     const facts: Circumstances = { ...states, reason: 'lower-priority-peer', peer, priority, at };
@@ -211,130 +190,40 @@ export class Notifier {
     const word = priorityWord(state);
     if (config?.priorityChanges !== true || word === null) return;
     const notice: Notice = { kind: 'INSTANCE', name: instance, word, priority };
-    this.#fifo?.write(fifoLine(notice));
+    this.#channels.write('vrrp', fifoLine(notice));
     const calls = callsOf(null, config.any, notice);
     this.#queue('priority', notice, { facts: null, calls, done: () => {} });
   }
 
   report(): NotifyReport {
-    return {
-      script: { ...this.#scripts, waiting: this.#lanes.waiting },
-      fifo: sum(this.#closedFifo, this.#fifo?.report()),
-      mail: sum(this.#closedMail, this.#mailer?.report()),
-    };
+    return this.#channels.report();
   }
 
   /**
    * The director stops, and every instance has been told of: waits for what is under way, runs
-   * the shutdown script, and closes. Takes STOP_MS and what a SIGKILL needs at most.
+   * the shutdown script, and closes. Bounded: see Channels.stop.
    */
   async stop(): Promise<void> {
-    let late: NodeJS.Timeout | undefined;
-    const abandoned = new Promise<void>((resolve) => {
-      late = setTimeout(() => {
-        this.#lanes.clear();
-        this.#abandoned.abort();
-        resolve();
-      }, STOP_MS);
-    });
     // Those of a keeper that died are told here.
     for (const instance of [...this.#states.keys()]) this.#leave(instance, 'initialize', 'stopped');
-    this.#stopping.abort();
-    this.#lanes.keepLastStates();
-    const scripts = this.#lanes
-      .idle()
-      .then(() => this.#runAlone(SHUTDOWN_LANE, this.#config.notify.shutdown));
-    await Promise.race([
-      abandoned,
-      Promise.all([scripts, this.#fifo?.empty(), this.#mailer?.empty()]),
-    ]);
-    clearTimeout(late);
-    this.#mailer?.close();
-    this.#fifo?.close();
-    await this.#fifoScript?.stop();
+    await this.#channels.stop();
     this.#memory.clear();
   }
 
-  #apply(config: NotifierConfig, before: NotifyConfig | null): void {
-    const { notify, mail } = config;
+  #apply(config: NotifierConfig, continued: boolean): void {
+    const { notify } = config;
     const instances = new Map(notify.instances.map((instance) => [instance.name, instance]));
     this.#departing = new Map([...this.#instances].filter(([name]) => !instances.has(name)));
     this.#instances = instances;
-    this.#account = findAccount(notify.user, notify.group);
-    this.#replaceFifo(notify, before);
-    if (mail === null) this.#closeMailer();
-    else if (this.#mailer !== null) this.#mailer.configure(mail);
-    else {
-      this.#mailer = new Mailer(mail, { onProblem: (problem) => logProblem(this.#log, problem) });
-    }
-    this.#groups.configure(config.groups, this.#states, before === null && this.continued);
-    void this.#verify();
-  }
-
-  #replaceFifo(notify: NotifyConfig, before: NotifyConfig | null): void {
-    const owner = ({ fifo, fifoScript, user, group, scriptSecurity }: NotifyConfig) =>
-      JSON.stringify([fifo, fifoScript, user, group, scriptSecurity]);
-    if (before !== null && owner(before) === owner(notify)) return;
-    this.#fifo?.close();
-    this.#closedFifo = sum(this.#closedFifo, this.#fifo?.report());
-    void this.#fifoScript?.stop();
-    this.#fifo = null;
-    this.#fifoScript = null;
-    const { fifo: path, fifoScript: command, scriptSecurity: security } = notify;
-    // Without the account nobody could be given the FIFO, or run the script.
-    if (path === null || !this.#account.ok) return;
-    const account = this.#account.value;
-    const onProblem = (problem: Problem): void => logProblem(this.#log, problem);
-    this.#fifo = new FifoWriter(
-      { path, account },
-      {
-        onProblem,
-        onOverflow: () =>
-          this.#log.warn(
-            { event: 'notify', reason: 'fifo-overflow' },
-            `Nobody reads the FIFO ${path} fast enough: its oldest lines are lost`,
-          ),
-      },
-    );
-    if (command === null) return;
-    const variables = scriptVariables(this.#config.director, null, null);
-    this.#fifoScript = new FifoScript(
-      { command, fifo: path, variables, account, security },
-      {
-        onProblem,
-        onEnded: (detail, output) => this.#log.warn({ event: 'notify', output }, detail),
-      },
-    );
-  }
-
-  #closeMailer(): void {
-    this.#mailer?.close();
-    this.#closedMail = sum(this.#closedMail, this.#mailer?.report());
-    this.#mailer = null;
-  }
-
-  /** Says now what would otherwise be found out at the next failover. */
-  async #verify(): Promise<void> {
-    const { notify } = this.#config;
-    const commands = [
+    this.services.configure(config);
+    this.#channels.configure(config, [
       ...notify.instances.flatMap((each) => [each.active, each.backup, each.fault, each.stop]),
       ...notify.instances.flatMap((each) => [each.deleted, each.any, each.lowerPriority]),
       ...notify.groups.flatMap((each) => [each.active, each.backup, each.fault]),
       ...notify.groups.flatMap((each) => [each.stop, each.any]),
-      notify.startup,
-      notify.shutdown,
-    ];
-    const paths = new Set(commands.flatMap((command) => command?.[0] ?? []));
-    if (!this.#account.ok) {
-      const needed = paths.size > 0 || notify.fifo !== null;
-      if (needed) logProblem(this.#log, this.#account.error);
-      return;
-    }
-    const uid = this.#account.value?.uid ?? process.getuid?.() ?? 0;
-    for (const path of paths) {
-      const fault = await findScriptFault(path, { uid, security: notify.scriptSecurity });
-      if (fault !== null) logProblem(this.#log, fault);
-    }
+      ...this.services.commands(),
+    ]);
+    this.#groups.configure(config.groups, this.#states, continued);
   }
 
   #word(to: VrrpStateName, departing: InstanceNotifyConfig | undefined): NotifyWord {
@@ -357,7 +246,7 @@ export class Notifier {
       { event: 'group-transition', group: name, from, to, reason },
       `Sync group ${name}: ${from} -> ${to} (${reason})`,
     );
-    this.#fifo?.write(fifoLine(notice));
+    this.#channels.write('vrrp', fifoLine(notice));
     const config = this.#config.notify.groups.find((group) => group.name === name);
     if (config?.mail === true) this.#send(notice, facts);
     const calls = callsOf(commandFor(config, notice.word), config?.any ?? null, notice);
@@ -371,11 +260,14 @@ export class Notifier {
       const configured = this.#config.vrrp.find((instance) => instance.name === name);
       if (configured === undefined) continue;
       const priority = this.#priorities.get(name) ?? configured.priority;
-      this.#fifo?.write(fifoLine({ kind: 'INSTANCE', name, word: notifyState(state), priority }));
+      this.#channels.write(
+        'vrrp',
+        fifoLine({ kind: 'INSTANCE', name, word: notifyState(state), priority }),
+      );
     }
     for (const [name, state] of this.#groups.states) {
       const word = notifyState(state);
-      this.#fifo?.write(fifoLine({ kind: 'GROUP', name, word, priority: 0 }));
+      this.#channels.write('vrrp', fifoLine({ kind: 'GROUP', name, word, priority: 0 }));
     }
   }
 
@@ -389,7 +281,7 @@ export class Notifier {
 
   #send(notice: Notice, facts: Circumstances): void {
     const { director } = this.#config;
-    this.#mailer?.send({
+    this.#channels.send('vrrp', {
       subject: mailSubject(director, notice),
       text: mailText(director, notice, facts),
     });
@@ -404,84 +296,21 @@ export class Notifier {
       readonly done: () => void;
     },
   ): void {
-    const variables = scriptVariables(this.#config.director, notice, job.facts);
-    if (job.calls.length === 0) return job.done();
-    const run = async (): Promise<void> => {
-      for (const call of job.calls) await this.#run(call, variables, notice);
-      job.done();
-    };
-    this.#lanes.add(notice.kind === 'GROUP' ? `${GROUP_PREFIX}${notice.name}` : notice.name, {
+    this.#channels.queue({
+      topic: 'vrrp',
+      lane: notice.kind === 'GROUP' ? `${GROUP_PREFIX}${notice.name}` : notice.name,
       kind,
-      run,
-      dropped: () => {
-        this.#scripts.dropped++;
-        this.#log.warn(
-          { event: 'notify', reason: 'dropped', ...subjectOf(notice), word: notice.word },
-          `Scripts of ${notice.name} for ${notice.word} are left out, as newer ones wait`,
-        );
-      },
+      calls: job.calls,
+      variables: scriptVariables(this.#config.director, notice, job.facts),
+      about: { ...subjectOf(notice), word: notice.word },
+      done: job.done,
     });
-  }
-
-  /** Runs a script that belongs to no instance, and waits for it. */
-  #runAlone(lane: string, command: Command | null): Promise<void> {
-    if (command === null) return Promise.resolve();
-    const variables = scriptVariables(this.#config.director, null, null);
-    return new Promise((resolve) => {
-      this.#lanes.add(lane, {
-        kind: 'state',
-        run: () => this.#run({ command, args: [] }, variables, null).then(resolve),
-        dropped: resolve,
-      });
-    });
-  }
-
-  async #run(
-    { command, args }: Call,
-    variables: Readonly<Record<string, string>>,
-    notice: Notice | null,
-  ): Promise<void> {
-    const { notify } = this.#config;
-    const outcome: ScriptOutcome = this.#account.ok
-      ? await runScript({
-          command,
-          args,
-          variables,
-          account: this.#account.value,
-          security: notify.scriptSecurity,
-          timeoutMs: notify.timeoutUs / 1000,
-          stopping: this.#stopping.signal,
-          abandoned: this.#abandoned.signal,
-        })
-      : { kind: 'not-run', problem: this.#account.error, output: '', durationMs: 0 };
-    this.#logOutcome(command, notice, outcome);
-  }
-
-  #logOutcome(command: Command, notice: Notice | null, outcome: ScriptOutcome): void {
-    const script = command[0] as string;
-    const { output } = outcome;
-    const durationMs = Math.round(outcome.durationMs);
-    const about = notice === null ? {} : { ...subjectOf(notice), word: notice.word };
-    const fields = { event: 'notify', script, ...about, durationMs, output };
-    if (outcome.kind === 'succeeded') {
-      this.#scripts.delivered++;
-      return this.#log.info(fields, `Script ${script} ended well`);
-    }
-    this.#scripts.failed++;
-    if (outcome.kind === 'not-run') return logProblem(this.#log, outcome.problem, fields);
-    this.#log.warn({ ...fields, reason: 'failed' }, `Script ${script} ${outcome.detail}`);
   }
 }
 
 /** Name of what a notice is about, as a field of the log. */
 function subjectOf({ kind, name }: Notice): { instance: string } | { group: string } {
   return kind === 'GROUP' ? { group: name } : { instance: name };
-}
-
-interface Call {
-  readonly command: Command;
-  /** Behind the command's own. */
-  readonly args: readonly string[];
 }
 
 /** A word's own command gets no more arguments, `any` says with them what has happened. */
@@ -504,17 +333,4 @@ function commandFor(
     DELETED: 'deleted' in config ? config.deleted : null,
   };
   return commands[word] ?? null;
-}
-
-function sum(
-  closed: NotifyChannelReport,
-  open: NotifyChannelReport | undefined,
-): NotifyChannelReport {
-  if (open === undefined) return closed;
-  return {
-    delivered: closed.delivered + open.delivered,
-    failed: closed.failed + open.failed,
-    dropped: closed.dropped + open.dropped,
-    waiting: open.waiting,
-  };
 }

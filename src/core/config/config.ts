@@ -329,9 +329,24 @@ export type GroupNotifyConfig = Pick<
   'name' | 'active' | 'backup' | 'fault' | 'stop' | 'any' | 'mail'
 >;
 
+/** What is done when a virtual service or a real server of it changes; null for nothing. */
+export interface ServiceNotifyConfig {
+  readonly quorumUp: Command | null;
+  readonly quorumDown: Command | null;
+  /** Of each of its servers. */
+  readonly serverUp: Command | null;
+  readonly serverDown: Command | null;
+  /** When the quorum is lost or met again. */
+  readonly mail: boolean;
+  /** When a server fails or recovers. */
+  readonly serverMail: boolean;
+}
+
 export interface NotifyConfig {
   /** Path of the FIFO that gets a line for every transition. */
   readonly fifo: string | null;
+  /** It gets lines of virtual services and real servers too. */
+  readonly fifoServices: boolean;
   /** Runs all the time; gets the FIFO's path as its last argument. */
   readonly fifoScript: Command | null;
   /** Account of the scripts, names or numbers; null for vipkeeper's own. */
@@ -513,6 +528,8 @@ export interface ServiceConfig {
   readonly drainTimeoutUs: number;
   /** What is done about servers that pass their checks and accept no connection. */
   readonly passive: PassiveConfig;
+  /** null: nobody is told of it but by the FIFO. */
+  readonly notify: ServiceNotifyConfig | null;
   /** Windows of all its servers. */
   readonly maintenance: readonly MaintenanceConfig[];
   readonly servers: readonly RealServerConfig[];

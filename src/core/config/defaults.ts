@@ -186,6 +186,9 @@ export const DEFAULTS = {
     scriptSecurity: true,
     priorityChanges: false,
     mail: false,
+    serverMail: false,
+    // As keepalived's notify_fifo.
+    fifoServices: true,
     fifoStatesOnReload: false,
   },
   mail: { host: '127.0.0.1', port: 25, timeoutUs: 30 * SECOND_US },

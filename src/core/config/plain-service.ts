@@ -26,6 +26,7 @@ export function plainService(
     onRemove: ipvs.onRemove,
     drainTimeoutUs: ipvs.drainTimeoutUs,
     passive,
+    notify: null,
     maintenance: [],
     sorryServers: [],
     ...required,

@@ -3,6 +3,8 @@ import { configOf, errorLines } from './read.ts';
 
 const vrrp = (notify: string) =>
   `vrrp: {w: {interface: eth0, vrid: 7, addresses: [192.0.2.1/24], notify: ${notify}}}`;
+const service = (notify: string) =>
+  `services: {w: {address: 192.0.2.1:80, servers: [10.0.0.1:80], notify: ${notify}}}`;
 const MAIL = 'mail: {from: a@example.com, to: [b@example.com]}';
 
 describe('a notification', () => {
@@ -20,10 +22,11 @@ describe('a notification', () => {
 
   test('of the director is taken over', () => {
     const text = `${vrrp('{lower_priority: /bin/l, priority_changes: true}')}
-notify: {fifo: /run/f, fifo_script: /bin/r x, user: nobody, group: 65534, timeout: 5s,
+notify: {fifo: /run/f, fifo_services: false, fifo_script: /bin/r x, user: nobody, group: 65534, timeout: 5s,
   startup: /bin/u, shutdown: /bin/d, script_security: false}`;
     expect(configOf(text).notify).toEqual({
       fifo: '/run/f',
+      fifoServices: false,
       fifoScript: ['/bin/r', 'x'],
       user: 'nobody',
       group: '65534',
@@ -34,6 +37,30 @@ notify: {fifo: /run/f, fifo_script: /bin/r x, user: nobody, group: 65534, timeou
       instances: [expect.objectContaining({ lowerPriority: ['/bin/l'], priorityChanges: true })],
       groups: [],
       fifoStatesOnReload: false,
+    });
+  });
+
+  test('of a service has commands and mails, and nothing by default', () => {
+    const of = (text: string) => configOf(`${service(text)}\n${MAIL}`).services[0]?.notify;
+    expect(of('{}')).toEqual({
+      quorumUp: null,
+      quorumDown: null,
+      serverUp: null,
+      serverDown: null,
+      mail: false,
+      serverMail: false,
+    });
+    expect(
+      of(
+        '{quorum_up: /bin/a b, quorum_down: [/bin/c], server_up: /bin/d, server_down: /bin/e, mail: true, server_mail: true}',
+      ),
+    ).toEqual({
+      quorumUp: ['/bin/a', 'b'],
+      quorumDown: ['/bin/c'],
+      serverUp: ['/bin/d'],
+      serverDown: ['/bin/e'],
+      mail: true,
+      serverMail: true,
     });
   });
 
@@ -78,6 +105,12 @@ describe('errors are placed', () => {
       `f.yaml:1:79: vrrp.w.notify.any: expected a command, but the ' is not closed, found "/bin/a 'b"`,
     ],
     [vrrp('{mail: true}'), 'f.yaml:1:80: vrrp.w.notify.mail: the section mail is missing'],
+    [service('{mail: true}'), 'f.yaml:1:78: services.w.notify.mail: the section mail is missing'],
+    [
+      service('{server_mail: true}'),
+      'f.yaml:1:85: services.w.notify.server_mail: the section mail is missing',
+    ],
+    [service('{quorum_up: up}'), `f.yaml:1:83: services.w.notify.quorum_up: ${command}, found up`],
     [
       `${vrrp('{}')}\nnotify: {fifo_script: /bin/a}`,
       'f.yaml:2:23: notify.fifo_script: notify.fifo is missing, there is nothing to read',
@@ -115,5 +148,19 @@ describe('errors are placed', () => {
     );
     expect(line).toContain('notify');
     expect(line).toMatch(/^f\.yaml:1:65: vrrp\.w\.notify_master: /);
+  });
+
+  test.each([
+    ['quorum_up: /bin/a', 'services.w.quorum_up: unknown key, did you mean notify?'],
+    ['notify_down: /bin/a', 'services.w.notify_down: unknown key, did you mean notify?'],
+    ['smtp_alert: true', 'services.w.smtp_alert: unknown key, did you mean notify?'],
+    [
+      'servers: [{address: 10.0.0.1:80, notify_up: /bin/a}]',
+      'services.w.servers[0].notify_up: is said for all servers of a service at once, expected notify.server_up at the service',
+    ],
+  ])('of services, too: %s', (text, line) => {
+    const servers = text.startsWith('servers') ? '' : ', servers: [10.0.0.1:80]';
+    const [found] = errorLines(`services: {w: {address: 192.0.2.1:80, ${text}${servers}}}`);
+    expect(found?.replace(/^f\.yaml:1:\d+: /, '')).toBe(line);
   });
 });

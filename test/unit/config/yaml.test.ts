@@ -188,6 +188,7 @@ test('readConfigText makes of the example exactly this', () => {
         checkWhen: 'always',
         onRemove: 'drain',
         passive: { action: 'off', windowUs: 30_000_000, retryUs: 60_000_000 },
+        notify: null,
         drainTimeoutUs: 900_000_000,
         maintenance: [],
         sorryServers: [],
@@ -200,6 +201,7 @@ test('readConfigText makes of the example exactly this', () => {
     sync: { interface: 'eth1', id: 51, follow: 'web' },
     notify: {
       fifo: null,
+      fifoServices: true,
       fifoScript: null,
       user: null,
       group: null,

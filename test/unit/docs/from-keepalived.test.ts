@@ -58,7 +58,8 @@ test('vipkeeper check says why an option of keepalived is not here, where it wou
   expect(unknownKeyMessage('track_file', ['path'])).toContain('did you mean path?');
   expect(unknownKeyMessage('track_file', ['track'])).toContain('did you mean track?');
   expect(unknownKeyMessage('omega', ['scheduler', 'servers'])).toContain('expected ipvs.on_stop');
-  expect(unknownKeyMessage('quorum_up', ['scheduler', 'servers'])).toContain('a tracker with');
+  expect(unknownKeyMessage('quorum_up', ['scheduler', 'notify'])).toContain('did you mean notify?');
+  expect(unknownKeyMessage('notify_up', ['upper_threshold'])).toContain('notify.server_up');
   expect(unknownKeyMessage('ha_suspend', ['check_when'])).toContain('did you mean check_when?');
   expect(unknownKeyMessage('alpha', ['scheduler', 'check'])).toContain('did you mean check?');
   expect(unknownKeyMessage('unicast_peer', ['vrid', 'peers'])).toContain('did you mean peers?');

@@ -1,0 +1,208 @@
+/**
+ * Service notifier: tells other programs and people when a virtual service loses its quorum or
+ * has it again, and when a real server of it fails its check or recovers.
+ *
+ *   change ──> FIFO
+ *          ──> mail, unless it is the first that is known, and good
+ *          ──> lane of the service, or of the server in it ──> the script
+ *
+ * What the checks say first after a start is told as well, so that whoever goes by it knows where
+ * it stands; after that only what has changed, also after a restart of the controller. Neither an
+ * operator's word nor a maintenance window is a failure: both are nothing to tell here.
+ */
+import type {
+  Command,
+  Config,
+  RealServerConfig,
+  ServiceConfig,
+  ServiceNotifyConfig,
+} from '../../core/config/config.ts';
+import { allServers, checkOf } from '../../core/health/check-key.ts';
+import type { ServerHealth } from '../../core/health/pool.ts';
+import {
+  noticeName,
+  type ServiceNotice,
+  type ServiceState,
+  serviceLine,
+  serviceMailText,
+  serviceSubject,
+  serviceVariables,
+} from '../../core/notify/service-words.ts';
+import type { Channels } from './channels.ts';
+import type { NotifyMemory } from './memory.ts';
+
+/** In front of names in the memory and of lanes: instances have no spaces. */
+const SERVICE_PREFIX = 'service ';
+const SERVER_PREFIX = 'server ';
+
+type Subject = Pick<ServiceNotice, 'service' | 'server'>;
+type Change = Omit<ServiceNotice, 'from' | 'at'>;
+
+/** What is known at this moment, for services that were not looked at before. */
+export interface KnownHealth {
+  readonly health: (server: RealServerConfig) => ServerHealth;
+  readonly quorum: (
+    service: string,
+  ) => { readonly quorumMet: boolean | null; readonly healthyWeight: number } | null;
+}
+
+export class ServiceNotifier {
+  readonly #channels: Channels;
+  readonly #memory: NotifyMemory;
+  /** What was told last, or waits to be told, by the names of the memory. */
+  readonly #told = new Map<string, ServiceState>();
+  #config: Pick<Config, 'director' | 'notify' | 'services'>;
+  /** Those that somebody is told of, by name. */
+  #watched: ReadonlyMap<string, ServiceConfig> = new Map();
+  /** Those of which everything that is known was told. */
+  readonly #learned = new WeakSet<ServiceConfig>();
+  /** Servers by the keys of their checks, once they were asked for. */
+  readonly #serversByKey = new WeakMap<ServiceConfig, ReadonlyMap<string, RealServerConfig[]>>();
+
+  constructor(
+    config: Pick<Config, 'director' | 'notify' | 'services'>,
+    channels: Channels,
+    memory: NotifyMemory,
+  ) {
+    this.#config = config;
+    this.#channels = channels;
+    this.#memory = memory;
+    for (const [name, state] of memory.states) {
+      if (state === 'up' || state === 'down') this.#told.set(name, state);
+    }
+  }
+
+  /** Takes over a configuration, and forgets what was told of what it does not have. */
+  configure(config: Pick<Config, 'director' | 'notify' | 'services'>): void {
+    this.#config = config;
+    const { fifo, fifoServices } = config.notify;
+    const all = fifo !== null && fifoServices;
+    const before = this.#watched;
+    this.#watched = new Map(
+      config.services
+        .filter(({ notify }) => all || notify !== null)
+        .map((service) => [service.name, service]),
+    );
+    const unchanged = [...before].every(([name, service]) => this.#watched.get(name) === service);
+    if (before.size > 0 && unchanged) return;
+    const names = new Set(
+      [...this.#watched.values()].flatMap((service) => [
+        nameOf({ service, server: null }),
+        ...allServers(service).map((server) => nameOf({ service, server })),
+      ]),
+    );
+    for (const name of [...this.#told.keys()]) {
+      if (names.has(name)) continue;
+      this.#told.delete(name);
+      this.#memory.setSoon(name, null);
+    }
+  }
+
+  /** All commands that could be run. */
+  *commands(): Iterable<Command | null> {
+    for (const { notify } of this.#watched.values()) {
+      if (notify === null) continue;
+      yield* [notify.quorumUp, notify.quorumDown, notify.serverUp, notify.serverDown];
+    }
+  }
+
+  /** A check has changed its mind, which decides about servers of these services. */
+  healthChanged(
+    key: string,
+    services: readonly string[],
+    { to, reason }: { readonly to: ServiceState; readonly reason: string },
+  ): void {
+    for (const name of services) {
+      const service = this.#watched.get(name);
+      if (service === undefined) continue;
+      for (const server of this.#serversOf(service).get(key) ?? []) {
+        this.#tell({ service, server, to, reason, healthyWeight: null });
+      }
+    }
+  }
+
+  /** A service has its quorum or not; also when that is first known. */
+  quorumChanged(service: ServiceConfig, met: boolean, healthyWeight: number): void {
+    const watched = this.#watched.get(service.name);
+    if (watched === undefined) return;
+    const to = met ? 'up' : 'down';
+    const reason = `healthy weight ${healthyWeight} of quorum ${service.quorum.weight}`;
+    this.#tell({ service: watched, server: null, to, reason, healthyWeight });
+  }
+
+  /** After a configuration: tells what is known already of services that are new to it. */
+  learn({ health, quorum }: KnownHealth): void {
+    for (const service of this.#watched.values()) {
+      if (this.#learned.has(service)) continue;
+      this.#learned.add(service);
+      for (const server of allServers(service)) {
+        const to = health(server);
+        if (to !== 'up' && to !== 'down') continue;
+        const reason = 'known from its check when the configuration was read';
+        this.#tell({ service, server, to, reason, healthyWeight: null });
+      }
+      const { quorumMet = null, healthyWeight = 0 } = quorum(service.name) ?? {};
+      if (quorumMet !== null) this.quorumChanged(service, quorumMet, healthyWeight);
+    }
+  }
+
+  #tell(change: Change): void {
+    const { service, server, to } = change;
+    const name = nameOf(change);
+    const from = this.#told.get(name) ?? null;
+    if (from === to) return;
+    this.#told.set(name, to);
+    const notice: ServiceNotice = { ...change, from, at: new Date().toISOString() };
+    const { director, notify } = this.#config;
+    if (notify.fifoServices) this.#channels.write('services', serviceLine(notice));
+    // The start of a director that finds everything well is no news for people.
+    const isNews = from !== null || to === 'down';
+    const mailed = server === null ? service.notify?.mail : service.notify?.serverMail;
+    if (mailed === true && isNews) {
+      const subject = serviceSubject(director, notice);
+      this.#channels.send('services', { subject, text: serviceMailText(director, notice) });
+    }
+    const command = commandFor(service.notify, notice);
+    this.#channels.queue({
+      topic: 'services',
+      lane: noticeName(notice),
+      kind: 'state',
+      calls: command === null ? [] : [{ command, args: [] }],
+      variables: serviceVariables(director, notice),
+      about: {
+        service: service.name,
+        ...(server === null ? {} : { server: noticeName(notice).slice(service.name.length + 1) }),
+        word: to.toUpperCase(),
+      },
+      done: () => {
+        // Its service may have been taken out meanwhile.
+        if (this.#told.has(name)) this.#memory.setSoon(name, to);
+      },
+    });
+  }
+
+  #serversOf(service: ServiceConfig): ReadonlyMap<string, readonly RealServerConfig[]> {
+    const known = this.#serversByKey.get(service);
+    if (known !== undefined) return known;
+    const servers = new Map<string, RealServerConfig[]>();
+    for (const server of allServers(service)) {
+      const key = checkOf(server)?.key;
+      if (key !== undefined) servers.set(key, [...(servers.get(key) ?? []), server]);
+    }
+    this.#serversByKey.set(service, servers);
+    return servers;
+  }
+}
+
+function nameOf(subject: Subject): string {
+  return `${subject.server === null ? SERVICE_PREFIX : SERVER_PREFIX}${noticeName(subject)}`;
+}
+
+function commandFor(
+  notify: ServiceNotifyConfig | null,
+  { server, to }: ServiceNotice,
+): Command | null {
+  if (notify === null) return null;
+  if (server === null) return to === 'up' ? notify.quorumUp : notify.quorumDown;
+  return to === 'up' ? notify.serverUp : notify.serverDown;
+}

@@ -51,8 +51,8 @@ export interface DirectorOptions {
   readonly name?: string;
   /** Without runtime_directory, which is added; http is off unless it has it. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** As an installation runs it, with a state directory of its own; else as compiled. */
-  readonly installed?: boolean;
+  /** As compiled, without launcher and bundles; default as an installation runs it. */
+  readonly compiled?: boolean;
 }
 
 export class Director {
@@ -70,8 +70,8 @@ export class Director {
 
   readonly #command: readonly string[];
 
-  private constructor(node: LabNode, { name = 'a', installed }: DirectorOptions) {
-    this.#command = installed === true ? INSTALLED : VIPKEEPER;
+  private constructor(node: LabNode, { name = 'a', compiled }: DirectorOptions) {
+    this.#command = compiled === true ? VIPKEEPER : INSTALLED;
     this.node = node;
     this.name = name;
     this.directory = mkdtempSync(join(tmpdir(), 'vk-'));

@@ -32,6 +32,7 @@ const LATE_SHARE = 0.2;
 const STAMP_TOLERANCE_US = 500;
 
 interface Pair {
+  readonly compiled?: boolean;
   /** Fields of the instance `web`, beside the common ones. */
   readonly web?: Readonly<Record<string, unknown>>;
   readonly more?: Readonly<Record<string, unknown>>;
@@ -103,7 +104,8 @@ function watchOf(node: LabNode): AddressWatch {
 
 async function start(node: LabNode, pair: Pair = {}): Promise<Director> {
   const name = node === nodeA ? 'a' : 'b';
-  const director = await Director.start(node, { name, config: configOf(pair) });
+  const { compiled = false } = pair;
+  const director = await Director.start(node, { name, config: configOf(pair), compiled });
   running.push(director);
   return director;
 }
@@ -146,7 +148,8 @@ function lastAdvertAtUs(source: string): number {
 
 describe('election', { timeout: TEST_TIMEOUT_MS }, () => {
   it('the higher priority preempts, in real time, and the lower one yields', async () => {
-    const b = await start(nodeB);
+    // Both ways of starting one: without the launcher here, with it in most tests.
+    const b = await start(nodeB, { compiled: true });
     await b.waitForTransition('web', 'active');
     const mark = b.mark;
     const a = await start(nodeA);

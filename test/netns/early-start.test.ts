@@ -6,7 +6,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Director } from '../lab/director.ts';
-import { check, LabError, localMachine } from '../lab/host.ts';
+import { LabError, localMachine } from '../lab/host.ts';
 import { ensurePackages, NETWORK_PACKAGES } from '../lab/packages.ts';
 import { canUseNamespaces } from '../lab/requirements.ts';
 import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
@@ -26,7 +26,6 @@ beforeAll(async () => {
   await ensurePackages(NETWORK_PACKAGES);
   const possible = await canUseNamespaces();
   if (!possible.ok) throw new LabError(possible.cure);
-  await check(localMachine, [process.execPath, 'build/bundle.mjs']);
   topology = await Topology.create(localMachine, { directors: 1, realServers: 1 });
   [node] = topology.directors as [LabNode];
 }, SETUP_TIMEOUT_MS);
@@ -47,7 +46,7 @@ function configOf(address: string, more: Readonly<Record<string, unknown>> = {})
 
 /** A director that has started once, and has stopped in order. */
 async function seenBefore(more: Readonly<Record<string, unknown>> = {}): Promise<Director> {
-  const started = await Director.start(node, { config: configOf(VIP, more), installed: true });
+  const started = await Director.start(node, { config: configOf(VIP, more) });
   director = started;
   await started.waitForState('web', 'active');
   expect(started.lines('early-start')).toEqual([]);
@@ -127,7 +126,7 @@ describe('the next start', () => {
     async () => {
       const priority = { a: 150, b: 100 };
       const config = { vrrp: { web: { ...WEB, priority } } };
-      const started = await Director.start(node, { config, installed: true });
+      const started = await Director.start(node, { config });
       director = started;
       await started.waitForState('web', 'active');
       expect(await started.stop()).toBe(0);

@@ -7,6 +7,7 @@ import { Director } from '../lab/director.ts';
 import { LabError, localMachine } from '../lab/host.ts';
 import { Keepalived } from '../lab/keepalived.ts';
 import { ensurePackages, NETWORK_PACKAGES, PEER_PACKAGES } from '../lab/packages.ts';
+import { longestSilenceMs, pingDuring } from '../lab/pings.ts';
 import { canUseNamespaces } from '../lab/requirements.ts';
 import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
 import { AddressWatch } from '../lab/watch.ts';
@@ -14,7 +15,6 @@ import { AddressWatch } from '../lab/watch.ts';
 const SETUP_TIMEOUT_MS = 10 * 60_000;
 const TEST_TIMEOUT_MS = 40_000;
 const VIP = virtualIp(1).ipv4;
-const PING_INTERVAL_MS = 2;
 
 let topology: Topology;
 let nodeA: LabNode;
@@ -49,29 +49,18 @@ const config = {
   },
 };
 
-async function startA(): Promise<Director> {
-  const a = await Director.start(nodeA, { name: 'a', config });
+async function startA(compiled = false): Promise<Director> {
+  const a = await Director.start(nodeA, { name: 'a', config, compiled });
   running.push(a);
   await a.waitForState('web', 'active');
   return a;
 }
 
-/** Pings the VIP every 2 ms for some seconds; the longest silence between two answers, in ms. */
-async function longestSilenceMs(during: () => Promise<void>): Promise<number> {
-  const count = String(6_000 / PING_INTERVAL_MS);
-  const interval = String(PING_INTERVAL_MS / 1000);
-  const pinging = client.run(['ping', '-D', '-n', '-i', interval, '-c', count, '-W', '1', VIP]);
-  await during();
-  const { stdout } = await pinging;
-  const times = [...stdout.matchAll(/^\[(\d+\.\d+)\] \d+ bytes from/gm)].map(
-    (match) => Number(match[1]) * 1000,
-  );
-  expect(times.length).toBeGreaterThan(1_000);
-  let longestMs = 0;
-  for (const [index, atMs] of times.entries()) {
-    if (index > 0) longestMs = Math.max(longestMs, atMs - (times[index - 1] as number));
-  }
-  return longestMs;
+/** The longest time without an answer of the VIP meanwhile. */
+async function silenceMsDuring(action: () => Promise<void>): Promise<number> {
+  const answers = await pingDuring(client, { address: VIP, intervalMs: 2 }, action);
+  expect(answers.length).toBeGreaterThan(100);
+  return longestSilenceMs(answers);
 }
 
 describe('stopping the active director', () => {
@@ -85,7 +74,7 @@ describe('stopping the active director', () => {
       const onA = new AddressWatch(nodeA);
       const onB = new AddressWatch(nodeB);
       // The successor waits for its skew time, which depends on the interval: 0.6 s here.
-      const silenceMs = await longestSilenceMs(async () => {
+      const silenceMs = await silenceMsDuring(async () => {
         expect(await a.stop()).toBe(0);
       });
       const added = onB.events.find((event) => event.address === VIP && event.kind === 'added');
@@ -136,7 +125,7 @@ describe('stopping the active director', () => {
       });
       running.push(k);
       const onB = new AddressWatch(nodeB);
-      const silenceMs = await longestSilenceMs(async () => {
+      const silenceMs = await silenceMsDuring(async () => {
         expect(await a.stop()).toBe(0);
       });
       expect(onB.holds(VIP)).toBe(true);
@@ -170,7 +159,7 @@ describe('restarting in place', () => {
       const before = await a.pids();
       const mark = b.mark;
       const onA = new AddressWatch(nodeA);
-      const silenceMs = await longestSilenceMs(async () => {
+      const silenceMs = await silenceMsDuring(async () => {
         const restarted = await a.run(['restart', '--json']);
         expect(restarted.stderr).toBe('');
         expect(JSON.parse(restarted.stdout)).toMatchObject({ active: ['web'], kept: ['web'] });
@@ -191,7 +180,8 @@ describe('restarting in place', () => {
   it(
     'works after a crash too, when the controller has started the keeper',
     async () => {
-      const a = await startA();
+      // Without the launcher, whose keeper's arguments are others.
+      const a = await startA(true);
       const before = await a.pids();
       process.kill(before.keeper, 'SIGKILL');
       await a.waitFor('the next keeper', async () => {

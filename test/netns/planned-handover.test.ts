@@ -7,6 +7,7 @@ import { Director } from '../lab/director.ts';
 import { LabError, localMachine } from '../lab/host.ts';
 import { Keepalived } from '../lab/keepalived.ts';
 import { ensurePackages, NETWORK_PACKAGES, PEER_PACKAGES } from '../lab/packages.ts';
+import { longestSilenceMs, pingDuring } from '../lab/pings.ts';
 import { canUseNamespaces } from '../lab/requirements.ts';
 import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
 import { AddressWatch } from '../lab/watch.ts';
@@ -15,7 +16,6 @@ const SETUP_TIMEOUT_MS = 10 * 60_000;
 const TEST_TIMEOUT_MS = 40_000;
 const VIPS = [virtualIp(1).ipv4, virtualIp(2).ipv4] as const;
 const VIP = VIPS[0];
-const PING_INTERVAL_MS = 5;
 const INTERVAL_SECONDS = 0.5;
 /** Skew time of priority 100: RFC 9568 section 6.1. */
 const SKEW_TIME_MS = (INTERVAL_SECONDS * 1000 * (256 - 100)) / 256;
@@ -71,29 +71,11 @@ async function json(director: Director, ...args: string[]): Promise<unknown> {
   return JSON.parse(stdout);
 }
 
-/** The longest silence between two answers of the VIP meanwhile, in ms. */
-async function longestSilenceMs(during: () => Promise<void>): Promise<number> {
-  const interval = String(PING_INTERVAL_MS / 1000);
-  const pinging = await client.spawn(['ping', '-D', '-n', '-i', interval, '-W', '1', VIP], {
-    onStdout: (chunk: Buffer) => {
-      stdout += chunk.toString('utf8');
-    },
-  });
-  let stdout = '';
-  try {
-    await during();
-  } finally {
-    process.kill(pinging.pid, 'SIGINT');
-  }
-  const times = [...stdout.matchAll(/^\[(\d+\.\d+)\] \d+ bytes from/gm)].map(
-    (match) => Number(match[1]) * 1000,
-  );
-  expect(times.length).toBeGreaterThan(200);
-  let longestMs = 0;
-  for (const [index, atMs] of times.entries()) {
-    if (index > 0) longestMs = Math.max(longestMs, atMs - (times[index - 1] as number));
-  }
-  return longestMs;
+/** The longest time without an answer of the VIP meanwhile. */
+async function silenceMsDuring(action: () => Promise<void>): Promise<number> {
+  const answers = await pingDuring(client, { address: VIP, intervalMs: 5 }, action);
+  expect(answers.length).toBeGreaterThan(100);
+  return longestSilenceMs(answers);
 }
 
 describe('vipkeeper handover', () => {
@@ -106,7 +88,7 @@ describe('vipkeeper handover', () => {
       await b.waitFor('both to hear', async () => {
         return (await b.instance('web')).peer !== null && (await b.instance('back')).peer !== null;
       });
-      const silenceMs = await longestSilenceMs(async () => {
+      const silenceMs = await silenceMsDuring(async () => {
         // One member is named, and all of them go.
         const done = await json(a, 'handover', 'back');
         expect(done).toMatchObject({
@@ -146,7 +128,7 @@ describe('vipkeeper handover', () => {
       });
       running.push(k);
       const onB = new AddressWatch(nodeB);
-      const silenceMs = await longestSilenceMs(async () => {
+      const silenceMs = await silenceMsDuring(async () => {
         const done = await json(a, 'handover', 'web');
         expect(done).toMatchObject({ results: [{ outcome: 'handed-over' }] });
         expect(onB.holds(VIP)).toBe(true);

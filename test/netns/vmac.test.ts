@@ -141,7 +141,7 @@ class Pings {
   }
 
   static async start(vip: string): Promise<Pings> {
-    const argv = ['ping', '-n', '-q', '-i', '0.01', '-W', '1', vip];
+    const argv = ['ping', '-n', '-q', '-i', '0.005', '-W', '1', vip];
     let pings: Pings | null = null;
     const child = await client.spawn(argv, {
       onStdout: (chunk) => {
@@ -182,7 +182,7 @@ describe('a virtual hardware address', () => {
       await a.restart();
       for (const name of ['web', 'six']) await a.waitForState(name, 'active');
       // Two failovers, of which none may cost as much as a silence that is noticed: 300 ms.
-      for (const ping of pings) expect(await ping.lost()).toBeLessThan(30);
+      for (const ping of pings) expect(await ping.lost()).toBeLessThan(60);
       expect([await neighbour(VIP), await neighbour(VIP6)]).toEqual([VMAC, VMAC6]);
       const frames = await capture.stop();
       expect(distinct(frames.map(({ remarks }) => remarks || null))).toEqual([]);

@@ -241,7 +241,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     for (const node of nodes) watches.push(new AddressWatch(node));
     for (const [index, node] of nodes.entries()) {
       const name = index === 0 ? 'a' : 'b';
-      directors.push(await Director.start(node, { name, config, installed: true }));
+      directors.push(await Director.start(node, { name, config }));
     }
     const client = topology.clients[0] as LabNode;
     await check(client, ['ip', 'link', 'show', 'eth0']);

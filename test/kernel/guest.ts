@@ -28,7 +28,8 @@ export const WAIT_MS = 90_000;
 const START_MS = 200_000;
 /** A command in the VM takes 0.1 s to 0.3 s; polling faster would only slow the product down. */
 const POLL_MS = 100;
-const ENTRY_POINT = join(REPOSITORY, 'dist', 'src', 'main.js');
+/** The command of an installation, whose start is a third of the work that modules are. */
+const VIPKEEPER = join(REPOSITORY, 'dist', 'start', 'vipkeeper');
 const PEER = join(REPOSITORY, 'dist', 'test', 'kernel', 'guest-peer.js');
 
 /** A log line of a director: fields differ by `event`. */
@@ -133,6 +134,8 @@ export class GuestDirector {
   readonly #vm: Vm;
   readonly #peer: Peer;
   readonly #configPath: string;
+  readonly #stateDirectory: string;
+  #earlierStarts = 0;
   #stderr = '';
   #partial = '';
   #child: Child | null = null;
@@ -144,6 +147,7 @@ export class GuestDirector {
     this.node = node;
     this.runtimeDirectory = `/tmp/${name}/run`;
     this.#configPath = `/tmp/${name}/vipkeeper.yaml`;
+    this.#stateDirectory = `/tmp/${name}/state`;
   }
 
   /** Writes the configuration file, as JSON, which is YAML; nobody is told. */
@@ -155,7 +159,9 @@ export class GuestDirector {
   /** Starts the processes, and does not wait for them. */
   async start(): Promise<void> {
     const argv = ['run', '--config', this.#configPath, '--director', this.node.name];
-    this.#child = await this.node.spawn([process.execPath, ENTRY_POINT, ...argv], {
+    this.#earlierStarts = this.lines('started').length;
+    this.#child = await this.node.spawn([VIPKEEPER, ...argv], {
+      env: { STATE_DIRECTORY: this.#stateDirectory },
       onStdout: (chunk) => this.#collect(chunk.toString('utf8')),
       onStderr: (chunk) => {
         this.#stderr += chunk.toString('utf8');
@@ -166,6 +172,9 @@ export class GuestDirector {
 
   /** Waits until it has programmed the table for the first time. */
   async started(): Promise<void> {
+    // Questions that nobody can answer yet are work for the processors that start it.
+    const told = () => this.lines('started').length > this.#earlierStarts;
+    await this.until('the start to be told', told, START_MS);
     const compared = async () => ((await this.tryStatus())?.ipvs.reconciles ?? 0) > 0;
     await this.until('the first comparison', compared, START_MS);
   }
@@ -210,7 +219,7 @@ export class GuestDirector {
   /** Runs a command of the program's own against this director. */
   async vipkeeper(...argv: string[]): Promise<RunResult> {
     const own = ['--runtime-directory', this.runtimeDirectory];
-    return check(this.node, [process.execPath, ENTRY_POINT, ...argv, ...own]);
+    return check(this.node, [VIPKEEPER, ...argv, ...own]);
   }
 
   /** Does what the path says, over the control socket: '/v1/reload'. */

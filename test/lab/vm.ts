@@ -14,7 +14,7 @@ import { type ChildProcess, spawn as spawnProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { onProcessEnd } from './cleanup.ts';
 import {
   type Child,
@@ -62,7 +62,8 @@ const GUEST_MODULES = [
 /** Of the directory with a guest's socket and boot script, then the pid of its maker. */
 const DIRECTORY_PREFIX = 'vipkeeper-lab-';
 
-const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** The launcher finds Node by it, as this process's shell found the one it runs by. */
+const PATH = `${dirname(process.execPath)}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
 
 type Answer =
   | { readonly op: 'ready'; readonly release: string; readonly complaints: string }
@@ -331,6 +332,8 @@ function qemuArguments(
   const accelerator = process.env.VIPKEEPER_LAB_ACCEL || 'tcg,thread=multi,tb-size=512';
   const append =
     'console=ttyS0 quiet panic=-1 oops=panic mitigations=off random.trust_cpu=on ' +
+    // A processor that waits for its turn on a busy machine misses ticks, and no timer is broken.
+    'no_timer_check ' +
     `nokaslr lab.boot=${join(directory, 'boot.sh')}`;
   // QEMU reads a comma as the end of a value and a doubled one as a comma.
   const quoted = (path: string) => path.replaceAll(',', ',,');
@@ -375,7 +378,7 @@ done
 mkdir -p /newroot/run/lock
 ${shares.map(mountShare).join('\n')}
 for directory in proc sys dev; do mount --move /$directory /newroot/$directory; done
-export PATH=${PATH}:/bin HOME=/root LANG=C.UTF-8 TERM=dumb
+export PATH=${quote(PATH)}:/bin HOME=/root LANG=C.UTF-8 TERM=dumb
 cd /newroot/dev
 ln -sfn /proc/self/fd fd; ln -sfn fd/0 stdin; ln -sfn fd/1 stdout; ln -sfn fd/2 stderr
 mkdir -p pts shm; mount -t devpts devpts pts; mount -t tmpfs -o mode=1777 tmpfs shm

@@ -8,10 +8,28 @@
 import type { VrrpState } from './instance.ts';
 import { skewTimeUs, type TimingOptions } from './timing.ts';
 
-/** Status and counters are never older; a socket holds far more than comes in this time. */
-export const PATIENCE_MAX_US = 50_000;
+/**
+ * What an interval that became shorter is learnt later by, at most. The longest silence of a socket
+ * that is read from time to time is also bounded by its queue: see FLOOD_PACKETS.
+ */
+export const PATIENCE_MAX_US = 250_000;
 /** A shorter wait saves nothing. */
 export const PATIENCE_MIN_US = 1_000;
+/** Part of the skew time that is kept for waking up and reading. */
+const RESERVE = 1 / 4;
+
+/**
+ * More packets at a look than come from all VRIDs of an interface with four directors active at
+ * once, and an eighth of what a socket holds: where there are more, the next looks come so much
+ * sooner. So before a flood is noticed an instance misses one advertisement at most, because no
+ * wait is as long as its interval.
+ */
+const FLOOD_PACKETS = 1_024;
+/**
+ * A socket is watched again when nothing came for this many waits: those of a director whose
+ * instances all advertise in one part of their interval are worth waiting for.
+ */
+const QUIET_WAITS = 8;
 
 /** Microseconds, 0 to PATIENCE_MAX_US; 0 when it must be looked at at once. */
 export function patienceUs(options: TimingOptions, state: VrrpState): number {
@@ -20,9 +38,10 @@ export function patienceUs(options: TimingOptions, state: VrrpState): number {
     case 'resigning':
       return 0;
     case 'backup': {
-      // The other half is for waking up: once it was looked at, the deadline is met exactly.
-      const halfUs = Math.floor(skewTimeUs(options, state.activeAdvertIntervalUs) / 2);
-      return halfUs < PATIENCE_MIN_US ? 0 : Math.min(halfUs, PATIENCE_MAX_US);
+      // Once it was looked at, the deadline is met exactly.
+      const skewUs = skewTimeUs(options, state.activeAdvertIntervalUs);
+      const waitUs = skewUs - Math.max(Math.floor(skewUs * RESERVE), PATIENCE_MIN_US);
+      return waitUs < PATIENCE_MIN_US ? 0 : Math.min(waitUs, PATIENCE_MAX_US);
     }
     default:
       return PATIENCE_MAX_US;
@@ -36,7 +55,10 @@ export function patienceUs(options: TimingOptions, state: VrrpState): number {
  */
 export class ReadPace {
   #lookAtUs: number | null = null;
+  /** When something was read last. */
   #lastAtUs = Number.NEGATIVE_INFINITY;
+  /** What was read since the socket was last empty. */
+  #count = 0;
 
   /** When to look; null while the socket is watched. */
   get lookAtUs(): number | null {
@@ -48,19 +70,23 @@ export class ReadPace {
    * as long as may be at a time.
    */
   noteRead(nowUs: number, count: number, more: boolean, patienceUs: number): void {
-    if (patienceUs === 0) this.watch();
-    else if (this.#lookAtUs !== null) this.#pace(nowUs, count, more, patienceUs);
-    else if (count > 0 && !more && nowUs - this.#lastAtUs < patienceUs) {
-      this.#lookAtUs = nowUs + patienceUs;
-    }
+    const sinceUs = nowUs - this.#lastAtUs;
     if (count > 0) this.#lastAtUs = nowUs;
+    this.#count += count;
+    if (patienceUs === 0) this.watch();
+    else if (this.#lookAtUs !== null) this.#pace(nowUs, more, patienceUs);
+    else if (count > 0 && !more && sinceUs < patienceUs) this.#lookAtUs = nowUs + patienceUs;
+    if (!more) this.#count = 0;
   }
 
-  #pace(nowUs: number, count: number, more: boolean, patienceUs: number): void {
+  #pace(nowUs: number, more: boolean, patienceUs: number): void {
     if (more) this.#lookAtUs = nowUs;
-    else if (count > 0) this.#lookAtUs = nowUs + patienceUs;
-    else if (nowUs >= (this.#lookAtUs as number)) this.#lookAtUs = null;
-    else this.#lookAtUs = Math.min(this.#lookAtUs as number, nowUs + patienceUs);
+    else if (nowUs - this.#lastAtUs >= QUIET_WAITS * patienceUs) this.#lookAtUs = null;
+    else {
+      const floods = this.#count > FLOOD_PACKETS;
+      const waitUs = floods ? (patienceUs * FLOOD_PACKETS) / this.#count : patienceUs;
+      this.#lookAtUs = nowUs + Math.floor(waitUs);
+    }
   }
 
   /** What comes must be looked at at once. */

@@ -10,20 +10,9 @@ import { compareIp, formatIp, parseIp } from '../core/ip.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Burst } from '../core/vrrp/announce.ts';
 import { type GroupCommand, groupEvent } from '../core/vrrp/group.ts';
-import {
-  INITIAL_STATE,
-  nextDeadlineUs,
-  stateName,
-  step,
-  type VrrpState,
-} from '../core/vrrp/instance.ts';
+import { HeldState } from '../core/vrrp/held-state.ts';
+import { nextDeadlineUs, stateName, type VrrpState } from '../core/vrrp/instance.ts';
 import { patienceUs } from '../core/vrrp/patience.ts';
-import {
-  advertiseInPlace,
-  hearInPlace,
-  type OwnActive,
-  type OwnBackup,
-} from '../core/vrrp/periodic.ts';
 import { acceptAdvertisement } from '../core/vrrp/receive.ts';
 import { activeDownIntervalUs, DOWN_ADVERTS, safeSilenceUs } from '../core/vrrp/timing.ts';
 import { type Evaluation, evaluateTracks, type TrackerState } from '../core/vrrp/tracking.ts';
@@ -138,10 +127,7 @@ export class InstanceRunner implements Debtor {
   readonly #ports: RunnerPorts;
   readonly #message = new Uint8Array(MAX_ADVERTISEMENT_BYTES + HMAC_TRAILER_BYTES);
   readonly #counters = newCounters();
-  #state: VrrpState = INITIAL_STATE;
-  /** The state itself while it is one of ours that may be changed in place; else null. */
-  #ownActive: OwnActive | null = null;
-  #ownBackup: OwnBackup | null = null;
+  readonly #held = new HeldState();
   /** What was heard last, while it would be taken again. */
   #usual: UsualAdvert | null = null;
   readonly #wake: Deadline<InstanceRunner>;
@@ -199,24 +185,24 @@ export class InstanceRunner implements Debtor {
   }
 
   get state(): VrrpState {
-    return this.#state;
+    return this.#held.current;
   }
 
   get isActive(): boolean {
-    return this.#state.kind === 'active';
+    return this.state.kind === 'active';
   }
 
   get lastAdvertAtUs(): number {
-    return this.#state.kind === 'active' ? this.#state.lastAdvertAtUs : 0;
+    return this.state.kind === 'active' ? this.state.lastAdvertAtUs : 0;
   }
 
   get deadlineUs(): number | null {
-    return nextDeadlineUs(this.#state);
+    return nextDeadlineUs(this.state);
   }
 
   /** How long an advertisement for it may wait in a socket: core/vrrp/patience.ts. */
   get patienceUs(): number {
-    return patienceUs(this.#options, this.#state);
+    return patienceUs(this.#options, this.state);
   }
 
   get counters(): ReturnType<typeof newCounters> {
@@ -290,17 +276,10 @@ export class InstanceRunner implements Debtor {
    */
   hearAgain(packet: ReceivedAdvert, toGroup: boolean): boolean {
     const usual = this.#usual;
-    const state = this.#state;
-    if (usual === null || state.kind !== 'backup' || this.#owed.length > 0) return false;
+    if (usual === null || this.#owed.length > 0) return false;
     if (!usual.matches(packet, toGroup)) return false;
-    let own = this.#ownBackup;
-    if (own !== state) {
-      own = { ...state };
-      this.#ownBackup = own;
-      this.#state = own;
-    }
     const { receivedAtUs } = packet;
-    if (!hearInPlace(this.#options, own, usual.decoded, receivedAtUs)) return false;
+    if (!this.#held.hear(this.#options, usual.decoded, receivedAtUs)) return false;
     this.#counters.advertsReceived++;
     this.#peers.acceptAgain(usual.peer, receivedAtUs);
     if (this.#peer !== null) this.#peer.lastHeardUs = receivedAtUs;
@@ -361,7 +340,7 @@ export class InstanceRunner implements Debtor {
       advertIntervalUs: decoded.advertIntervalUs,
       fromHigherAddress: compareIp(source, own) > 0,
     });
-    if (this.#state.kind === 'backup' && this.#hmac === null && listsOurs) {
+    if (this.state.kind === 'backup' && this.#hmac === null && listsOurs) {
       this.#usual = new UsualAdvert(packet, toGroup, decoded, peer);
     }
     if (wasActive && this.isActive && decoded.priority > 0) {
@@ -400,28 +379,11 @@ export class InstanceRunner implements Debtor {
    * director which is less than an interval late.
    */
   fireIfDue(nowUs: number, onlyPunctual: boolean): void {
-    const deadlineUs = nextDeadlineUs(this.#state);
-    if (deadlineUs === null || deadlineUs > nowUs) return;
-    const lateUs = nowUs - deadlineUs;
-    const punctual = this.#state.kind === 'active' && lateUs < this.#config.advertIntervalUs;
-    if (onlyPunctual && !punctual) return;
-    if (!this.#advertise(nowUs)) this.#dispatch({ kind: 'deadline-reached', atUs: nowUs });
-  }
-
-  /** The usual deadline of an active director, without going through the machine. */
-  #advertise(nowUs: number): boolean {
-    const state = this.#state;
-    if (state.kind !== 'active') return false;
-    let own = this.#ownActive;
-    if (own !== state) {
-      own = { ...state };
-      this.#ownActive = own;
-      this.#state = own;
-    }
-    if (!advertiseInPlace(this.#options, own, nowUs)) return false;
+    const due = this.#held.due(this.#options, nowUs, onlyPunctual);
+    if (due === 'step') this.#dispatch({ kind: 'deadline-reached', atUs: nowUs });
+    if (due !== 'advertise') return;
     this.#sendAdvert(false);
     this.#schedule();
-    return true;
   }
 
   /** Makes ready what a takeover at its deadline sends first. */
@@ -430,14 +392,14 @@ export class InstanceRunner implements Debtor {
   }
 
   #schedule(): void {
-    const atUs = wakeAtUs(this.#state, this.#options.advertIntervalUs);
+    const atUs = wakeAtUs(this.state, this.#options.advertIntervalUs);
     this.#ports.deadlines.set(this.#wake, atUs);
   }
 
   /** Looks at links and addresses again: raises or clears faults, follows a changed source. */
   networkChanged(): void {
     const fault = this.#findFault();
-    const state = this.#state;
+    const state = this.state;
     const atUs = monotonicUs();
     if (fault !== null) {
       if (state.kind === 'fault' && state.reason === fault) return;
@@ -582,12 +544,12 @@ export class InstanceRunner implements Debtor {
 
   /** Between handOver() and letting the VIPs go. */
   get isResigning(): boolean {
-    return this.#state.kind === 'resigning';
+    return this.state.kind === 'resigning';
   }
 
   /** True when nothing is held any more. */
   get hasStopped(): boolean {
-    return this.#state.kind === 'initialize';
+    return this.state.kind === 'initialize';
   }
 
   /** Resigns, removes the VIPs and closes the socket, all now. */
@@ -602,7 +564,7 @@ export class InstanceRunner implements Debtor {
 
   status(): Omit<InstanceStatus, 'strangers'> {
     const config = this.#config;
-    const state = this.#state;
+    const state = this.state;
     const heardUs =
       state.kind === 'backup' ? state.activeAdvertIntervalUs : config.advertIntervalUs;
     const peer = this.#peer;
@@ -665,7 +627,7 @@ export class InstanceRunner implements Debtor {
   }
 
   #statusReason(): TransitionReason {
-    const state = this.#state;
+    const state = this.state;
     // The fault that lasts, which may have come after the one that it began with.
     if (state.kind === 'fault') return state.reason;
     // The end of the startup delay is no transition: it was backup, and is.
@@ -695,9 +657,8 @@ export class InstanceRunner implements Debtor {
 
   #dispatch(event: VrrpEvent): void {
     if (this.#owed.length > 0) this.settle();
-    const before = this.#state;
-    const { state, effects } = step(this.#options, before, event);
-    this.#state = state;
+    const before = this.state;
+    const { state, effects } = this.#held.take(this.#options, event);
     if (before.kind === 'fault' && state.kind === 'backup') this.#announceSource();
     for (const effect of effects) this.#performOrPutOff(effect);
     this.#schedule();
@@ -915,7 +876,7 @@ export class InstanceRunner implements Debtor {
 
   /** For people: which interface it is, while one of them is the fault. */
   #faultyInterface(): string | null {
-    const state = this.#state;
+    const state = this.state;
     if (state.kind !== 'fault') return null;
     if (state.reason !== 'interface-down' && state.reason !== 'interface-missing') return null;
     const { interface: own, addresses, virtualLink } = this.#config;

@@ -8,8 +8,8 @@ import type { HmacConfig, VrrpConfig } from '../config/config.ts';
 import { compareIp, parseIp } from '../ip.ts';
 import { type Authentication, authenticate, signsAdverts } from '../vrrp/authenticate.ts';
 import { type GroupCommand, groupEvent } from '../vrrp/group.ts';
-import { INITIAL_STATE, nextDeadlineUs, step, type VrrpState } from '../vrrp/instance.ts';
-import { advertiseInPlace, hearInPlace, type OwnActive, type OwnBackup } from '../vrrp/periodic.ts';
+import { HeldState } from '../vrrp/held-state.ts';
+import { nextDeadlineUs, type VrrpState } from '../vrrp/instance.ts';
 import { acceptAdvertisement } from '../vrrp/receive.ts';
 import { NO_SENDERS, nextSequence, type ReplayState } from '../vrrp/replay.ts';
 import { safeSilenceUs } from '../vrrp/timing.ts';
@@ -60,7 +60,7 @@ export interface Recorded {
 }
 
 const NO_EFFECTS: readonly VrrpEffect[] = [];
-/** What an active director says when nothing else is due: advertiseInPlace(). */
+/** What an active director says when nothing else is due. */
 const ONLY_ADVERT: readonly VrrpEffect[] = [{ kind: 'send-advert', resign: false }];
 
 /** What an instance needs of its director. */
@@ -126,15 +126,13 @@ export class SimRunner {
   #options: VrrpConfig & Pick<InstanceOptions, 'startsAtUs'>;
   /** The others that it sends to and hears; null for multicast. */
   #peers: readonly UnicastPeer[] | null = null;
-  #ownActive: OwnActive | null = null;
-  #ownBackup: OwnBackup | null = null;
   #faultyTracker: string | null = null;
   #vipBytes: readonly Uint8Array[] = [];
   #source: Uint8Array = new Uint8Array(0);
   #group: Uint8Array = new Uint8Array(0);
   #destinations: readonly Uint8Array[] = [];
   #password: Uint8Array | null = null;
-  #state: VrrpState = INITIAL_STATE;
+  readonly #held = new HeldState();
   #holding = false;
   #stolen = false;
   /** The record of the last advertisement outlives the keeper, as its interval does. */
@@ -179,7 +177,7 @@ export class SimRunner {
   }
 
   get state(): VrrpState {
-    return this.#state;
+    return this.#held.current;
   }
 
   get running(): boolean {
@@ -211,11 +209,11 @@ export class SimRunner {
   }
 
   get deadlineUs(): number | null {
-    return nextDeadlineUs(this.#state);
+    return nextDeadlineUs(this.state);
   }
 
   get hasStopped(): boolean {
-    return this.#state.kind === 'initialize';
+    return this.state.kind === 'initialize';
   }
 
   /** Whether a packet that came on this LAN is for it. */
@@ -231,7 +229,7 @@ export class SimRunner {
   /** A new keeper has this instance. */
   start(instance: SimInstance, recorded: boolean): void {
     this.#present = true;
-    this.#state = INITIAL_STATE;
+    this.#held.reset();
     this.#peerChecksum = 'pseudo-header';
     this.#replay = NO_SENDERS;
     this.#lastSent = null;
@@ -268,7 +266,7 @@ export class SimRunner {
 
   /** The keeper is gone; its VIPs stay in the kernel. */
   die(): void {
-    this.#state = INITIAL_STATE;
+    this.#held.reset();
   }
 
   /** Nobody holds the VIPs here any more, and nothing is recorded of them. */
@@ -317,7 +315,7 @@ export class SimRunner {
 
   networkChanged(): void {
     const fault = this.#findFault();
-    const state = this.#state;
+    const state = this.state;
     const atUs = this.host.localNowUs;
     if (fault !== null) {
       if (state.kind === 'fault' && state.reason === fault) return;
@@ -352,36 +350,19 @@ export class SimRunner {
 
   /** The kernel has told of it. */
   restore(): void {
-    const { kind } = this.#state;
+    const { kind } = this.state;
     if (!this.#stolen || (kind !== 'active' && kind !== 'resigning')) return;
     this.#stolen = false;
     this.#setHolding(true);
   }
 
   fireIfDue(nowUs: number, onlyPunctual: boolean): void {
-    const deadlineUs = this.deadlineUs;
-    if (deadlineUs === null || deadlineUs > nowUs) return;
-    const lateUs = nowUs - deadlineUs;
-    const punctual = this.#state.kind === 'active' && lateUs < this.#options.advertIntervalUs;
-    if (onlyPunctual && !punctual) return;
-    if (!this.#advertise(nowUs)) this.#dispatch({ kind: 'deadline-reached', atUs: nowUs });
-  }
-
-  /** The usual deadline of an active director, without going through the machine. */
-  #advertise(nowUs: number): boolean {
-    const state = this.#state;
-    if (state.kind !== 'active') return false;
-    let own = this.#ownActive;
-    if (own !== state) {
-      own = { ...state };
-      this.#ownActive = own;
-      this.#state = own;
-    }
-    if (!advertiseInPlace(this.#options, own, nowUs)) return false;
-    this.#sendAdvert(false);
     const event = { kind: 'deadline-reached', atUs: nowUs } as const;
-    this.host.stepped(this, { event, before: own, effects: ONLY_ADVERT });
-    return true;
+    const due = this.#held.due(this.#options, nowUs, onlyPunctual);
+    if (due === 'step') this.#dispatch(event);
+    if (due !== 'advertise') return;
+    this.#sendAdvert(false);
+    this.host.stepped(this, { event, before: this.state, effects: ONLY_ADVERT });
   }
 
   receive({ packet, atUs }: QueuedPacket): void {
@@ -417,7 +398,7 @@ export class SimRunner {
     }
     this.#peerChecksum = decoded.value.checksum;
     this.host.accepted(this, packet);
-    const wasActive = this.#state.kind === 'active';
+    const wasActive = this.state.kind === 'active';
     const event: VrrpEvent = {
       kind: 'advert-received',
       atUs,
@@ -433,16 +414,8 @@ export class SimRunner {
 
   /** What a backup hears all the time, without going through the machine. */
   #hear(event: Extract<VrrpEvent, { kind: 'advert-received' }>): boolean {
-    const state = this.#state;
-    if (state.kind !== 'backup') return false;
-    let own = this.#ownBackup;
-    if (own !== state) {
-      own = { ...state };
-      this.#ownBackup = own;
-      this.#state = own;
-    }
-    if (!hearInPlace(this.#options, own, event, event.atUs)) return false;
-    this.host.stepped(this, { event, before: own, effects: NO_EFFECTS });
+    if (!this.#held.hear(this.#options, event, event.atUs)) return false;
+    this.host.stepped(this, { event, before: this.state, effects: NO_EFFECTS });
     const { group } = this.#options;
     if (group !== null) this.host.groupStepped(group);
     return true;
@@ -537,12 +510,11 @@ export class SimRunner {
   }
 
   #dispatch(event: VrrpEvent): void {
-    const before = this.#state;
+    const before = this.state;
     if (before.kind === 'delayed' && event.kind === 'deadline-reached') {
       this.host.disturbed(this, 'startup delay over');
     }
-    const { state, effects } = step(this.#options, before, event);
-    this.#state = state;
+    const { state, effects } = this.#held.take(this.#options, event);
     for (const effect of effects) this.#perform(effect);
     if (before.kind === 'active' && state.kind !== 'active') this.#recordedAtUs = 0;
     this.host.stepped(this, { event, before, effects });

@@ -40,7 +40,7 @@ export function patienceUs(options: TimingOptions, state: VrrpState): number {
     case 'backup': {
       // Once it was looked at, the deadline is met exactly.
       const skewUs = skewTimeUs(options, state.activeAdvertIntervalUs);
-      const waitUs = skewUs - Math.max(Math.floor(skewUs * RESERVE), PATIENCE_MIN_US);
+      const waitUs = skewUs - Math.max(Math.ceil(skewUs * RESERVE), PATIENCE_MIN_US);
       return waitUs < PATIENCE_MIN_US ? 0 : Math.min(waitUs, PATIENCE_MAX_US);
     }
     default:

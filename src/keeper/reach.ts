@@ -88,6 +88,18 @@ export class Reach {
     return this.#peers !== null && this.#peers.length === 0;
   }
 
+  /** True when it has peers now, and would have none with this configuration. */
+  losesPeers({ unicast }: VrrpConfig): boolean {
+    if (unicast === null || this.#peers === null || this.#peers.length === 0) return false;
+    return (
+      otherPeers(unicast.peers, (address) => this.#isOwn(address, this.#sourceText)).length === 0
+    );
+  }
+
+  #isOwn(address: IpText, sourceText: IpText | null): boolean {
+    return address === sourceText || this.#network.hasAddress(this.#config.interface, address);
+  }
+
   /** The address to send from now, or null when the interface has none. */
   findSource(vips: ReadonlySet<IpText>): IpText | null {
     const { interface: interfaceName, family, sourceAddress, unicast } = this.#config;
@@ -110,10 +122,7 @@ export class Reach {
     const peers =
       unicast === null
         ? null
-        : otherPeers(
-            unicast.peers,
-            (address) => address === sourceText || this.#network.hasAddress(interfaceName, address),
-          );
+        : otherPeers(unicast.peers, (address) => this.#isOwn(address, sourceText));
     const texts = peers === null ? [multicastGroup] : peers.map(({ text }) => text);
     const key = [interfaceIndex, sourceText, unicast?.ttl ?? '', ...texts].join(' ');
     // The bounds may have changed alone.

@@ -238,10 +238,13 @@ export class InstanceRunner implements Debtor {
 
   /**
    * Takes over changed options that do not change who the virtual router is (its interface,
-   * VRID, family, version and source stay the same).
+   * VRID, family, version and source stay the same). Where they are its end, because no peer is
+   * left, those whom it had are told.
    */
   reconfigure(config: VrrpConfig): void {
     this.settle();
+    const losesPeers = config.unicast?.faultWithoutPeers === true && this.#reach.losesPeers(config);
+    if (losesPeers && this.state.kind !== 'fault') this.#raiseFault('no-peer');
     const priorityBefore = this.#evaluation.priority;
     this.#config = config;
     this.#reach.config = config;
@@ -403,8 +406,7 @@ export class InstanceRunner implements Debtor {
     const atUs = monotonicUs();
     if (fault !== null) {
       if (state.kind === 'fault' && state.reason === fault) return;
-      this.#dispatch({ kind: 'fault-raised', atUs, reason: fault });
-      this.#ports.report({ kind: 'faulted', instance: this.#config.name, reason: fault });
+      this.#raiseFault(fault);
     } else if (this.isActive && this.#link?.isDown() === true) {
       this.#restoreLink();
     } else if (state.kind === 'fault' && state.reason !== 'group-member-fault') {
@@ -415,6 +417,11 @@ export class InstanceRunner implements Debtor {
         this.#dispatch({ kind: 'fault-cleared', atUs, reason });
       }
     } else this.#vips.retry();
+  }
+
+  #raiseFault(reason: FaultReason): void {
+    this.#dispatch({ kind: 'fault-raised', atUs: monotonicUs(), reason });
+    this.#ports.report({ kind: 'faulted', instance: this.#config.name, reason });
   }
 
   /** A tracker changed: the effective priority, or the right to take part, may follow. */

@@ -373,7 +373,8 @@ describe('simulate', () => {
     };
     expect(transitions(run([alone], { config: { unicast } })).slice(BEGINNING.length)).toEqual([
       'a  active -> fault: no-peer',
-      'b  backup -> active: peers-silent',
+      // The peers that it had are told.
+      'b  backup -> active: peer-resigned',
     ]);
   });
 

@@ -282,6 +282,13 @@ export class SimRunner {
   }
 
   reconfigure(instance: SimInstance): void {
+    if (this.state.kind !== 'fault' && this.#losesPeers(instance)) {
+      // Those whom it had are still sent to.
+      this.#peers = [];
+      this.#options = { ...this.#options, unicast: instance.config.unicast };
+      this.host.disturbed(this, 'no-peer');
+      this.#dispatch({ kind: 'fault-raised', atUs: this.host.localNowUs, reason: 'no-peer' });
+    }
     this.#adopt(instance);
     this.host.disturbed(this, 'reloaded');
     // Its peers may be others now.
@@ -461,6 +468,13 @@ export class SimRunner {
     if (!this.linkUp && this.#options.trackInterface) return 'interface-down';
     if (this.#options.unicast?.faultWithoutPeers === true && this.hasNoPeer) return 'no-peer';
     return this.#faultyTracker === null ? null : 'tracker-down';
+  }
+
+  /** It has peers to tell of it that it is to have none of now. */
+  #losesPeers({ config: { unicast }, source }: SimInstance): boolean {
+    if (unicast === null || !unicast.faultWithoutPeers || this.#peers === null) return false;
+    const left = otherPeers(unicast.peers, (address) => address === source);
+    return this.#peers.length > 0 && left.length === 0;
   }
 
   /** Made anew only when the keys change, because every packet needs it. */

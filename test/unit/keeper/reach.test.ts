@@ -119,6 +119,22 @@ describe('Reach', () => {
     expect([reach.hasNoPeer, sent]).toEqual([true, []]);
   });
 
+  test('knows beforehand that a configuration takes its last peers away', () => {
+    const reach = reachOf(instance({}));
+    const alone = instance({ peers: [{ address: OWN, minTtl: 0, maxTtl: 255 }] });
+    expect(reach.losesPeers(alone)).toBe(false);
+    reach.open(OWN, 2);
+    expect(reach.losesPeers(alone)).toBe(true);
+    expect(reach.losesPeers(instance({ peers: [] }))).toBe(true);
+    expect([reach.losesPeers(instance({})), reach.losesPeers(instance(null))]).toEqual([
+      false,
+      false,
+    ]);
+    reach.config = alone;
+    reach.open(OWN, 2);
+    expect(reach.losesPeers(alone)).toBe(false);
+  });
+
   test('opens its socket anew when the destinations change, and only then', () => {
     const reach = reachOf(instance(null));
     reach.open('192.0.2.20', 2);

@@ -556,6 +556,9 @@ export class Controller implements DirectorControl {
           );
         }
         return this.#trackers.send();
+      // The guard keeps it.
+      case 'status-part':
+        return;
       case 'status':
         // Here, in the order of the messages: who asked for it comes later.
         return this.#bfd.told(message.status.bfd);

@@ -7,6 +7,7 @@
 import { type Channel, channelToStarter, startedByTwin } from '../keeper/channel.ts';
 import type {
   ControllerToKeeper,
+  InstanceStatus,
   KeeperPlan,
   KeeperStatus,
   KeeperToController,
@@ -41,6 +42,8 @@ export class KeeperGuard {
   readonly #handlers: GuardHandlers;
   readonly #supervisor: TwinSupervisor<ControllerToKeeper, KeeperToController>;
   readonly #waiting = new Map<number, (status: KeeperStatus | null) => void>();
+  /** What came already of the answers that are waited for. */
+  readonly #parts = new Map<number, InstanceStatus[]>();
   #starter: ToKeeper | null = null;
   #plan: KeeperPlan | null = null;
   #pid: number | null = null;
@@ -119,8 +122,18 @@ export class KeeperGuard {
   }
 
   #answer(id: number, status: KeeperStatus | null): void {
-    this.#waiting.get(id)?.(status);
+    const parts = this.#parts.get(id) ?? [];
+    this.#parts.delete(id);
+    const whole = status && { ...status, instances: [...parts, ...status.instances] };
+    this.#waiting.get(id)?.(whole);
     this.#waiting.delete(id);
+  }
+
+  #collect(id: number, instances: readonly InstanceStatus[]): void {
+    if (!this.#waiting.has(id)) return;
+    const parts = this.#parts.get(id);
+    if (parts === undefined) this.#parts.set(id, [...instances]);
+    else parts.push(...instances);
   }
 
   #greet(): void {
@@ -128,6 +141,7 @@ export class KeeperGuard {
   }
 
   #handle(message: KeeperToController): void {
+    if (message.kind === 'status-part') return this.#collect(message.id, message.instances);
     if (message.kind === 'status') this.#answer(message.id, message.status);
     if (message.kind === 'hello' && this.#supervisor.pid !== null) {
       // A new keeper: it gets everything again.

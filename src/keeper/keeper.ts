@@ -31,6 +31,7 @@ import { Intake } from './intake.ts';
 import { InterfaceTrackers } from './interface-trackers.ts';
 import {
   type ControllerToKeeper,
+  type InstanceStatus,
   type KeeperPlan,
   type KeeperStatus,
   type KeeperToController,
@@ -55,6 +56,7 @@ import { Routing, type RoutingDefinition } from './routing.ts';
 import { InstanceRunner } from './runner.ts';
 import { Senders } from './senders.ts';
 import { STATIC_OWNER, StaticObjects } from './static-objects.ts';
+import { StatusParts } from './status-parts.ts';
 import { DROPPED_ENVIRONMENT, type TwinCommand, TwinSupervisor } from './twin.ts';
 import { removeVips } from './vips.ts';
 import { removeOurLink } from './virtual-link.ts';
@@ -150,6 +152,13 @@ export class Keeper {
     membersOf: (group) => this.#membersOf(group),
     follow: ({ member, event }) => this.#runners.get(member)?.follow(event),
     stopping: () => this.#stopping,
+  });
+  readonly #statusParts = new StatusParts({
+    names: () => [...this.#runners.keys()],
+    instance: (name) => this.#instanceStatus(name),
+    rest: () => this.#statusRest(),
+    send: (message) => this.#send(message),
+    later: (goOn) => setImmediate(goOn),
   });
   readonly #sessionsSeenUp = new Set<string>();
   #sessionsStarting = true;
@@ -337,7 +346,7 @@ export class Keeper {
       case 'status-request':
         // What has come is counted, whether or not it had to be looked at yet.
         this.#receivers.drainAll();
-        return this.#send({ kind: 'status', id: message.id, status: this.#status() });
+        return this.#statusParts.request(message.id);
       case 'startup-failed':
         // Nothing to protect yet: the controller has said why. Otherwise it counts as a crash.
         return this.#startFailed(message.exitCode);
@@ -826,15 +835,19 @@ export class Keeper {
     return [...this.#runners.values()].every((runner) => !runner.isResigning);
   }
 
-  #status(): KeeperStatus {
+  #instanceStatus(name: string): InstanceStatus | null {
+    const runner = this.#runners.get(name);
+    if (runner === undefined) return null;
+    const { interface: interfaceName, family } = runner.config;
+    const strangers = this.#receivers.strangers.report(interfaceName, family);
+    return { ...runner.status(), strangers };
+  }
+
+  #statusRest(): Omit<KeeperStatus, 'instances'> {
     return {
       pid: process.pid,
       nowUs: monotonicUs(),
       scheduling: this.#scheduling,
-      instances: [...this.#runners.values()].map((runner) => ({
-        ...runner.status(),
-        strangers: this.#receivers.strangers.report(runner.config.interface, runner.config.family),
-      })),
       refusedUnassigned: { ...this.#receivers.refusedUnassigned },
       trackers: this.#ownTrackers(),
       static: this.#static.status(),

@@ -25,7 +25,7 @@ import type {
 } from '../core/vrrp/types.ts';
 
 /** Raised when the meaning of a message changes: both sides refuse a stranger. */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 /** What the keeper is to do, complete: a later one replaces an earlier one. */
 export interface KeeperPlan {
@@ -267,6 +267,12 @@ export type KeeperToController =
       readonly peer: string | null;
       readonly priority: number;
       readonly atMs: number;
+    }
+  | {
+      /** Instances of a status that has more of them, in `status`, which ends it. */
+      readonly kind: 'status-part';
+      readonly id: number;
+      readonly instances: readonly InstanceStatus[];
     }
   | { readonly kind: 'status'; readonly id: number; readonly status: KeeperStatus }
   | {

@@ -33,6 +33,12 @@ const ENTRIES = [
   { input: ['controller-main.js'], packages: [], flags: CONTROLLER_NODE_FLAGS },
   { input: ['controller/check-worker.js'], packages: [], flags: CONTROLLER_NODE_FLAGS },
   // Only ever used whole, and soon done with.
+  {
+    input: ['controller/first-plan.js'],
+    packages: ['yaml', 'zod'],
+    flags: KEEPER_NODE_FLAGS,
+    used: ['firstPlan', { config: join(root, 'conf', 'minimal.yaml'), director: 'dir-a' }],
+  },
   { input: ['controller/config-worker.js'], packages: ['yaml', 'zod'], flags: READER_NODE_FLAGS },
 ];
 
@@ -52,8 +58,9 @@ function buildIdentity() {
   return hash.update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
 }
 
-async function bundle({ input, packages, flags }, build) {
-  const external = (id) => {
+async function bundle({ input, packages, flags, used = null }, build) {
+  const external = (id, importer) => {
+    if (id === 'koffi') return importer === KOFFI;
     if (id.startsWith('.') || id.startsWith('/')) return false;
     return !packages.some((name) => id === name || id.startsWith(`${name}/`));
   };
@@ -88,18 +95,19 @@ async function bundle({ input, packages, flags }, build) {
   compile(
     output.map(({ fileName }) => fileName),
     flags,
+    used === null ? [] : ['--used', used[0], '--with', JSON.stringify(used[1])],
   );
 }
 
 /** Makes of each file its code, what V8 compiles of it under these flags, and what loads both. */
-function compile(names, flags) {
+function compile(names, flags, options) {
   for (const name of names) {
     const text = codeOf(readFileSync(join(target, name), 'utf8'));
     writeFileSync(join(target, codeFile(name)), text);
     writeFileSync(join(target, name), loaderOf(keyOf(text)));
   }
   const maker = join(root, 'build', 'code-cache.mjs');
-  execFileSync(process.execPath, [...flags, maker, target, ...names], { stdio: 'inherit' });
+  execFileSync(process.execPath, [...flags, maker, ...options, target, ...names], { stdio: 'inherit' });
 }
 
 /** `run` begins as the keeper; Node must not read certificates that nobody asks for. */

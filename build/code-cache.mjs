@@ -1,24 +1,51 @@
 /**
- * Compiles files of dist/start for good: V8's code of all their functions, kept beside them, spares
+ * Compiles files of dist/start for good: V8's code of their functions, kept beside them, spares
  * every start the parsing and compiling. bundle.mjs runs it once for each set of Node's flags,
  * because V8 takes only what was compiled by the same version under the same flags.
  *
- * Usage: node FLAGS code-cache.mjs DIRECTORY NAME...
+ * Usage: node FLAGS code-cache.mjs DIRECTORY [--used FUNCTION --with JSON] NAME...
+ *
+ * All functions of a file are compiled; with --used only those that run when the module is loaded
+ * and its FUNCTION called with this argument: of a large library that is a small part.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
-import { cacheHeader, codeFile, cacheFile, keyOf } from './start-files.mjs';
+import { cacheFile, cacheHeader, codeFile, keyOf } from './start-files.mjs';
 
-const [directory, ...names] = process.argv.slice(2);
-for (const name of names) {
-  const text = readFileSync(join(directory, codeFile(name)), 'latin1');
-  // All functions and not only those that run while it is loaded.
+const { values, positionals } = parseArgs({
+  options: { used: { type: 'string' }, with: { type: 'string' } },
+  allowPositionals: true,
+});
+const [directory, ...names] = positionals;
+
+function compileAll(text, filename) {
   setFlagsFromString('--no-lazy');
-  const script = new Script(text, { filename: join(directory, name) });
+  const script = new Script(text, { filename });
   // The flags that it is accepted with are those of the moment in which it is written.
   setFlagsFromString('--lazy');
-  const header = cacheHeader(keyOf(text));
-  writeFileSync(join(directory, cacheFile(name)), Buffer.concat([header, script.createCachedData()]));
+  return script;
+}
+
+function compileUsed(text, filename) {
+  const script = new Script(text, { filename });
+  const module = { exports: {} };
+  const require = createRequire(filename);
+  script.runInThisContext()(module.exports, require, module, filename, dirname(filename));
+  module.exports[values.used](JSON.parse(values.with));
+  return script;
+}
+
+for (const name of names) {
+  const text = readFileSync(join(directory, codeFile(name)), 'latin1');
+  const filename = join(directory, name);
+  const compile = values.used === undefined ? compileAll : compileUsed;
+  const data = compile(text, filename).createCachedData();
+  writeFileSync(
+    join(directory, cacheFile(name)),
+    Buffer.concat([cacheHeader(keyOf(text)), data]),
+  );
 }

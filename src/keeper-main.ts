@@ -1,15 +1,26 @@
 /**
  * Entry of the keeper process: `vipkeeper run` becomes this one, keeping its process id. Its
  * arguments are the controller's, which it starts; of them the keeper itself reads only which
- * configuration a plan of an earlier start must be of.
+ * configuration the plan must be of that it begins with.
  */
+import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { formatProblem, type Problem } from './core/problem.ts';
 import { CONTROLLER_ENVIRONMENT, CONTROLLER_NODE_FLAGS } from './core/processes.ts';
+import { BUILD } from './core/version.ts';
 import { Keeper } from './keeper/keeper.ts';
-import { storedPlan } from './keeper/stored-plan.ts';
+import type { EarlyPlan } from './keeper/messages.ts';
+import { canBegin, type FreshPlan, type StartRequest, storedPlan } from './keeper/stored-plan.ts';
 import { requireCapabilities } from './linux/capabilities.ts';
 import { SystemError } from './linux/libc.ts';
+
+/**
+ * controller/first-plan.ts, beside this file in an installation: loaded by its path, and only where
+ * there is no plan of an earlier start, because a keeper has no parser and no schema.
+ */
+interface FirstPlan {
+  firstPlan(request: StartRequest): FreshPlan | null;
+}
 
 const CONTROLLER = fileURLToPath(new URL('./controller-main.js', import.meta.url));
 const args = process.argv.slice(2);
@@ -25,6 +36,31 @@ function optionOf(name: string): string | null {
   return index < 0 ? null : (args[index + 1] ?? null);
 }
 
+/** The plan of the last start, if it still holds; else what the configuration says now. */
+function earlyPlan(): EarlyPlan | null {
+  const config = optionOf('--config');
+  if (config === null || BUILD === null) return null;
+  const request = { config, director: optionOf('--director') };
+  const stored = storedPlan(request);
+  if (stored !== null) return { from: 'last-start', plan: stored };
+  const read = readOnce(request);
+  return read !== null && canBegin(read) ? { from: 'own-reading', plan: read.plan } : null;
+}
+
+/** Nothing refers to parser and schema afterwards: the collector may have them. */
+function readOnce(request: StartRequest): FreshPlan | null {
+  const require = createRequire(import.meta.url);
+  const path = require.resolve('./first-plan.js');
+  const { firstPlan } = require(path) as FirstPlan;
+  const read = firstPlan(request);
+  delete require.cache[path];
+  // What zod shares among its copies, of which there is no other one here.
+  for (const name of ['__zod_globalConfig', '__zod_globalRegistry']) {
+    Reflect.deleteProperty(globalThis, name);
+  }
+  return read;
+}
+
 const missing = requireCapabilities(['CAP_NET_ADMIN', 'CAP_NET_RAW']);
 if (missing !== null) fail(missing);
 
@@ -35,9 +71,7 @@ try {
     args,
     env: CONTROLLER_ENVIRONMENT,
   };
-  const config = optionOf('--config');
-  const director = optionOf('--director');
-  new Keeper(controller, () => (config === null ? null : storedPlan({ config, director }))).start();
+  new Keeper(controller, earlyPlan).start();
 } catch (error) {
   if (!(error instanceof SystemError)) throw error;
   fail({

@@ -1,11 +1,14 @@
 /**
  * The building blocks of the schema: zod types that know their words. Every scalar has one
  * message, `expected …`; a value may be given per director; an object may have a short form.
- * What zod cannot see through (these are transforms) is kept in `forms`, from which the JSON
+ * What zod cannot see through (these are checks of ours) is kept in `forms`, from which the JSON
  * Schema and the reference are made.
  */
 import { z } from 'zod';
 import { joinWords } from './suggest.ts';
+
+// Code of zod's own making for each section takes longer to compile than a file to read.
+z.config({ jitless: true });
 
 export type Form =
   | { readonly kind: 'scalar'; readonly expects: string; readonly input: () => z.ZodType }

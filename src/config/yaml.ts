@@ -3,8 +3,7 @@
  * place. Order: the YAML itself, then the schema, then the rules between values on every part
  * whose own form is right. Never throws on a file's content.
  */
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Config, SyncConfig, VrrpConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
@@ -81,36 +80,34 @@ export async function readConfigFile(
   options: ReadOptions,
 ): Promise<Result<Config, ConfigError[]>> {
   const onSource = options.onSource ?? (() => {});
-  const text = await readConfigFileText(path, onSource);
+  const text = readConfigFileText(path, onSource);
   if (!text.ok) return text;
   return watchSecretFiles(onSource, () => readConfigText(text.value, { ...options, file: path }));
 }
 
 /** The text of a file: a regular one, of bounded size, in UTF-8. */
-export async function readConfigFileText(
+export function readConfigFileText(
   path: string,
   onSource: (source: SourceFile) => void = () => {},
-): Promise<Result<string, ConfigError[]>> {
+  bytesMax = TEXT_LENGTH_MAX,
+): Result<string, ConfigError[]> {
   const start = { code: 'VK-CONFIG-READ', file: path, line: 1, column: 1, path: '' } as const;
   const refuse = (message: string) => err([{ ...start, message, found: null }]);
+  let fd: number | null = null;
   try {
     // Not blocking, so that a FIFO in place of the file cannot hold us.
-    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      const stat = await handle.stat();
-      if (!stat.isFile()) return refuse('cannot be read: not a regular file');
-      if (stat.size > TEXT_LENGTH_MAX) {
-        return refuse(`cannot be read: larger than ${TEXT_LENGTH_MAX} bytes`);
-      }
-      const bytes = await handle.readFile();
-      onSource({ path: resolve(path), mode: stat.mode, content: bytes });
-      return ok(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    } finally {
-      await handle.close();
-    }
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) return refuse('cannot be read: not a regular file');
+    if (stat.size > bytesMax) return refuse(`cannot be read: larger than ${bytesMax} bytes`);
+    const bytes = readFileSync(fd);
+    onSource({ path: resolve(path), mode: stat.mode, content: bytes });
+    return ok(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (error) {
     if (error instanceof TypeError) return refuse('cannot be read: not UTF-8');
     return refuse(`cannot be read: ${readFailure(error)}`);
+  } finally {
+    if (fd !== null) closeSync(fd);
   }
 }
 

@@ -30,11 +30,11 @@ function newReader(): ConfigReader {
   });
 }
 
-async function answer(): Promise<void> {
+function answer(): void {
   warnings = [];
   const sources: SourceFile[] = [];
   const note = (source: SourceFile): void => void sources.push(source);
-  const text = await readConfigFileText(path, note);
+  const text = readConfigFileText(path, note);
   const result = text.ok ? watchSecretFiles(note, () => reader.read(text.value)) : text;
   // A reader that remembers would not look into key files again, whose content may change.
   if (sources.some((source) => source.path !== resolve(path))) reader = newReader();
@@ -64,5 +64,5 @@ function finish(message: ReaderMessage): void {
   });
 }
 
-process.on('message', () => void answer());
-void answer();
+process.on('message', answer);
+answer();

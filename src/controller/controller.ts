@@ -60,6 +60,7 @@ import type { CheckChangeReport } from './checks.ts';
 import { Findings, findingsIntervalMs } from './findings.ts';
 import { KeeperGuard } from './guard.ts';
 import { IpvsSettings, kernelSettings } from './ipvs-settings.ts';
+import { keeperPlan } from './keeper-plan.ts';
 import { type Log, logProblem } from './log.ts';
 import { Maintenance, type MaintenanceChange } from './maintenance.ts';
 import { Notifier } from './notify/notifier.ts';
@@ -549,11 +550,8 @@ export class Controller implements DirectorControl {
   #handle(message: KeeperToController): void {
     switch (message.kind) {
       case 'hello':
-        if (message.early === true) {
-          this.#log.info(
-            { event: 'early-start' },
-            'The keeper began with the plan of the last start, whose configuration is unchanged',
-          );
+        if (message.early !== undefined) {
+          this.#log.info({ event: 'early-start', plan: message.early }, EARLY_TEXTS[message.early]);
         }
         return this.#trackers.send();
       // The guard keeps it.
@@ -962,18 +960,11 @@ function needsIpvs({ services, sync, ipvs }: Config): boolean {
   return services.length > 0 || sync !== null || set.some((value) => value !== null);
 }
 
-function keeperPlan(config: Config): KeeperPlan {
-  return {
-    director: config.director,
-    instances: config.vrrp,
-    announceGroups: config.announceGroups,
-    bfd: config.bfd,
-    static: config.static,
-    trackers: config.trackers,
-    runtimeDirectory: config.runtimeDirectory,
-    tuning: config.keeper,
-  };
-}
+const EARLY_TEXTS = {
+  'last-start':
+    'The keeper began with the plan of the last start, whose configuration is unchanged',
+  'own-reading': 'The keeper began with the configuration as it read it itself',
+} as const;
 
 const UNCHECKED: HealthReport = {
   health: 'unchecked',

@@ -1,19 +1,10 @@
-/**
- * Whether the keeper of the next start may begin before its controller runs, and what it begins
- * with. It may where it would do the same as with one: some configurations need a controller
- * before an instance becomes active, others can become active sooner than a controller starts.
- */
+/** What the keeper of the next start begins with before its controller runs. */
 import type { SourceFile } from '../config/secret-file.ts';
-import type { Config, TrackerConfig, VrrpConfig } from '../core/config/config.ts';
-import { activeDownIntervalUs } from '../core/vrrp/timing.ts';
+import type { Config } from '../core/config/config.ts';
 import type { KeeperPlan } from '../keeper/messages.ts';
 import { forgetPlan, type StartRequest, storePlan } from '../keeper/stored-plan.ts';
+import { mayStartEarly } from './early-start.ts';
 import { neededInterfaces } from './preflight.ts';
-
-/** A controller needs less than half a second; this leaves room for a machine that boots. */
-const CONTROLLER_START_US = 2_500_000;
-/** An owner does not wait for the active-down interval. */
-const OWNER_PRIORITY = 255;
 
 export interface ReadConfiguration {
   readonly request: { readonly path: string; readonly director: string | null };
@@ -27,22 +18,6 @@ export function keepPlan({ request, config, sources }: ReadConfiguration, plan: 
   if (files === null || files.length === 0 || !mayStartEarly(config)) return forgetPlan();
   const start: StartRequest = { config: request.path, director: request.director };
   storePlan(start, { plan, sources: files, interfaces: neededInterfaces(config) });
-}
-
-/** True when a keeper that starts without a controller does nothing else than with one. */
-export function mayStartEarly(config: Config): boolean {
-  const needsController = config.services.length > 0 || config.trackers.some(isControllers);
-  return !needsController || config.vrrp.every(waitsForController);
-}
-
-/** Its state is known when the instances start, in the normal order. */
-function isControllers({ kind }: TrackerConfig): boolean {
-  return kind !== 'interface' && kind !== 'bfd';
-}
-
-function waitsForController(instance: VrrpConfig): boolean {
-  const waitUs = activeDownIntervalUs(instance, instance.advertIntervalUs);
-  return instance.priority < OWNER_PRIORITY && waitUs >= CONTROLLER_START_US;
 }
 
 /** Each file once; null when one was not the same each time that it was read. */

@@ -31,6 +31,7 @@ import { Intake } from './intake.ts';
 import { InterfaceTrackers } from './interface-trackers.ts';
 import {
   type ControllerToKeeper,
+  type EarlyPlan,
   type InstanceStatus,
   type KeeperPlan,
   type KeeperStatus,
@@ -163,17 +164,17 @@ export class Keeper {
   readonly #sessionsSeenUp = new Set<string>();
   #sessionsStarting = true;
 
-  /** The plan in force is that of an earlier start: no controller has given one yet. */
-  #provisional = false;
+  /** Where the plan in force is from while no controller has given one; else null. */
+  #provisional: EarlyPlan['from'] | null = null;
   #exitCode = 0;
-  readonly #storedPlan: () => KeeperPlan | null;
+  readonly #earlyPlan: () => EarlyPlan | null;
 
   /**
-   * `controller` says how to start one, `storedPlan` what an earlier start has left for this one;
-   * throws SystemError without the needed capabilities.
+   * `controller` says how to start one, `earlyPlan` what may be done before there is one; throws
+   * SystemError without the needed capabilities.
    */
-  constructor(controller: TwinCommand, storedPlan: () => KeeperPlan | null) {
-    this.#storedPlan = storedPlan;
+  constructor(controller: TwinCommand, earlyPlan: () => EarlyPlan | null) {
+    this.#earlyPlan = earlyPlan;
     this.#twin = new TwinSupervisor(controller, {
       onMessage: (message) => this.#handle(message),
       onGone: (exitCode) => this.#controllerGone(exitCode),
@@ -256,18 +257,19 @@ export class Keeper {
 
   /**
    * After reexecute(): goes on with the plan of before, until the new controller has its own. At a
-   * start: begins with the plan of the last one, where there is one that still holds.
+   * start: begins with what is known of the plan, if anything is.
    */
   #resume(): void {
     const directory = process.env[RESUME_VARIABLE];
     delete process.env[RESUME_VARIABLE];
     this.#successor = directory !== undefined;
-    const plan = directory === undefined ? this.#storedPlan() : readPlan(directory);
+    const early = directory === undefined ? this.#earlyPlan() : null;
+    const plan = directory === undefined ? (early?.plan ?? null) : readPlan(directory);
     if (plan === null) return;
-    this.#provisional = !this.#successor;
+    this.#provisional = early?.from ?? null;
     this.#configure(plan);
     // A controller that never comes is one that is gone.
-    if (this.#provisional) this.#awaitController(plan);
+    if (this.#provisional !== null) this.#awaitController(plan);
   }
 
   /**
@@ -310,7 +312,7 @@ export class Keeper {
       kind: 'hello',
       protocol: PROTOCOL_VERSION,
       pid: process.pid,
-      early: this.#provisional,
+      ...(this.#provisional === null ? {} : { early: this.#provisional }),
     });
   }
 
@@ -380,14 +382,15 @@ export class Keeper {
 
   /** A plan of the controller's, which knows the configuration. */
   #confirm(plan: KeeperPlan): void {
-    const early = this.#provisional ? this.#plan : null;
-    this.#provisional = false;
+    const from = this.#provisional;
+    const early = from === null ? null : this.#plan;
+    this.#provisional = null;
     // What holds from a start on cannot be changed by a reload: the file was written meanwhile.
     const differs =
       early !== null &&
       (early.runtimeDirectory !== plan.runtimeDirectory || !sameData(early.tuning, plan.tuning));
     if (!differs) return this.#configure(plan);
-    this.#provisional = true;
+    this.#provisional = from;
     process.stderr.write(`${formatProblem(CHANGED_MEANWHILE)}\n`);
     this.#startFailed(1);
   }
@@ -395,7 +398,7 @@ export class Keeper {
   /** Before a controller has given a plan, its failure is that of the start. */
   #startFailed(exitCode: number): void {
     if (this.#plan === null) process.exit(exitCode);
-    if (!this.#provisional || this.#stopping) return;
+    if (this.#provisional === null || this.#stopping) return;
     this.#exitCode = exitCode;
     this.#stop();
   }
@@ -481,7 +484,7 @@ export class Keeper {
     this.#arm();
     for (const problem of problems) this.#report({ kind: 'problem', instance: null, problem });
     this.#send({ kind: 'configured' });
-    if (this.#provisional) return;
+    if (this.#provisional !== null) return;
     notifyServiceManager(`MAINPID=${process.pid}\nREADY=1`);
   }
 
@@ -863,7 +866,7 @@ export class Keeper {
       if (this.#stopFinished) this.#end();
       return;
     }
-    if (this.#plan === null || this.#provisional) return this.#startFailed(exitCode ?? 1);
+    if (this.#plan === null || this.#provisional !== null) return this.#startFailed(exitCode ?? 1);
     this.#awaitController(this.#plan);
   }
 

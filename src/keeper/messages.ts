@@ -249,13 +249,20 @@ export interface KeeperStatus {
   readonly bfdRefusedUnassigned: Readonly<Record<BfdRefusalReason, number>>;
 }
 
+/** What a keeper begins with that has no controller yet. */
+export interface EarlyPlan {
+  /** Kept by the last start, or read from the configuration by the keeper's process. */
+  readonly from: 'last-start' | 'own-reading';
+  readonly plan: KeeperPlan;
+}
+
 export type KeeperToController =
   | {
       readonly kind: 'hello';
       readonly protocol: number;
       readonly pid: number;
-      /** It began with the plan of an earlier start. */
-      readonly early?: boolean;
+      /** It began before there was a controller, with this plan. */
+      readonly early?: EarlyPlan['from'];
     }
   | {
       readonly kind: 'transition';

@@ -47,11 +47,15 @@ export interface PlanSource {
   readonly content: Uint8Array;
 }
 
-export interface StartPlan {
+/** What a keeper may begin with where canBegin() says so. */
+export interface FreshPlan {
   readonly plan: KeeperPlan;
-  readonly sources: readonly PlanSource[];
   /** Those that must exist, or the director does not start. */
   readonly interfaces: readonly string[];
+}
+
+export interface StartPlan extends FreshPlan {
+  readonly sources: readonly PlanSource[];
 }
 
 interface StoredFile {
@@ -124,14 +128,20 @@ export function storedPlan(request: StartRequest, build = BUILD): KeeperPlan | n
       stored.director === request.director &&
       stored.config === resolve(request.config) &&
       stored.sources.some(({ path }) => path === stored.config) &&
-      stored.sources.every(isUnchanged) &&
-      stored.interfaces.every((name) => existsSync(`/sys/class/net/${name}`));
-    if (!same || answersOn(`${stored.plan.runtimeDirectory}/control.sock`)) return null;
-    return stored.plan;
+      stored.sources.every(isUnchanged);
+    return same && canBegin(stored) ? stored.plan : null;
   } catch {
     // No plan, or not one of ours: the normal start.
     return null;
   }
+}
+
+/** Whether its interfaces are there, and no other director runs with its runtime directory. */
+export function canBegin({ plan, interfaces }: FreshPlan): boolean {
+  return (
+    interfaces.every((name) => existsSync(`/sys/class/net/${name}`)) &&
+    !answersOn(`${plan.runtimeDirectory}/control.sock`)
+  );
 }
 
 /** The content behind its header, if only its owner, who is us, could have written it. */

@@ -1,6 +1,7 @@
 /**
  * A director as it is installed: the keeper begins with the plan of the last start while the
- * configuration is the same, and in every other case waits until it has been read.
+ * configuration is the same, else with what it reads itself, and where something is wrong with
+ * that, or a controller is needed, it waits for its controller.
  */
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,6 +17,7 @@ const SETUP_TIMEOUT_MS = 10 * 60_000;
 const TEST_TIMEOUT_MS = 60_000;
 const [VIP, OTHER] = [virtualIp(1).ipv4, virtualIp(2).ipv4];
 const ENDS_AS_AN_ERROR = 1;
+const LAST_START = { plan: 'last-start' };
 
 let topology: Topology;
 let node: LabNode;
@@ -49,7 +51,7 @@ async function seenBefore(more: Readonly<Record<string, unknown>> = {}): Promise
   const started = await Director.start(node, { config: configOf(VIP, more) });
   director = started;
   await started.waitForState('web', 'active');
-  expect(started.lines('early-start')).toEqual([]);
+  expect(started.lines('early-start').map(({ plan }) => plan)).toEqual(['own-reading']);
   expect(await started.stop()).toBe(0);
   watch = new AddressWatch(node);
   return started;
@@ -65,7 +67,7 @@ describe('the next start', () => {
       expect(statSync(storedFile(again)).mode & 0o777).toBe(0o600);
       const mark = again.mark;
       await again.restart();
-      await again.waitForLine('early-start', {}, mark);
+      await again.waitForLine('early-start', LAST_START, mark);
       await again.waitForState('web', 'active');
       const states = again.lines('transition', {}, mark).map(({ to }) => to);
       expect(states).toEqual(['backup', 'active']);
@@ -85,7 +87,7 @@ describe('the next start', () => {
       // What was reloaded is what the next start begins with.
       const reloaded = again.mark;
       await again.restart();
-      await again.waitForLine('early-start', {}, reloaded);
+      await again.waitForLine('early-start', LAST_START, reloaded);
       await again.waitForState('web', 'active', TEST_TIMEOUT_MS);
       expect([watch.holds(OTHER), watch.holds(VIP)]).toEqual([true, false]);
       expect(await again.stop()).toBe(0);
@@ -105,18 +107,33 @@ describe('the next start', () => {
     ],
     ['the plan is another build', (of) => writeFileSync(storedFile(of), '{}')],
   ])(
-    'waits for its configuration when %s',
+    'begins with its configuration as it is now when %s',
     async (what, change) => {
       const again = await seenBefore();
       change(again);
       const mark = again.mark;
       await again.restart();
       await again.waitForState('web', 'active');
-      expect(again.lines('early-start', {}, mark)).toEqual([]);
+      await again.waitForLine('early-start', { plan: 'own-reading' }, mark);
+      expect(again.lines('early-start', LAST_START, mark)).toEqual([]);
       const [held, not] = what === 'the file was changed' ? [OTHER, VIP] : [VIP, OTHER];
       expect(watch.holds(held)).toBe(true);
       expect(watch.additions(not)).toEqual([]);
       expect(await again.stop()).toBe(0);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    'waits for its controller where an instance could be active before it',
+    async () => {
+      const { web } = configOf(VIP).vrrp;
+      const script = { script: '/bin/true' };
+      const config = { vrrp: { web: { ...web, track: ['up'] } }, trackers: { up: script } };
+      director = await Director.start(node, { config });
+      await director.waitForState('web', 'active');
+      expect(director.lines('early-start')).toEqual([]);
+      expect(await director.stop()).toBe(0);
     },
     TEST_TIMEOUT_MS,
   );
@@ -133,7 +150,7 @@ describe('the next start', () => {
       const mark = started.mark;
       await started.restart('b');
       expect((await started.instance('web')).configuredPriority).toBe(100);
-      expect(started.lines('early-start', {}, mark)).toEqual([]);
+      expect(started.lines('early-start', LAST_START, mark)).toEqual([]);
       expect(await started.stop()).toBe(0);
     },
     TEST_TIMEOUT_MS,

@@ -1,7 +1,8 @@
 /** Which configurations a keeper may begin with before its controller runs. */
 import { describe, expect, it } from 'vitest';
 import { readConfigText } from '../../../src/config/yaml.ts';
-import { mayStartEarly, uniqueSources } from '../../../src/controller/next-start.ts';
+import { mayStartEarly } from '../../../src/controller/early-start.ts';
+import { uniqueSources } from '../../../src/controller/next-start.ts';
 import type { Config } from '../../../src/core/config/config.ts';
 
 const SERVICES = { web: { address: '192.0.2.10:80', servers: ['192.0.2.101:80'] } };

@@ -34,7 +34,8 @@ function compileUsed(text, filename) {
   const script = new Script(text, { filename });
   const module = { exports: {} };
   const require = createRequire(filename);
-  script.runInThisContext()(module.exports, require, module, filename, dirname(filename));
+  const names = [module.exports, require, module, filename, dirname(filename)];
+  script.runInThisContext()(...names, (specifier) => import(specifier));
   module.exports[values.used](JSON.parse(values.with));
   return script;
 }

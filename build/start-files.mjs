@@ -21,13 +21,18 @@ export function cacheHeader(key) {
   return Buffer.from(`${key} ${process.version} ${process.arch}`.padEnd(HEADER_BYTES));
 }
 
-/** A module as a function of Node's CommonJS names, all in ASCII: read and kept at a byte a character. */
+/**
+ * A module as a function of Node's CommonJS names, all in ASCII: read and kept at a byte a
+ * character. What it imports while it runs is imported by NAME.js for it: code that comes from a
+ * cache has lost who may import (ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING).
+ */
 export function codeOf(moduleText) {
-  const escaped = moduleText.replace(
+  const importing = moduleText.replace(/(?<![\w$.])import\(/g, 'importModule(');
+  const escaped = importing.replace(
     /[^\0-\x7f]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
-  return `(function (exports, require, module, __filename, __dirname) {${escaped}\n})`;
+  return `(function (exports, require, module, __filename, __dirname, importModule) {${escaped}\n})`;
 }
 
 /** NAME.js: runs the code. */
@@ -35,7 +40,7 @@ export function loaderOf(key) {
   return `'use strict';
 // Runs the code beside it with what V8 compiled of it when it was built (build/start-files.mjs).
 const { readFileSync } = require('node:fs');
-const { Script, constants } = require('node:vm');
+const { Script } = require('node:vm');
 const base = __filename.slice(0, -'.js'.length);
 const header = \`${key} \${process.version} \${process.arch}\`.padEnd(${HEADER_BYTES});
 let cachedData;
@@ -48,8 +53,8 @@ try {
 const script = new Script(readFileSync(\`\${base}.code\`, 'latin1'), {
   filename: __filename,
   cachedData,
-  importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
 });
-script.runInThisContext()(exports, require, module, __filename, __dirname);
+const importModule = (specifier) => import(specifier);
+script.runInThisContext()(exports, require, module, __filename, __dirname, importModule);
 `;
 }

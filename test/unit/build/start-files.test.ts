@@ -55,6 +55,18 @@ describe('a bundle', () => {
     expect(run('whole', ['--no-opt'])).toBe(expected);
   });
 
+  test('imports while it runs, with a cache or without, by its own place too', () => {
+    writeFileSync(join(directory, 'other.mjs'), 'export const name = await "another";');
+    write(
+      'importing',
+      "(async () => console.log((await import('node:os')).EOL.length," +
+        "(await import('./other.mjs')).name))();",
+    );
+    expect(run('importing')).toBe('1 another\n');
+    compile('importing');
+    expect(run('importing')).toBe('1 another\n');
+  });
+
   test('runs what was compiled, and never what was compiled of another code', () => {
     const one = "console.log('one');";
     const two = "console.log('two');";

@@ -10,6 +10,8 @@ import { KEEPER_NODE_FLAGS } from '../../../src/core/processes.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const MAIN = join(ROOT, 'dist/src/main.js');
+/** The launcher of an installation and its bundles, as `npm run build` made them. */
+const LAUNCHER = join(ROOT, 'dist/start/vipkeeper');
 const BUILD_TIMEOUT_MS = 120_000;
 
 let directory: string;
@@ -49,6 +51,14 @@ describe('vipkeeper', () => {
     const { status, stdout } = run(['run', '--help']);
     expect(status).toBe(0);
     expect(stdout).toMatch(/^Usage: vipkeeper run /);
+  });
+
+  test('the launcher answers what no keeper has to as well', () => {
+    const launch = (...args: string[]) => spawnSync(LAUNCHER, args, { encoding: 'utf8' });
+    expect(launch('run', '--help').stdout).toBe(run(['run', '--help']).stdout);
+    const refused = launch('run', '--confg', 'x');
+    expect([refused.status, refused.stderr]).toEqual([2, run(['run', '--confg', 'x']).stderr]);
+    expect(launch('cleanup', '--help').stdout).toBe(run(['cleanup', '--help']).stdout);
   });
 
   test('status without a director exits with 3', () => {

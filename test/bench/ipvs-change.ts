@@ -3,7 +3,7 @@
  * by its configuration file; against keepalived, which knows the file alone. From the request, or
  * the signal, to the weight in the kernel; looked at every millisecond. Each daemon runs alone.
  */
-import { VIPKEEPER } from '../lab/director.ts';
+import { INSTALLED } from '../lab/director.ts';
 import { check, type Machine, writeFile } from '../lab/host.ts';
 import { ipvsMachine } from '../lab/requirements.ts';
 import { Guest } from './guest.ts';
@@ -110,7 +110,7 @@ async function changeVipkeeper(
   const config = (weight: number) => vipkeeperYaml(LOAD, runtime, { service: CHANGED, weight });
   await writeFile(machine, to, config(1));
   const namespace = await newNamespace(machine, 'vipkeeper');
-  const argv = [...VIPKEEPER, 'run', '--config', to, '--director', 'bench'];
+  const argv = [...INSTALLED, 'run', '--config', to, '--director', 'bench'];
   const started = await guest.call<Measurement>({ method: 'start', namespace, argv });
   print(`ipvs-change, vipkeeper start: ${started.wallMs.toFixed(0)} ms`);
   for (let run = 0; run <= runs; run++) {

@@ -32,7 +32,7 @@ export type GuestCall =
   /** A daemon, from its start until the table is complete; then it is killed. */
   | { readonly method: 'daemon'; readonly namespace: string; readonly argv: readonly string[] }
   | { readonly method: 'count'; readonly namespace: string }
-  /** A daemon, until its table is complete; it goes on. */
+  /** A daemon, until its table is complete, of which lines of progress are told; it goes on. */
   | { readonly method: 'start'; readonly namespace: string; readonly argv: readonly string[] }
   /** From a signal to the daemon, whose file was replaced by another, to a weight in the kernel. */
   | (Change & { readonly method: 'reload'; readonly from: string; readonly to: string })
@@ -64,6 +64,13 @@ const TICK_MS = 10;
 const DAEMON_TIMEOUT_MS = 170_000;
 /** Between two looks at the table; each costs one small netlink request. */
 const LOOK_INTERVAL_MS = 4;
+/**
+ * A start whose time is not compared: thousands of services may take minutes where everything is
+ * emulated, and the looks are not to make it longer.
+ */
+const START_TIMEOUT_MS = 1_200_000;
+const START_LOOK_MS = 500;
+const PROGRESS_MS = 15_000;
 /** The same while a change is waited for, which takes milliseconds. */
 const CHANGE_LOOK_MS = 1;
 
@@ -167,7 +174,10 @@ async function daemon(namespace: string, argv: readonly string[]): Promise<Measu
   });
   const ended = new Promise((resolve) => child.once('close', resolve));
   try {
-    const doneUs = await complete(client);
+    const doneUs = await complete(client, {
+      timeoutMs: DAEMON_TIMEOUT_MS,
+      lookMs: LOOK_INTERVAL_MS,
+    });
     if (doneUs === null) throw new Error(`The table was not complete in time: ${output}`);
     const startedUs = Number((first.split('\n')[0] as string).replace('.', ''));
     const { userMs, systemMs } = cpuTimes(namespace);
@@ -179,11 +189,21 @@ async function daemon(namespace: string, argv: readonly string[]): Promise<Measu
   }
 }
 
+interface Looks {
+  readonly timeoutMs: number;
+  readonly lookMs: number;
+  /** Of a daemon whose start is not compared: nothing more is to be expected. Progress is told. */
+  readonly isOver?: () => boolean;
+}
+
 /**
  * When the last service has all its servers; each contestant programs in the order of the keys,
  * and a service's servers after it. Wall clock in microseconds, or null in vain.
  */
-async function complete(client: IpvsClient): Promise<number | null> {
+async function complete(
+  client: IpvsClient,
+  { timeoutMs, lookMs, isOver }: Looks,
+): Promise<number | null> {
   const entries = services.flatMap(({ entries: [entry], servers }) =>
     entry === undefined ? [] : { identity: entry.identity, servers },
   );
@@ -192,8 +212,9 @@ async function complete(client: IpvsClient): Promise<number | null> {
   );
   const last = sorted.at(-1);
   if (last === undefined) return null;
-  const deadlineMs = performance.now() + DAEMON_TIMEOUT_MS;
-  while (performance.now() < deadlineMs) {
+  const deadlineMs = performance.now() + timeoutMs;
+  let toldMs = performance.now();
+  while (performance.now() < deadlineMs && isOver?.() !== true) {
     const seen = await client.dumpService(last.identity);
     const nowUs = realtimeUs();
     if (seen.ok && seen.value?.servers.length === last.servers.length) {
@@ -201,7 +222,12 @@ async function complete(client: IpvsClient): Promise<number | null> {
       const all = await client.dump();
       return all.ok && isWhole(all.value) ? nowUs : null;
     }
-    await delay(LOOK_INTERVAL_MS);
+    if (isOver !== undefined && performance.now() - toldMs >= PROGRESS_MS) {
+      toldMs = performance.now();
+      const there = await client.dumpServices();
+      if (there.ok) tell({ progress: `${there.value.size} of ${services.length} services` });
+    }
+    await delay(lookMs);
   }
   return null;
 }
@@ -241,7 +267,12 @@ async function start(namespace: string, argv: readonly string[]): Promise<Measur
   });
   const ended = new Promise((resolve) => child.once('close', resolve));
   running = { pid: child.pid as number, ended };
-  const done = await complete(client);
+  let over = false;
+  void ended.then(() => {
+    over = true;
+  });
+  const looks = { timeoutMs: START_TIMEOUT_MS, lookMs: START_LOOK_MS, isOver: () => over };
+  const done = await complete(client, looks);
   client.close();
   if (done === null) throw new Error('The table was not complete in time');
   return { wallMs: performance.now() - startedMs, ...cpuTimes(namespace) };
@@ -335,10 +366,14 @@ async function answer(call: GuestCall): Promise<Measurement | Count> {
   }
 }
 
+function tell(line: object): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
 for await (const line of createInterface({ input: process.stdin })) {
   const answered = await answer(JSON.parse(line) as GuestCall).then(
     (value) => ({ value }),
     (error: unknown) => ({ error: String(error) }),
   );
-  process.stdout.write(`${JSON.stringify(answered)}\n`);
+  tell(answered);
 }

@@ -6,7 +6,7 @@
  * Where this machine's kernel has no IPVS, all of it runs in the lab's emulated machine, which
  * slows JavaScript down more than kernel work: so the share of the kernel's time is told too.
  */
-import { VIPKEEPER } from '../lab/director.ts';
+import { INSTALLED } from '../lab/director.ts';
 import { check, LabError, type Machine, writeFile } from '../lab/host.ts';
 import { ipvsMachine } from '../lab/requirements.ts';
 import { Guest } from './guest.ts';
@@ -103,7 +103,7 @@ class Contest {
         return { method: 'daemon', namespace, argv: this.#keepalived };
       case 'vipkeeper start': {
         const file = `${DIRECTORY}/vipkeeper.yaml`;
-        const argv = [...VIPKEEPER, 'run', '--config', file, '--director', 'bench'];
+        const argv = [...INSTALLED, 'run', '--config', file, '--director', 'bench'];
         return { method: 'daemon', namespace, argv };
       }
     }

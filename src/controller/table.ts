@@ -19,6 +19,7 @@ import type {
   ServiceIdentity,
 } from '../core/config/config.ts';
 import type { PoolWeight } from '../core/health/pool.ts';
+import { ipFamily } from '../core/ip.ts';
 import { afterwards } from '../core/ipvs/apply.ts';
 import { desiredEntry } from '../core/ipvs/desired.ts';
 import { driftOf } from '../core/ipvs/drift.ts';
@@ -29,6 +30,7 @@ import {
   type IpvsOperation,
   type ObservedService,
   serverKey,
+  serviceFamily,
   serviceKey,
 } from '../core/ipvs/model.ts';
 import { claimed, disowned, type OwnedJson, ownedToJson, vanished } from '../core/ipvs/owned.ts';
@@ -44,6 +46,8 @@ import { OwnedFile } from './owned-file.ts';
 
 /** Operations that are handed to the kernel together: one send of the client's. */
 const BATCH_SIZE = 256;
+/** Services with at most so many servers are read in one turn of the event loop. */
+const FEW_SERVERS = 32;
 /** Services that changed together and are read before the first of them is programmed. */
 const BATCH_SERVICES = 32;
 /** A turn that has lasted so long leaves a batch to the next one. */
@@ -291,6 +295,20 @@ export class Table {
     return this.#leaving.list();
   }
 
+  /** Our servers in the table that are of another family than their service, by their paths. */
+  ofOtherFamily(): readonly string[] {
+    const found: string[] = [];
+    for (const [key, { service, servers }] of this.#observed) {
+      const family = serviceFamily(service.identity);
+      for (const server of servers) {
+        if (ipFamily(server.address) === family) continue;
+        const ours = this.#owned.of(key)?.has(serverKey(server)) === true;
+        if (ours) found.push(serverPath(key, serverKey(server)));
+      }
+    }
+    return found;
+  }
+
   /** Which entries are ours. */
   owned(): OwnedJson {
     return ownedToJson(this.#owned.entries);
@@ -532,14 +550,24 @@ export class Table {
     const found: ReadEntry[] = [];
     for (const key of keys) {
       const entry = services.get(key);
-      if (entry === undefined) found.push({ key, observed: null });
-      else {
-        const servers = await this.#ports.client.dumpServers(entry.service.identity);
-        if (!servers.ok) return servers;
-        found.push({ key, observed: { ...entry, servers: servers.value } });
+      if (entry === undefined) {
+        found.push({ key, observed: null });
+        continue;
       }
+      const { identity } = entry.service;
+      const now = this.#hasFew(key) ? this.#ports.client.dumpServersNow(identity) : null;
+      const servers = now ?? (await this.#ports.client.dumpServers(identity));
+      if (!servers.ok) return servers;
+      const { service, stats } = entry;
+      found.push({ key, observed: { service, stats, servers: servers.value } });
     }
     return ok(this.#isTouched(keys) ? null : found);
+  }
+
+  /** Of an entry that is known; another may have any number. */
+  #hasFew(key: string): boolean {
+    const known = this.#observed.get(key);
+    return known !== undefined && known.servers.length <= FEW_SERVERS;
   }
 
   /** What is neither wanted nor there any more. */

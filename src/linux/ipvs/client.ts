@@ -48,7 +48,7 @@ import { ipvsProblem, NO_IPVS } from './problems.ts';
  */
 const OPERATIONS_PER_TURN = 256;
 
-const { EBADMSG, EEXIST, ENOBUFS, ENOENT, ESRCH, ETIMEDOUT } = constants.errno;
+const { EBADMSG, EBUSY, EEXIST, ENOBUFS, ENOENT, ESRCH, ETIMEDOUT } = constants.errno;
 
 export interface OperationResult {
   readonly operation: IpvsOperation;
@@ -152,9 +152,20 @@ export class IpvsClient {
     const servers = await this.#dump({ kind: 'get-servers', identity }, (payload) =>
       decodeServer(payload, family),
     );
-    if (!servers.ok) return servers;
-    // A server that is added meanwhile shifts the kernel's position in its list by one.
-    return ok(sortedValues(new Map(servers.value.map((server) => [serverKey(server), server]))));
+    return servers.ok ? ok(sortedServers(servers.value)) : servers;
+  }
+
+  /** The same in this turn of the event loop, for a service that has few; null when it cannot. */
+  dumpServersNow(identity: ServiceIdentity): Result<ObservedRealServer[], Problem> | null {
+    const family = serviceFamily(identity);
+    const request: IpvsRequest = { kind: 'get-servers', identity };
+    const payload = encodeRequest(this.#writer.reset(), request).view();
+    const dumped = this.#commands.dumpSync(
+      { type: this.#familyId, flags: 0, payload, call: request.kind },
+      this.#recordDecoder((message) => decodeServer(message, family)),
+    );
+    if (dumped.ok) return ok(sortedServers(dumped.value));
+    return dumped.error.errno === EBUSY ? null : err(ipvsProblem(request, outcomeOf(dumped.error)));
   }
 
   /** One service with its servers, or null when the kernel does not have it. */
@@ -332,6 +343,20 @@ function socketProblem(error: NetlinkError): Problem {
     message: `Cannot open generic netlink: ${error.call}: ${error.message} (${error.code})`,
     cure: 'Allow the process to open netlink sockets (RestrictAddressFamilies=AF_NETLINK)',
   };
+}
+
+/** A server that is added meanwhile shifts the kernel's position in its list: none comes twice. */
+function sortedServers(servers: ObservedRealServer[]): ObservedRealServer[] {
+  const keys = servers.map(serverKey);
+  const isSorted = (sign: 1 | -1) =>
+    keys.every((key, index) => {
+      const before = keys[index - sign];
+      return before === undefined || before < key;
+    });
+  if (isSorted(1)) return servers;
+  // What was added in the order of the keys: the kernel puts each in front.
+  if (isSorted(-1)) return servers.reverse();
+  return sortedValues(new Map(servers.map((server, index) => [keys[index] as string, server])));
 }
 
 function sortedValues<T>(entries: ReadonlyMap<string, T>): T[] {

@@ -294,42 +294,77 @@ export interface DecodedService {
   readonly stats: IpvsStats;
 }
 
-/** A range of bytes in the reader's buffer. */
-interface Range {
-  readonly start: number;
-  readonly end: number;
+/** IPVS_DEST_ATTR_TUN_FLAGS is the highest type of ip_vs.h. */
+const TYPES_MAX = k.IPVS_DEST_ATTR_TUN_FLAGS;
+const ABSENT = -1;
+
+/**
+ * Where the attributes of one level are, by type; of one that comes twice the last, as the
+ * kernel's nla_parse has it. Used again for every record: there are tens of thousands of them.
+ */
+class Fields {
+  readonly #starts = new Int32Array(TYPES_MAX + 1);
+  readonly #ends = new Int32Array(TYPES_MAX + 1);
+  readonly #visit = (type: number, start: number, end: number): void => {
+    // A type beyond those of ip_vs.h is a newer kernel's.
+    if (type > TYPES_MAX) return;
+    this.#starts[type] = start;
+    this.#ends[type] = end;
+  };
+
+  read(reader: AttributeReader, start: number, end: number): this {
+    for (let type = 0; type <= TYPES_MAX; type++) this.#starts[type] = ABSENT;
+    reader.forEach(start, end, this.#visit);
+    return this;
+  }
+
+  has(type: number): boolean {
+    return this.#starts[type] !== ABSENT;
+  }
+
+  start(type: number): number {
+    return this.#starts[type] as number;
+  }
+
+  end(type: number): number {
+    return this.#ends[type] as number;
+  }
 }
+
+/** Of the message, of the record in it, and of the record's counters. */
+const [topFields, recordFields, statsFields] = [new Fields(), new Fields(), new Fields()];
 
 /** Reads IPVS_CMD_NEW_SERVICE, the reply to get-service and get-services. */
 export function decodeService(payload: Payload): Result<DecodedService, IpvsDecodeError> {
-  const range = find(payload, [k.IPVS_CMD_NEW_SERVICE, k.IPVS_CMD_ATTR_SERVICE]);
-  if (!range.ok) return range;
   const { reader } = payload;
-  const fields = collect(reader, range.value);
+  const error = findRecord(payload, k.IPVS_CMD_NEW_SERVICE, k.IPVS_CMD_ATTR_SERVICE);
+  if (error !== null) return err(error);
+  const fields = recordFields;
   const identity = decodeIdentity(reader, fields);
   if (!identity.ok) return identity;
-  const scheduler = fields[k.IPVS_SVC_ATTR_SCHED_NAME];
-  const flagRange = fields[k.IPVS_SVC_ATTR_FLAGS];
-  if (scheduler === undefined || flagRange === undefined) return err('attribute-missing');
-  if (flagRange.end - flagRange.start < FLAGS_BYTES) return err('attribute-value-short');
-  const flags = reader.u32(flagRange.start, flagRange.end);
-  const has = (flag: number): boolean => (flags & flag) !== 0;
-  const engine = fields[k.IPVS_SVC_ATTR_PE_NAME];
+  if (!fields.has(k.IPVS_SVC_ATTR_SCHED_NAME) || !fields.has(k.IPVS_SVC_ATTR_FLAGS)) {
+    return err('attribute-missing');
+  }
+  const flagsStart = fields.start(k.IPVS_SVC_ATTR_FLAGS);
+  const flagsEnd = fields.end(k.IPVS_SVC_ATTR_FLAGS);
+  if (flagsEnd - flagsStart < FLAGS_BYTES) return err('attribute-value-short');
+  const flags = reader.u32(flagsStart, flagsEnd);
   const service: VirtualService = {
     identity: identity.value,
-    scheduler: reader.string0(scheduler.start, scheduler.end),
+    scheduler: text(reader, fields, k.IPVS_SVC_ATTR_SCHED_NAME),
     // The kernel keeps a timeout that it does not use.
-    persistenceSeconds: has(k.IP_VS_SVC_F_PERSISTENT)
-      ? u32(reader, fields[k.IPVS_SVC_ATTR_TIMEOUT])
-      : 0,
+    persistenceSeconds:
+      (flags & k.IP_VS_SVC_F_PERSISTENT) === 0 ? 0 : u32(reader, fields, k.IPVS_SVC_ATTR_TIMEOUT),
     persistencePrefixLength: decodeNetmask(reader, fields, identity.value),
-    persistenceEngine: engine === undefined ? null : reader.string0(engine.start, engine.end),
-    onePacket: has(k.IP_VS_SVC_F_ONEPACKET),
-    flag1: has(k.IP_VS_SVC_F_SCHED1),
-    flag2: has(k.IP_VS_SVC_F_SCHED2),
-    flag3: has(k.IP_VS_SVC_F_SCHED3),
+    persistenceEngine: fields.has(k.IPVS_SVC_ATTR_PE_NAME)
+      ? text(reader, fields, k.IPVS_SVC_ATTR_PE_NAME)
+      : null,
+    onePacket: (flags & k.IP_VS_SVC_F_ONEPACKET) !== 0,
+    flag1: (flags & k.IP_VS_SVC_F_SCHED1) !== 0,
+    flag2: (flags & k.IP_VS_SVC_F_SCHED2) !== 0,
+    flag3: (flags & k.IP_VS_SVC_F_SCHED3) !== 0,
   };
-  const stats = decodeStats(reader, fields[k.IPVS_SVC_ATTR_STATS64], fields[k.IPVS_SVC_ATTR_STATS]);
+  const stats = decodeStats(reader, fields, [k.IPVS_SVC_ATTR_STATS64, k.IPVS_SVC_ATTR_STATS]);
   return reader.error === null ? ok({ service, stats }) : err(reader.error);
 }
 
@@ -341,140 +376,129 @@ export function decodeServer(
   payload: Payload,
   family: AddressFamily,
 ): Result<ObservedRealServer, IpvsDecodeError> {
-  const range = find(payload, [k.IPVS_CMD_NEW_DEST, k.IPVS_CMD_ATTR_DEST]);
-  if (!range.ok) return range;
   const { reader } = payload;
-  const fields = collect(reader, range.value);
-  const port = fields[k.IPVS_DEST_ATTR_PORT];
-  const method = fields[k.IPVS_DEST_ATTR_FWD_METHOD];
-  const weight = fields[k.IPVS_DEST_ATTR_WEIGHT];
-  if (port === undefined || method === undefined || weight === undefined) {
+  const error = findRecord(payload, k.IPVS_CMD_NEW_DEST, k.IPVS_CMD_ATTR_DEST);
+  if (error !== null) return err(error);
+  const fields = recordFields;
+  const port = k.IPVS_DEST_ATTR_PORT;
+  const method = k.IPVS_DEST_ATTR_FWD_METHOD;
+  if (!fields.has(port) || !fields.has(method) || !fields.has(k.IPVS_DEST_ATTR_WEIGHT)) {
     return err(reader.error ?? 'attribute-missing');
   }
-  const ownFamily = fields[k.IPVS_DEST_ATTR_ADDR_FAMILY];
-  const address = decodeAddress(reader, {
-    family: ownFamily === undefined ? family : decodeFamily(u16(reader, ownFamily)),
-    range: fields[k.IPVS_DEST_ATTR_ADDR],
-  });
+  const ownFamily = fields.has(k.IPVS_DEST_ATTR_ADDR_FAMILY)
+    ? decodeFamily(u16(reader, fields, k.IPVS_DEST_ATTR_ADDR_FAMILY))
+    : family;
+  const address = decodeAddress(reader, fields, { family: ownFamily, type: k.IPVS_DEST_ATTR_ADDR });
   if (!address.ok) return address;
-  const forwarding = decodeForwarding(u32(reader, method) & k.IP_VS_CONN_F_FWD_MASK);
+  const forwarding = decodeForwarding(u32(reader, fields, method) & k.IP_VS_CONN_F_FWD_MASK);
   if (forwarding === null) return err('forwarding-unknown');
   const server: ObservedRealServer = {
     address: address.value,
-    port: reader.be16(port.start, port.end),
+    port: reader.be16(fields.start(port), fields.end(port)),
     forwarding,
-    weight: u32(reader, weight),
-    upperThreshold: u32(reader, fields[k.IPVS_DEST_ATTR_U_THRESH]),
-    lowerThreshold: u32(reader, fields[k.IPVS_DEST_ATTR_L_THRESH]),
-    tunnel: forwarding === 'tun' ? decodeTunnel(reader, fields) : { kind: 'ipip' },
-    activeConnections: u32(reader, fields[k.IPVS_DEST_ATTR_ACTIVE_CONNS]),
-    inactiveConnections: u32(reader, fields[k.IPVS_DEST_ATTR_INACT_CONNS]),
-    persistentConnections: u32(reader, fields[k.IPVS_DEST_ATTR_PERSIST_CONNS]),
-    stats: decodeStats(reader, fields[k.IPVS_DEST_ATTR_STATS64], fields[k.IPVS_DEST_ATTR_STATS]),
+    weight: u32(reader, fields, k.IPVS_DEST_ATTR_WEIGHT),
+    upperThreshold: u32(reader, fields, k.IPVS_DEST_ATTR_U_THRESH),
+    lowerThreshold: u32(reader, fields, k.IPVS_DEST_ATTR_L_THRESH),
+    tunnel: forwarding === 'tun' ? decodeTunnel(reader, fields) : IPIP,
+    activeConnections: u32(reader, fields, k.IPVS_DEST_ATTR_ACTIVE_CONNS),
+    inactiveConnections: u32(reader, fields, k.IPVS_DEST_ATTR_INACT_CONNS),
+    persistentConnections: u32(reader, fields, k.IPVS_DEST_ATTR_PERSIST_CONNS),
+    stats: decodeStats(reader, fields, [k.IPVS_DEST_ATTR_STATS64, k.IPVS_DEST_ATTR_STATS]),
   };
   return reader.error === null ? ok(server) : err(reader.error);
 }
 
+const IPIP: RealServer['tunnel'] = { kind: 'ipip' };
+
 /** Reads IPVS_CMD_NEW_DAEMON, the reply to get-daemons. */
 export function decodeDaemon(payload: Payload): Result<SyncDaemon, IpvsDecodeError> {
-  const range = find(payload, [k.IPVS_CMD_NEW_DAEMON, k.IPVS_CMD_ATTR_DAEMON]);
-  if (!range.ok) return range;
   const { reader } = payload;
-  const fields = collect(reader, range.value);
-  const name = fields[k.IPVS_DAEMON_ATTR_MCAST_IFN];
-  if (name === undefined || fields[k.IPVS_DAEMON_ATTR_STATE] === undefined) {
+  const error = findRecord(payload, k.IPVS_CMD_NEW_DAEMON, k.IPVS_CMD_ATTR_DAEMON);
+  if (error !== null) return err(error);
+  const fields = recordFields;
+  if (!fields.has(k.IPVS_DAEMON_ATTR_MCAST_IFN) || !fields.has(k.IPVS_DAEMON_ATTR_STATE)) {
     return err(reader.error ?? 'attribute-missing');
   }
-  const state = u32(reader, fields[k.IPVS_DAEMON_ATTR_STATE]);
+  const state = u32(reader, fields, k.IPVS_DAEMON_ATTR_STATE);
   if (state !== ROLES.master && state !== ROLES.backup) return err('role-unknown');
-  const group4 = fields[k.IPVS_DAEMON_ATTR_MCAST_GROUP];
-  const group = decodeAddress(reader, {
-    family: group4 === undefined ? 'ipv6' : 'ipv4',
-    range: group4 ?? fields[k.IPVS_DAEMON_ATTR_MCAST_GROUP6],
+  const isIpv4 = fields.has(k.IPVS_DAEMON_ATTR_MCAST_GROUP);
+  const group = decodeAddress(reader, fields, {
+    family: isIpv4 ? 'ipv4' : 'ipv6',
+    type: isIpv4 ? k.IPVS_DAEMON_ATTR_MCAST_GROUP : k.IPVS_DAEMON_ATTR_MCAST_GROUP6,
   });
   if (!group.ok && group.error !== 'attribute-missing') return group;
-  const maxLength = fields[k.IPVS_DAEMON_ATTR_SYNC_MAXLEN];
-  const port = fields[k.IPVS_DAEMON_ATTR_MCAST_PORT];
-  const ttl = fields[k.IPVS_DAEMON_ATTR_MCAST_TTL];
+  const maxLength = k.IPVS_DAEMON_ATTR_SYNC_MAXLEN;
+  const port = k.IPVS_DAEMON_ATTR_MCAST_PORT;
+  const ttl = k.IPVS_DAEMON_ATTR_MCAST_TTL;
   const daemon: SyncDaemon = {
     role: state === ROLES.master ? 'master' : 'backup',
-    interface: reader.string0(name.start, name.end),
-    id: u32(reader, fields[k.IPVS_DAEMON_ATTR_SYNC_ID]),
-    ...(maxLength && { maxLengthBytes: u16(reader, maxLength) }),
+    interface: text(reader, fields, k.IPVS_DAEMON_ATTR_MCAST_IFN),
+    id: u32(reader, fields, k.IPVS_DAEMON_ATTR_SYNC_ID),
+    ...(fields.has(maxLength) && { maxLengthBytes: u16(reader, fields, maxLength) }),
     ...(group.ok && { group: group.value }),
-    ...(port && { port: u16(reader, port) }),
-    ...(ttl && { ttl: reader.u8(ttl.start, ttl.end) }),
+    ...(fields.has(port) && { port: u16(reader, fields, port) }),
+    ...(fields.has(ttl) && { ttl: reader.u8(fields.start(ttl), fields.end(ttl)) }),
   };
   return reader.error === null ? ok(daemon) : err(reader.error);
 }
 
 /** Reads IPVS_CMD_SET_CONFIG, the reply to get-timeouts; 0 for a protocol the kernel lacks. */
 export function decodeTimeouts(payload: Payload): Result<IpvsTimeouts, IpvsDecodeError> {
-  const fields = topLevel(payload, k.IPVS_CMD_SET_CONFIG);
-  if (!fields.ok) return fields;
   const { reader } = payload;
+  const error = readTop(payload, k.IPVS_CMD_SET_CONFIG);
+  if (error !== null) return err(error);
   const timeouts = {
-    tcpSeconds: u32(reader, fields.value[k.IPVS_CMD_ATTR_TIMEOUT_TCP]),
-    tcpFinSeconds: u32(reader, fields.value[k.IPVS_CMD_ATTR_TIMEOUT_TCP_FIN]),
-    udpSeconds: u32(reader, fields.value[k.IPVS_CMD_ATTR_TIMEOUT_UDP]),
+    tcpSeconds: u32(reader, topFields, k.IPVS_CMD_ATTR_TIMEOUT_TCP),
+    tcpFinSeconds: u32(reader, topFields, k.IPVS_CMD_ATTR_TIMEOUT_TCP_FIN),
+    udpSeconds: u32(reader, topFields, k.IPVS_CMD_ATTR_TIMEOUT_UDP),
   };
   return reader.error === null ? ok(timeouts) : err(reader.error);
 }
 
 /** Reads IPVS_CMD_SET_INFO, the reply to get-info. */
 export function decodeInfo(payload: Payload): Result<IpvsInfo, IpvsDecodeError> {
-  const fields = topLevel(payload, k.IPVS_CMD_SET_INFO);
-  if (!fields.ok) return fields;
   const { reader } = payload;
-  const versionRange = fields.value[k.IPVS_INFO_ATTR_VERSION];
-  if (versionRange === undefined) return err('attribute-missing');
+  const error = readTop(payload, k.IPVS_CMD_SET_INFO);
+  if (error !== null) return err(error);
+  if (!topFields.has(k.IPVS_INFO_ATTR_VERSION)) return err('attribute-missing');
   // NVERSION of include/net/ip_vs.h: three bytes, the highest first.
-  const code = u32(reader, versionRange);
+  const code = u32(reader, topFields, k.IPVS_INFO_ATTR_VERSION);
   const info = {
     version: `${(code >> 16) & 0xff}.${(code >> 8) & 0xff}.${code & 0xff}`,
-    connectionTableSize: u32(reader, fields.value[k.IPVS_INFO_ATTR_CONN_TAB_SIZE]),
+    connectionTableSize: u32(reader, topFields, k.IPVS_INFO_ATTR_CONN_TAB_SIZE),
   };
   return reader.error === null ? ok(info) : err(reader.error);
 }
 
-/** Attributes by type; of one that comes twice the last, as the kernel's nla_parse has it. */
-type Fields = (Range | undefined)[];
-
-function collect(reader: AttributeReader, range: Range): Fields {
-  const fields: Fields = [];
-  reader.forEach(range.start, range.end, (type, start, end) => {
-    // A type beyond those of ip_vs.h is a newer kernel's, and would only make the list sparse.
-    if (type <= k.IPVS_DEST_ATTR_TUN_FLAGS) fields[type] = { start, end };
-  });
-  return fields;
-}
-
-function topLevel(payload: Payload, command: number): Result<Fields, IpvsDecodeError> {
+/** The attributes of a message into `topFields`; null, or what is wrong with them. */
+function readTop(payload: Payload, command: number): IpvsDecodeError | null {
   const { reader, payloadStart, payloadEnd } = payload;
-  if (payloadEnd - payloadStart < GENL_HDRLEN) return err('command-unexpected');
-  if (reader.u8(payloadStart, payloadEnd) !== command) {
-    return err(reader.error ?? 'command-unexpected');
-  }
-  const fields = collect(reader, { start: payloadStart + GENL_HDRLEN, end: payloadEnd });
-  return reader.error === null ? ok(fields) : err(reader.error);
+  if (payloadEnd - payloadStart < GENL_HDRLEN) return 'command-unexpected';
+  if (reader.u8(payloadStart, payloadEnd) !== command) return reader.error ?? 'command-unexpected';
+  topFields.read(reader, payloadStart + GENL_HDRLEN, payloadEnd);
+  return reader.error;
 }
 
-function find(
-  payload: Payload,
-  [command, attribute]: readonly [number, number],
-): Result<Range, IpvsDecodeError> {
-  const fields = topLevel(payload, command);
-  if (!fields.ok) return fields;
-  const range = fields.value[attribute];
-  return range === undefined ? err('attribute-missing') : ok(range);
+/** The attributes inside of one of a message's into `recordFields`. */
+function findRecord(payload: Payload, command: number, attribute: number): IpvsDecodeError | null {
+  const error = readTop(payload, command);
+  if (error !== null) return error;
+  if (!topFields.has(attribute)) return 'attribute-missing';
+  recordFields.read(payload.reader, topFields.start(attribute), topFields.end(attribute));
+  return null;
 }
 
-function u32(reader: AttributeReader, range: Range | undefined): number {
-  return range === undefined ? 0 : reader.u32(range.start, range.end);
+/** 0 where there is none. */
+function u32(reader: AttributeReader, fields: Fields, type: number): number {
+  return fields.has(type) ? reader.u32(fields.start(type), fields.end(type)) : 0;
 }
 
-function u16(reader: AttributeReader, range: Range): number {
-  return reader.u16(range.start, range.end);
+function u16(reader: AttributeReader, fields: Fields, type: number): number {
+  return reader.u16(fields.start(type), fields.end(type));
+}
+
+function text(reader: AttributeReader, fields: Fields, type: number): string {
+  return reader.string0(fields.start(type), fields.end(type));
 }
 
 function decodeFamily(family: number): AddressFamily | null {
@@ -483,13 +507,16 @@ function decodeFamily(family: number): AddressFamily | null {
 
 function decodeAddress(
   reader: AttributeReader,
-  { family, range }: { readonly family: AddressFamily | null; readonly range: Range | undefined },
+  fields: Fields,
+  { family, type }: { readonly family: AddressFamily | null; readonly type: number },
 ): Result<IpText, IpvsDecodeError> {
   if (family === null) return err('family-unknown');
-  if (range === undefined) return err('attribute-missing');
-  if (range.end - range.start < (family === 'ipv4' ? 4 : ADDRESS_BYTES))
+  if (!fields.has(type)) return err('attribute-missing');
+  const start = fields.start(type);
+  if (fields.end(type) - start < (family === 'ipv4' ? 4 : ADDRESS_BYTES)) {
     return err('address-short');
-  return ok(formatIp(reader.bytes, family, range.start));
+  }
+  return ok(formatIp(reader.bytes, family, start));
 }
 
 function decodeIdentity(
@@ -497,16 +524,14 @@ function decodeIdentity(
   fields: Fields,
 ): Result<ServiceIdentity, IpvsDecodeError> {
   if (reader.error !== null) return err(reader.error);
-  const familyRange = fields[k.IPVS_SVC_ATTR_AF];
-  if (familyRange === undefined) return err('attribute-missing');
-  const family = decodeFamily(u16(reader, familyRange));
+  if (!fields.has(k.IPVS_SVC_ATTR_AF)) return err('attribute-missing');
+  const family = decodeFamily(u16(reader, fields, k.IPVS_SVC_ATTR_AF));
   if (family === null) return err('family-unknown');
-  const mark = u32(reader, fields[k.IPVS_SVC_ATTR_FWMARK]);
+  const mark = u32(reader, fields, k.IPVS_SVC_ATTR_FWMARK);
   if (mark !== 0) return ok({ kind: 'fwmark', family, mark });
-  const protocolRange = fields[k.IPVS_SVC_ATTR_PROTOCOL];
-  const port = fields[k.IPVS_SVC_ATTR_PORT];
-  if (protocolRange === undefined || port === undefined) return err('attribute-missing');
-  const number = u16(reader, protocolRange);
+  const port = k.IPVS_SVC_ATTR_PORT;
+  if (!fields.has(k.IPVS_SVC_ATTR_PROTOCOL) || !fields.has(port)) return err('attribute-missing');
+  const number = u16(reader, fields, k.IPVS_SVC_ATTR_PROTOCOL);
   const protocol =
     number === k.IPPROTO_TCP
       ? 'tcp'
@@ -516,12 +541,12 @@ function decodeIdentity(
           ? 'sctp'
           : null;
   if (protocol === null) return err('protocol-unknown');
-  const address = decodeAddress(reader, { family, range: fields[k.IPVS_SVC_ATTR_ADDR] });
+  const address = decodeAddress(reader, fields, { family, type: k.IPVS_SVC_ATTR_ADDR });
   if (!address.ok) return address;
   const value = {
     protocol,
     address: address.value,
-    port: reader.be16(port.start, port.end),
+    port: reader.be16(fields.start(port), fields.end(port)),
   } as const;
   return ok({ kind: 'address', ...value });
 }
@@ -529,10 +554,10 @@ function decodeIdentity(
 /** Prefix length; -1 for an IPv4 mask that is no prefix, which differs from every wanted one. */
 function decodeNetmask(reader: AttributeReader, fields: Fields, identity: ServiceIdentity): number {
   const family = serviceFamily(identity);
-  const range = fields[k.IPVS_SVC_ATTR_NETMASK];
-  if (range === undefined) return family === 'ipv4' ? 32 : 128;
-  if (family === 'ipv6') return u32(reader, range);
-  const mask = reader.be32(range.start, range.end);
+  const type = k.IPVS_SVC_ATTR_NETMASK;
+  if (!fields.has(type)) return family === 'ipv4' ? 32 : 128;
+  if (family === 'ipv6') return u32(reader, fields, type);
+  const mask = reader.be32(fields.start(type), fields.end(type));
   const length = Math.clz32(~mask);
   return maskOf(length) === mask ? length : -1;
 }
@@ -561,18 +586,18 @@ function decodeForwarding(method: number): RealServer['forwarding'] | null {
 
 /** An unknown tunnel type is IPIP, because that is how the kernel sends it. */
 function decodeTunnel(reader: AttributeReader, fields: Fields): RealServer['tunnel'] {
-  const type = fields[k.IPVS_DEST_ATTR_TUN_TYPE];
-  const kind = type === undefined ? 0 : reader.u8(type.start, type.end);
-  const flagRange = fields[k.IPVS_DEST_ATTR_TUN_FLAGS];
-  const flags = flagRange === undefined ? 0 : u16(reader, flagRange);
+  const type = k.IPVS_DEST_ATTR_TUN_TYPE;
+  const kind = fields.has(type) ? reader.u8(fields.start(type), fields.end(type)) : 0;
+  const hasFlags = fields.has(k.IPVS_DEST_ATTR_TUN_FLAGS);
+  const flags = hasFlags ? u16(reader, fields, k.IPVS_DEST_ATTR_TUN_FLAGS) : 0;
   const on = (flags & k.IP_VS_TUNNEL_ENCAP_FLAG_CSUM) !== 0;
   if (kind === k.IP_VS_CONN_F_TUNNEL_TYPE_GRE) return { kind: 'gre', checksum: on ? 'on' : 'none' };
   if (kind !== k.IP_VS_CONN_F_TUNNEL_TYPE_GUE) return { kind: 'ipip' };
   const remote = (flags & k.IP_VS_TUNNEL_ENCAP_FLAG_REMCSUM) !== 0;
-  const port = fields[k.IPVS_DEST_ATTR_TUN_PORT];
+  const port = k.IPVS_DEST_ATTR_TUN_PORT;
   return {
     kind: 'gue',
-    port: port === undefined ? 0 : reader.be16(port.start, port.end),
+    port: fields.has(port) ? reader.be16(fields.start(port), fields.end(port)) : 0,
     checksum: remote ? 'remote' : on ? 'on' : 'none',
   };
 }
@@ -580,27 +605,31 @@ function decodeTunnel(reader: AttributeReader, fields: Fields): RealServer['tunn
 /** STATS64, or the truncated STATS of kernels older than 4.1; zeros when there is neither. */
 function decodeStats(
   reader: AttributeReader,
-  stats64: Range | undefined,
-  stats32: Range | undefined,
+  fields: Fields,
+  [stats64, stats32]: readonly [number, number],
 ): IpvsStats {
-  const range = stats64 ?? stats32;
-  const fields = range === undefined ? [] : collect(reader, range);
-  const wide = (type: number): number => {
-    const field = fields[type];
-    return field === undefined ? 0 : reader.u64(field.start, field.end);
-  };
-  const value = stats64 === undefined ? (type: number) => u32(reader, fields[type]) : wide;
+  const type = fields.has(stats64) ? stats64 : stats32;
+  const found = statsFields;
+  // An empty range where there is neither.
+  const [start, end] = fields.has(type) ? [fields.start(type), fields.end(type)] : [0, 0];
+  found.read(reader, start, end);
+  const value = type === stats64 ? u64 : u32;
   return {
-    connections: value(k.IPVS_STATS_ATTR_CONNS),
-    packetsIn: value(k.IPVS_STATS_ATTR_INPKTS),
-    packetsOut: value(k.IPVS_STATS_ATTR_OUTPKTS),
+    connections: value(reader, found, k.IPVS_STATS_ATTR_CONNS),
+    packetsIn: value(reader, found, k.IPVS_STATS_ATTR_INPKTS),
+    packetsOut: value(reader, found, k.IPVS_STATS_ATTR_OUTPKTS),
     // Bytes have 64 bits in both.
-    bytesIn: wide(k.IPVS_STATS_ATTR_INBYTES),
-    bytesOut: wide(k.IPVS_STATS_ATTR_OUTBYTES),
-    connectionsPerSecond: value(k.IPVS_STATS_ATTR_CPS),
-    packetsInPerSecond: value(k.IPVS_STATS_ATTR_INPPS),
-    packetsOutPerSecond: value(k.IPVS_STATS_ATTR_OUTPPS),
-    bytesInPerSecond: value(k.IPVS_STATS_ATTR_INBPS),
-    bytesOutPerSecond: value(k.IPVS_STATS_ATTR_OUTBPS),
+    bytesIn: u64(reader, found, k.IPVS_STATS_ATTR_INBYTES),
+    bytesOut: u64(reader, found, k.IPVS_STATS_ATTR_OUTBYTES),
+    connectionsPerSecond: value(reader, found, k.IPVS_STATS_ATTR_CPS),
+    packetsInPerSecond: value(reader, found, k.IPVS_STATS_ATTR_INPPS),
+    packetsOutPerSecond: value(reader, found, k.IPVS_STATS_ATTR_OUTPPS),
+    bytesInPerSecond: value(reader, found, k.IPVS_STATS_ATTR_INBPS),
+    bytesOutPerSecond: value(reader, found, k.IPVS_STATS_ATTR_OUTBPS),
   };
+}
+
+/** 0 where there is none. */
+function u64(reader: AttributeReader, fields: Fields, type: number): number {
+  return fields.has(type) ? reader.u64(fields.start(type), fields.end(type)) : 0;
 }

@@ -30,6 +30,8 @@ const client = {
   dumpServers: async (identity: ServiceIdentity) => {
     return ok(kernel.get(serviceKey(identity))?.servers ?? []);
   },
+  dumpServersNow: (identity: ServiceIdentity) =>
+    ok(kernel.get(serviceKey(identity))?.servers ?? []),
   dumpService: async (identity: ServiceIdentity) => ok(kernel.get(serviceKey(identity)) ?? null),
   apply: async (list: readonly IpvsOperation[]) => {
     operations += list.length;

@@ -46,6 +46,8 @@ function answer<T>(value: T): Result<T, Problem> {
   return dumpProblem === null ? ok(value) : err(dumpProblem);
 }
 
+/** Few servers are read in one turn. */
+let readsNow: boolean;
 /** Names of the calls that read the kernel, in order. */
 let reads: string[];
 
@@ -72,6 +74,13 @@ const client = {
     await turn();
     onServers(key);
     return answer(read);
+  },
+  // What happens while servers are read happens only where that takes turns.
+  dumpServersNow: (identity: ServiceIdentity) => {
+    if (!readsNow) return null;
+    const key = serviceKey(identity);
+    reads.push(`servers of ${key}, now`);
+    return answer(kernel.find((one) => serviceKey(one.service.identity) === key)?.servers ?? []);
   },
   dumpService: async (identity: ServiceIdentity) => {
     const key = serviceKey(identity);
@@ -122,7 +131,7 @@ beforeEach(() => {
   onDump = () => {};
   onServers = () => {};
   beforeApply = () => {};
-  [dumpProblem, problems, weight] = [null, [], 1];
+  [dumpProblem, problems, weight, readsNow] = [null, [], 1, false];
   table = make(optionsOf(CONFIG));
 });
 
@@ -149,6 +158,20 @@ describe('Table and a service of an instance', () => {
   test('leaves it out while the instance is not active here', async () => {
     await table.start();
     expect(present()).toEqual([ALWAYS]);
+  });
+
+  test('reads the few servers of a known service in one turn', async () => {
+    readsNow = true;
+    await table.start();
+    reads = [];
+    kernel = kernel.map((one) => ({
+      ...one,
+      servers: one.servers.map((server) => ({ ...server, weight: 7 })),
+    }));
+    await table.reconcile();
+    expect(reads).toEqual(['services', `servers of ${ALWAYS}, now`]);
+    expect(kernel.flatMap(({ servers }) => servers.map((server) => server.weight))).toEqual([1]);
+    expect(changes.at(-1)).toBe('drift');
   });
 
   test('programs it in the same turn when the instance becomes active', async () => {

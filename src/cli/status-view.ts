@@ -549,7 +549,10 @@ function syncLines(sync: DirectorStatus['sync']): Line[] {
   const role = sync.role ?? 'not started';
   const text = `${role} on ${sync.interface}, id ${sync.id}, follows ${sync.follow}`;
   const error = sync.error === null ? [] : [span(`, failed: ${sync.error}`, 'bad')];
-  return [[span('Sync  ', 'dim'), span(text), ...error]];
+  const { waitsFor } = sync;
+  const servers = `${counted(waitsFor, 'server')} of another family than their service`;
+  const waits = waitsFor === 0 ? [] : [span(`, waits until ${servers} have left`, 'warn')];
+  return [[span('Sync  ', 'dim'), span(text), ...error, ...waits]];
 }
 
 function headings(texts: readonly string[]): Line {

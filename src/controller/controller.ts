@@ -756,10 +756,21 @@ export class Controller implements DirectorControl {
     if (sync === null || this.#client === null) return;
     this.#sync = new SyncDaemonFollower(sync, ipvs.reconcileIntervalUs / 1000, {
       client: this.#client,
+      waitsFor: () => this.#table?.ofOtherFamily() ?? [],
+      onWait: (servers) => this.#syncWaits(servers),
       onRole: (role) =>
         this.#log.info({ event: 'sync', role, ...sync }, `Connection sync daemon is ${role}`),
       onProblem: (problem) => logProblem(this.#log, problem),
     });
+  }
+
+  #syncWaits(servers: readonly string[]): void {
+    const [first = '', ...others] = servers;
+    const more = others.length === 0 ? '' : ` and ${others.length} more`;
+    this.#log.info(
+      { event: 'sync-waits', servers: servers.length },
+      `The connection sync daemon starts when servers of another family than their service have left the table: ${first}${more}`,
+    );
   }
 
   #stopSync(): void {
@@ -812,7 +823,10 @@ export class Controller implements DirectorControl {
       wanted: (service, entry) => this.#isWanted(service, entry),
       onCompared: (observed) => this.#lookAtCounters(observed),
       onLeaving: (began, ended) => this.#leavingChanged(began, ended),
-      onChanges: (operations, cause) => this.#logChanges(operations, cause),
+      onChanges: (operations, cause) => {
+        this.#logChanges(operations, cause);
+        if (operations.some(({ kind }) => kind.startsWith('delete-'))) this.#sync?.entriesDeleted();
+      },
       onProblem: (problem) => logProblem(this.#log, problem),
     });
     await this.#table.start();

@@ -67,6 +67,7 @@ export interface StatusParts {
   readonly sync: {
     readonly role: 'master' | 'backup' | null;
     readonly error: string | null;
+    readonly waitsFor: number;
   } | null;
   readonly notify: NotifyReport;
   readonly trackers: readonly TrackerReport[];
@@ -142,7 +143,7 @@ function statusHead(parts: StatusParts): Omit<DirectorStatus, 'services' | 'chec
   };
 }
 
-const NO_DAEMON = { role: null, error: null };
+const NO_DAEMON = { role: null, error: null, waitsFor: 0 };
 
 /** What the status says of one instance; `nowUs` is the moment of the keeper's status. */
 export function instanceReport(status: InstanceStatus, nowUs: number): InstanceReport {

@@ -3,7 +3,12 @@
  * the reconcile interval, because other tools can stop it too.
  */
 import type { SyncConfig } from '../core/config/config.ts';
-import { planDaemons, type SyncRole, syncRole } from '../core/ipvs/sync-daemons.ts';
+import {
+  planDaemons,
+  type SyncOperation,
+  type SyncRole,
+  syncRole,
+} from '../core/ipvs/sync-daemons.ts';
 import type { Problem } from '../core/problem.ts';
 import { ok, type Result } from '../core/result.ts';
 import type { VrrpStateName } from '../core/vrrp/types.ts';
@@ -11,6 +16,13 @@ import type { IpvsClient } from '../linux/ipvs/client.ts';
 
 export interface SyncPorts {
   readonly client: IpvsClient;
+  /**
+   * Our servers in the table, by their paths, that the kernel has no sync daemon beside and that
+   * are on their way out.
+   */
+  readonly waitsFor: () => readonly string[];
+  /** It waits for these, told once; `report` says for how many it still does. */
+  readonly onWait: (servers: readonly string[]) => void;
   readonly onRole: (role: SyncRole) => void;
   readonly onProblem: (problem: Problem) => void;
 }
@@ -22,6 +34,7 @@ export class SyncDaemonFollower {
   #wanted: SyncRole | null = null;
   #role: SyncRole | null = null;
   #error: string | null = null;
+  #waitsFor = 0;
 
   constructor(config: SyncConfig, intervalMs: number, ports: SyncPorts) {
     this.#config = config;
@@ -33,9 +46,18 @@ export class SyncDaemonFollower {
     return this.#config;
   }
 
-  /** Role as last set in the kernel, and why the last attempt failed. */
-  report(): { readonly role: SyncRole | null; readonly error: string | null } {
-    return { role: this.#role, error: this.#error };
+  /** Role as last set in the kernel, why the last attempt failed, and for how many it waits. */
+  report(): {
+    readonly role: SyncRole | null;
+    readonly error: string | null;
+    readonly waitsFor: number;
+  } {
+    return { role: this.#role, error: this.#error, waitsFor: this.#waitsFor };
+  }
+
+  /** Entries were deleted: what it waits for may be gone. */
+  entriesDeleted(): void {
+    if (this.#waitsFor > 0) this.#reconcile();
   }
 
   follow(state: VrrpStateName): void {
@@ -63,6 +85,7 @@ export class SyncDaemonFollower {
       return;
     }
     this.#error = null;
+    if (this.#waitsFor > 0) return;
     if (this.#role !== role) this.#ports.onRole(role);
     this.#role = role;
   }
@@ -71,7 +94,9 @@ export class SyncDaemonFollower {
     const { client } = this.#ports;
     const observed = client.daemons();
     if (!observed.ok) return observed;
-    for (const operation of planDaemons(this.#config, role, observed.value)) {
+    const operations = planDaemons(this.#config, role, observed.value);
+    if (this.#mustWait(operations)) return ok(null);
+    for (const operation of operations) {
       const result =
         operation.kind === 'start-daemon'
           ? client.startDaemon(operation)
@@ -79,5 +104,14 @@ export class SyncDaemonFollower {
       if (!result.ok) return result;
     }
     return ok(null);
+  }
+
+  /** Starting it now would only have it refused. */
+  #mustWait(operations: readonly SyncOperation[]): boolean {
+    const starts = operations.some(({ kind }) => kind === 'start-daemon');
+    const servers = starts ? this.#ports.waitsFor() : [];
+    if (servers.length > 0 && this.#waitsFor === 0) this.#ports.onWait(servers);
+    this.#waitsFor = servers.length;
+    return servers.length > 0;
   }
 }

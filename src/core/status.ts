@@ -475,6 +475,11 @@ export interface DirectorStatus {
     /** Role of the kernel's daemon as last set; null before the first. */
     readonly role: 'master' | 'backup' | null;
     readonly error: string | null;
+    /**
+     * Servers of another family than their service that were taken out of the configuration and
+     * are still in the table: the daemon starts when they have left.
+     */
+    readonly waitsFor: number;
   } | null;
   readonly notify: NotifyReport;
 }

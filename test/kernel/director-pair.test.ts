@@ -183,7 +183,14 @@ describe('a pair of directors', { timeout: TEST_MS }, () => {
       [second, 'backup'],
     ] as const) {
       const { sync } = await director.status();
-      expect(sync).toEqual({ interface: 'eth2', id: 77, follow: 'all', role, error: null });
+      expect(sync).toEqual({
+        interface: 'eth2',
+        id: 77,
+        follow: 'all',
+        role,
+        error: null,
+        waitsFor: 0,
+      });
     }
   });
 

@@ -253,6 +253,31 @@ describe('bad input', { timeout: CASE_MS }, () => {
     expect(refusals().length).toBe(before);
   });
 
+  it('a sync daemon waits until servers of the other family have drained', async () => {
+    const ipvs = { reconcile_interval: '1s', on_remove: 'drain' };
+    const reload = async (changes: object) => {
+      await director.configure({ ipvs, ...changes });
+      await director.reload();
+    };
+    await reload({ services: { ...BYSTANDERS, mixed: MIXED } });
+    await director.untilSaved([...BYSTANDERS_SAVED, ...MIXED_SAVED, MIXED_SERVER]);
+    const before = director.log.length;
+    await reload({ vrrp: VRRP, services: BYSTANDERS, sync: SYNC });
+    await director.until('the daemon', async () => {
+      return (await director.ipvsadm('-L', '--daemon')).length === 1;
+    });
+    const since = director.log.slice(before);
+    expect(since.filter(({ code }) => /^VK-(SYNC|IPVS)$/.test(String(code)))).toEqual([]);
+    const waits = since.filter(({ event }) => event === 'sync-waits');
+    expect(waits.map(({ msg }) => String(msg))).toEqual([
+      expect.stringMatching(
+        /starts when servers of another family .* have left the table: tcp .*$/,
+      ),
+    ]);
+    expect(await director.saved()).toEqual([...BYSTANDERS_SAVED].sort());
+    expect((await director.status()).sync).toMatchObject({ error: null, waitsFor: 0 });
+  });
+
   it('a server of the other family of somebody else keeps the sync daemon from starting', async () => {
     await reconfigure({ services: BYSTANDERS });
     const foreign = ['-A -t 203.0.113.9:25 -s rr', `-a -t 203.0.113.9:25 -r [${RIP6}]:25 -i -w 1`];

@@ -379,7 +379,7 @@ export const STATUS: DirectorStatus = {
     ],
     settingRepairs: 0,
   },
-  sync: { interface: 'eth1', id: 51, follow: 'web', role: 'master', error: null },
+  sync: { interface: 'eth1', id: 51, follow: 'web', role: 'master', error: null, waitsFor: 0 },
   notify: {
     script: { delivered: 12, failed: 2, dropped: 1, waiting: 3 },
     fifo: { delivered: 9, failed: 0, dropped: 0, waiting: 0 },

@@ -114,9 +114,27 @@ IPVS  not managed: no virtual service is configured
     expect(drawn([], 'active')).toContain('\n  unicast to nobody\n');
   });
 
+  test('tells what the sync daemon waits for', () => {
+    const daemon = { interface: 'eth1', id: 51, follow: 'web', role: null, error: null } as const;
+    const lineOf = (waitsFor: number) =>
+      drawStatus({ ...STATUS, sync: { ...daemon, waitsFor } }, NOW_MS, PLAIN)
+        .split('\n')
+        .find((line) => line.startsWith('Sync'));
+    expect(lineOf(0)).toBe('Sync  not started on eth1, id 51, follows web');
+    const servers = '2 servers of another family than their service have left';
+    expect(lineOf(2)).toBe(`${lineOf(0)}, waits until ${servers}`);
+  });
+
   test('tells why the last reconcile and the sync daemon failed', () => {
     const ipvs = { ...STATUS.ipvs, lastError: 'EPERM', operationErrors: 1, drift: {}, leaving: [] };
-    const sync = { interface: 'eth1', id: 51, follow: 'web', role: null, error: 'ENODEV' };
+    const sync = {
+      interface: 'eth1',
+      id: 51,
+      follow: 'web',
+      role: null,
+      error: 'ENODEV',
+      waitsFor: 0,
+    };
     const drawn = drawStatus({ ...STATUS, ipvs, sync }, NOW_MS, PLAIN)
       .split('\n')
       .slice(-4);

@@ -65,7 +65,8 @@ export class AttributeWriter {
 
   /** A byte of a fixed header. */
   putU8(value: number): this {
-    this.#view.setUint8(this.#reserve(1), value);
+    const offset = this.#reserve(1);
+    this.#view.setUint8(offset, value);
     return this;
   }
 

@@ -103,6 +103,36 @@ describe('AttributeWriter', () => {
     expect(hexOf(writer.view())).toBe('0800010061c3a9000700020072720000');
   });
 
+  it('grows in the middle of anything', () => {
+    const pieces: readonly ((writer: AttributeWriter) => unknown)[] = [
+      (writer) => writer.putU8(1),
+      (writer) => writer.putU16(0x0202),
+      (writer) => writer.putU32(0x03030303),
+      (writer) => writer.putBytes(new Uint8Array([4, 4, 4])),
+      (writer) => writer.u8(5, 5),
+      (writer) => writer.u16(6, 6),
+      (writer) => writer.u32(7, 7),
+      (writer) => writer.u64(8, 8),
+      (writer) => writer.be16(9, 9),
+      (writer) => writer.be32(10, 10),
+      (writer) => writer.u32Pair(11, 11, 11),
+      (writer) => writer.zeros(12, 16),
+      (writer) => writer.string0(13, 'rr'),
+      (writer) => writer.string0(14, 'é'),
+      (writer) => writer.nested(15, (inner) => inner.u8(16, 16)),
+    ];
+    // The first buffer ends at every place of every piece.
+    for (const piece of pieces) {
+      const expected = new AttributeWriter();
+      piece(expected);
+      for (let filled = 1_000; filled <= 1_024; filled++) {
+        const writer = new AttributeWriter().putBytes(new Uint8Array(filled));
+        piece(writer);
+        expect(hexOf(writer.view().subarray(filled))).toBe(hexOf(expected.view()));
+      }
+    }
+  });
+
   it('goes on behind what it is told to keep, and skips nothing', () => {
     const writer = new AttributeWriter().u8(1, 7);
     writer.u8(2, 8).reset(8).zeros(3, 4);

@@ -5,11 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, Peer } from './guest.ts';
-
-/** A boot, three namespaces, and as many starts of Node, emulated on a busy machine. */
-const SETUP_MS = 300_000;
-const TEST_MS = 180_000;
+import { GuestDirector, Peer, SETUP_MS, TEST_MS } from './guest.ts';
 
 const VIP = '192.0.2.201';
 const DIRECTOR = '198.51.100.11';

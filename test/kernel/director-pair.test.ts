@@ -8,11 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { check } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, Peer, startRealServer } from './guest.ts';
-
-/** A boot, seven namespaces and five starts of Node, emulated on a busy machine. */
-const SETUP_MS = 300_000;
-const TEST_MS = 180_000;
+import { GuestDirector, Peer, SETUP_MS, startRealServer, TEST_MS } from './guest.ts';
 
 const NAT = '192.0.2.201';
 const DIRECT = '192.0.2.202';

@@ -7,11 +7,8 @@ import type { DirectorStatus } from '../../src/core/status.ts';
 import { check } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, Peer, startRealServer } from './guest.ts';
+import { GuestDirector, Peer, SETUP_MS, startRealServer, TEST_MS } from './guest.ts';
 
-/** A boot, five namespaces and three starts of Node, emulated on a busy machine. */
-const SETUP_MS = 300_000;
-const TEST_MS = 180_000;
 /** Each reload, each command and each new controller is a start of Node. */
 const RELOADS_MS = 500_000;
 

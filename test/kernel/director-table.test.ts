@@ -10,21 +10,17 @@ import type { Preview } from '../../src/core/ipvs/preview.ts';
 import { check, REPOSITORY, writeFile } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, Peer, startRealServer, until } from './guest.ts';
+import { GuestDirector, Peer, SETUP_MS, startRealServer, TEST_MS, until } from './guest.ts';
 import { LIMITED, TABLE_CASES, type TableCase, TWOS } from './table-cases.ts';
-
-/** A boot, five namespaces and four starts of Node, emulated on a busy machine. */
-const SETUP_MS = 300_000;
-const TEST_MS = 180_000;
 
 const VIP = '192.0.2.201';
 const VIP6 = '2001:db8:1::201';
 const REAL1 = '198.51.100.101';
 const REAL2 = '198.51.100.102';
 /** The reconcile interval of a second, and a margin for an emulated, busy machine. */
-const REPAIR_MS = 1_000 + 15_000;
+const REPAIR_MS = 1_000 + 60_000;
 /** Longer than a new controller's first comparison takes, shorter than a check waits. */
-const VERDICT_DELAY_MS = 6_000;
+const VERDICT_DELAY_MS = 15_000;
 /** Longer than a new controller takes to come up. */
 const DRAIN_TIMEOUT_S = 20;
 const WHY = ['--reason', 'new disk', '--timeout', `${DRAIN_TIMEOUT_S}s`];
@@ -34,7 +30,7 @@ const RISE = 2;
 const CHECK = {
   http: { path: '/healthz' },
   interval: '500ms',
-  timeout: '20s',
+  timeout: '40s',
   fall: FALL,
   rise: RISE,
 };

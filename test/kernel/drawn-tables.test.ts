@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { check } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, Peer } from './guest.ts';
+import { GuestDirector, Peer, SETUP_MS } from './guest.ts';
 import {
   type DrawnService,
   drawnServices,
@@ -21,7 +21,6 @@ import {
   statesOf,
 } from './table-arbitraries.ts';
 
-const SETUP_MS = 300_000;
 /** Seconds on a machine that has time. */
 const CASE_MS = 240_000;
 /** Each takes some seconds: a reload is a start of Node. */

@@ -30,7 +30,7 @@ const PROGRAM = join(REPOSITORY, 'dist', 'test', 'kernel', 'ipvs-guest.js');
 const NAMESPACE = 'lvs';
 const IN_NAMESPACE = ['ip', 'netns', 'exec', NAMESPACE];
 /** Emulation on a busy machine. */
-const SLOW_MS = 120_000;
+const SLOW_MS = 300_000;
 /** Reproducible, and different tables in each case. */
 const SEED = 20_240_601;
 

@@ -6,11 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { check } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, Peer, startRealServer, until } from './guest.ts';
-
-/** A boot, six namespaces, and as many starts of Node, emulated on a busy machine. */
-const SETUP_MS = 300_000;
-const TEST_MS = 180_000;
+import { GuestDirector, Peer, SETUP_MS, startRealServer, TEST_MS, until } from './guest.ts';
 
 const VIP = '192.0.2.201';
 const TUNNEL_VIP = '192.0.2.202';

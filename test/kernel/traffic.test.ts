@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { check, REPOSITORY } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, Peer, until } from './guest.ts';
+import { GuestDirector, Peer, SETUP_MS, TEST_MS, until } from './guest.ts';
 import {
   MARKED_PORT,
   outerOf,
@@ -34,10 +34,6 @@ import {
   SCHEDULED_PORTS,
   scheduledTable,
 } from './traffic-schedulers.ts';
-
-/** A boot, six namespaces, and as many starts of Node, emulated on a busy machine. */
-const SETUP_MS = 300_000;
-const TEST_MS = 180_000;
 
 const SERVER = `${REPOSITORY}/dist/test/kernel/traffic-server.js`;
 /** Tunnels of every kind, and SCTP. */

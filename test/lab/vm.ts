@@ -42,8 +42,8 @@ export interface VmOptions {
   readonly onConsole?: (text: string) => void;
 }
 
-/** Emulated boots take 3 to 6 s; this is for a machine that is busy with other tests. */
-const BOOT_TIMEOUT_MS = 120_000;
+/** Emulated boots take 3 to 8 s; this is for a machine that is busy with other tests. */
+const BOOT_TIMEOUT_MS = 240_000;
 /** After the request to power off QEMU needs milliseconds. */
 const STOP_TIMEOUT_MS = 5_000;
 const CONSOLE_CHARACTERS_MAX = 64 * 1024;

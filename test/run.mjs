@@ -6,14 +6,15 @@
  *
  * Plain JavaScript, because it runs before anything is built.
  */
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { runBeside, runShown } from './layer.mjs';
 import { build, ensureModules, fail, root, step } from './steps.mjs';
 
 /**
  * Layers in the order of their cost; vitest runs the files of one layer. With a closing slash,
- * or `test/servers` would be hostile-servers.test.ts of another folder, too.
+ * or `test/servers` would be hostile-servers.test.ts of another folder, too. Those that must keep
+ * real time run one at a time; `beside` them goes what the emulator makes of it.
  */
 const LAYERS = [
   { name: 'unit', folders: ['test/unit/', 'test/property/', 'test/rfc/'], realTime: false },
@@ -21,7 +22,7 @@ const LAYERS = [
   { name: 'netns', folders: ['test/netns/'], realTime: true },
   { name: 'servers', folders: ['test/servers/'], realTime: true },
   { name: 'interop', folders: ['test/interop/'], realTime: true },
-  { name: 'kernel', folders: ['test/kernel/'], realTime: true },
+  { name: 'kernel', folders: ['test/kernel/'], realTime: true, beside: true },
 ];
 /**
  * Where processes must keep real time, a machine that is busy elsewhere can make a right program
@@ -42,33 +43,50 @@ ensureModules();
 build();
 step('lint', 'npx', ['--no-install', 'biome', 'ci', '--error-on-warnings', '.']);
 step('Debian packages', process.execPath, ['dist/test/lab/install.js', 'tests']);
+if (layers.some(({ name }) => name === 'kernel')) {
+  step('kernel for the emulator', process.execPath, ['dist/test/lab/install.js', 'emulator']);
+}
 
-const reports = join(root, '.cache', 'reports');
-rmSync(reports, { recursive: true, force: true });
-mkdirSync(reports, { recursive: true });
-const totals = { passed: 0, failed: 0, skipped: 0 };
-const failures = [];
-const unsteady = [];
-let failedLayers = 0;
-for (const layer of layers) {
-  console.log(`\n=== ${layer.name} ===`);
-  let files = runTests(layer, layer.folders);
-  const failed = files.filter(({ passes }) => !passes);
-  if (layer.realTime && mayRunAgain(failed)) {
-    console.log(`\n=== ${layer.name}: once more what failed ===`);
-    const again = runTests(
+rmSync(join(root, '.cache', 'reports'), { recursive: true, force: true });
+const results = await runAll();
+const unsteady = await tryAgain(results);
+
+/**
+ * Layers one after another; what mostly computes, in the emulator, goes beside those that mostly
+ * wait, and takes what they leave of the processors.
+ */
+async function runAll() {
+  const found = [];
+  const waiting = layers.some(({ realTime, beside }) => realTime && !beside);
+  const aside = layers.filter(({ beside }) => beside && waiting);
+  let started = null;
+  for (const layer of layers.filter((layer) => !aside.includes(layer))) {
+    if (layer.realTime) started ??= aside.map((other) => runBeside(other, other.folders));
+    found.push({ layer, files: await runShown(layer, layer.folders) });
+  }
+  for (const [at, layer] of aside.entries()) {
+    found.push({ layer, files: await started[at].show() });
+  }
+  return found;
+}
+
+/** Runs what failed once more, when nothing runs beside it; returns what passes this time. */
+async function tryAgain(results) {
+  const passedNow = [];
+  for (const result of results) {
+    const { layer, files } = result;
+    const failed = files.filter(({ passes }) => !passes);
+    if (!layer.realTime || !mayRunAgain(failed)) continue;
+    console.log(`\nOnce more what failed of ${layer.name}:`);
+    const again = await runShown(
       layer,
       failed.map(({ path }) => path),
     );
     const passing = new Set(again.filter(({ passes }) => passes).map(({ path }) => path));
-    unsteady.push(...failed.filter(({ path }) => passing.has(path)).flatMap(texts));
-    files = [...files.filter(({ passes }) => passes), ...again];
+    passedNow.push(...failed.filter(({ path }) => passing.has(path)).flatMap(texts));
+    result.files = [...files.filter(({ passes }) => passes), ...again];
   }
-  if (files.length === 0 || files.some(({ passes }) => !passes)) failedLayers++;
-  for (const file of files) {
-    for (const key of ['passed', 'failed', 'skipped']) totals[key] += file[key];
-    failures.push(...texts(file));
-  }
+  return passedNow;
 }
 
 /** An error outside of all tests belongs to no file that could be run again. */
@@ -77,27 +95,20 @@ function mayRunAgain(failed) {
   return failed.every(({ path }) => existsSync(join(root, path)));
 }
 
-/** Runs test files, and returns what test/reporter.mjs says of each. */
-function runTests({ name, realTime }, files) {
-  const report = join(reports, `${name}.json`);
-  rmSync(report, { force: true });
-  const args = ['--no-install', 'vitest', 'run', '--reporter=default'];
-  args.push('--reporter=./test/reporter.mjs');
-  if (realTime) args.push('--no-file-parallelism');
-  const { status } = spawnSync('npx', [...args, ...files], {
-    cwd: root,
-    stdio: 'inherit',
-    env: { ...process.env, VIPKEEPER_TEST_REPORT: report },
-  });
-  if (existsSync(report)) return JSON.parse(readFileSync(report, 'utf8'));
-  const failure = `vitest ended with ${status} and wrote no report`;
-  return [{ path: name, passes: false, passed: 0, failed: 0, skipped: 0, failures: [failure] }];
-}
-
 function texts({ path, failures }) {
   return failures.map((text) => `${path}: ${text}`);
 }
 
+const totals = { passed: 0, failed: 0, skipped: 0 };
+const failures = [];
+let failedLayers = 0;
+for (const { files } of results) {
+  if (files.length === 0 || files.some(({ passes }) => !passes)) failedLayers++;
+  for (const file of files) {
+    for (const key of ['passed', 'failed', 'skipped']) totals[key] += file[key];
+    failures.push(...texts(file));
+  }
+}
 const seconds = Math.round((Date.now() - startedAtMs) / 1000);
 console.log(`\nAll layers took ${seconds} s.`);
 if (totals.skipped > 0) console.log('A test that is left out is a defect here.');

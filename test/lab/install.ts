@@ -1,8 +1,10 @@
 /**
  * Installs the Debian packages that a purpose needs, and says what it cannot:
- * `node dist/test/lab/install.js tests|demo|bench`. Run from a built tree.
+ * `node dist/test/lab/install.js tests|emulator|demo|bench`; for the emulator, its kernel too.
+ * Run from a built tree.
  */
 import { LabError } from './host.ts';
+import { ensureKernelImage } from './kernel-image.ts';
 import {
   BFD_PEER_PACKAGES,
   ensurePackages,
@@ -28,6 +30,7 @@ const PURPOSES: Readonly<Record<string, readonly string[]>> = {
     'man-db',
     'groff',
   ],
+  emulator: VM_PACKAGES,
 };
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -44,6 +47,8 @@ async function install(purpose: string): Promise<void> {
   if (purpose === 'demo' && !(await hasNativeIpvs()).ok) {
     await ensurePackages(VM_PACKAGES, { onProgress: print });
   }
+  // Here, because the first test that needs it would take it for a slow boot.
+  if (purpose === 'emulator') await ensureKernelImage(print);
   const namespaces = await canUseNamespaces();
   if (!namespaces.ok) throw new LabError(namespaces.cure);
   print(`Everything for ${purpose} is installed.`);

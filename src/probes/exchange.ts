@@ -196,6 +196,25 @@ export interface Security {
   readonly trust: TrustStore;
 }
 
+/** A kind of check that talks over one connection, and may begin TLS on it by `security`. */
+export type ExchangeProbe<C> = (
+  check: C,
+  target: CheckTarget,
+  security: Security,
+  options: AttemptOptions,
+) => Promise<ProbeResult | null>;
+
+/**
+ * The probe that asks once by `talk`. It never rejects, and gives null when the signal gave up
+ * before a verdict.
+ */
+export function exchangeProbe<C extends SocketPath>(
+  talk: (exchange: Exchange, check: C, security: Security) => Promise<void>,
+): ExchangeProbe<C> {
+  return (check, target, security, options) =>
+    probeExchange({ target, path: check }, options, (exchange) => talk(exchange, check, security));
+}
+
 /** Begins TLS on an exchange, with the certificates that are trusted; false with a verdict. */
 export function beginWithTls(
   exchange: Exchange,

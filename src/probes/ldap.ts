@@ -3,8 +3,6 @@
  * protocol's own StartTLS (RFC 4513 section 3). Ends with an unbind, as servers expect.
  */
 import type { LdapCheckConfig } from '../core/config/check-protocols.ts';
-import type { CheckTarget } from '../core/health/check-key.ts';
-import type { ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
 import {
   decodeLdapAnswer,
@@ -15,8 +13,7 @@ import {
   type LdapAnswer,
 } from '../core/wire/ldap.ts';
 import { encodeLdapFilter } from '../core/wire/ldap-filter.ts';
-import type { AttemptOptions } from './attempt.ts';
-import { beginWithTls, type Exchange, probeExchange, type Security, taking } from './exchange.ts';
+import { beginWithTls, type Exchange, exchangeProbe, taking } from './exchange.ts';
 
 /** Message identifiers, in their order. */
 const START_TLS_ID = 1;
@@ -28,25 +25,18 @@ const SIZE_LIMIT_EXCEEDED = 4;
 
 const TAKE = taking(decodeLdapAnswer);
 
-/** Asks once. Never rejects; null when the signal gave up before a verdict. */
-export function probeLdap(
-  check: LdapCheckConfig,
-  target: CheckTarget,
-  security: Security,
-  options: AttemptOptions,
-): Promise<ProbeResult | null> {
-  return probeExchange({ target, path: check }, options, async (exchange) => {
-    if (check.tls === 'starttls') {
-      exchange.send(encodeLdapStartTls(START_TLS_ID));
-      if (!(await succeeds(exchange, 'extended', START_TLS_ID, 'StartTLS'))) return;
-    }
-    if (check.tls !== 'none' && !(await beginWithTls(exchange, security))) return;
-    exchange.send(encodeLdapBind(BIND_ID, check.bindDn ?? '', check.password?.secret ?? ''));
-    if (!(await succeeds(exchange, 'bind', BIND_ID, 'The bind'))) return;
-    if (check.base !== null && !(await finds(exchange, check, check.base))) return;
-    exchange.succeed(encodeLdapUnbind(UNBIND_ID));
-  });
-}
+/** Asks once: see ExchangeProbe. */
+export const probeLdap = exchangeProbe<LdapCheckConfig>(async (exchange, check, security) => {
+  if (check.tls === 'starttls') {
+    exchange.send(encodeLdapStartTls(START_TLS_ID));
+    if (!(await succeeds(exchange, 'extended', START_TLS_ID, 'StartTLS'))) return;
+  }
+  if (check.tls !== 'none' && !(await beginWithTls(exchange, security))) return;
+  exchange.send(encodeLdapBind(BIND_ID, check.bindDn ?? '', check.password?.secret ?? ''));
+  if (!(await succeeds(exchange, 'bind', BIND_ID, 'The bind'))) return;
+  if (check.base !== null && !(await finds(exchange, check, check.base))) return;
+  exchange.succeed(encodeLdapUnbind(UNBIND_ID));
+});
 
 /** Waits for an answer of success; false when there is a verdict instead. */
 async function succeeds(

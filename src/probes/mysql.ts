@@ -7,8 +7,6 @@
 import { Buffer } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import type { MysqlCheckConfig } from '../core/config/check-protocols.ts';
-import type { CheckTarget } from '../core/health/check-key.ts';
-import type { ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
 import type { Result } from '../core/result.ts';
 import type { DecodeError } from '../core/wire/decode-error.ts';
@@ -26,15 +24,7 @@ import {
   type MysqlHandshake,
   type MysqlPacket,
 } from '../core/wire/mysql.ts';
-import type { AttemptOptions } from './attempt.ts';
-import {
-  beginWithTls,
-  type Exchange,
-  probeExchange,
-  protocolFailure,
-  type Security,
-  taking,
-} from './exchange.ts';
+import { beginWithTls, type Exchange, exchangeProbe, protocolFailure, taking } from './exchange.ts';
 import { judgeRow } from './query-result.ts';
 
 const NATIVE = 'mysql_native_password';
@@ -48,30 +38,22 @@ const PACKETS_MAX = 5000;
 
 const TAKE = taking(decodeMysqlPacket);
 
-/** Asks once. Never rejects; null when the signal gave up before a verdict. */
-export function probeMysql(
-  check: MysqlCheckConfig,
-  target: CheckTarget,
-  security: Security,
-  options: AttemptOptions,
-): Promise<ProbeResult | null> {
-  return probeExchange({ target, path: check }, options, async (exchange) => {
-    const greeting = await exchange.next('the handshake', TAKE);
-    if (greeting === null) return;
-    const handshake = read(exchange, decodeMysqlHandshake(greeting.payload));
-    if (handshake === null) return refused(exchange, greeting);
-    let sequence = greeting.sequence;
-    if (check.tls) {
-      if (!handshake.tls)
-        return exchange.fail(probeFailure('tls', 'The server does not speak TLS'));
-      exchange.send(encodeMysqlPacket(++sequence, encodeMysqlTlsRequest(check.database)));
-      if (!(await beginWithTls(exchange, security))) return;
-    }
-    if (!(await logIn(exchange, check, handshake, sequence + 1))) return;
-    if (check.query !== null && !(await ask(exchange, check, check.query))) return;
-    exchange.succeed(encodeMysqlPacket(0, encodeMysqlQuit()));
-  });
-}
+/** Asks once: see ExchangeProbe. */
+export const probeMysql = exchangeProbe<MysqlCheckConfig>(async (exchange, check, security) => {
+  const greeting = await exchange.next('the handshake', TAKE);
+  if (greeting === null) return;
+  const handshake = read(exchange, decodeMysqlHandshake(greeting.payload));
+  if (handshake === null) return refused(exchange, greeting);
+  let sequence = greeting.sequence;
+  if (check.tls) {
+    if (!handshake.tls) return exchange.fail(probeFailure('tls', 'The server does not speak TLS'));
+    exchange.send(encodeMysqlPacket(++sequence, encodeMysqlTlsRequest(check.database)));
+    if (!(await beginWithTls(exchange, security))) return;
+  }
+  if (!(await logIn(exchange, check, handshake, sequence + 1))) return;
+  if (check.query !== null && !(await ask(exchange, check, check.query))) return;
+  exchange.succeed(encodeMysqlPacket(0, encodeMysqlQuit()));
+});
 
 /** What was decoded; null with a verdict, or for what decoded to null. */
 function read<T>(exchange: Exchange, decoded: Result<T, DecodeError>): T | null {

@@ -5,8 +5,6 @@
 import { Buffer } from 'node:buffer';
 import { createHash, randomBytes } from 'node:crypto';
 import type { PostgresqlCheckConfig } from '../core/config/check-protocols.ts';
-import type { CheckTarget } from '../core/health/check-key.ts';
-import type { ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
 import { ok } from '../core/result.ts';
 import {
@@ -20,8 +18,7 @@ import {
   encodeTerminate,
   type PostgresqlAnswer,
 } from '../core/wire/postgresql.ts';
-import type { AttemptOptions } from './attempt.ts';
-import { beginWithTls, type Exchange, probeExchange, type Security, taking } from './exchange.ts';
+import { beginWithTls, type Exchange, exchangeProbe, type Security, taking } from './exchange.ts';
 import { judgeRow } from './query-result.ts';
 import { isServerFinal, scramFirst, scramProof } from './scram.ts';
 
@@ -48,14 +45,9 @@ const AUTHENTICATIONS: readonly string[] = [
   'other-authentication',
 ] satisfies Authentication[];
 
-/** Asks once. Never rejects; null when the signal gave up before a verdict. */
-export function probePostgresql(
-  check: PostgresqlCheckConfig,
-  target: CheckTarget,
-  security: Security,
-  options: AttemptOptions,
-): Promise<ProbeResult | null> {
-  return probeExchange({ target, path: check }, options, async (exchange) => {
+/** Asks once: see ExchangeProbe. */
+export const probePostgresql = exchangeProbe<PostgresqlCheckConfig>(
+  async (exchange, check, security) => {
     if (check.tls && !(await beginSsl(exchange, security))) return;
     const user = check.user ?? NOBODY;
     exchange.send(
@@ -70,8 +62,8 @@ export function probePostgresql(
     if (!(await logIn(exchange, { ...check, user }))) return;
     if (check.query !== null && !(await ask(exchange, check, check.query))) return;
     exchange.succeed(encodeTerminate());
-  });
-}
+  },
+);
 
 async function beginSsl(exchange: Exchange, security: Security): Promise<boolean> {
   exchange.send(encodeSslRequest());

@@ -4,10 +4,8 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Director } from '../lab/director.ts';
-import { LabError, localMachine } from '../lab/host.ts';
-import { ensurePackages, NETWORK_PACKAGES } from '../lab/packages.ts';
-import { canUseNamespaces } from '../lab/requirements.ts';
-import { type LabNode, Topology } from '../lab/topology.ts';
+import { makeTopology } from '../lab/namespaces.ts';
+import type { LabNode, Topology } from '../lab/topology.ts';
 import { AddressWatch } from '../lab/watch.ts';
 
 const SETUP_TIMEOUT_MS = 10 * 60_000;
@@ -20,10 +18,7 @@ let node: LabNode;
 let director: Director | null = null;
 
 beforeAll(async () => {
-  await ensurePackages(NETWORK_PACKAGES);
-  const possible = await canUseNamespaces();
-  if (!possible.ok) throw new LabError(possible.cure);
-  topology = await Topology.create(localMachine, { directors: 1, realServers: 1 });
+  topology = await makeTopology({ directors: 1, realServers: 1 });
   [node] = topology.directors as [LabNode];
   await node.run(['sysctl', '-qw', 'net.ipv4.conf.all.promote_secondaries=0']);
   await node.run(['sysctl', '-qw', 'net.ipv4.conf.eth0.promote_secondaries=0']);

@@ -5,10 +5,9 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Director } from '../lab/director.ts';
-import { check, LabError, localMachine, waitFor } from '../lab/host.ts';
-import { ensurePackages, NETWORK_PACKAGES } from '../lab/packages.ts';
-import { canUseNamespaces } from '../lab/requirements.ts';
-import { type LabNode, Topology } from '../lab/topology.ts';
+import { check, waitFor } from '../lab/host.ts';
+import { makeTopology } from '../lab/namespaces.ts';
+import type { LabNode, Topology } from '../lab/topology.ts';
 
 const SETUP_TIMEOUT_MS = 10 * 60_000;
 const TEST_TIMEOUT_MS = 40_000;
@@ -20,10 +19,7 @@ let node: LabNode;
 let director: Director | null = null;
 
 beforeAll(async () => {
-  await ensurePackages(NETWORK_PACKAGES);
-  const possible = await canUseNamespaces();
-  if (!possible.ok) throw new LabError(possible.cure);
-  topology = await Topology.create(localMachine, { directors: 1, realServers: 1, clients: 1 });
+  topology = await makeTopology({ directors: 1, realServers: 1, clients: 1 });
   [node] = topology.directors as [LabNode];
 }, SETUP_TIMEOUT_MS);
 

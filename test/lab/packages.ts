@@ -36,11 +36,13 @@ export const SERVER_PACKAGES = [
   'exim4-daemon-light',
   'freeradius',
   'kamailio',
+  'kamailio-tls-modules',
   'mariadb-server-core',
   'nginx-light',
   'postgresql',
   'redis-server',
   'slapd',
+  'sn',
   'unbound',
   'vsftpd',
 ] as const;

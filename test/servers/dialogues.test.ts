@@ -1,5 +1,5 @@
-/** Dialogues against Exim, Dovecot and vsftpd; HTTP and DNS against nginx and Unbound. */
-import { chmodSync } from 'node:fs';
+/** Dialogues against Exim, Dovecot, vsftpd and sn; HTTP and DNS against nginx and Unbound. */
+import { chmodSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeCertificate, type TestCertificate, tcpServer } from '../unit/probes/servers.ts';
 import { ask, expectFailures, ready } from './ask.ts';
@@ -147,6 +147,32 @@ describe('vsftpd', () => {
   }, 60_000);
 
   test('FTP, and AUTH TLS', () => expectStartTls('ftp', port));
+});
+
+describe('sn', () => {
+  let server: Program;
+  let port = 0;
+  let spool = '';
+  beforeAll(async () => {
+    [port = 0] = await freePorts(1);
+    spool = workshop.folder('news');
+    // It serves one connection on its standard input and output, as from inetd.
+    const listen = `TCP-LISTEN:${port},bind=127.0.0.1,fork,reuseaddr`;
+    server = workshop.start(['env', `SNROOT=${spool}`, 'socat', listen, 'EXEC:/usr/sbin/snntpd']);
+    await ready(server, { check: 'nntp', port });
+  }, 60_000);
+
+  test('NNTP, and a server that is closed', async () => {
+    expect(await ask({ check: 'nntp', port })).toBe('ok');
+    const closed = workshop.file('news/.noservice', 'closed for the night\n');
+    expect(await ask({ check: 'nntp', port })).toMatch(/^status: .*400 .*closed for the night/);
+    rmSync(closed);
+    expect(await ask({ check: 'nntp', port })).toBe('ok');
+    // It has no TLS.
+    const tls = '{dialogue: {protocol: nntp, starttls: true}}';
+    expect(await ask({ check: tls, port })).toMatch(/^status: /);
+  });
+  test('slow, and gone', () => expectFailures(server, { check: 'nntp', port }), 60_000);
 });
 
 describe('nginx and Unbound', () => {

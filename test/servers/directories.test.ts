@@ -200,11 +200,14 @@ describe('Kamailio', () => {
   let workshop: Workshop;
   let server: Program;
   let port = 0;
-  const check = (keys: string) => ({ check: `{sip: {${keys}}}`, port });
+  let tlsPort = 0;
+  const check = (keys: string, at = port) => ({ check: `{sip: {${keys}}}`, port: at });
 
   beforeAll(async () => {
     workshop = new Workshop();
-    [port = 0] = await freePorts(1);
+    [port = 0, tlsPort = 0] = await freePorts(2);
+    const crt = workshop.copy(certificate.certificateFile, 'sip.crt');
+    const key = workshop.copy(certificate.keyFile, 'sip.key');
     const config = workshop.file(
       'kamailio.cfg',
       `
@@ -213,12 +216,17 @@ log_stderror=yes
 fork=yes
 children=1
 tcp_children=1
-enable_tls=no
+enable_tls=yes
 listen=udp:127.0.0.1:${port}
 listen=tcp:127.0.0.1:${port}
+listen=tls:127.0.0.1:${tlsPort}
 mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules/:/usr/lib/aarch64-linux-gnu/kamailio/modules/:/usr/lib/kamailio/modules/"
 loadmodule "sl.so"
 loadmodule "pv.so"
+loadmodule "tls.so"
+modparam("tls", "tls_method", "TLSv1.2+")
+modparam("tls", "certificate", "${crt}")
+modparam("tls", "private_key", "${key}")
 request_route {
   if ($rU == "busy") { sl_send_reply("486", "Busy Here"); exit; }
   if (method == "OPTIONS") { sl_send_reply("200", "Fine"); exit; }
@@ -242,6 +250,15 @@ request_route {
     expect(await ask(check('transport: udp'))).toBe('ok');
     expect(await ask(check('transport: tcp'))).toBe('ok');
     expect(await ask(check(`uri: "sip:busy@127.0.0.1:${port}", status: [486]`))).toBe('ok');
+  });
+
+  test('OPTIONS by TLS, with the certificate verified', async () => {
+    const trusted = `ca_file: ${certificate.certificateFile}, server_name: ldap.test`;
+    expect(await ask(check(`transport: tls, ${trusted}`, tlsPort))).toBe('ok');
+    expect(await ask(check('transport: tls, verify: false', tlsPort))).toBe('ok');
+    expect(await ask(check('transport: tls', tlsPort))).toMatch(/^tls-untrusted: /);
+    const busy = `transport: tls, ${trusted}, uri: "sips:busy@127.0.0.1:${tlsPort}"`;
+    expect(await ask(check(busy, tlsPort))).toBe('status: Status 486 Busy Here');
   });
 
   test('another status is a failure that says so', async () => {

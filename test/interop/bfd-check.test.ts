@@ -7,11 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { BfdSessions } from '../../src/controller/bfd-sessions.ts';
-import { CheckPool } from '../../src/controller/check-pool.ts';
-import type { CheckChangeReport } from '../../src/controller/checks.ts';
 import type { Config } from '../../src/core/config/config.ts';
-import { checksOf } from '../../src/core/health/check-key.ts';
 import { KEEPER_ENVIRONMENT, KEEPER_NODE_FLAGS } from '../../src/core/processes.ts';
 import {
   type ControllerToKeeper,
@@ -20,13 +16,13 @@ import {
   PROTOCOL_VERSION,
 } from '../../src/keeper/messages.ts';
 import { TwinSupervisor } from '../../src/keeper/twin.ts';
-import { monotonicUs } from '../../src/linux/clock.ts';
 import { FrrBfd } from '../lab/bfd-peers.ts';
 import { localMachine, REPOSITORY, waitFor } from '../lab/host.ts';
 import { BFD_PEER_PACKAGES, ensurePackages, NETWORK_PACKAGES } from '../lab/packages.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { inside } from '../lab/watch.ts';
 import { configOf } from '../unit/config/read.ts';
+import { joinChecks } from '../unit/controller/joined-checks.ts';
 
 const SETUP_TIMEOUT_MS = 15 * 60_000;
 const TEST_TIMEOUT_MS = 60_000;
@@ -73,23 +69,8 @@ function start() {
   const runtimeDirectory = mkdtempSync(join(tmpdir(), 'vk-bfd-check-'));
   disposables.push(() => rmSync(runtimeDirectory, { recursive: true, force: true }));
   const config = configuration(runtimeDirectory);
-  const changes: CheckChangeReport[] = [];
-  const defects: unknown[] = [];
-  const sessions: BfdSessions = new BfdSessions({
-    nowUs: monotonicUs,
-    onVerdicts: (names) =>
-      pool.runNow(({ check }) => check.kind === 'bfd' && names.has(check.session)),
-  });
-  const pool = new CheckPool(
-    { workers: null, session: (name) => sessions.verdict(name) },
-    {
-      nowUs: monotonicUs,
-      onResult: () => {},
-      onChange: (report) => changes.push(report),
-      onWeight: () => {},
-      onDefect: (error) => defects.push(error),
-    },
-  );
+  const { sessions, pool, changes, close } = joinChecks(config);
+  disposables.push(close);
   const states: string[] = [];
   let keepers = 0;
   const handle = (message: KeeperToController): void => {
@@ -136,13 +117,8 @@ function start() {
     keeper.stopRestarting();
     keeper.kill('SIGKILL');
     if (pid !== null) await waitFor('the keeper to be gone', async () => keeper.pid === null);
-    sessions.close();
-    await pool.stop();
-    expect(defects).toEqual([]);
   };
   disposables.push(stop);
-  sessions.configure(config.bfd);
-  pool.configure(checksOf(config.services));
   const begin = () => inside(ours, () => keeper.start());
   begin();
   const became = (to: 'up' | 'down', count: number) =>

@@ -1,14 +1,11 @@
 /** Checks by BFD as the controller runs them: what the keeper tells becomes health at once. */
 import { afterEach, expect, test, vi } from 'vitest';
 import { BfdSessions } from '../../../src/controller/bfd-sessions.ts';
-import { CheckPool } from '../../../src/controller/check-pool.ts';
-import type { CheckChangeReport, CheckResultReport } from '../../../src/controller/checks.ts';
 import type { BfdDiagnostic, BfdStateName } from '../../../src/core/bfd/types.ts';
 import type { BfdConfig, Config } from '../../../src/core/config/config.ts';
-import { checksOf } from '../../../src/core/health/check-key.ts';
-import { monotonicUs } from '../../../src/linux/clock.ts';
 import { configOf } from '../config/read.ts';
 import { waitFor } from '../probes/servers.ts';
+import { joinChecks } from './joined-checks.ts';
 
 /** Much longer than a test: what happens is not the interval's doing. */
 const SLOW = 'interval: 1h, retry_delay: 1h';
@@ -27,31 +24,14 @@ function config(check: string, neighbor = '10.0.0.1'): Config {
 }
 
 /** Sessions and checks together, as the controller has them. */
-function running({ services, bfd }: Config) {
-  const results: CheckResultReport[] = [];
-  const changes: CheckChangeReport[] = [];
-  const sessions: BfdSessions = new BfdSessions({
-    nowUs: monotonicUs,
-    onVerdicts: (names) =>
-      pool.runNow(({ check }) => check.kind === 'bfd' && names.has(check.session)),
-  });
-  const pool = new CheckPool(
-    { workers: null, session: (name) => sessions.verdict(name) },
-    {
-      nowUs: monotonicUs,
-      onResult: (report) => results.push(report),
-      onChange: (report) => changes.push(report),
-      onWeight: () => {},
-      onDefect: (error) => expect.unreachable(String(error)),
-    },
-  );
-  disposables.push(sessions, { close: () => pool.stop() });
-  sessions.configure(bfd);
-  pool.configure(checksOf(services));
+function running(from: Config) {
+  const joined = joinChecks(from);
+  disposables.push(joined);
+  const { sessions, changes } = joined;
   const tell = (state: BfdStateName, diagnostic: BfdDiagnostic = 'none') =>
     sessions.told([{ name: 'a', state, diagnostic }]);
   const statuses = () => changes.map(({ change }) => change.to);
-  return { sessions, pool, results, changes, tell, statuses };
+  return { ...joined, tell, statuses };
 }
 
 /** Long enough for what was told to be passed on and looked at. */

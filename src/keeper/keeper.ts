@@ -71,6 +71,8 @@ const STOP_TIMEOUT_MS = 10_000;
  * not take what they track for dead meanwhile.
  */
 const SESSION_START_MS = 5_000;
+/** Between two steps of the rehearsal; all of it takes a tenth of a second. */
+const REHEARSAL_PAUSE_MS = 5;
 /** A new process needs some 100 ms to its first advertisement; this leaves room for a busy one. */
 const REEXECUTION_US = 1_000_000;
 /** Tells the process that this one becomes where the plan is. */
@@ -239,10 +241,8 @@ export class Keeper {
     if (!startedByTwin()) {
       this.#resume();
       this.#twin.start();
-      this.#rehearse();
       return;
     }
-    this.#rehearse();
     this.#linked = true;
     this.#starter = channelToStarter({
       onMessage: (message) => this.#handle(message),
@@ -301,10 +301,16 @@ export class Keeper {
     return execve(process.execPath, argv, env);
   }
 
-  /** What must be fast when it is needed is compiled now, while nothing depends on this process. */
-  #rehearse(): void {
-    rehearseTakeover(this.#network);
-    this.#timer.arm(1);
+  /**
+   * What must be fast when it is needed is compiled at the start, a little at a time: a keeper that
+   * comes after a dead one adopts and advertises first.
+   */
+  #rehearse(steps: Generator<void, void>): void {
+    setTimeout(() => {
+      if (this.#stopping || this.#reexecuting) steps.return();
+      else if (steps.next().done === true) this.#timer.arm(1);
+      else this.#rehearse(steps);
+    }, REHEARSAL_PAUSE_MS);
   }
 
   #hello(): void {
@@ -482,6 +488,7 @@ export class Keeper {
     this.#advertiseMeanwhile(0);
     problems.push(...this.#bfd.configure(plan.bfd));
     this.#arm();
+    if (first) this.#rehearse(rehearseTakeover(this.#network));
     for (const problem of problems) this.#report({ kind: 'problem', instance: null, problem });
     this.#send({ kind: 'configured' });
     if (this.#provisional !== null) return;

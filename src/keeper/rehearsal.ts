@@ -93,16 +93,27 @@ function instanceOf(family: AddressFamily): VrrpConfig {
   };
 }
 
-/** Runs through takeovers of both families; `network` is asked for changes that it refuses. */
-export function rehearseTakeover(network: Network): void {
-  for (let count = 0; count < REHEARSALS; count++) {
-    rehearse(instanceOf('ipv4'), pretend(network, '192.0.2.2'));
-    rehearse(instanceOf('ipv6'), pretend(network, 'fe80::1'));
+/**
+ * Takeovers of both families, one at each step, which takes a millisecond or a few; `network` is
+ * asked for changes that it refuses.
+ */
+export function* rehearseTakeover(network: Network): Generator<void, void> {
+  const stage = new Stage(network);
+  // Once for all, because closing its packet socket waits for the kernel, 10 ms each time.
+  const announcer = new Announcer(stage.network, () => {});
+  try {
+    for (let count = 0; count < REHEARSALS; count++) {
+      rehearse(instanceOf('ipv4'), stage.set('192.0.2.2'), announcer);
+      yield;
+      rehearse(instanceOf('ipv6'), stage.set('fe80::1'), announcer);
+      yield;
+    }
+  } finally {
+    announcer.close();
   }
 }
 
-function rehearse(config: VrrpConfig, network: Network): void {
-  const announcer = new Announcer(network, () => {});
+function rehearse(config: VrrpConfig, network: Network, announcer: Announcer): void {
   const putOff = new PutOff(network);
   const runner = new InstanceRunner(config, 0, {
     network,
@@ -147,7 +158,6 @@ function rehearse(config: VrrpConfig, network: Network): void {
   putOff.isOpen = false;
   putOff.settleSome();
   runner.stop();
-  announcer.close();
 }
 
 /** Has an active instance hear an advertisement that came long after its own. */
@@ -172,8 +182,7 @@ function giveWay(runner: InstanceRunner): void {
   runner.receive(decoded.value, { ...packet, source, destination, receivedAtUs }, true);
 }
 
-/** What the runner sees of a network with one interface; changes go to the real one. */
-type Stage = Pick<
+type Scenery = Pick<
   Network,
   | 'link'
   | 'nameOf'
@@ -187,24 +196,38 @@ type Stage = Pick<
   | 'noteExisting'
 >;
 
-function pretend(network: Network, source: string): Network {
-  let asked = false;
-  const stage: Stage = {
-    link: () => LINK,
-    nameOf: () => LINK.name,
-    noteExisting: () => {},
-    sourceAddress: () => source,
-    unicastSource: () => source,
-    // What was to be added counts as there, or nothing would be announced.
-    hasAddress: () => asked,
-    addressInfo: (_, address) => (asked ? { ...THERE, family: ipFamily(address), address } : null),
-    isOurs: () => asked,
-    claim: () => {},
-    change: (operations) => {
-      asked = true;
-      return network.change(operations);
-    },
-  };
-  // A class with private fields cannot be stood in for by its type alone.
-  return stage as Network;
+/** What the runner sees of a network with one interface; changes go to the real one. */
+class Stage {
+  readonly network: Network;
+  #source = '';
+  #asked = false;
+
+  constructor(network: Network) {
+    const scenery: Scenery = {
+      link: () => LINK,
+      nameOf: () => LINK.name,
+      noteExisting: () => {},
+      sourceAddress: () => this.#source,
+      unicastSource: () => this.#source,
+      // What was to be added counts as there, or nothing would be announced.
+      hasAddress: () => this.#asked,
+      addressInfo: (_, address) =>
+        this.#asked ? { ...THERE, family: ipFamily(address), address } : null,
+      isOurs: () => this.#asked,
+      claim: () => {},
+      change: (operations) => {
+        this.#asked = true;
+        return network.change(operations);
+      },
+    };
+    // A class with private fields cannot be stood in for by its type alone.
+    this.network = scenery as Network;
+  }
+
+  /** For the next rehearsal, of an instance that advertises from `source`. */
+  set(source: string): Network {
+    this.#source = source;
+    this.#asked = false;
+    return this.network;
+  }
 }

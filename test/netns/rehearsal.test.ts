@@ -41,11 +41,30 @@ describe('rehearseTakeover', () => {
       refusals.push(...errors.map((error) => error?.code ?? null));
       return errors;
     };
-    inside(node, () => rehearseTakeover(network));
+    inside(node, () => Array.from(rehearseTakeover(network)));
     expect(new Set(asked.map(({ kind, address }) => `${kind} ${address}`))).toEqual(
       new Set(['add', 'delete'].flatMap((kind) => [`${kind} 192.0.2.1`, `${kind} 2001:db8::1`])),
     );
     expect(new Set(refusals)).toEqual(new Set(['ENODEV']));
+  });
+
+  it('opens one packet socket for all of its steps, since closing one waits for the kernel', async () => {
+    const steps = inside(node, () => rehearseTakeover(network));
+    const sockets = async (): Promise<string[]> => {
+      const { stdout } = await node.run(['cat', '/proc/net/packet']);
+      return stdout.split('\n').slice(1, -1);
+    };
+    const before = await sockets();
+    const inodes = new Set<string>();
+    let count = 0;
+    while (inside(node, () => steps.next()).done !== true) {
+      const opened = (await sockets()).filter((line) => !before.includes(line));
+      for (const line of opened) inodes.add(line.trim().split(/\s+/).at(-1) as string);
+      count++;
+    }
+    expect(count).toBeGreaterThan(10);
+    expect(inodes.size).toBe(1);
+    expect(await sockets()).toEqual(before);
   });
 
   it('sends no advertisement and changes no address', async () => {
@@ -53,7 +72,7 @@ describe('rehearseTakeover', () => {
     const adverts = new AdvertWatch(client);
     const addresses = new AddressWatch(node);
     try {
-      inside(node, () => rehearseTakeover(network));
+      inside(node, () => Array.from(rehearseTakeover(network)));
       // Anything that was sent comes before the answer to this.
       await client.run(['ping', '-c', '1', '-W', '2', node.on('front').ipv4]);
       expect(adverts.adverts).toEqual([]);

@@ -354,26 +354,39 @@ export class Table {
 
   /** Takes the services of the options over; those that are not as before are to be compared. */
   #index(): void {
-    const gone = new Map(this.#byKey);
-    const before = new Map(this.#byName);
     this.#formerNames.clear();
-    this.#byName.clear();
-    this.#byKey.clear();
-    for (const service of this.#options.services) {
-      const { name } = service;
-      const known = before.get(name);
-      const unit = known?.service === service ? known : unitOf(service);
-      this.#byName.set(name, unit);
+    const { services } = this.#options;
+    const before = [...this.#byName.values()];
+    const sameNames =
+      before.length === services.length &&
+      before.every((unit, index) => unit.service.name === services[index]?.name);
+    // Mostly a few of very many changed, and all others keep their place.
+    const isSame = (unit: Unit, index: number) => sameNames && unit.service === services[index];
+    const replaced = before.filter((unit, index) => !isSame(unit, index));
+    const known = new Map(replaced.map((unit) => [unit.service.name, unit]));
+    if (!sameNames) this.#byName.clear();
+    const gone = new Map<string, string>();
+    for (const { keys, service } of replaced) {
+      for (const key of keys) {
+        this.#byKey.delete(key);
+        gone.set(key, service.name);
+      }
+    }
+    for (const [index, service] of services.entries()) {
+      if (sameNames && before[index]?.service === service) continue;
+      const was = known.get(service.name);
+      const unit = was?.service === service ? was : unitOf(service);
+      this.#byName.set(service.name, unit);
       for (const key of unit.keys) {
         this.#byKey.set(key, unit);
         gone.delete(key);
         this.#removed.delete(key);
       }
-      if (known !== unit) this.#dirty.add(name);
+      if (was !== unit) this.#dirty.add(service.name);
     }
-    for (const [key, { service }] of gone) {
+    for (const [key, name] of gone) {
       this.#removed.add(key);
-      this.#formerNames.set(key, service.name);
+      this.#formerNames.set(key, name);
     }
   }
 

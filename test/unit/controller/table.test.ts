@@ -422,6 +422,57 @@ describe('Table and the work of a change', () => {
     await many.close();
   });
 
+  test('gives entries to the services that have them now, and deletes those that none has', async () => {
+    const ports = (a: string, b: string, c: string) =>
+      configOf(`ipvs: {on_remove: delete}
+services:
+  a: {address: [${a}], check: none, on_remove: delete, servers: ["10.0.0.1:80"]}
+  b: {address: [${b}], check: none, on_remove: delete, servers: ["10.0.0.2:80"]}
+  c: {address: [${c}], check: none, on_remove: delete, servers: ["10.0.0.3:80"]}`);
+    const [one, two, three, four] = [1, 2, 3, 4].map((port) => `"192.0.2.1:${port}"`) as [
+      string,
+      string,
+      string,
+      string,
+    ];
+    const first = ports(one, two, `${three}, ${four}`);
+    const second = ports(two, one, four);
+    // One of them stays as it is.
+    const last = ports(two, `${one}, ${three}`, four);
+    const services = [second.services[0], last.services[1], second.services[2]];
+    const many = open(first);
+    await many.start();
+    const held = () =>
+      kernel.map(({ service, servers }) => [
+        serviceKey(service.identity).slice(-1),
+        ...servers.map(({ address }) => address),
+      ]);
+    expect(held()).toEqual([
+      ['1', '10.0.0.1'],
+      ['2', '10.0.0.2'],
+      ['3', '10.0.0.3'],
+      ['4', '10.0.0.3'],
+    ]);
+    await many.reconfigure(optionsOf(second));
+    await many.reconcile();
+    expect(held()).toEqual([
+      ['1', '10.0.0.2'],
+      ['2', '10.0.0.1'],
+      ['4', '10.0.0.3'],
+    ]);
+    reads = [];
+    await many.reconfigure({ ...optionsOf(last), services: services as typeof last.services });
+    expect(reads).toEqual(['tcp 192.0.2.1:1', 'tcp 192.0.2.1:3']);
+    expect(held()).toEqual([
+      ['1', '10.0.0.2'],
+      ['2', '10.0.0.1'],
+      ['3', '10.0.0.2'],
+      ['4', '10.0.0.3'],
+    ]);
+    expect(many.report().drift).toEqual({ missing: 0, altered: 0, leftover: 0 });
+    await many.close();
+  });
+
   test('leaves services of a new configuration alone that are the same objects', async () => {
     const before = manyServices(1);
     const many = open(before);

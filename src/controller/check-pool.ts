@@ -57,7 +57,7 @@ export type FromCheckWorker =
  */
 const COST_US: Readonly<Partial<Record<CheckConfig['kind'], number>>> = {
   tcp: 90,
-  http: 300,
+  http: 100,
   dns: 150,
   udp: 120,
   ping: 120,

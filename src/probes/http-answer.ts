@@ -7,23 +7,38 @@ import { assertNever } from '../core/assert.ts';
 import type { HttpRequestConfig } from '../core/config/check.ts';
 import type { ProbeFailure } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
-import type { Attempt } from './attempt.ts';
 import type { BodyVerdict } from './body.ts';
 import { BODY_LENGTH_MAX_BYTES, BodyMatcher } from './body.ts';
-import { errorCode, socketFailureReason } from './socket-error.ts';
+import { socketFailureReason } from './socket-error.ts';
 
 /** Bytes read after the verdict so that a short answer ends without a reset. */
 const DISCARD_LENGTH_MAX_BYTES = 64 * 1024;
 
+/** What an answer does with the attempt that it is of: see Attempt, which is one. */
+export interface AnswerAttempt {
+  readonly settled: boolean;
+  waitingFor: string;
+  settle(failure: ProbeFailure | null, close: 'now' | 'linger'): void;
+  judged<T>(judgement: Promise<T>): Promise<T>;
+  destroySocket(): void;
+}
+
+/** What the answer must be. */
+export interface HttpExpectation {
+  readonly request: HttpRequestConfig;
+  /** The request's `bodyMatches`. */
+  readonly matches: RegExp | null;
+}
+
 export class HttpAnswer {
-  readonly #attempt: Attempt;
+  readonly #attempt: AnswerAttempt;
   readonly #request: HttpRequestConfig;
   readonly #matcher: BodyMatcher | null;
   #discardedBytes = 0;
   #ended = false;
 
   /** Throws where this machine does not have the algorithm of the digest. */
-  constructor(attempt: Attempt, request: HttpRequestConfig, matches: RegExp | null) {
+  constructor(attempt: AnswerAttempt, { request, matches }: HttpExpectation) {
     this.#attempt = attempt;
     this.#request = request;
     const { bodyContains: contains, digest } = request;
@@ -111,17 +126,5 @@ export class HttpAnswer {
 
 /** Errors of the connection and of the protocol spoken over it. */
 export function explainAnswer(error: Error): ProbeFailure {
-  const reason = socketFailureReason(error);
-  if (reason !== null) return probeFailure(reason, error.message);
-  switch (errorCode(error)) {
-    case 'UND_ERR_SOCKET':
-      return probeFailure(
-        error.message.endsWith('closed') ? 'reset' : 'protocol',
-        `Before the answer was complete: ${error.message}`,
-      );
-    case 'UND_ERR_INVALID_ARG':
-      return probeFailure('cannot-run', error.message);
-    default:
-      return probeFailure('protocol', error.message);
-  }
+  return probeFailure(socketFailureReason(error) ?? 'protocol', error.message);
 }

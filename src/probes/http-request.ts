@@ -1,23 +1,25 @@
 /**
  * One request of an HTTP check, over a connection of its own, as RFC 9110, RFC 9112 and RFC 9113
- * have it. Redirects are not followed: a 302 is a status like any other. Everything is bounded:
- * time from connect to verdict, headers (by undici, 16 KiB), and the bytes of the body that are
- * looked at. The socket is made here, not by undici, so that it can be closed at any moment of its
- * life.
+ * have it; over TLS, or by HTTP/2. Redirects are not followed: a 302 is a status like any other.
+ * Everything is bounded: time from connect to verdict, headers, and the bytes of the body that are
+ * looked at.
  */
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { TLSSocket } from 'node:tls';
-import type { Dispatcher } from 'undici';
 import type { HttpCheckConfig, HttpRequestConfig } from '../core/config/check.ts';
 import type { CheckTarget } from '../core/health/check-key.ts';
 import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
 import { endpointText } from '../core/ipvs/model.ts';
+import type { Result } from '../core/result.ts';
+import type { DecodeError } from '../core/wire/decode-error.ts';
+import { encodeHttpRequest } from '../core/wire/http.ts';
 import type { AttemptOptions } from './attempt.ts';
 import { Attempt } from './attempt.ts';
 import { openConnection, startTls } from './connection.ts';
-import { explainAnswer, HttpAnswer } from './http-answer.ts';
+import { explainAnswer, HttpAnswer, type HttpExpectation } from './http-answer.ts';
+import { Http1Answer } from './http1.ts';
 import { errorCode } from './socket-error.ts';
 
 const USUAL_HEADERS = [
@@ -31,17 +33,15 @@ const USUAL_HEADERS = [
 const SESSION_MEMORY_MAX_MB = 1;
 
 /** A request with what it needs. */
-export interface HttpExchange {
+export interface HttpExchange extends HttpExpectation {
   readonly check: HttpCheckConfig;
-  readonly request: HttpRequestConfig;
   readonly target: CheckTarget;
-  /** The library for the version of the check; the other is null, as nobody pays for both. */
-  readonly http1: typeof import('undici') | null;
+  /** As it goes over the wire by HTTP/1. */
+  readonly bytes: Uint8Array;
+  /** The library for version 2, which nobody else pays for; null for version 1. */
   readonly http2: typeof import('node:http2') | null;
   /** null without TLS. */
   readonly secureContext: SecureContext | null;
-  /** The request's `bodyMatches`. */
-  readonly matches: RegExp | null;
 }
 
 /** Asks once. Never rejects; null when the signal gave up before a verdict. */
@@ -72,7 +72,7 @@ export async function probeHttpRequest(
       attempt.waitingFor = 'the TLS handshake';
     });
   }
-  let close = async (): Promise<void> => {};
+  let close = (): void => {};
   socket.once(secureContext === null ? 'connect' : 'secureConnect', () => {
     if (check.version === '2' && socket instanceof TLSSocket && socket.alpnProtocol !== 'h2') {
       const detail = 'The server does not choose HTTP/2 (ALPN)';
@@ -80,56 +80,41 @@ export async function probeHttpRequest(
     }
     attempt.waitingFor = 'the header of the answer';
     try {
-      const { request, matches } = exchange;
-      const answer = new HttpAnswer(attempt, request, matches);
-      const { http1, http2 } = exchange;
-      if (http1 !== null) close = askByHttp1(http1, exchange, socket, answer);
-      else if (http2 !== null) close = askByHttp2(http2, exchange, socket, answer);
+      const answer = new HttpAnswer(attempt, exchange);
+      const { http2 } = exchange;
+      if (http2 === null) askByHttp1(exchange, socket, attempt, answer);
+      else close = askByHttp2(http2, exchange, socket, answer);
     } catch (error) {
       attempt.settle(probeFailure('cannot-run', (error as Error).message), 'now');
     }
   });
   const result = await attempt.finished;
-  await close();
+  close();
   return result;
 }
 
-/** Asks by HTTP/1 over a connection that stands; returns what lets go of it. */
+/** Asks by HTTP/1 over a connection that stands. */
 function askByHttp1(
-  undici: typeof import('undici'),
   exchange: HttpExchange,
   socket: Socket,
+  attempt: Attempt,
   answer: HttpAnswer,
-): () => Promise<void> {
-  const { check } = exchange;
-  if (check.version === '1.0') sendAsHttp10(socket);
-  const client = new undici.Client(originOf(exchange), {
-    // Connectors answer later: undici ignores an answer given within the call.
-    connect: (_options, callback) => setImmediate(callback, null, socket),
-    // The attempt's timeout covers these phases.
-    headersTimeout: 0,
-    bodyTimeout: 0,
+): void {
+  const http1 = new Http1Answer(attempt, answer, exchange.request.method);
+  socket.on('data', (chunk) => {
+    if (http1.data(chunk)) socket.end();
   });
-  const { method, path, body } = exchange.request;
-  const options: Dispatcher.DispatchOptions = {
-    method: method as Dispatcher.HttpMethod,
-    path,
-    headers: [['host', hostOf(exchange)] as const, ...headersOf(exchange.request)].flat(),
-    body,
-    // Connection: close.
-    reset: true,
-  };
-  client.dispatch(options, new ResponseHandler(answer));
-  return () => client.destroy();
+  socket.once('end', () => http1.end());
+  socket.write(exchange.bytes);
 }
 
-/** Asks by HTTP/2 in the same way. Node's own client, as it bears a socket that is destroyed. */
+/** Asks by HTTP/2 in the same way; returns what lets go of it. Node's own client, as it bears a socket that is destroyed. */
 function askByHttp2(
   http2: typeof import('node:http2'),
   exchange: HttpExchange,
   socket: Socket,
   answer: HttpAnswer,
-): () => Promise<void> {
+): () => void {
   const { method, path, body } = exchange.request;
   const session = http2.connect(originOf(exchange), {
     createConnection: () => socket,
@@ -144,7 +129,11 @@ function askByHttp2(
   );
   const stream = session.request(
     {
-      ...{ ':method': method, ':path': path, ':authority': hostOf(exchange) },
+      ...{
+        ':method': method,
+        ':path': path,
+        ':authority': hostOf(exchange.request, exchange.target),
+      },
       ...Object.fromEntries(headers),
     },
     { endStream: body === null },
@@ -165,7 +154,7 @@ function askByHttp2(
   });
   stream.on('error', (error) => answer.error(error));
   if (body !== null) stream.end(body);
-  return async () => session.destroy();
+  return () => session.destroy();
 }
 
 function originOf({ target, secureContext }: HttpExchange): string {
@@ -173,23 +162,25 @@ function originOf({ target, secureContext }: HttpExchange): string {
   return `${scheme}://${endpointText(target.address, target.port)}`;
 }
 
-function hostOf({ request, target }: HttpExchange): string {
-  return request.host ?? endpointText(target.address, target.port);
+function hostOf({ host }: HttpRequestConfig, target: CheckTarget): string {
+  return host ?? endpointText(target.address, target.port);
+}
+
+/** The request as it goes over the wire by HTTP/1, or why it cannot be sent. */
+export function requestBytes(
+  request: HttpRequestConfig,
+  target: CheckTarget,
+  version: '1.0' | '1.1',
+): Result<Uint8Array, DecodeError> {
+  const { method, path, body } = request;
+  const headers = [['Host', hostOf(request, target)] as const, ...headersOf(request)];
+  return encodeHttpRequest({ method, path, version, headers, body });
 }
 
 /** What every request has, unless the check says otherwise, and what the check adds. */
 function headersOf({ headers }: HttpRequestConfig): (readonly [string, string])[] {
   const given = new Set(headers.map(([name]) => name.toLowerCase()));
   return [...USUAL_HEADERS.filter(([name]) => !given.has(name)), ...headers];
-}
-
-/** undici writes version 1.1 only: the request line, which comes first, is changed on its way. */
-function sendAsHttp10(socket: Socket): void {
-  const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
-  socket.write = (chunk: unknown, ...rest: unknown[]): boolean => {
-    socket.write = write;
-    return write(String(chunk).replace(' HTTP/1.1\r\n', ' HTTP/1.0\r\n'), ...rest);
-  };
 }
 
 /** The name that the certificate must be for. */
@@ -202,33 +193,6 @@ export function tlsName(
   // RFC 9110 section 7.2: Host is a name or an address, IPv6 in brackets, with an optional port.
   const match = /^(?:\[([^\]]*)\]|([^:]*))(?::\d*)?$/.exec(check.host);
   return match?.[1] ?? match?.[2] ?? check.host;
-}
-
-/** Takes from undici what the answer is. */
-class ResponseHandler implements Dispatcher.DispatchHandler {
-  readonly #answer: HttpAnswer;
-
-  constructor(answer: HttpAnswer) {
-    this.#answer = answer;
-  }
-
-  onRequestStart(): void {}
-
-  onResponseStart(_controller: Dispatcher.DispatchController, status: number): void {
-    this.#answer.status(status);
-  }
-
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#answer.data(chunk);
-  }
-
-  onResponseEnd(): void {
-    this.#answer.end();
-  }
-
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#answer.error(error);
-  }
 }
 
 /** Errors of the socket, up to and including the TLS handshake, and of the parser behind it. */

@@ -14,7 +14,8 @@ import { probeBfd, type SessionLook } from './bfd.ts';
 import { probeDialogue } from './dialogue.ts';
 import { probeDns } from './dns.ts';
 import { probeFile } from './file.ts';
-import { createHttpProbe } from './http.ts';
+import { httpRuns, probePlainHttp } from './http.ts';
+import { startPlainHttp } from './http-plain.ts';
 import { probeLdap } from './ldap.ts';
 import { probeMysql } from './mysql.ts';
 import { probePing } from './ping.ts';
@@ -68,8 +69,12 @@ export function createProbe(
       };
     }
     case 'http': {
-      const run = createHttpProbe(check, target, trust);
-      return probeOf((signal) => run({ timeoutMs, signal }));
+      const runs = httpRuns(check, target, trust);
+      if (runs.kind === 'other') return probeOf((signal) => runs.run({ timeoutMs, signal }));
+      return {
+        start: (done) => startPlainHttp(runs.request, timeoutMs, done),
+        run: (signal) => probePlainHttp(runs.request, { timeoutMs, signal }),
+      };
     }
     case 'dns':
       return probeOf((signal) => probeDns(check, target, { timeoutMs, signal }));

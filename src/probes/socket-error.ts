@@ -30,7 +30,7 @@ export function socketFailureReason(error: Error): ProbeFailureReason | null {
   return REASONS[errorCode(error) ?? ''] ?? null;
 }
 
-/** The `code` of an error of Node or of undici; null when it has none. */
+/** The `code` of an error of Node; null when it has none. */
 export function errorCode(error: Error): string | null {
   return 'code' in error && typeof error.code === 'string' ? error.code : null;
 }

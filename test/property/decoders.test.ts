@@ -13,6 +13,7 @@ import { Random } from '../../src/core/sim/random.ts';
 import { decodeArp } from '../../src/core/wire/arp.ts';
 import { decodeBfdControl } from '../../src/core/wire/bfd.ts';
 import { decodeEthernetHeader } from '../../src/core/wire/ethernet.ts';
+import { HttpAnswerReader } from '../../src/core/wire/http.ts';
 import { decodeIpv4 } from '../../src/core/wire/ipv4.ts';
 import { decodeIpv6 } from '../../src/core/wire/ipv6.ts';
 import { decodeLdapAnswer } from '../../src/core/wire/ldap.ts';
@@ -155,6 +156,18 @@ function radiusAnswer(bytes: Uint8Array): unknown {
   return decodeRadiusAnswer(bytes, request, { md5, hmacMd5: () => new Uint8Array(16).fill(1) });
 }
 
+/** The answer in two pieces, and the end behind it. */
+function httpAnswer(bytes: Uint8Array, random: Random): unknown {
+  const found: unknown[] = [];
+  const reader = new HttpAnswerReader(random.pick(['GET', 'HEAD']), {
+    onStatus: (status) => found.push(status),
+    onBody: (body) => found.push([...body.slice(0, body.length)]),
+  });
+  const at = random.below(bytes.length + 1);
+  const results = [reader.push(bytes.subarray(0, at)), reader.push(bytes.subarray(at))];
+  return [found, results, reader.end()];
+}
+
 /** All messages of a netlink datagram, each by the decoders of its socket. */
 function routeMessages(bytes: Uint8Array): unknown {
   const cursor = new MessageCursor(bytes);
@@ -191,6 +204,7 @@ const PURE: readonly [string, Decode, readonly Uint8Array[]][] = [
   ['decodeAdvertisement', advertisement, PACKETS],
   ['peekVrid', (bytes) => peekVrid(bytes, bytes.length), PACKETS],
   ['decodeBfdControl', control, corpus('bfd')],
+  ['HttpAnswerReader', httpAnswer, corpus('http')],
   ['decodeLdapAnswer', decodeLdapAnswer, corpus('ldap')],
   ['the packets of MySQL', mysqlPacket, corpus('mysql')],
   ['decodePostgresqlAnswer', decodePostgresqlAnswer, corpus('postgresql')],
@@ -257,7 +271,7 @@ describe('on damaged messages', () => {
   });
 
   test('the corpus has no file that is not used, and no line that is not hexadecimal', () => {
-    const protocols = ['ldap', 'mysql', 'postgresql', 'radius', 'sip'];
+    const protocols = ['http', 'ldap', 'mysql', 'postgresql', 'radius', 'sip'];
     const used = ['bfd', 'ipvs', 'process-events', 'rtnetlink', ...protocols].sort();
     const files = readdirSync(CORPUS).sort();
     expect(files).toEqual(used.map((name) => `${name}.hex`));

@@ -13,9 +13,9 @@ import { assert } from '../assert.ts';
  */
 export const FIRST_START_SPREAD_MAX_US = 2_000_000;
 
-/** A tick is this long, or a fiftieth of an interval that is short. */
-export const TICK_US = 20_000;
-const TICKS_MIN = 50;
+/** A tick is this long, or a twentieth of an interval that is short. */
+export const TICK_US = 50_000;
+const TICKS_MIN = 20;
 
 export interface Slot {
   readonly atUs: number;

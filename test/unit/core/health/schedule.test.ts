@@ -73,7 +73,7 @@ describe('placeUs', () => {
   test('is the place in the window, earlier by less than a tick, in whole ticks', () => {
     fc.assert(
       fc.property(key, intervalUs, (text, everyUs) => {
-        const tickUs = Math.min(TICK_US, Math.floor(everyUs / 50));
+        const tickUs = Math.min(TICK_US, Math.floor(everyUs / 20));
         const earlier = spreadUs(text, everyUs) - placeUs(text, everyUs);
         expect(earlier).toBeGreaterThanOrEqual(0);
         expect(earlier).toBeLessThan(tickUs);
@@ -88,8 +88,8 @@ describe('placeUs', () => {
       const atUs = placeUs(each, 1_000_000);
       ticks.set(atUs, (ticks.get(atUs) ?? 0) + 1);
     }
-    expect(ticks.size).toBe(50);
-    expect(Math.max(...ticks.values())).toBeLessThan(50);
+    expect(ticks.size).toBe(20);
+    expect(Math.max(...ticks.values())).toBeLessThan(100);
   });
 });
 

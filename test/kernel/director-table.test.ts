@@ -341,7 +341,10 @@ describe('reconciliation', { timeout: TEST_MS }, () => {
       new Map(Object.entries(wanted).map(([name, count]) => [`{class="${name}"}`, count])),
     );
     const count = Object.values(expected).reduce((sum, one) => sum + one, 0);
-    const lines = director.lines('ipvs', { reason: 'drift' }).slice(repairs);
+    const told = () => director.lines('ipvs', { reason: 'drift' }).slice(repairs);
+    // The log comes by another way than the status, and may come later.
+    await director.until('the lines of the repair', () => told().length >= count);
+    const lines = told();
     expect(lines.length).toBe(count);
     expect(lines[0]?.msg).toMatch(/^Repaired drift: /);
   });

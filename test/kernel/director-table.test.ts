@@ -443,7 +443,9 @@ describe('health', { timeout: TEST_MS }, () => {
       });
 
       await director.untilSaved(others);
-      const [drained] = director.lines('drained', { server: `${ip}:80` });
+      const told = () => director.lines('drained', { server: `${ip}:80` });
+      await director.until('the line of the drain', () => told().length > 0);
+      const [drained] = told();
       expect(drained?.connectionsLeft).toBeGreaterThan(0);
     } finally {
       await director.vipkeeper('undrain', `web/${ip}`);
@@ -464,9 +466,12 @@ describe('health', { timeout: TEST_MS }, () => {
       expect((await peer.download()).error).toBe(null);
     };
 
+    const verdicts = (to: string) => director.lines('health', { server: `${ip}:80`, to });
+    const earlier = { down: verdicts('down').length, up: verdicts('up').length };
     await tellHealth(name, '503');
     await director.untilSaved(savedWithout(ip));
-    const [down] = director.lines('health', { server: `${ip}:80`, to: 'down' }).slice(-1);
+    await director.until('the line of its fall', () => verdicts('down').length > earlier.down);
+    const [down] = verdicts('down').slice(-1);
     expect(down?.msg).toContain(`${FALL} checks in a row failed`);
     expect(new Set(await requests(`http://${VIP}/`, 3))).toEqual(new Set([other]));
     expect(new Set(await requests(`http://${VIP}:81/`, 3))).toEqual(new Set([other]));
@@ -484,7 +489,8 @@ describe('health', { timeout: TEST_MS }, () => {
 
     await tellHealth(name, '200');
     await director.untilSaved(WITH_TWOS);
-    const [up] = director.lines('health', { server: `${ip}:80`, to: 'up' }).slice(-1);
+    await director.until('the line of its rise', () => verdicts('up').length > earlier.up);
+    const [up] = verdicts('up').slice(-1);
     expect(up?.msg).toContain(`${RISE} checks in a row succeeded`);
     await goesOn();
   });

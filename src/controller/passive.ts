@@ -3,10 +3,11 @@
  * and remembers which servers accept nothing (core/health/passive.ts), since when, and until when
  * they are kept out of the way.
  */
-import type { ServiceConfig } from '../core/config/config.ts';
+import type { AddressFamily, ServiceConfig } from '../core/config/config.ts';
 import { overrideKey } from '../core/health/override.ts';
 import {
   acceptNothing,
+  accepts,
   type PassiveEvidence,
   type PassiveSample,
   withSample,
@@ -82,7 +83,7 @@ export class Passive {
         this.#hints.set(key, { connections, sinceUs: nowUs, quiescedUntilUs });
         this.#ports.onBegan(service, server, evidence);
         changed ||= quiescedUntilUs !== null;
-      } else if (hint !== undefined && isOver(hint, evidence, samples, nowUs)) {
+      } else if (hint !== undefined && isOver(hint, evidence, { family, samples }, nowUs)) {
         this.#hints.delete(key);
         // What was seen before says nothing of now.
         this.#samples.set(key, samples.slice(-1));
@@ -103,15 +104,12 @@ export class Passive {
 function isOver(
   { quiescedUntilUs }: PassiveHint,
   evidence: PassiveEvidence | undefined,
-  samples: readonly PassiveSample[],
+  seen: { readonly family: AddressFamily; readonly samples: readonly PassiveSample[] },
   nowUs: number,
 ): boolean {
   if (quiescedUntilUs !== null) return nowUs >= quiescedUntilUs;
-  if (evidence !== undefined) return false;
-  const [first, last] = [samples[0], samples.at(-1)];
-  return (
-    first === undefined || last === undefined || last.activeConnections > first.activeConnections
-  );
+  // Without clients nothing is known of it either.
+  return evidence === undefined && (seen.samples.length === 0 || accepts(seen));
 }
 
 /** Only of TCP do active connections say something, and a mark may be anything. */

@@ -1,18 +1,19 @@
 /**
  * What the kernel's counters of connections say of a server that passes its checks: that it
- * accepts nothing. IPVS counts a TCP connection as active once its handshake is complete, so of a
- * server that does not answer clients (a packet filter, a VIP that is missing behind direct
- * routing, a full backlog) new connections never become active, and all that its clients send is
- * SYNs. Pure; samples of counters in, evidence out.
+ * accepts nothing. Of a server that does not answer clients (a packet filter, a VIP that is missing
+ * behind direct routing, a full backlog) all that its clients send is SYNs, again and again, and
+ * their connections stay half-open. Pure; samples of counters in, evidence out.
  *
- * A healthy server whose connections are too short to be seen as active looks alike at first
- * sight, so all of these must hold over the window:
+ * Since Linux 4.5 IPVS counts half-open connections as active ones (tcp_state_active_table in
+ * net/netfilter/ipvs/ip_vs_proto_tcp.c): a dead server has as many of them as a busy one. So all of
+ * these must hold over the window:
  *  - enough new connections were scheduled to it;
- *  - the number of active connections never rose;
- *  - the number of inactive ones grew, which half-open ones make it do for a minute (SYN_RECV,
- *    net/netfilter/ipvs/ip_vs_proto_tcp.c): the window is no longer than that;
+ *  - all of them are active still, as half-open ones are for a minute after their last SYN: the
+ *    window is no longer than that;
+ *  - the number of inactive ones did not grow, which connections that end make it do;
  *  - what came in was SYNs: no more packets than a client repeats them, no larger than they are;
  *  - behind NAT, where its answers are counted, there were fewer than one for each connection;
+ *    elsewhere SYNs were repeated: an idle connection is two packets, a SYN and an ACK;
  *  - another server of the service had as many new connections, and does not look like that.
  */
 import type { AddressFamily, Forwarding } from '../config/config.ts';
@@ -46,10 +47,12 @@ export interface PassiveEvidence {
 
 /** Fewer prove nothing. */
 export const PASSIVE_CONNECTIONS_MIN = 20;
-/** Between the first and the last, active connections must be seen not to rise. */
+/** One that was cut off by a moment's stall must not decide alone. */
 const SAMPLES_MIN = 3;
-/** A SYN and six repetitions of it (net.ipv4.tcp_syn_retries). */
-const SYNS_MAX = 7;
+/** A SYN and its repetitions: net.ipv4.tcp_syn_linear_timeouts (since Linux 6.5) and tcp_syn_retries. */
+const SYNS_MAX = 1 + 4 + 6;
+/** Of an idle connection that is established: a SYN and an ACK. */
+const IDLE_PACKETS = 2;
 /** An IP header and a TCP header with the usual options of a SYN. */
 const SYN_BYTES_MAX: Readonly<Record<AddressFamily, number>> = { ipv4: 60, ipv6: 80 };
 
@@ -74,20 +77,26 @@ export function acceptNothing(
 }
 
 function looksDead(
-  { family, forwarding, samples }: PassiveServer,
+  { family, forwarding }: PassiveServer,
   first: PassiveSample,
   last: PassiveSample,
 ): boolean {
   const connections = last.connections - first.connections;
   const packetsIn = last.packetsIn - first.packetsIn;
-  const rose = samples.some(
-    ({ activeConnections }, index) =>
-      index > 0 && activeConnections > (samples[index - 1] as PassiveSample).activeConnections,
-  );
-  if (rose || last.inactiveConnections <= first.inactiveConnections) return false;
+  if (last.activeConnections < connections) return false;
+  if (accepts({ family, samples: [first, last] })) return false;
   if (packetsIn > connections * SYNS_MAX) return false;
-  if (last.bytesIn - first.bytesIn > packetsIn * SYN_BYTES_MAX[family]) return false;
-  return forwarding !== 'nat' || last.packetsOut - first.packetsOut < connections;
+  if (forwarding === 'nat') return last.packetsOut - first.packetsOut < connections;
+  return packetsIn > connections * IDLE_PACKETS;
+}
+
+/** Whether clients were seen to get through to it: connections that end, or more than SYNs. */
+export function accepts({ family, samples }: Pick<PassiveServer, 'family' | 'samples'>): boolean {
+  const [first, last] = [samples[0], samples.at(-1)];
+  if (first === undefined || last === undefined) return false;
+  if (last.inactiveConnections > first.inactiveConnections) return true;
+  const packetsIn = last.packetsIn - first.packetsIn;
+  return last.bytesIn - first.bytesIn > packetsIn * SYN_BYTES_MAX[family];
 }
 
 /** The samples with another one; those that no window needs any more are left out. */

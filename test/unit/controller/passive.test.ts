@@ -24,8 +24,9 @@ function run(action: string) {
       const before = counts.get(server);
       counts.set(server, {
         weight: 1,
-        activeConnections: works ? (before?.activeConnections ?? 0) + 1 : 0,
-        inactiveConnections: (before?.inactiveConnections ?? 0) + 10,
+        // Half-open connections are active ones for the kernel, and never become inactive.
+        activeConnections: works ? 1 : (before?.activeConnections ?? 0) + 10,
+        inactiveConnections: (before?.inactiveConnections ?? 0) + (works ? 10 : 0),
         persistentConnections: 0,
         connections: (before?.connections ?? 0) + 10,
         packetsIn: (before?.packetsIn ?? 0) + (works ? 70 : 30),

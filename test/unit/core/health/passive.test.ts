@@ -31,13 +31,16 @@ function server(
   return { key, family: 'ipv4', forwarding: 'dr', samples, ...changes };
 }
 
-const HALF_OPEN = (index: number) => [0, index * 10] as const;
+/** They are active ones for the kernel, and never come to be inactive. */
+const HALF_OPEN = (index: number) => [index * 10, 5] as const;
+/** A few at a time, and those that have ended. */
+const SHORT = (index: number) => [index % 3, index * 10] as const;
 /** Ten clients in five seconds, each with three SYNs by now. */
 const SYNS = { connections: 10, packetsIn: 30, bytesIn: 30 * 60 };
 const REAL = { connections: 10, packetsIn: 70, packetsOut: 60, bytesIn: 70 * 110 };
 
 const dead = (changes: Partial<PassiveServer> = {}) => server('dead', SYNS, HALF_OPEN, changes);
-const well = server('well', REAL, (index) => [index % 3, index * 10]);
+const well = server('well', REAL, SHORT);
 
 function found(...servers: readonly PassiveServer[]): readonly string[] {
   return [...acceptNothing(servers, WINDOW_US).keys()];
@@ -52,20 +55,24 @@ describe('acceptNothing', () => {
 
   test('also behind NAT, where refusals and silence are no answers', () => {
     expect(found(dead({ forwarding: 'nat' }), well)).toEqual(['dead']);
-    const answers = server('a', { ...SYNS, packetsOut: 20 }, HALF_OPEN, { forwarding: 'nat' });
+    const nat = { forwarding: 'nat' } as const;
+    const answers = server('a', { ...SYNS, packetsOut: 20 }, HALF_OPEN, nat);
     expect(found(answers, well)).toEqual([]);
+    // Clients that give up at once: without an answer, one SYN is enough.
+    const single = { ...SYNS, packetsIn: 10, bytesIn: 600 };
+    expect(found(server('a', single, HALF_OPEN, nat), well)).toEqual(['a']);
   });
 
   test.each([
-    ['connections too short to be seen', server('a', REAL, HALF_OPEN)],
-    ['connects without data beside others', server('a', { ...SYNS, bytesIn: 30 * 61 }, HALF_OPEN)],
+    ['connections that end', server('a', SYNS, (index) => [index * 10, index])],
+    ['connections that have ended, at a constant pace', server('a', SYNS, () => [0, 50])],
+    ['connections with data', server('a', { ...SYNS, bytesIn: 30 * 61 }, HALF_OPEN)],
+    ['idle connections', server('a', { ...SYNS, packetsIn: 20, bytesIn: 20 * 56 }, HALF_OPEN)],
     [
       'long downloads, of which pure ACKs are most',
-      server('a', { ...SYNS, packetsIn: 100, bytesIn: 5_200 }, HALF_OPEN),
+      server('a', { ...SYNS, packetsIn: 120, bytesIn: 120 * 52 }, HALF_OPEN),
     ],
     ['a few connections', server('a', { connections: 3, packetsIn: 9, bytesIn: 540 }, HALF_OPEN)],
-    ['active ones that rise once', server('a', SYNS, (index) => [index === 4 ? 1 : 0, index * 10])],
-    ['inactive ones that do not grow', server('a', SYNS, () => [0, 50])],
   ])('does not find %s', (_, one) => {
     expect(found(one, well)).toEqual([]);
   });

@@ -8,7 +8,7 @@
  *
  * It is started by the keeper, or outlives it and starts the next one.
  */
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate } from 'node:timers/promises';
 import { assertNever } from '../core/assert.ts';
 import type {
   BelowQuorum,
@@ -43,6 +43,7 @@ import type {
   TableView,
   TakebackAnswer,
 } from '../core/status.ts';
+import { Turn } from '../core/turn.ts';
 import { REFUSAL_CURES, runbookOf } from '../core/vrrp/explain.ts';
 import { planHandover, planTakeback } from '../core/vrrp/handover.ts';
 import type { WeighedServer } from '../core/vrrp/quorum.ts';
@@ -391,13 +392,18 @@ export class Controller implements DirectorControl {
   }
 
   /** At each comparison of the table. */
-  #lookAtCounters(observed: ObservedTable): void {
-    const changed = this.#config.services.filter(
-      (service) =>
-        service.passive.action !== 'off' &&
-        this.#passive.look(service, countsOfServers(service, observed)),
-    );
-    if (changed.length > 0) this.#table?.changed(changed.map(({ name }) => name));
+  async #lookAtCounters(observed: ObservedTable): Promise<void> {
+    const config = this.#config;
+    const turn = new Turn({ nowUs: monotonicUs, nextTurn: () => setImmediate() });
+    for (const service of config.services) {
+      if (service.passive.action === 'off') continue;
+      const changed = this.#passive.look(service, countsOfServers(service, observed));
+      if (changed) this.#table?.changed([service.name]);
+      if (!turn.hasLasted()) continue;
+      await turn.rest();
+      // Another configuration has forgotten what it does not have; it is looked at next time.
+      if (this.#config !== config) return;
+    }
   }
 
   #acceptsNothing({ name, passive }: ServiceConfig, server: string, seen: PassiveEvidence): void {

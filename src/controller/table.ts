@@ -87,7 +87,7 @@ export interface TablePorts {
    */
   readonly wanted: (service: ServiceConfig, entry: ServiceEntry) => boolean | null;
   /** The whole table was compared; `observed` as it was read. */
-  readonly onCompared: (observed: ObservedTable) => void;
+  readonly onCompared: (observed: ObservedTable) => Promise<void> | void;
   /** Which servers leave has changed: those that begin, and those that are gone. */
   readonly onLeaving: LeavingPorts['onLeaving'];
   readonly onChanges: (operations: readonly IpvsOperation[], cause: ChangeCause) => void;
@@ -538,7 +538,7 @@ export class Table {
     this.#reconciles++;
     this.#lastReconcileAtMs = Date.now();
     this.#lastReconcileUs = monotonicUs() - startedUs;
-    this.#ports.onCompared(this.#observed);
+    await this.#ports.onCompared(this.#observed);
   }
 
   /** False for what another configuration has taken the place of: that is compared by itself. */

@@ -1,10 +1,11 @@
 /**
- * Suggestions for unknown keys: the nearest valid key by edit distance, or what keepalived's
- * word for the same thing is called here. Pure functions on short texts.
+ * Suggestions for unknown keys: the nearest valid key by edit distance, or what keepalived's or
+ * ldirectord's word for the same thing is called here. Pure functions on short texts.
  */
 
 import {
   CHECK_WORDS,
+  PLACES_OF_WORDS,
   REFUSED_OF_CHECKS,
   REFUSED_OF_INSTANCES,
   REFUSED_OF_SERVERS,
@@ -12,6 +13,7 @@ import {
   SERVICE_WORDS,
   VRRP_WORDS,
 } from './keepalived-words.ts';
+import { LDIRECTORD_WORDS } from './ldirectord-words.ts';
 
 /** Longest key that is compared: the distance costs the product of the lengths. */
 const KEY_LENGTH_MAX = 64;
@@ -100,6 +102,19 @@ const REFUSED_OF_ROUTING: Readonly<Record<string, string>> = {
   vrf: 'expected table with the number of the VRF’s table',
 };
 
+/** One key of each section about services, their servers and checks, and `services` of the file. */
+const SECTIONS_OF_SERVERS = [
+  ...([
+    'services',
+    'scheduler',
+    'upper_threshold',
+    'retry_delay',
+    'body_matches',
+    'ca_file',
+  ] as const),
+  ...(['rcode', 'reply', 'dynamic_weight', 'session', 'nas_identifier'] as const),
+];
+
 /** What to say of an unknown key where `valid` are the known ones. */
 export function unknownKeyMessage(key: string, valid: readonly string[]): string {
   // Where the way out is at hand: elsewhere these are typing errors like any other.
@@ -122,6 +137,12 @@ export function unknownKeyMessage(key: string, valid: readonly string[]): string
   const ofServers = valid.includes('upper_threshold');
   if (ofServers && Object.hasOwn(REFUSED_OF_SERVERS, plain))
     return REFUSED_OF_SERVERS[plain] as string;
+  const near = nearestKey(key, valid, 1);
+  if (near !== null) return `unknown key, did you mean ${near}?`;
+  const place = placeOf(plain.replaceAll('-', '_'));
+  if (place !== undefined && SECTIONS_OF_SERVERS.some((known) => valid.includes(known))) {
+    return `unknown key, expected ${place}`;
+  }
   const nearest = nearestKey(key, valid);
   if (nearest !== null) return `unknown key, did you mean ${nearest}?`;
   return `unknown key, expected ${joinWords(valid, 'or')}`;
@@ -133,17 +154,37 @@ export function joinWords(words: readonly string[], conjunction: 'or' | 'and'): 
   return `${words.slice(0, -1).join(', ')} ${conjunction} ${words.at(-1)}`;
 }
 
-/** The valid key that was probably meant, or null. */
-export function nearestKey(key: string, valid: readonly string[]): string | null {
-  const plain = key.slice(0, KEY_LENGTH_MAX).toLowerCase().replaceAll('-', '_');
+/** The valid key that stands for keepalived's word, or null. */
+function counterpart(word: string, valid: readonly string[]): string | null {
   // Some of keepalived's words mean one thing in a checker and another elsewhere.
   for (const words of [CHECK_WORDS, FOREIGN_WORDS]) {
-    const foreign = Object.hasOwn(words, plain) ? words[plain] : undefined;
+    const foreign = Object.hasOwn(words, word) ? words[word] : undefined;
     if (foreign !== undefined && valid.includes(foreign)) return foreign;
   }
+  const last = placeOf(word)?.split('.').at(-1);
+  return last !== undefined && valid.includes(last) ? last : null;
+}
+
+/** What stands for a word of another program in another section, if anything does. */
+function placeOf(word: string): string | undefined {
+  for (const words of [PLACES_OF_WORDS, LDIRECTORD_WORDS]) {
+    if (Object.hasOwn(words, word)) return words[word];
+  }
+  return undefined;
+}
+
+/** The valid key that was probably meant, or null; at most `distanceMax` edits away if it is given. */
+export function nearestKey(
+  key: string,
+  valid: readonly string[],
+  distanceMax = Number.POSITIVE_INFINITY,
+): string | null {
+  const plain = key.slice(0, KEY_LENGTH_MAX).toLowerCase().replaceAll('-', '_');
+  const foreign = counterpart(plain, valid);
+  if (foreign !== null) return foreign;
   let best: string | null = null;
   // A third of the letters may be wrong: more, and the suggestion is a guess.
-  let bestDistance = Math.max(1, Math.floor(plain.length / 3)) + 1;
+  let bestDistance = Math.min(distanceMax, Math.max(1, Math.floor(plain.length / 3))) + 1;
   for (const candidate of valid) {
     const distance = editDistance(plain, candidate);
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];

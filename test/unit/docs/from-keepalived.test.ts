@@ -61,6 +61,6 @@ test('vipkeeper check says why an option of keepalived is not here, where it wou
   expect(unknownKeyMessage('quorum_up', ['scheduler', 'notify'])).toContain('did you mean notify?');
   expect(unknownKeyMessage('notify_up', ['upper_threshold'])).toContain('notify.server_up');
   expect(unknownKeyMessage('ha_suspend', ['check_when'])).toContain('did you mean check_when?');
-  expect(unknownKeyMessage('alpha', ['scheduler', 'check'])).toContain('did you mean check?');
+  expect(unknownKeyMessage('alpha', ['scheduler', 'check'])).toContain('expected check.initial');
   expect(unknownKeyMessage('unicast_peer', ['vrid', 'peers'])).toContain('did you mean peers?');
 });

@@ -31,6 +31,7 @@ export async function check(file: string, options: CheckOptions, io: CommandIo):
   const result = await readConfigFile(file, {
     director: options.director ?? null,
     hostname: hostname(),
+    looksAtFiles: true,
     onWarning: (warning) => warnings.push(warning),
   });
   const color = io.stderr.isTTY === true;

@@ -157,7 +157,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'Check a configuration file',
     description: [
       'Reads the configuration as run does and prints every error with its file, line and ' +
-        'column, without changing or contacting anything.',
+        'column, without changing or contacting anything. It warns of what is probably a mistake, ' +
+        'and of files that checks need and that this machine does not have.',
     ],
     argument: {
       name: 'file',

@@ -35,7 +35,7 @@ export function formatConfigError(error: ConfigError, options: FormatOptions): s
     return formatProblem({
       code: error.code,
       message: `The configuration file ${error.file} ${error.message}`,
-      cure: `Check it with \`ls -l ${error.file}\`, or name another file with --config`,
+      cure: `Check it with \`ls -l ${error.file}\`, or name another file`,
     });
   }
   const [bold, red, reset] = options.color

@@ -25,7 +25,16 @@ function isSecret(path: Path): boolean {
 /** 'found': show the text at the path; 'bare': the message says it all. */
 type Show = 'found' | 'bare';
 
+/** A file that the configuration names and that is used when it runs. */
+export interface NamedFile {
+  readonly path: Path;
+  readonly file: string;
+  readonly use: 'read' | 'run';
+}
+
 export class Report {
+  /** Not looked at here: this machine may be another one than the director. */
+  readonly files: NamedFile[] = [];
   readonly #options: ReportOptions;
   readonly #errors: ConfigError[] = [];
   readonly #warnings: ConfigError[] = [];

@@ -50,6 +50,7 @@ const REFUSED_KEYS: Readonly<Partial<Record<Kind, readonly (keyof LongCheck)[]>>
     ...(['jitter', 'start_spread'] as const),
   ],
 };
+const TLS_SECTIONS = ['https', 'dialogue', 'ldap', 'mysql', 'postgresql', 'sip'] as const;
 const PLACEHOLDER = /\{(vip|vport|rip|rport)\}/g;
 type LongCheck = Exclude<CheckInput, 'none'>;
 type HttpInput = NonNullable<LongCheck['https']>;
@@ -133,6 +134,7 @@ function reportKind(written: LongCheck, complete: LongCheck, path: Path, report:
     report.error([...path, 'dialogue'], 'expected either protocol or steps', 'bare');
   }
   reportHttp(written, path, report);
+  noteFiles(written, path, report);
   reportStartTls(written, path, report);
   reportProtocol(written, path, report);
   // One that is inherited is for the service's own kind.
@@ -166,10 +168,29 @@ function reportHttp(written: LongCheck, path: Path, report: Report): void {
     const message = 'an answer to HEAD has no body, of which something is expected here';
     report.error([...path, kind, ...place, 'method'], message, 'bare');
   }
-  for (const section of ['https', 'dialogue', 'ldap', 'mysql', 'postgresql', 'sip'] as const) {
+  for (const section of TLS_SECTIONS) {
     const tls = written[section];
     if (tls?.key_file === undefined || tls.certificate_file !== undefined) continue;
     report.error([...path, section, 'key_file'], 'a key needs certificate_file', 'bare');
+  }
+}
+
+/** Files without which the check cannot run. */
+function noteFiles(written: LongCheck, path: Path, report: Report): void {
+  const { script, file } = written;
+  const program = script?.command[0];
+  if (program !== undefined) {
+    report.files.push({ path: [...path, 'script', 'command'], file: program, use: 'run' });
+  }
+  if (file !== undefined) {
+    report.files.push({ path: [...path, 'file', 'path'], file: file.path, use: 'read' });
+  }
+  for (const section of TLS_SECTIONS) {
+    for (const key of ['ca_file', 'certificate_file', 'key_file'] as const) {
+      const named = written[section]?.[key];
+      if (named === undefined) continue;
+      report.files.push({ path: [...path, section, key], file: named, use: 'read' });
+    }
   }
 }
 

@@ -424,7 +424,11 @@ function reportServer(
   reportServerFamily(config, new Set(identities.map(serviceFamily)), path, report);
   // The kernel: ERANGE.
   if (config.lowerThreshold > config.upperThreshold) {
-    const message = `expected at most upper_threshold, which is ${config.upperThreshold}`;
+    const { upperThreshold } = config;
+    const message =
+      upperThreshold === 0
+        ? 'a lower threshold needs upper_threshold above it'
+        : `expected at most upper_threshold, which is ${upperThreshold}`;
     report.error([...path, 'lower_threshold'], message);
   }
 }

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { DEFAULTS } from '../core/config/defaults.ts';
-import { option, scalar, truth } from './forms.ts';
+import { option, Refusal, scalar, truth } from './forms.ts';
 import { path, TEXT_LENGTH_MAX, text } from './scalars.ts';
 import { joinWords } from './suggest.ts';
 import { parseStatusRange } from './values.ts';
@@ -68,8 +68,10 @@ export function regularExpression() {
       try {
         new RegExp(value, 'u');
         return value;
-      } catch {
-        return undefined;
+      } catch (error) {
+        // 'Invalid regular expression: /(abc/u: Unterminated group': what is behind the last colon.
+        const reason = error instanceof Error ? error.message.split(': ').at(-1) : undefined;
+        return new Refusal(`expected a regular expression of JavaScript (${reason})`);
       }
     },
   );

@@ -29,6 +29,7 @@ import { resolveIpvsSettings } from './schema-ipvs.ts';
 import { type SourceFile, watchSecretFiles } from './secret-file.ts';
 import { joinWords } from './suggest.ts';
 import { NAME_PATTERN } from './values.ts';
+import { warnOfFiles } from './warn-files.ts';
 import { warnOfVrrp } from './warn-vrrp.ts';
 
 export interface ReadOptions {
@@ -38,6 +39,8 @@ export interface ReadOptions {
   readonly hostname: string;
   /** Told of values that are allowed but probably a mistake, in the file's order. */
   readonly onWarning?: (warning: ConfigError) => void;
+  /** Warn of files too that checks need and that cannot be used on this machine. */
+  readonly looksAtFiles?: boolean;
   /** Told of every file that is read, a key file perhaps more than once. */
   readonly onSource?: (source: SourceFile) => void;
 }
@@ -70,6 +73,7 @@ export function readConfigDocument(
   const config = readValue(document.value, director, report);
   const errors = [...faults, ...report.errors];
   if (errors.length > 0) return err(arrangeErrors(errors));
+  if (options.looksAtFiles === true) warnOfFiles(report);
   for (const warning of arrangeErrors(report.warnings)) options.onWarning?.(warning);
   return ok({ config, document });
 }
@@ -317,7 +321,9 @@ function reportSyncFamilies(config: Config, report: Report): void {
     const families = new Set(entries.map(({ identity }) => serviceFamily(identity)));
     if ([...servers, ...sorryServers].every((server) => families.has(ipFamily(server.address))))
       continue;
-    const message = 'servers of another family than the service exclude connection sync';
+    const message =
+      'servers of another family than the service exclude connection sync: leave out the section ' +
+      'sync, or give them addresses of the family of the service';
     report.error(['services', name, 'servers'], message, 'bare');
   }
 }

@@ -60,6 +60,28 @@ describe('check', () => {
     expect(code).toBe(0);
   });
 
+  test('warns of files that checks need and that cannot be used here, each once', async () => {
+    const script = join(directory, 'script');
+    writeFileSync(script, '#!/bin/sh\n', { mode: 0o644 });
+    const missing = join(directory, 'missing.pem');
+    const { code, stderr, file } = await run(
+      `services:
+  a: { address: "192.0.2.1:80", check: { script: { command: "${script} {rip}" } }, servers: [10.0.0.1] }
+  b: { address: "192.0.2.1:81", check: { https: { ca_file: ${missing} } }, servers: [10.0.0.1] }
+  c: { address: "192.0.2.1:82", check: { https: { ca_file: ${missing} } }, servers: [10.0.0.1] }
+  d: { address: "192.0.2.1:83", check: { file: { path: ${directory} } }, servers: [10.0.0.1] }
+`,
+      { director: 'dir-a' },
+    );
+    const until = ': the check fails until then\n';
+    expect(stderr).toBe(
+      `${file}:2:61: services.a.check.script.command: warning: ${script} must be executable (chmod +x ${script})${until}` +
+        `${file}:3:60: services.b.check.https.ca_file: warning: ${missing} must be made, it does not exist here${until}` +
+        `${file}:5:56: services.d.check.file.path: warning: ${directory} must be a regular file${until}`,
+    );
+    expect(code).toBe(0);
+  });
+
   test('uses colors on a terminal only', async () => {
     const sequence = '\u001b[';
     expect((await run('x: 1', {}, true)).stderr).toContain(sequence);

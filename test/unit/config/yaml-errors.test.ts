@@ -407,6 +407,12 @@ const SERVER_ROWS: readonly Row[] = [
       ' is 5, found 6',
   ],
   [
+    'a lower threshold alone',
+    service('address: 192.0.2.1:80', 'servers: [{address: 10.0.0.1, lower_threshold: 6}]'),
+    'f.yaml:4:52: services.s.servers[0].lower_threshold: a lower threshold needs upper_threshold' +
+      ' above it, found 6',
+  ],
+  [
     'a weight out of range',
     service('address: 192.0.2.1:80', 'servers: [{address: 10.0.0.1, weight: 65536}]'),
     'f.yaml:4:43: services.s.servers[0].weight: expected a whole number from 0 to 65535,' +
@@ -435,7 +441,8 @@ const SERVER_ROWS: readonly Row[] = [
     `${VRRP}\nsync: {interface: eth0}\n` +
       service('address: 192.0.2.1:80', 'forwarding: tun', 'servers: [2001:db8::1]'),
     'f.yaml:7:14: services.s.servers: servers of another family than the service exclude' +
-      ' connection sync',
+      ' connection sync: leave out the section sync,' +
+      ' or give them addresses of the family of the service',
   ],
 ];
 
@@ -475,7 +482,8 @@ const CHECK_ROWS: readonly Row[] = [
   [
     'a broken regular expression',
     service('address: 192.0.2.1:80', 'check: {http: {body_matches: "("}}', 'servers: []'),
-    'f.yaml:4:34: services.s.check.http.body_matches: expected a regular expression, found "("',
+    'f.yaml:4:34: services.s.check.http.body_matches: expected a regular expression of JavaScript' +
+      ' (Unterminated group), found "("',
   ],
 ];
 

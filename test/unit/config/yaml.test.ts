@@ -602,7 +602,7 @@ describe('readConfigFile', () => {
 
   const unreadable = (why: string): string =>
     `VK-CONFIG-READ: The configuration file PATH cannot be read: ${why}. ` +
-    'Check it with `ls -l PATH`, or name another file with --config.\n';
+    'Check it with `ls -l PATH`, or name another file.\n';
 
   test('reads a file', async () =>
     expect(await messageFor((path) => writeFileSync(path, EXAMPLE))).toBe('ok'));

@@ -27,6 +27,15 @@ export type PeerCall =
     }
   /** One after another; TCP connections stay open until `release`. */
   | { readonly method: 'exchange'; readonly exchanges: readonly Exchange[] }
+  /** All at once, not waited for; they stay open until `release`. */
+  | {
+      readonly method: 'connect';
+      readonly host: string;
+      readonly port: number;
+      readonly count: number;
+    }
+  /** How many connections are held and established. */
+  | { readonly method: 'connected' }
   | { readonly method: 'release' }
   | { readonly method: 'startDownload'; readonly url: string }
   | { readonly method: 'download' };
@@ -62,7 +71,7 @@ const ANSWER_TIMEOUT_MS = 10_000;
 /** A reload is a start of Node, emulated. */
 const ACTION_TIMEOUT_MS = 60_000;
 
-/** Connections of exchanges. */
+/** Connections of `exchange` and `connect`. */
 const held: Socket[] = [];
 let download: { -readonly [K in keyof Download]: Download[K] } = newDownload();
 
@@ -93,6 +102,13 @@ async function answer(call: PeerCall): Promise<unknown> {
       }
       return said;
     }
+    case 'connect': {
+      const { host, port, count } = call;
+      for (let index = 0; index < count; index++) hold(connect({ host, port }));
+      return null;
+    }
+    case 'connected':
+      return held.filter(({ readyState }) => readyState === 'open').length;
     case 'release':
       for (const socket of held.splice(0)) socket.resetAndDestroy();
       return null;
@@ -151,15 +167,19 @@ async function lineOf({ host, port, from }: Exchange): Promise<string> {
   const local = from === undefined ? {} : { localAddress: from.host, localPort: from.port };
   const socket = connect({ host, port, ...local });
   const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
-  // A connection that fails later, while it is held, is nobody's concern.
-  socket.on('error', () => {});
-  held.push(socket);
+  hold(socket);
   try {
     const [line] = (await once(socket, 'data', { signal })) as [Buffer];
     return line.toString().trim();
   } catch (error) {
     return codeOf(error);
   }
+}
+
+/** Keeps it until `release`; one that fails meanwhile is nobody's concern. */
+function hold(socket: Socket): void {
+  socket.on('error', () => {});
+  held.push(socket);
 }
 
 /** The answer to a datagram, or the code of its error. */

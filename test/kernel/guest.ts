@@ -105,7 +105,17 @@ export class Peer {
     return this.#call({ method: 'exchange', exchanges });
   }
 
-  /** Ends the connections of all exchanges by a reset. */
+  /** Makes so many connections at once, and does not wait for them. */
+  connect(host: string, port: number, count: number): Promise<null> {
+    return this.#call({ method: 'connect', host, port, count });
+  }
+
+  /** How many of the connections that are held are established. */
+  connected(): Promise<number> {
+    return this.#call({ method: 'connected' });
+  }
+
+  /** Ends the connections of all exchanges and of connect() by a reset. */
   release(): Promise<null> {
     return this.#call({ method: 'release' });
   }

@@ -170,6 +170,8 @@ export class Table {
   readonly #deletions = new Map<string, Planned>();
   /** How often entries were read again, by their keys. */
   readonly #retries = new Map<string, number>();
+  /** By service, keys of entries that drifted and whose repair was outdated: it comes again. */
+  readonly #repairsAgain = new Map<string, Set<string>>();
   /** What stays although it is not desired, by service key. */
   readonly #foreign = new Map<string, { readonly services: number; readonly servers: number }>();
   /** Resolved when no service is left that changed. */
@@ -683,8 +685,10 @@ export class Table {
     if (found.foreign.services + found.foreign.servers > 0) this.#foreign.set(key, found.foreign);
     else this.#foreign.delete(key);
     this.#deletions.delete(key);
+    const again = this.#repairsAgain.get(key) ?? null;
+    this.#repairsAgain.delete(key);
     if (found.operations.length > 0) {
-      const drifted = this.#countDrift(driftOf(found.drift, key, { known, observed }));
+      const drifted = this.#countDrift(driftOf(found.drift, key, { known, observed }), again);
       const changes = found.operations.filter((operation) => !isDeletion(operation));
       const deletions = found.operations.filter(isDeletion);
       if (changes.length > 0) this.#add({ key, operations: changes, drifted });
@@ -694,10 +698,18 @@ export class Table {
     if (desired !== null) this.#claims.push(desired);
   }
 
-  #countDrift(items: readonly DriftItem[]): ReadonlySet<string> | null {
-    if (items.length === 0) return null;
-    for (const item of items) this.#drift[item.class] = (this.#drift[item.class] ?? 0) + 1;
-    return new Set(items.map((item) => item.key));
+  /** Keys of what drifted, and of what is repaired `again`, which was counted before. */
+  #countDrift(
+    items: readonly DriftItem[],
+    again: ReadonlySet<string> | null,
+  ): ReadonlySet<string> | null {
+    const drifted = new Set(again);
+    for (const { key, class: kind } of items) {
+      if (again?.has(key) === true) continue;
+      this.#drift[kind] = (this.#drift[kind] ?? 0) + 1;
+      drifted.add(key);
+    }
+    return drifted.size === 0 ? null : drifted;
   }
 
   /**
@@ -751,8 +763,10 @@ export class Table {
         if (problem === null) continue;
         failed ??= new Set();
         failed.add(operation);
-        if (outdated && this.#mayRetry(operation, key)) again.add(key);
-        else this.#refuse(operation, key, problem);
+        if (outdated && this.#mayRetry(operation, key)) {
+          again.add(key);
+          this.#repairAgain(driftKey(operation, key), planned);
+        } else this.#refuse(operation, key, problem);
       }
       first += planned.operations.length;
       const succeeded = planned.operations.filter((one) => failed?.has(one) !== true);
@@ -763,6 +777,13 @@ export class Table {
       this.#compareSoon(key);
     }
     this.#noteDone(done);
+  }
+
+  /** What drifted before it was known to be gone altogether is a repair the next time, too. */
+  #repairAgain(path: string, { key, drifted }: Planned): void {
+    if (drifted?.has(path) !== true) return;
+    const paths = this.#repairsAgain.get(key) ?? new Set();
+    this.#repairsAgain.set(key, paths.add(path));
   }
 
   #noteDone(done: readonly Planned[]): void {

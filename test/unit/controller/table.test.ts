@@ -229,6 +229,22 @@ describe('Table and a kernel that does not do as it is told', () => {
   const LOST: Problem = { code: 'VK-IPVS', message: 'Cannot read the services', cure: 'Wait' };
   const weights = () => kernel.map(({ servers }) => servers.map((one) => one.weight));
 
+  test('a service that is deleted while it is compared is repaired, counted and told whole', async () => {
+    await table.start();
+    changes = [];
+    onDump = () => {
+      onDump = () => {};
+      kernel = [];
+    };
+    await table.reconcile();
+    await table.reconcile();
+    expect(present()).toEqual([ALWAYS]);
+    expect(kernel.map(({ servers }) => servers.length)).toEqual([1]);
+    expect(table.report().drift).toEqual({ missing: 2, altered: 0, leftover: 0 });
+    expect(changes).toEqual(['drift', 'drift']);
+    noProblems();
+  });
+
   test('tells once of a table that cannot be read, and goes on when it can', async () => {
     await table.start();
     noProblems();

@@ -46,7 +46,7 @@ export async function drain(
   interrupted: AbortSignal,
 ): Promise<number> {
   const timeoutMs = milliseconds(options.timeout, 'timeout', 'drain');
-  const answer = await ask(options, terminal, {
+  const answer = await ask('drain', options, terminal, {
     action: 'drain',
     ...(timeoutMs === null ? {} : { timeout_ms: `${timeoutMs}` }),
   });
@@ -57,7 +57,7 @@ export async function drain(
 
 /** Ends every decision about the target: its checks decide again. */
 export async function undrain(options: OverrideOptions, terminal: Terminal): Promise<number> {
-  const answer = await ask(options, terminal, { action: 'clear' });
+  const answer = await ask('undrain', options, terminal, { action: 'clear' });
   return typeof answer === 'number' ? answer : report(answer, options, terminal);
 }
 
@@ -79,19 +79,23 @@ export async function override(
   if (weight !== undefined && !(/^\d{1,5}$/.test(weight) && Number(weight) <= 65_535)) {
     throw new UsageError(`--weight takes a number from 0 to 65535, not ${weight}`, 'override');
   }
+  if (clear && options.for !== undefined) {
+    throw new UsageError('--clear ends a decision at once, --for is for the others', 'override');
+  }
   const name = up ? 'up' : down ? 'down' : clear ? 'clear' : 'weight';
   const asked = weight === undefined ? { action: name } : { action: name, weight };
-  const answer = await ask(options, terminal, asked);
+  const answer = await ask('override', options, terminal, asked);
   return typeof answer === 'number' ? answer : report(answer, options, terminal);
 }
 
 /** The director's answer, or the exit status of a failure that has been told. */
 async function ask(
+  command: 'drain' | 'undrain' | 'override',
   options: OverrideOptions,
   terminal: Terminal,
   parts: Readonly<Record<string, string>>,
 ): Promise<OverrideAnswer | number> {
-  const forMs = milliseconds(options.for, 'for', parts.action ?? '');
+  const forMs = milliseconds(options.for, 'for', command);
   const query = new URLSearchParams({ target: options.target, ...parts, by: operator() });
   if (options.reason !== undefined) query.set('reason', options.reason);
   if (forMs !== null) query.set('for_ms', `${forMs}`);
@@ -175,7 +179,8 @@ async function follow(
     }
     await sleep(POLL_MS, undefined, { signal: interrupted }).catch(() => {});
   }
-  terminal.out('\nIt goes on draining; end it with: vipkeeper undrain\n');
+  if (options.json) terminal.out(`${JSON.stringify({ ...answer, drained: false }, null, 2)}\n`);
+  else terminal.out('\nIt goes on draining; end it with: vipkeeper undrain\n');
   return EXIT.failed;
 }
 

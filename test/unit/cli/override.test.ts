@@ -121,6 +121,16 @@ describe('drain', () => {
     expect(terminal.written.out).toContain('vipkeeper undrain');
   });
 
+  test('prints one JSON document when interrupted with --json', async () => {
+    await directs({ error: null, servers: [TARGET] }, [{ ...busy, activeConnections: 4 }]);
+    const terminal = fakeTerminal();
+    const stop = new AbortController();
+    stop.abort();
+    const json = { ...options({ json: true }), noWait: false };
+    expect(await drain(json, terminal, stop.signal)).toBe(1);
+    expect(JSON.parse(terminal.written.out)).toMatchObject({ drained: false, servers: [TARGET] });
+  });
+
   test('ends when somebody else ends the drain', async () => {
     await directs({ error: null, servers: [TARGET] }, [{ override: null }]);
     const terminal = fakeTerminal();
@@ -168,6 +178,20 @@ describe('undrain and override', () => {
     [{ ...NOTHING, weight: 'x' }, '--weight takes a number'],
   ])('override refuses %j', async (action, message) => {
     await expect(override(action, options(), fakeTerminal())).rejects.toThrow(message);
+  });
+
+  test('--for without a unit leads to the help of the command that was given', async () => {
+    const wrong = options({ for: '2' });
+    await expect(override({ ...NOTHING, up: true }, wrong, fakeTerminal())).rejects.toMatchObject({
+      problem: { cure: expect.stringContaining('vipkeeper override --help') },
+    });
+  });
+
+  test('--clear holds for no time', async () => {
+    const clear = { ...NOTHING, clear: true };
+    await expect(override(clear, options({ for: '2h' }), fakeTerminal())).rejects.toThrow(
+      '--clear ends a decision at once',
+    );
   });
 
   test('says that no director runs', async () => {

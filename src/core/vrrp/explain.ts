@@ -75,8 +75,18 @@ export interface Explanation {
   readonly findings: readonly Finding[];
 }
 
-/** A peer is present while its last advertisement is younger than this many of our intervals. */
+/** What was heard last is of the present while it is younger than this many intervals. */
 const PRESENT_INTERVALS = 4;
+
+/**
+ * For how many seconds what a peer said is of the present: its own interval counts where it is the
+ * longer one, else whatever is found of a slow peer would end and begin anew with each of its
+ * advertisements.
+ */
+function presentSeconds(report: InstanceReport, peer: PeerReport): number {
+  const theirs = peer.accepted?.advertIntervalSeconds ?? 0;
+  return Math.max(report.advertIntervalSeconds, theirs) * PRESENT_INTERVALS;
+}
 
 /** The explanation of one instance; `all` are the instances here, its sync group among them. */
 export function explainInstance(
@@ -127,7 +137,10 @@ function peerText(peer: PeerReport): string {
       : `version ${accepted.version}, priority ${accepted.priority}, every ` +
         `${seconds(accepted.advertIntervalSeconds)}, checksum over ${checksumText(accepted.checksum)}, ` +
         `${accepted.addresses.join(' ') || 'no addresses'}`;
-  const wrong = refused === null ? '' : `; refused ${countText(refused.counts)}`;
+  const wrong =
+    refused === null
+      ? ''
+      : `; refused ${countText(refused.counts)}, the last ${seconds(refused.secondsAgo)} ago`;
   return `${heard}: ${says}${wrong}`;
 }
 
@@ -224,9 +237,14 @@ function whatIfText(report: InstanceReport): string {
 function whatIfThisDied(report: InstanceReport): string {
   const { afterSeconds, successor } = afterThisDirector(report);
   if (successor !== null) {
+    const said = report.peers.find(({ address }) => address === successor)?.accepted;
+    const unknown =
+      said?.priority === 0
+        ? 'the last that it said was that it resigns, so it may have been stopped'
+        : 'backups are silent';
     return (
       `If this director died now, ${successor} would take over ${seconds(afterSeconds)} after the ` +
-      'last advertisement, if it still runs: backups are silent'
+      `last advertisement, if it still runs: ${unknown}`
     );
   }
   return (
@@ -238,15 +256,11 @@ function whatIfThisDied(report: InstanceReport): string {
 
 /** The director that a backup hears as active; null while it hears none. */
 function activePeer(report: InstanceReport): PeerReport | null {
-  const fresh = report.advertIntervalSeconds * PRESENT_INTERVALS;
-  return (
-    report.peers.find(
-      ({ accepted }) =>
-        accepted !== null &&
-        accepted.activeSecondsAgo !== null &&
-        accepted.activeSecondsAgo < fresh,
-    ) ?? null
-  );
+  const isActive = (peer: PeerReport): boolean => {
+    const activeSecondsAgo = peer.accepted?.activeSecondsAgo ?? null;
+    return activeSecondsAgo !== null && activeSecondsAgo < presentSeconds(report, peer);
+  };
+  return report.peers.find(isActive) ?? null;
 }
 
 function notesOf(report: InstanceReport, all: readonly InstanceReport[]): readonly string[] {
@@ -289,9 +303,12 @@ function groupNotes(report: InstanceReport, all: readonly InstanceReport[]): rea
 
 /** Who hears no peer should know whom it hears instead: a mistyped VRID looks like that. */
 function strangerNotes(report: InstanceReport): readonly string[] {
-  const fresh = report.advertIntervalSeconds * PRESENT_INTERVALS;
-  if (report.peers.some(({ lastHeardSecondsAgo }) => lastHeardSecondsAgo < fresh)) return [];
-  return report.strangers.map(
+  const isPresent = (peer: PeerReport): boolean =>
+    peer.lastHeardSecondsAgo < presentSeconds(report, peer);
+  if (report.peers.some(isPresent)) return [];
+  // Who resigned there has said itself that it is gone.
+  const strangers = report.strangers.filter(({ priority }) => priority > 0);
+  return strangers.map(
     ({ vrid, address, priority, lastHeardSecondsAgo }) =>
       `${address} advertises VRID ${vrid} on ${report.interface} with priority ${priority}, heard ` +
       `${seconds(lastHeardSecondsAgo)} ago, which no instance here has: if it is the other ` +
@@ -349,7 +366,7 @@ function unreachableFindings(report: InstanceReport): readonly Finding[] {
 function peerFindings(report: InstanceReport, peer: PeerReport): readonly Finding[] {
   const findings: Finding[] = [];
   const { accepted, refused, address } = peer;
-  const fresh = report.advertIntervalSeconds * PRESENT_INTERVALS;
+  const fresh = presentSeconds(report, peer);
   if (refused !== null && refused.secondsAgo < fresh) {
     findings.push({
       kind: 'adverts-refused',

@@ -93,6 +93,21 @@ describe('explainInstance', () => {
     expect(findings[1]?.text).toContain('lacks 192.0.2.10 and has 192.0.2.99 besides');
   });
 
+  test('hears a peer of a long interval between its advertisements too', () => {
+    const slow = accepted({ advertIntervalSeconds: 10, secondsAgo: 9, activeSecondsAgo: 9 });
+    const peers = [{ ...slow, lastHeardSecondsAgo: 9 }];
+    const { findings, whatIf } = explainInstance({ ...BASE, state: 'backup', peers });
+    expect(findings.map(({ kind }) => kind)).toEqual(['interval-mismatch']);
+    expect(whatIf).toContain('If the active director 192.0.2.2 died now');
+  });
+
+  test('says of a successor that resigned last that it may have been stopped', () => {
+    const gone = accepted({ priority: 0, secondsAgo: 60, activeSecondsAgo: 60 });
+    const { whatIf } = explainInstance({ ...BASE, state: 'active', peers: [gone] });
+    expect(whatIf).toMatch(/^If this director died now, 192\.0\.2\.2 would take over/);
+    expect(whatIf).toContain('the last that it said was that it resigns');
+  });
+
   test('finds refused advertisements, with the cure for their reason', () => {
     const refused = {
       counts: { 'interval-mismatch': 7 },
@@ -104,7 +119,7 @@ describe('explainInstance', () => {
     const { findings, peers } = explainInstance({ ...BASE, state: 'backup', peers: [peer] });
     expect(findings[0]).toMatchObject({ kind: 'adverts-refused' });
     expect(findings[0]?.cure).toContain('demands the same interval');
-    expect(peers[0]).toContain('7 (interval-mismatch)');
+    expect(peers[0]).toContain('refused 7 (interval-mismatch), the last 500 ms ago');
   });
 
   test('finds a VIP that is not there, and a tracker that forbids to take part', () => {

@@ -347,10 +347,9 @@ function serviceLine(service: ServiceReport): Line {
   const missing = service.present || !service.wanted ? [] : [span(MISSING, 'bad')];
   const standby = service.wanted ? [] : [span(`  while ${service.follow} is active here`, 'dim')];
   const { met, healthyWeight, weight, below } = service.quorum;
+  const goesOn = below === 'serve' && healthyWeight === 0 ? NOBODY_LEFT : BELOW_TEXTS[below];
   const short =
-    met === false
-      ? [span(`  below quorum (${healthyWeight} of ${weight}): ${BELOW_TEXTS[below]}`, 'bad')]
-      : [];
+    met === false ? [span(`  below quorum (${healthyWeight} of ${weight}): ${goesOn}`, 'bad')] : [];
   return [
     span(service.name, 'strong'),
     span(`  ${service.service}  ${figures.join(', ')}`),
@@ -385,6 +384,9 @@ function entryLines({ entries }: ServiceReport): Line[] {
   const more: Line[] = left === 0 ? [] : [[span(`    and ${left} more entries`, 'dim')]];
   return [...table(rows, ['left', 'left', 'left', 'left'], 4), ...more];
 }
+
+/** What `serve` comes to when no server is healthy. */
+const NOBODY_LEFT = 'no server is left, no new connections';
 
 const BELOW_TEXTS: Readonly<Record<ServiceReport['quorum']['below'], string>> = {
   serve: 'the healthy servers go on',

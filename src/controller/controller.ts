@@ -885,7 +885,7 @@ export class Controller implements DirectorControl {
     else
       this.#log.warn(
         fields,
-        `Service ${name} lost its quorum: ${weights}; ${belowText(quorum.below)}`,
+        `Service ${name} lost its quorum: ${weights}; ${belowText(quorum.below, healthyWeight)}`,
       );
   }
 
@@ -999,10 +999,12 @@ const UNKNOWN: HealthReport = {
   checkWeight: null,
 };
 
-function belowText(below: BelowQuorum): string {
+function belowText(below: BelowQuorum, healthyWeight: number): string {
   switch (below) {
     case 'serve':
-      return 'the healthy servers go on';
+      return healthyWeight > 0
+        ? 'the healthy servers go on'
+        : 'no server is left, nobody gets new connections';
     case 'sorry':
       return 'its sorry servers take over';
     case 'keep-last':

@@ -114,6 +114,17 @@ IPVS  not managed: no virtual service is configured
     expect(drawn([], 'active')).toContain('\n  unicast to nobody\n');
   });
 
+  test('does not say of servers that are none that they go on', () => {
+    const [web] = STATUS.services;
+    const drawn = (healthyWeight: number) => {
+      const quorum = { weight: 2, healthyWeight, met: false, below: 'serve' } as const;
+      const services = [{ ...(web as (typeof STATUS.services)[number]), quorum }];
+      return drawStatus({ ...STATUS, services }, NOW_MS, PLAIN);
+    };
+    expect(drawn(0)).toContain('below quorum (0 of 2): no server is left, no new connections\n');
+    expect(drawn(1)).toContain('below quorum (1 of 2): the healthy servers go on\n');
+  });
+
   test('tells what the sync daemon waits for', () => {
     const daemon = { interface: 'eth1', id: 51, follow: 'web', role: null, error: null } as const;
     const lineOf = (waitsFor: number) =>

@@ -80,7 +80,10 @@ function partitionText(
   const outside = directors.filter((_, index) => ((fault.side >> index) & 1) === 0).join(', ');
   switch (fault.direction) {
     case 'both':
-      return `${inside} and ${outside} do not hear one another`;
+      // With more than two names, an "and" alone would leave open who is on which side.
+      return directors.length > 2
+        ? `${inside} on one side and ${outside} on the other do not hear one another`
+        : `${inside} and ${outside} do not hear one another`;
     case 'out':
       return `${outside} cannot hear ${inside}`;
     case 'in':

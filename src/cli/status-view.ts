@@ -37,7 +37,7 @@ const REASONS: Readonly<Record<TransitionReason, string>> = {
   'startup-delay': 'waits for its startup delay',
   'address-owner': 'owns the addresses (priority 255)',
   adopted: 'went on after a restart of vipkeeper',
-  'peers-silent': 'the active director fell silent',
+  'peers-silent': 'no active director was heard',
   'peer-resigned': 'the active director resigned',
   preempted: 'the active director had a lower priority',
   'higher-priority-peer': 'a director with a higher priority is active',

@@ -42,7 +42,7 @@ export interface Finding {
 
 export interface Explanation {
   readonly instance: string;
-  /** "active for 3 h 2 min: the active director fell silent" is made of these by the caller. */
+  /** "active for 3 h 2 min: no active director was heard" is made of these by the caller. */
   readonly state: InstanceReport['state'];
   /** Why it is in this state. */
   readonly reason: InstanceReport['reason'];

@@ -46,7 +46,7 @@ function ask(instance: string, json = false) {
 }
 
 const ACTIVE = `\
-web: active for 3h 12m, because the active director fell silent
+web: active for 3h 12m, because no active director was heard
   Virtual router 51, version 3, on eth0
   Priority 150 = 150 configured
   VIP 192.0.2.10 is on eth0

@@ -51,6 +51,18 @@ async function document(options: Partial<SimulateOptions>) {
 }
 
 describe('simulate', () => {
+  test('says who is on which side where three directors do not hear one another', async () => {
+    const text = block('yaml').replace('dir-b: 100', 'dir-b: 100, dir-c: 50');
+    const script = '- { at: 10s, fault: partition, between: [[dir-a], [dir-b, dir-c]], for: 5s }\n';
+    const { faults } = await document({
+      files: [file('three.yaml', text)],
+      script: file('parted.yaml', script),
+    });
+    expect(faults[0].text).toBe(
+      'dir-a on one side and dir-b, dir-c on the other do not hear one another for 5 s',
+    );
+  });
+
   test('prints what the guide shows', async () => {
     const { exit, out, err } = await run({ script: FAULTS, duration: '45s' });
     const [, shown = ''] = block('console').split(/^\$ .*\n/m);

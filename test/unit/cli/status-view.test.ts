@@ -11,7 +11,7 @@ const DRAWN = `\
 Director dir-a  vipkeeper 0.1.0, up 3h 12m, keeper 1234 (realtime), controller 1240
 
 INSTANCE  STATE   PRIORITY  VRID  INTERFACE   SINCE  REASON
-web       active       150    51  eth0       3h 12m  the active director fell silent
+web       active       150    51  eth0       3h 12m  no active director was heard
   VIP  192.0.2.10/24          present
   VIP  192.0.2.11/32 on eth1  absent
   peer 192.0.2.2, priority 100, last heard 3h 12m ago

@@ -63,12 +63,14 @@ function later<T>(make: () => T): () => T {
 
 /**
  * A scalar (or list of them): `input` says what YAML value it is, `convert` makes the result or
- * returns undefined (the message is then `expected ${expects}`) or a Refusal with its own.
+ * returns undefined (the message is then `expected ${expects}`) or a Refusal with its own. `meant`
+ * may know better what was to be written where the YAML value is not right.
  */
 export function scalar<I, T>(
   expects: string,
   input: () => z.ZodType<I>,
   convert: (value: I) => T | undefined | Refusal,
+  meant: (raw: unknown) => string | undefined = () => undefined,
 ): z.ZodType<T> {
   const read = later(input);
   const type = ownType<T>((raw, issues) => {
@@ -76,7 +78,7 @@ export function scalar<I, T>(
     const value = parsed.success ? convert(parsed.data) : undefined;
     const refused = value instanceof Refusal;
     if (value !== undefined && !refused) return value;
-    const message = refused ? value.message : `expected ${expects}`;
+    const message = refused ? value.message : `expected ${meant(raw) ?? expects}`;
     issues.push({ code: 'custom', message, path: [], input: raw });
     return z.NEVER;
   });
@@ -84,10 +86,25 @@ export function scalar<I, T>(
   return type;
 }
 
+/** Words of keepalived and ldirectord for values, where ours is another. */
+const FOREIGN_VALUES: ReadonlyMap<string, string> = new Map([
+  ['gate', 'dr'],
+  ['ipip', 'tun'],
+  ['masq', 'nat'],
+]);
+
+/** The word that is meant by one in other letters, or by another program's. */
+function sameWord(raw: string, words: readonly string[]): string | undefined {
+  const plain = raw.toLowerCase();
+  const foreign = FOREIGN_VALUES.get(plain);
+  return words.find((word) => word.toLowerCase() === plain || word === foreign);
+}
+
 /** One of some words. */
 export function word<const T extends string>(words: readonly T[]): z.ZodType<T> {
   const input = () => z.enum(words) as z.ZodType<T>;
-  return scalar<T, T>(joinWords(words, 'or'), input, (value) => value);
+  const meant = (raw: unknown) => (typeof raw === 'string' ? sameWord(raw, words) : undefined);
+  return scalar<T, T>(joinWords(words, 'or'), input, (value) => value, meant);
 }
 
 /** A whole number from `min` to `max`. */

@@ -407,6 +407,16 @@ const SERVER_ROWS: readonly Row[] = [
       ' is 5, found 6',
   ],
   [
+    'ldirectord’s word for a way of forwarding',
+    service('address: 192.0.2.1:80', 'servers: [{address: 10.0.0.1, forwarding: gate}]'),
+    'f.yaml:4:47: services.s.servers[0].forwarding: expected dr, found gate',
+  ],
+  [
+    'a word in capitals',
+    service('address: 192.0.2.1:80', 'servers: [{address: 10.0.0.1, forwarding: NAT}]'),
+    'f.yaml:4:47: services.s.servers[0].forwarding: expected nat, found NAT',
+  ],
+  [
     'a lower threshold alone',
     service('address: 192.0.2.1:80', 'servers: [{address: 10.0.0.1, lower_threshold: 6}]'),
     'f.yaml:4:52: services.s.servers[0].lower_threshold: a lower threshold needs upper_threshold' +

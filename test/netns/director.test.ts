@@ -351,11 +351,11 @@ describe('failover', { timeout: TEST_TIMEOUT_MS }, () => {
   });
 });
 
-/** Kills three keepers in a row, after which the fourth is started only after a delay. */
+/** Kills four keepers in a row, after which the fifth is started two seconds later. */
 async function killKeepers(director: Director): Promise<{ readonly controller: number }> {
   const { controller } = await director.pids();
   let last: number | null = null;
-  for (let count = 0; count < 3; count++) {
+  for (let count = 0; count < 4; count++) {
     await director.waitFor('a keeper to kill', async () => {
       const pid = (await director.tryStatus())?.keeper.pid ?? last;
       if (pid === last || pid === null) return false;

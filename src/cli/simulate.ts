@@ -6,7 +6,7 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { directorNames } from '../config/director-names.ts';
-import { type ConfigError, formatConfigErrors } from '../config/errors.ts';
+import { arrangeErrors, type ConfigError, formatConfigErrors } from '../config/errors.ts';
 import { readFaultScript, type ScriptFault } from '../config/fault-script.ts';
 import { formatDuration, NAME_PATTERN, parseDuration } from '../config/values.ts';
 import { readConfigFile } from '../config/yaml.ts';
@@ -117,7 +117,8 @@ async function readConfigs(
     if (read.ok) configs.push(read.value);
     else errors.push(...read.error);
   }
-  if (errors.length > 0) return err(errors);
+  // One file is read for each director, and most of its errors are the same for all.
+  if (errors.length > 0) return err(files.length === 1 ? arrangeErrors(errors) : errors);
   checkDirectors(configs);
   return ok(configs);
 }

@@ -51,6 +51,13 @@ async function document(options: Partial<SimulateOptions>) {
 }
 
 describe('simulate', () => {
+  test('tells an error of the one file once, not for each director', async () => {
+    const files = [file('wrong.yaml', block('yaml').replace('vrid: 51', 'vrid: 351'))];
+    const { exit, err } = await run({ files });
+    expect(exit).toBe(EXIT.usage);
+    expect(err.match(/vrrp\.web\.vrid/g)).toHaveLength(1);
+  });
+
   test('says who is on which side where three directors do not hear one another', async () => {
     const text = block('yaml').replace('dir-b: 100', 'dir-b: 100, dir-c: 50');
     const script = '- { at: 10s, fault: partition, between: [[dir-a], [dir-b, dir-c]], for: 5s }\n';

@@ -125,7 +125,7 @@ describe('accept', () => {
       const started = await start({ accept: false, interval: '1s' });
       // Every answer would be one too many.
       let output = '';
-      const pings = await client.spawn(['ping', '-q', '-i', '0.02', VIP.ipv4], {
+      const pings = await client.spawn(['ping', '-q', '-i', '0.005', VIP.ipv4], {
         onStdout: (chunk) => {
           output += chunk.toString('utf8');
         },

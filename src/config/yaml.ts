@@ -13,6 +13,7 @@ import { withCheckMarks } from '../core/ipvs/through-vip.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import { ConfigDocument, TEXT_LENGTH_MAX, type YamlFault } from './document.ts';
 import { arrangeErrors, type ConfigError } from './errors.ts';
+import { foreignFile } from './foreign-file.ts';
 import { Report } from './report.ts';
 import { resolveAnnounceGroups } from './resolve-announce.ts';
 import { resolveBfd } from './resolve-bfd.ts';
@@ -50,6 +51,11 @@ export interface ReadTextOptions extends ReadOptions {
   readonly file: string;
 }
 
+export interface ReadDocument {
+  readonly config: Config;
+  readonly document: ConfigDocument;
+}
+
 /** Config of a YAML text for one director, or its errors in the file's order. */
 export function readConfigText(
   text: string,
@@ -63,7 +69,15 @@ export function readConfigText(
 export function readConfigDocument(
   text: string,
   options: ReadTextOptions,
-): Result<{ readonly config: Config; readonly document: ConfigDocument }, ConfigError[]> {
+): Result<ReadDocument, ConfigError[]> {
+  const read = readDocument(text, options);
+  const foreign = read.ok ? null : foreignFile(text);
+  if (foreign === null) return read;
+  const place = { file: options.file, line: foreign.line, column: 1, path: '', found: null };
+  return err([{ code: 'VK-CONFIG-SYNTAX', ...place, message: foreign.message }]);
+}
+
+function readDocument(text: string, options: ReadTextOptions): Result<ReadDocument, ConfigError[]> {
   const document = ConfigDocument.parse(text);
   if (!(document instanceof ConfigDocument)) return err([faultError(document, options.file)]);
   const faults = document.faults.map((fault) => faultError(fault, options.file));

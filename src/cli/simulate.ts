@@ -64,12 +64,15 @@ export async function simulate(options: SimulateOptions, terminal: Terminal): Pr
     seed,
     durationUs: durationUs ?? endUs,
   });
-  if (options.svg !== null) await writePicture(options.svg, timeline);
   if (options.json) terminal.out(`${JSON.stringify(documentOf(timeline), null, 2)}\n`);
   else {
     const { color } = terminal;
     terminal.out(render(timelineLines(timeline), { color, columns: null, rows: null }));
-    if (options.svg !== null) terminal.out(`The picture is in ${options.svg}\n`);
+  }
+  // Last, so that a file that cannot be written costs nobody the timeline.
+  if (options.svg !== null) {
+    await writePicture(options.svg, timeline);
+    if (!options.json) terminal.out(`The picture is in ${options.svg}\n`);
   }
   return timeline.broken.length === 0 ? EXIT.ok : EXIT.failed;
 }

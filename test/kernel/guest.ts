@@ -228,9 +228,17 @@ export class GuestDirector {
   }
 
   async status(): Promise<DirectorStatus> {
-    const status = await this.tryStatus();
-    if (status === null) throw new LabError(`${this.node.name} does not answer: ${this.#stderr}`);
-    return status;
+    return JSON.parse(await this.#answer('/v1/status')) as DirectorStatus;
+  }
+
+  /** What comes in the end: an emulator in the background may get no time for a minute. */
+  async #answer(path: string): Promise<string> {
+    let answer = await this.#ask(path);
+    await this.until(`an answer to ${path}`, async () => {
+      if (answer.status !== 200) answer = await this.#ask(path);
+      return answer.status === 200;
+    });
+    return answer.body;
   }
 
   /** Runs a command of the program's own against this director. */
@@ -247,7 +255,7 @@ export class GuestDirector {
   /** Values of a metric by its labels: '{class="missing"}' or ''. */
   async metric(name: string): Promise<ReadonlyMap<string, number>> {
     const values = new Map<string, number>();
-    for (const line of (await this.#ask('/metrics')).body.split('\n')) {
+    for (const line of (await this.#answer('/metrics')).split('\n')) {
       const match = /^(\w+)(\{.*\})? (\S+)$/.exec(line);
       if (match?.[1] === name) values.set(match[2] ?? '', Number(match[3]));
     }

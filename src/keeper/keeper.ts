@@ -20,7 +20,7 @@ import type { TrackerState } from '../core/vrrp/tracking.ts';
 import { TAKEOVER_LEAD_US } from '../core/vrrp/wake.ts';
 import { monotonicUs, uptimeUs } from '../linux/clock.ts';
 import { execve, SystemError, setInheritable } from '../linux/libc.ts';
-import { enterRealtime, leaveRealtime } from '../linux/scheduling.ts';
+import { enterRealtime, leaveRealtime, spawnFromRealtime } from '../linux/scheduling.ts';
 import { notifyServiceManager } from '../linux/service-manager.ts';
 import { DeadlineTimer } from '../linux/timer.ts';
 import { Announcer } from './announcer.ts';
@@ -177,10 +177,17 @@ export class Keeper {
    */
   constructor(controller: TwinCommand, earlyPlan: () => EarlyPlan | null) {
     this.#earlyPlan = earlyPlan;
-    this.#twin = new TwinSupervisor(controller, {
-      onMessage: (message) => this.#handle(message),
-      onGone: (exitCode) => this.#controllerGone(exitCode),
-    });
+    this.#twin = new TwinSupervisor(
+      controller,
+      {
+        onMessage: (message) => this.#handle(message),
+        onGone: (exitCode) => this.#controllerGone(exitCode),
+      },
+      (argv, spawn) =>
+        this.#scheduling === 'realtime'
+          ? spawnFromRealtime(REALTIME_PRIORITY, argv, spawn)
+          : spawn(argv),
+    );
     const network = Network.open({
       onChanged: () => this.#networkChanged(),
       onCarrier: (interfaceName) => {

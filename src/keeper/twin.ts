@@ -24,6 +24,12 @@ export interface TwinHandlers<Incoming> {
   readonly onClosed?: () => void;
 }
 
+/** Starts what `argv` says by `spawn`, which may be given a command around it. */
+export type Launch = (
+  argv: readonly string[],
+  spawn: (argv: readonly string[]) => ChildProcess,
+) => ChildProcess;
+
 /** Node's own environment variables that must not reach the twin. */
 export const DROPPED_ENVIRONMENT: readonly string[] = [
   'NODE_CHANNEL_FD',
@@ -33,6 +39,7 @@ export const DROPPED_ENVIRONMENT: readonly string[] = [
 export class TwinSupervisor<Outgoing, Incoming> {
   readonly #command: TwinCommand;
   readonly #handlers: TwinHandlers<Incoming>;
+  readonly #launch: Launch;
   #child: ChildProcess | null = null;
   #channel: Channel<Outgoing, Incoming> | null = null;
   #backoff: Backoff = NO_FAILURES;
@@ -40,9 +47,14 @@ export class TwinSupervisor<Outgoing, Incoming> {
   #retry: NodeJS.Timeout | null = null;
   #stopped = false;
 
-  constructor(command: TwinCommand, handlers: TwinHandlers<Incoming>) {
+  constructor(
+    command: TwinCommand,
+    handlers: TwinHandlers<Incoming>,
+    launch: Launch = (argv, spawn) => spawn(argv),
+  ) {
     this.#command = command;
     this.#handlers = handlers;
+    this.#launch = launch;
   }
 
   get pid(): number | null {
@@ -61,10 +73,10 @@ export class TwinSupervisor<Outgoing, Incoming> {
     this.#startedAtUs = monotonicUs();
     // Loaded here, because a keeper that has a plan is in no hurry any more when it starts one.
     const { spawn } = process.getBuiltinModule('node:child_process');
-    const child = spawn(process.execPath, [...nodeFlags, script, ...args], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-      env,
-    });
+    const argv = [process.execPath, ...nodeFlags, script, ...args];
+    const child = this.#launch(argv, ([file = '', ...rest]) =>
+      spawn(file, rest, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env }),
+    );
     this.#child = child;
     this.#channel = new Channel<Outgoing, Incoming>(child, {
       onMessage: this.#handlers.onMessage,

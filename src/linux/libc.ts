@@ -548,6 +548,11 @@ export function schedSetRealtime(priority: number): void {
   setScheduling(SCHED_RR | SCHED_RESET_ON_FORK, priority);
 }
 
+/** The same, for processes that it starts too. Only CAP_SYS_NICE may take reset-on-fork away. */
+export function schedSetRealtimeForAll(priority: number): void {
+  setScheduling(SCHED_RR, priority);
+}
+
 /** Schedules the calling thread SCHED_OTHER, as every process is by default. */
 export function schedSetNormal(): void {
   // The kernel lets only CAP_SYS_NICE clear reset-on-fork, so it is kept: it changes nothing here.

@@ -3,10 +3,11 @@
  * delays an advertisement, with reset-on-fork, so that what it starts is ordinary again.
  * Memory is not locked: V8 aborts on locked pages.
  */
+import { existsSync } from 'node:fs';
 import { assert } from '../core/assert.ts';
 import type { Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
-import { SystemError, schedSetNormal, schedSetRealtime } from './libc.ts';
+import { SystemError, schedSetNormal, schedSetRealtime, schedSetRealtimeForAll } from './libc.ts';
 
 /** sched(7): SCHED_RR priorities are 1 (lowest) to 99. */
 export const REALTIME_PRIORITY_MAX = 99;
@@ -19,6 +20,30 @@ export function enterRealtime(priority: number): Result<void, Problem> {
   const allowed = priority >= 1 && priority <= REALTIME_PRIORITY_MAX;
   assert(Number.isInteger(priority) && allowed, 'A real-time priority is 1 to 99');
   return attempt(() => schedSetRealtime(priority), `real-time scheduling at priority ${priority}`);
+}
+
+/** chrt(1) of util-linux, which every distribution has. */
+const CHRT = '/usr/bin/chrt';
+
+/**
+ * Starts a process by `spawn` from a real-time thread without waiting behind ordinary ones:
+ * whoever starts a process waits until it executes its program, and an ordinary child may not get
+ * to that for hundreds of milliseconds on a busy machine. So the child is a real-time one until
+ * chrt(1) makes it ordinary, before its program begins. Where that is not to be had, it is plain.
+ */
+export function spawnFromRealtime<T>(
+  priority: number,
+  argv: readonly string[],
+  spawn: (argv: readonly string[]) => T,
+): T {
+  const inherited = () => schedSetRealtimeForAll(priority);
+  const prompt = existsSync(CHRT) && attempt(inherited, 'real-time scheduling of a child').ok;
+  if (!prompt) return spawn(argv);
+  try {
+    return spawn([CHRT, '--other', '0', ...argv]);
+  } finally {
+    enterRealtime(priority);
+  }
 }
 
 /** Schedules the calling thread as an ordinary one again. */

@@ -274,6 +274,10 @@ describe('failover', { timeout: TEST_TIMEOUT_MS }, () => {
     const status = await a.status();
     expect(status.keeper.pid).toBe(before.keeper);
     expect(status.instances[0]).toMatchObject({ state: 'active', reason: 'peers-silent' });
+    // The keeper did not wait for an ordinary process, and is real-time alone again.
+    expect(schedulingPolicy(status.controller.pid)).toBe(0);
+    const { stdout } = await check(localMachine, ['chrt', '-p', `${before.keeper}`]);
+    expect(stdout).toContain('SCHED_RR|SCHED_RESET_ON_FORK');
     await adverts.waitFrom(ipA, VRID, monotonicUs(), 2);
     expect(largestGapUs(ipA, sinceUs) / INTERVAL_US).toBeLessThan(1 + LATE_SHARE);
     expect(adverts.from(ipB, VRID, sinceUs)).toEqual([]);

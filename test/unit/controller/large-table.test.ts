@@ -5,7 +5,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Table } from '../../../src/controller/table.ts';
 import type { ServiceConfig, ServiceIdentity } from '../../../src/core/config/config.ts';
@@ -19,6 +18,7 @@ import {
 import { ok } from '../../../src/core/result.ts';
 import type { IpvsClient } from '../../../src/linux/ipvs/client.ts';
 import { configOf } from '../config/read.ts';
+import { stallOf } from '../stall.ts';
 
 const SERVICES = 5_000;
 
@@ -89,25 +89,6 @@ afterAll(async () => {
   await table.close();
   rmSync(directory, { recursive: true });
 });
-
-/** How long the work took, and the longest that something else had to wait meanwhile. */
-async function stallOf(work: () => Promise<unknown>): Promise<{ stallMs: number; allMs: number }> {
-  let stallMs = 0;
-  let done = false;
-  let beforeMs = performance.now();
-  const look = (): void => {
-    const nowMs = performance.now();
-    stallMs = Math.max(stallMs, nowMs - beforeMs);
-    beforeMs = nowMs;
-    if (!done) setImmediate(look);
-  };
-  setImmediate(look);
-  const startedMs = performance.now();
-  await work();
-  done = true;
-  look();
-  return { stallMs, allMs: performance.now() - startedMs };
-}
 
 describe('a large table', () => {
   test('is programmed and compared in many short turns', async () => {

@@ -21,6 +21,7 @@ import {
   type Link,
 } from '../linux/netlink/route-messages.ts';
 import { chooseSourceAddress, chooseUnicastSource } from '../linux/netlink/source-address.ts';
+import { AddressBook, keyOf } from './address-book.ts';
 import { isOurLink } from './link-mark.ts';
 
 /**
@@ -43,8 +44,7 @@ export class Network {
   readonly #handlers: NetworkHandlers;
   readonly #linksByName = new Map<string, Link>();
   readonly #namesByIndex = new Map<number, string>();
-  readonly #addresses = new Map<string, InterfaceAddress>();
-  readonly #claimed = new Set<string>();
+  readonly #addresses = new AddressBook(VIP_PROTOCOL);
   /** Indexes of links that were set up here and whose carrier was not told yet. */
   readonly #raised = new Set<number>();
   /** Removals of our own that the monitor has not told of yet, by address. */
@@ -90,12 +90,8 @@ export class Network {
     const returned = links.value.filter((link) =>
       mustBeLearntAgain(linksBefore.get(link.name), link),
     );
-    const before = new Map(this.#addresses);
-    this.#addresses.clear();
-    for (const address of addresses.value) this.#addresses.set(keyOf(address), address);
-    for (const [key, address] of before) {
-      if (!this.#addresses.has(key)) this.#tellLost(address, null);
-    }
+    const lost = this.#addresses.replace(addresses.value);
+    for (const address of lost) this.#tellLost(address, null);
     for (const link of returned) this.#handlers.onCarrier(link.name);
   }
 
@@ -148,7 +144,7 @@ export class Network {
   ): IpText | null {
     const link = this.link(interfaceName);
     if (link === null) return null;
-    return chooseSourceAddress([...this.#addresses.values()], link.index, family, vips);
+    return chooseSourceAddress(this.#addresses.all(), link.index, family, vips);
   }
 
   /** The same for advertisements to these peers, of which there is at least one. */
@@ -159,7 +155,7 @@ export class Network {
   ): IpText | null {
     const link = this.link(interfaceName);
     if (link === null) return null;
-    return chooseUnicastSource([...this.#addresses.values()], link.index, peers, vips);
+    return chooseUnicastSource(this.#addresses.all(), link.index, peers, vips);
   }
 
   hasAddress(interfaceName: string, address: IpText): boolean {
@@ -173,22 +169,19 @@ export class Network {
   /** True when the address is there and vipkeeper put it there: this process or an earlier one. */
   isOurs(interfaceName: string, address: IpText): boolean {
     const info = this.#find(interfaceName, address);
-    if (info === undefined) return false;
-    return info.protocol === VIP_PROTOCOL || this.#claimed.has(keyOf(info));
+    return info !== undefined && this.#addresses.isOurs(info);
   }
 
   /** Takes an address for ours that an earlier keeper recorded, for kernels without IFA_PROTO. */
   claim(interfaceName: string, address: IpText): void {
     const info = this.#find(interfaceName, address);
-    if (info !== undefined && info.protocol === null) this.#claimed.add(keyOf(info));
+    if (info !== undefined && info.protocol === null) this.#addresses.claim(info);
   }
 
   /** The kernel has this address already: another program was faster, its notice is to come. */
   noteExisting(address: AddressSpec): void {
-    const key = keyOf(address);
-    if (!this.#addresses.has(key)) {
-      this.#addresses.set(key, { ...addressOf({ ...address, kind: 'add' }), protocol: null });
-    }
+    if (this.#addresses.has(address)) return;
+    this.#addresses.set({ ...addressOf({ ...address, kind: 'add' }), protocol: null });
   }
 
   /** Applies changes in one batch inside this call; one error or null per change, in order. */
@@ -200,8 +193,8 @@ export class Network {
       const code = results[index]?.code ?? null;
       if (operation.kind === 'delete') this.#noteRemoval(operation, code);
       else if (code === null) {
-        this.#claimed.add(keyOf(operation));
-        this.#addresses.set(keyOf(operation), addressOf(operation));
+        this.#addresses.claim(operation);
+        this.#addresses.set(addressOf(operation));
       }
     }
     return results;
@@ -211,10 +204,8 @@ export class Network {
     const key = keyOf(operation);
     if (code === null) this.#removing.set(key, (this.#removing.get(key) ?? 0) + 1);
     else if (code !== 'EADDRNOTAVAIL' && code !== 'ENODEV') return;
-    // The address may be there a second time, with another prefix length.
-    if (this.#addresses.get(key)?.prefixLength !== operation.prefixLength) return;
-    this.#addresses.delete(key);
-    this.#claimed.delete(key);
+    this.#addresses.delete(operation);
+    this.#addresses.disclaim(operation);
   }
 
   close(): void {
@@ -225,7 +216,7 @@ export class Network {
   #find(interfaceName: string, address: IpText): InterfaceAddress | undefined {
     const link = this.link(interfaceName);
     if (link === null) return undefined;
-    return this.#addresses.get(keyOf({ interfaceIndex: link.index, address }));
+    return this.#addresses.find(link.index, address);
   }
 
   #rememberLink(link: Link): void {
@@ -263,17 +254,15 @@ export class Network {
     if (name !== undefined && this.#linksByName.get(name)?.index === index) {
       this.#linksByName.delete(name);
     }
-    for (const [key, address] of this.#addresses) {
-      if (address.interfaceIndex === index) this.#addresses.delete(key);
-    }
+    this.#addresses.deleteInterface(index);
   }
 
   #addressAdded(address: InterfaceAddress): void {
     const key = keyOf(address);
     // Older than a removal of our own.
     if (this.#removing.has(key)) return;
-    const known = this.#addresses.has(key);
-    this.#addresses.set(key, address);
+    const known = this.#addresses.has(address);
+    this.#addresses.set(address);
     if (!known) this.#handlers.onChanged();
   }
 
@@ -284,7 +273,7 @@ export class Network {
       else this.#removing.set(keyOf(address), own - 1);
       return;
     }
-    const known = this.#addresses.delete(keyOf(address));
+    const known = this.#addresses.delete(address);
     if (!known) return;
     // The link first: an address that went with its interface is a fault, not a loss.
     this.#handlers.onChanged();
@@ -293,7 +282,9 @@ export class Network {
 
   #tellLost(address: InterfaceAddress, byPid: number | null): void {
     const name = this.#namesByIndex.get(address.interfaceIndex);
-    if (name !== undefined) this.#handlers.onAddressLost(name, address.address, byPid);
+    // With another prefix length it may be there still.
+    if (name === undefined || this.hasAddress(name, address.address)) return;
+    this.#handlers.onAddressLost(name, address.address, byPid);
   }
 }
 
@@ -346,8 +337,4 @@ function isEcho(known: Link, link: Link, raised: boolean): boolean {
     (raised || (known.running === link.running && known.carrierUps === link.carrierUps)) &&
     formatMac(known.address) === formatMac(link.address)
   );
-}
-
-function keyOf(address: { readonly interfaceIndex: number; readonly address: IpText }): string {
-  return `${address.interfaceIndex} ${address.address}`;
 }

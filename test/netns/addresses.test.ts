@@ -179,6 +179,28 @@ describe('another program', { timeout: TEST_TIMEOUT_MS }, () => {
     expect(await kernelAddress(VIP6)).not.toBeNull();
   });
 
+  it('that adds a VIP with another prefix length does not make ours stay behind', async () => {
+    const a = await start([`${VIP}/24`]);
+    const prefixes = async () => {
+      const [link] = await ip('address', 'show', 'dev', 'eth0');
+      const all = (link?.addr_info ?? []) as Fields[];
+      return all.filter(({ local }) => local === VIP).map(({ prefixlen }) => prefixlen);
+    };
+    await ip('address', 'add', `${VIP}/32`, 'dev', 'eth0');
+    await ip('address', 'add', `${VIP}/31`, 'dev', 'eth0');
+    await ip('address', 'del', `${VIP}/31`, 'dev', 'eth0');
+    // The keeper has read its notices in order, so also those of the addresses before.
+    const mark = a.mark;
+    await ip('link', 'set', 'eth0', 'down');
+    await a.waitForTransition('web', 'fault', mark);
+    expect(await prefixes()).toEqual([32]);
+    expect(a.log.some(({ event }) => event === 'address-restored')).toBe(false);
+    await ip('address', 'del', `${VIP}/32`, 'dev', 'eth0');
+    await ip('link', 'set', 'eth0', 'up');
+    await a.waitForTransition('web', 'active', mark);
+    expect(await prefixes()).toEqual([24]);
+  });
+
   it('that removes a VIP again and again is fought once a second, and named', async () => {
     const a = await start([`${VIP}/24`]);
     let removed = 0;

@@ -1,0 +1,103 @@
+/**
+ * The addresses on the machine's interfaces, and which of them are vipkeeper's. An interface may
+ * have an IPv4 address several times, with different prefix lengths: another program's /32 beside
+ * our /24 must not be taken for ours, or ours would stay behind when it has to go.
+ *
+ * Invariant: of one interface, address and prefix length there is one entry at most.
+ * Standard: net/ipv4/devinet.c, inet_insert_ifa().
+ */
+import type { IpText } from '../core/config/config.ts';
+import type { InterfaceAddress } from '../linux/netlink/route-messages.ts';
+
+/** What tells an address on an interface from all others. */
+export type AddressKey = Pick<InterfaceAddress, 'interfaceIndex' | 'address' | 'prefixLength'>;
+
+export class AddressBook {
+  /** Most have one entry; that of ours is found first. */
+  readonly #entries = new Map<string, InterfaceAddress[]>();
+  readonly #claimed = new Set<string>();
+  readonly #mark: number;
+
+  /** `mark`: the IFA_PROTO of addresses that are vipkeeper's. */
+  constructor(mark: number) {
+    this.#mark = mark;
+  }
+
+  /** Ours if it is there, else any with this address; undefined for none. */
+  find(interfaceIndex: number, address: IpText): InterfaceAddress | undefined {
+    const found = this.#entries.get(placeOf(interfaceIndex, address));
+    if (found === undefined || found.length === 1) return found?.[0];
+    return found.find((entry) => this.isOurs(entry)) ?? found[0];
+  }
+
+  has(key: AddressKey): boolean {
+    return this.#at(key)?.some(({ prefixLength }) => prefixLength === key.prefixLength) ?? false;
+  }
+
+  /** True when vipkeeper put it there: this process or an earlier one. */
+  isOurs(entry: InterfaceAddress): boolean {
+    return entry.protocol === this.#mark || this.#claimed.has(keyOf(entry));
+  }
+
+  /** Takes it for ours, whatever its mark. */
+  claim(key: AddressKey): void {
+    this.#claimed.add(keyOf(key));
+  }
+
+  /** Ends a claim. */
+  disclaim(key: AddressKey): void {
+    this.#claimed.delete(keyOf(key));
+  }
+
+  /** Notes an address that is there. */
+  set(entry: InterfaceAddress): void {
+    const found = this.#at(entry);
+    const place = found?.findIndex(({ prefixLength }) => prefixLength === entry.prefixLength) ?? -1;
+    if (found === undefined) {
+      this.#entries.set(placeOf(entry.interfaceIndex, entry.address), [entry]);
+    } else if (place === -1) found.push(entry);
+    else found[place] = entry;
+  }
+
+  /** Forgets one that is gone, but not a claim to it; false when it was not known. */
+  delete(key: AddressKey): boolean {
+    const found = this.#at(key);
+    const place = found?.findIndex(({ prefixLength }) => prefixLength === key.prefixLength) ?? -1;
+    if (found === undefined || place === -1) return false;
+    found.splice(place, 1);
+    if (found.length === 0) this.#entries.delete(placeOf(key.interfaceIndex, key.address));
+    return true;
+  }
+
+  /** Forgets all of an interface. */
+  deleteInterface(interfaceIndex: number): void {
+    for (const entry of this.all()) {
+      if (entry.interfaceIndex === interfaceIndex) this.delete(entry);
+    }
+  }
+
+  /** Takes these for all that are there; returns those that are not any more. */
+  replace(entries: readonly InterfaceAddress[]): readonly InterfaceAddress[] {
+    const before = this.all();
+    this.#entries.clear();
+    for (const entry of entries) this.set(entry);
+    return before.filter((entry) => !this.has(entry));
+  }
+
+  all(): readonly InterfaceAddress[] {
+    return [...this.#entries.values()].flat();
+  }
+
+  #at({ interfaceIndex, address }: AddressKey): InterfaceAddress[] | undefined {
+    return this.#entries.get(placeOf(interfaceIndex, address));
+  }
+}
+
+/** As text, for maps. */
+export function keyOf({ interfaceIndex, address, prefixLength }: AddressKey): string {
+  return `${placeOf(interfaceIndex, address)}/${prefixLength}`;
+}
+
+function placeOf(interfaceIndex: number, address: IpText): string {
+  return `${interfaceIndex} ${address}`;
+}

@@ -11,8 +11,8 @@ import { serviceKey } from '../core/ipvs/model.ts';
 import { usesCheckMarks } from '../core/ipvs/through-vip.ts';
 import { ok, type Result } from '../core/result.ts';
 import { sameData } from '../core/same-data.ts';
-import type { TextEntry } from './document.ts';
 import type { ConfigError } from './errors.ts';
+import type { TextEntry } from './plain-yaml.ts';
 import { watchSecretFiles } from './secret-file.ts';
 import { type ReadTextOptions, readConfigDocument } from './yaml.ts';
 

@@ -1,7 +1,8 @@
 /**
- * ConfigDocument: a YAML text with positions. It reports what is wrong with the YAML itself,
- * gives the values, and finds the place in the text of any path in them, also through aliases,
- * merge keys and values given per director. Never throws, whatever the text.
+ * ConfigDocument: a YAML text with positions. What is plainly written is read without the library,
+ * which is slow (plain-yaml.ts), as long as nobody asks for a place. It reports what is wrong with
+ * the YAML itself, gives the values, and finds the place in the text of any path in them, also
+ * through aliases, merge keys and values given per director. Never throws, whatever the text.
  */
 import {
   type Document,
@@ -18,6 +19,7 @@ import {
   visit,
   type YAMLMap,
 } from 'yaml';
+import { type PlainYaml, readPlainYaml, type TextEntry } from './plain-yaml.ts';
 
 /** Largest text: tens of thousands of servers fit, and reading it takes seconds at most. */
 export const TEXT_LENGTH_MAX = 8 * 1024 * 1024;
@@ -49,24 +51,19 @@ export interface YamlFault extends Place {
   readonly harmless: boolean;
 }
 
-/** The lines of one entry of a section: comments behind it belong to it. */
-export interface TextEntry {
-  readonly name: string;
-  /** Offset of its first line. */
-  readonly start: number;
-  /** Offset behind its last line. */
-  readonly end: number;
-  /** How far its key is indented. */
-  readonly column: number;
+/** A text as the library reads it, with the place of everything. */
+interface Tree {
+  readonly document: Document.Parsed;
+  readonly lines: LineCounter;
 }
-
-type YamlDocument = Document.Parsed;
 
 export class ConfigDocument {
   readonly #text: string;
-  readonly #document: YamlDocument;
-  readonly #lines: LineCounter;
-  /** The node that each alias stands for. */
+  /** Of a text that was read without the library. */
+  readonly #plain: PlainYaml | null;
+  /** With #plain it is made when a place is asked for: mostly never. */
+  #tree: Tree | null;
+  /** The node that each alias stands for; with #plain there is none. */
   readonly #anchors = new Map<unknown, Node>();
   readonly #pairs = new WeakMap<YAMLMap, Map<string, Pair>>();
   /** There are anchors or aliases. */
@@ -76,37 +73,41 @@ export class ConfigDocument {
   /** The values as plain objects, lists and scalars; null when they are not usable. */
   readonly value: unknown;
 
-  private constructor(text: string, document: YamlDocument, lines: LineCounter) {
+  private constructor(text: string, read: PlainYaml | Tree) {
     this.#text = text;
-    this.#document = document;
-    this.#lines = lines;
+    if ('value' in read) {
+      this.#plain = read;
+      this.#tree = null;
+      this.faults = [];
+      this.value = read.value;
+      return;
+    }
+    this.#plain = null;
+    this.#tree = read;
     const faults = [...this.#syntaxFaults(), ...this.#structureFaults()];
     const usable = faults.every((fault) => fault.harmless);
-    this.value = usable ? document.toJS({ maxAliasCount: ALIASES_MAX }) : null;
+    this.value = usable ? read.document.toJS({ maxAliasCount: ALIASES_MAX }) : null;
     this.faults = faults;
   }
 
   /** Reads a text; the faults of one that cannot be a document at all are returned alone. */
   static parse(text: string): ConfigDocument | YamlFault {
-    const lines = new LineCounter();
     const start = { line: 1, column: 1, path: '', found: null, harmless: false };
     if (text.length > TEXT_LENGTH_MAX) {
       return { ...start, message: `the file is larger than ${TEXT_LENGTH_MAX} characters` };
     }
+    const plain = readPlainYaml(text);
+    return plain === null ? ConfigDocument.parseByLibrary(text) : new ConfigDocument(text, plain);
+  }
+
+  /** The same, whatever the text looks like: what plain-yaml.ts is compared with. */
+  static parseByLibrary(text: string): ConfigDocument | YamlFault {
+    const start = { line: 1, column: 1, path: '', found: null, harmless: false };
     try {
-      const document = parseDocument(text, {
-        lineCounter: lines,
-        prettyErrors: false,
-        // Fixed, so that a %YAML directive cannot change what `on` or `010` mean.
-        schema: 'core',
-        merge: true,
-        resolveKnownTags: false,
-        // Not 'silent', which would also hide a second document.
-        logLevel: 'error',
-      });
-      const exhausted = document.errors.find((error) => error.code === 'RESOURCE_EXHAUSTION');
-      if (exhausted === undefined) return new ConfigDocument(text, document, lines);
-      const { line, col: column } = lines.linePos(exhausted.pos[0]);
+      const tree = readTree(text);
+      const exhausted = tree.document.errors.find(({ code }) => code === 'RESOURCE_EXHAUSTION');
+      if (exhausted === undefined) return new ConfigDocument(text, tree);
+      const { line, col: column } = tree.lines.linePos(exhausted.pos[0]);
       return { ...start, line, column, message: 'nested too deeply' };
     } catch (error) {
       // The parser and the conversion recurse, and refuse too many aliases by throwing.
@@ -114,6 +115,15 @@ export class ConfigDocument {
       const reason = error instanceof Error ? error.message : String(error);
       return { ...start, message: `not readable as YAML: ${oneLine(reason)}` };
     }
+  }
+
+  get #document(): Document.Parsed {
+    return this.#read().document;
+  }
+
+  #read(): Tree {
+    this.#tree ??= readTree(this.#text);
+    return this.#tree;
   }
 
   #syntaxFaults(): YamlFault[] {
@@ -166,6 +176,7 @@ export class ConfigDocument {
    * in braces, with anchors, with directives, or with faults.
    */
   entriesOf(section: string): readonly TextEntry[] | null {
+    if (this.#plain !== null) return this.#plain.sections.get(section) ?? null;
     const root = this.#document.contents;
     const plain = this.faults.length === 0 && !this.#named && !/^%/m.test(this.#text);
     if (!plain || !isMap(root) || root.flow === true) return null;
@@ -300,9 +311,24 @@ export class ConfigDocument {
   }
 
   #place(offset: number): Place {
-    const { line, col } = this.#lines.linePos(offset);
+    const { line, col } = this.#read().lines.linePos(offset);
     return line === 0 ? { line: 1, column: 1 } : { line, column: col };
   }
+}
+
+function readTree(text: string): Tree {
+  const lines = new LineCounter();
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    // Fixed, so that a %YAML directive cannot change what `on` or `010` mean.
+    schema: 'core',
+    merge: true,
+    resolveKnownTags: false,
+    // Not 'silent', which would also hide a second document.
+    logLevel: 'error',
+  });
+  return { document, lines };
 }
 
 /** Where a path has led to: a node, the key that it belongs to, and the way there. */

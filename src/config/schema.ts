@@ -227,6 +227,7 @@ function makeSchema(director: string) {
 }
 
 export type Schema = ReturnType<typeof makeSchema>;
+export type RootInput = z.output<Schema['root']>;
 export type VrrpInput = z.output<Schema['vrrp']>;
 export type BfdInput = z.output<Schema['bfd']>;
 export type TrackerInput = z.output<Schema['tracker']>;

@@ -25,7 +25,7 @@ import { resolveRouting } from './resolve-routing.ts';
 import { type NamedService, resolveServices } from './resolve-services.ts';
 import { resolveGroups, resolveTrackers } from './resolve-tracking.ts';
 import { type NamedVrrp, resolveVrrp } from './resolve-vrrp.ts';
-import { type Schema, schemaFor } from './schema.ts';
+import { type RootInput, type Schema, schemaFor } from './schema.ts';
 import { resolveIpvsSettings } from './schema-ipvs.ts';
 import { type SourceFile, watchSecretFiles } from './secret-file.ts';
 import { joinWords } from './suggest.ts';
@@ -175,7 +175,10 @@ function readValue(value: unknown, director: string, report: Report): Config {
   if (whole.success && root.vrrp === undefined && root.services === undefined) {
     report.error([], 'expected at least one of the sections vrrp and services', 'bare');
   }
-  const alone = resolveVrrp(readVrrp(schema, root.vrrp), report);
+  // What the whole schema has made is not made again part by part.
+  const good = whole.success ? whole.data : null;
+  const vrrps = good === null ? readVrrp(schema, root.vrrp) : entriesOf(good.vrrp);
+  const alone = resolveVrrp(vrrps, report);
   const names = (section: string): string[] => Object.keys(mapping(root[section]));
   const hasMail = root.mail !== undefined;
   const notification = resolveNotify(
@@ -183,13 +186,13 @@ function readValue(value: unknown, director: string, report: Report): Config {
       notify: parsed(schema.notify, root.notify) ?? null,
       mail: parsed(schema.mail, root.mail) ?? null,
       hasMail,
-      instances: readVrrp(schema, root.vrrp),
+      instances: vrrps,
       groups: readNamed(schema.group, root.groups),
     },
     report,
   );
   const sections = readSections(schema, root);
-  const named = readServices(schema, root.services);
+  const named = good === null ? readServices(schema, root.services) : servicesOf(good.services);
   const bfd = resolveBfd(readNamed(schema.bfd, root.bfd), report);
   const around = { scripts: notification.notify, bfd: knownSessions(names('bfd'), bfd), hasMail };
   const resolved = resolveServices(named, around, report);
@@ -221,7 +224,7 @@ function readValue(value: unknown, director: string, report: Report): Config {
   );
   const routing = resolveRouting(
     grouped,
-    { vrrp: readVrrp(schema, root.vrrp), static: parsed(schema.static, root.static ?? {}) },
+    { vrrp: vrrps, static: parsed(schema.static, root.static ?? {}) },
     { instanceNames: names('vrrp'), report },
   );
   const vrrp = routing.instances;
@@ -247,6 +250,17 @@ function readValue(value: unknown, director: string, report: Report): Config {
   warnOfHomelessServices(config, report);
   warnOfVrrp(config, report);
   return config;
+}
+
+function entriesOf<T>(section: Readonly<Record<string, T>> | undefined) {
+  return Object.entries(section ?? {}).map(([name, input]) => ({ name, input }));
+}
+
+function servicesOf(section: RootInput['services']): NamedService[] {
+  return entriesOf(section).map(({ name, input }) => {
+    const { servers, sorry_servers: sorryServers = [] } = input;
+    return { name, input, servers, sorryServers };
+  });
 }
 
 function readVrrp(schema: Schema, value: unknown): NamedVrrp[] {

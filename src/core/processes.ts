@@ -37,5 +37,8 @@ export const CONTROLLER_NODE_FLAGS: readonly string[] = [
 /** One arena of the C library's allocator: each of V8's threads would have one of its own. */
 export const CONTROLLER_ENVIRONMENT: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '1' };
 
-/** Flags of the reader's Node: one that stays collects what reading has left behind. */
-export const READER_NODE_FLAGS: readonly string[] = ['--expose-gc'];
+/**
+ * Flags of the reader's Node: one that stays collects what reading has left behind; several
+ * collector threads would cost it more than they take off.
+ */
+export const READER_NODE_FLAGS: readonly string[] = ['--expose-gc', '--single-threaded-gc'];

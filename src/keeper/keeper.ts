@@ -3,30 +3,27 @@
  *
  *   netlink ──> Network ──┐                         ┌──> VrrpSender, Announcer, netlink
  *   adverts ──> Receivers ─┼─> InstanceRunner (each) ┤
- *   timerfd ──> deadlines ─┘                         └──> record, reports to the controller
+ *   timerfd ──> Turns ─────┘                         └──> record, reports to the controller
  *
- * Everything happens on one thread, in turns that never wait. When the timer fires, packets that
- * wait in the sockets are handled first, with their kernel receive times, and deadlines after.
+ * Everything happens on one thread, in turns that never wait (turns.ts). Here is what a plan, the
+ * controller and the network make of the instances.
  */
 import { assertNever } from '../core/assert.ts';
 import type { KeeperTuning, VrrpConfig } from '../core/config/config.ts';
-import { DeadlineQueue } from '../core/deadlines.ts';
 import { formatProblem, type Problem } from '../core/problem.ts';
 import { KEEPER_NODE_FLAGS } from '../core/processes.ts';
 import { sameData } from '../core/same-data.ts';
 import { GroupCoordinator, type Member } from '../core/vrrp/group.ts';
 import { safeSilenceUs } from '../core/vrrp/timing.ts';
-import type { TrackerState } from '../core/vrrp/tracking.ts';
-import { TAKEOVER_LEAD_US } from '../core/vrrp/wake.ts';
 import { monotonicUs, uptimeUs } from '../linux/clock.ts';
-import { execve, SystemError, setInheritable } from '../linux/libc.ts';
+import { execve, SystemError } from '../linux/libc.ts';
 import { enterRealtime, leaveRealtime, spawnFromRealtime } from '../linux/scheduling.ts';
 import { notifyServiceManager } from '../linux/service-manager.ts';
-import { DeadlineTimer } from '../linux/timer.ts';
 import { Announcer } from './announcer.ts';
 import { BaseSettings } from './base-settings.ts';
 import { BfdRunner } from './bfd.ts';
-import { CHANNEL_FD, type Channel, channelToStarter, startedByTwin } from './channel.ts';
+import { startedByTwin } from './channel.ts';
+import { ControllerLink } from './controller-link.ts';
 import { Intake } from './intake.ts';
 import { InterfaceTrackers } from './interface-trackers.ts';
 import {
@@ -58,7 +55,9 @@ import { InstanceRunner } from './runner.ts';
 import { Senders } from './senders.ts';
 import { STATIC_OWNER, StaticObjects } from './static-objects.ts';
 import { StatusParts } from './status-parts.ts';
-import { DROPPED_ENVIRONMENT, type TwinCommand, TwinSupervisor } from './twin.ts';
+import { Trackers } from './trackers.ts';
+import { Turns } from './turns.ts';
+import { DROPPED_ENVIRONMENT, type TwinCommand } from './twin.ts';
 import { removeVips } from './vips.ts';
 import { removeOurLink } from './virtual-link.ts';
 
@@ -66,25 +65,12 @@ import { removeOurLink } from './virtual-link.ts';
 const REALTIME_PRIORITY = 1;
 /** How long a stopping keeper waits for the controller to take its entries out. */
 const STOP_TIMEOUT_MS = 10_000;
-/**
- * BFD sessions send once a second until they are up and need three packets for it: a restart must
- * not take what they track for dead meanwhile.
- */
-const SESSION_START_MS = 5_000;
 /** Between two steps of the rehearsal; all of it takes a tenth of a second. */
 const REHEARSAL_PAUSE_MS = 5;
 /** A new process needs some 100 ms to its first advertisement; this leaves room for a busy one. */
 const REEXECUTION_US = 1_000_000;
 /** Tells the process that this one becomes where the plan is. */
 const RESUME_VARIABLE = 'VIPKEEPER_RESUME';
-/** Reports kept for a controller that is being started again; the oldest are dropped. */
-const BACKLOG_MAX = 256;
-
-/**
- * After this many turns' worth of packets, more than a socket holds, it is a flood and not a
- * stall: it must not hold up takeovers for ever.
- */
-const FULL_TURNS_MAX = 128;
 
 /** A new instance takes some 0.1 ms to start, one that is the same far less. */
 const INSTANCES_BETWEEN_ADVERTS = 8;
@@ -105,10 +91,8 @@ const CHANGED_MEANWHILE: Problem = {
   cure: 'Start it again; a service manager does so by itself',
 };
 
-type ToController = Channel<KeeperToController, ControllerToKeeper>;
-
 export class Keeper {
-  readonly #twin: TwinSupervisor<KeeperToController, ControllerToKeeper>;
+  readonly #controller: ControllerLink;
   readonly #network: Network;
   readonly #announcer: Announcer;
   readonly #settings = new BaseSettings();
@@ -120,37 +104,24 @@ export class Keeper {
   readonly #static: StaticObjects;
   #staticLook = false;
   readonly #interfaces: InterfaceTrackers;
+  readonly #trackers: Trackers;
   readonly #receivers: Receivers;
   readonly #bfd: BfdRunner;
-  /** Those beside the instances that have something to do at times. */
-  readonly #withDeadlines: readonly { readonly deadlineUs: number | null }[];
-  readonly #timer: DeadlineTimer;
+  readonly #turns: Turns;
   readonly #runners = new Map<string, InstanceRunner>();
   readonly #senders = new Senders();
-  readonly #deadlines = new DeadlineQueue<InstanceRunner>();
-  /** Those that are looked at now; allocated once. */
-  readonly #due: InstanceRunner[] = [];
-  readonly #backlog: KeeperToController[] = [];
   readonly #putOff: PutOff;
-  /** What a turn has to report, sent in one message at its end; null outside of one. */
-  #reports: KeeperToController[] | null = null;
   #record: RecordWriter | null = null;
   #plan: KeeperPlan | null = null;
-  #starter: ToController | null = null;
-  #linked = false;
   #scheduling: 'realtime' | 'normal' = 'normal';
   #holdTimer: NodeJS.Timeout | null = null;
   #stopping = false;
   #stopFinished = false;
-  /** Turns in a row that did not empty the sockets. */
-  #fullTurns = 0;
   #reexecuting = false;
-  #armingSoon = false;
   /** It goes on with what an earlier keeper began: that one's startup delay, and no new one. */
   #successor = startedByTwin();
   /** Monotonic clock: end of the startup delay; 0 for none. */
   #startsAtUs = 0;
-  #controllerTrackers: Readonly<Record<string, TrackerState>> = {};
   readonly #groups = new GroupCoordinator({
     membersOf: (group) => this.#membersOf(group),
     follow: ({ member, event }) => this.#runners.get(member)?.follow(event),
@@ -163,8 +134,6 @@ export class Keeper {
     send: (message) => this.#send(message),
     later: (goOn) => setImmediate(goOn),
   });
-  readonly #sessionsSeenUp = new Set<string>();
-  #sessionsStarting = true;
 
   /** Where the plan in force is from while no controller has given one; else null. */
   #provisional: EarlyPlan['from'] | null = null;
@@ -177,11 +146,12 @@ export class Keeper {
    */
   constructor(controller: TwinCommand, earlyPlan: () => EarlyPlan | null) {
     this.#earlyPlan = earlyPlan;
-    this.#twin = new TwinSupervisor(
+    this.#controller = new ControllerLink(
       controller,
       {
         onMessage: (message) => this.#handle(message),
         onGone: (exitCode) => this.#controllerGone(exitCode),
+        isLast: () => this.#stopping,
       },
       (argv, spawn) =>
         this.#scheduling === 'realtime'
@@ -220,7 +190,7 @@ export class Keeper {
       report: (message) => this.#report(message),
       changed: () => this.#staticChanged(),
     });
-    this.#announcer = new Announcer(this.#network, () => this.#armSoon());
+    this.#announcer = new Announcer(this.#network, () => this.#turns.overSoon());
     this.#receivers = new Receivers(
       (message) => this.#report(message),
       () => this.#arm(),
@@ -228,13 +198,25 @@ export class Keeper {
     this.#bfd = new BfdRunner({
       report: (message) => this.#report(message),
       onStateChanged: (name, up) => {
-        if (up) this.#sessionsSeenUp.add(name);
+        if (up) this.#trackers.sessionSeenUp(name);
         this.#trackersChanged();
       },
       onHandled: () => this.#arm(),
     });
-    this.#withDeadlines = [this.#bfd, this.#announcer, this.#receivers];
-    this.#timer = new DeadlineTimer(() => this.#deadline());
+    this.#trackers = new Trackers({
+      interfaces: this.#interfaces,
+      static: this.#static,
+      bfd: this.#bfd,
+    });
+    this.#turns = new Turns({
+      receivers: this.#receivers,
+      bfd: this.#bfd,
+      announcer: this.#announcer,
+      putOff: this.#putOff,
+      record: () => this.#record,
+      send: (reports) => this.#controller.sendAll(reports),
+      over: () => this.#arm(),
+    });
   }
 
   /** Connects to the controller that started this process, or starts one. */
@@ -247,18 +229,10 @@ export class Keeper {
     process.on('SIGHUP', () => this.#send({ kind: 'reload-requested' }));
     if (!startedByTwin()) {
       this.#resume();
-      this.#twin.start();
+      this.#controller.start();
       return;
     }
-    this.#linked = true;
-    this.#starter = channelToStarter({
-      onMessage: (message) => this.#handle(message),
-      onClose: () => {
-        this.#starter = null;
-        this.#controllerGone(null);
-        if (!this.#stopping) this.#twin.start();
-      },
-    });
+    this.#controller.connect();
     this.#hello();
   }
 
@@ -287,7 +261,7 @@ export class Keeper {
     const plan = this.#plan;
     if (plan === null || this.#stopping || this.#reexecuting) return;
     this.#reexecuting = true;
-    this.#twin.stopRestarting();
+    this.#controller.stopRestarting();
     for (const runner of this.#runners.values()) {
       const { advertIntervalUs, downTimerAdverts } = runner.config;
       if (safeSilenceUs(advertIntervalUs, downTimerAdverts) < REEXECUTION_US) runner.handOver();
@@ -301,8 +275,7 @@ export class Keeper {
     for (const [name, value] of Object.entries(process.env)) {
       if (value !== undefined && !DROPPED_ENVIRONMENT.includes(name)) env[name] = value;
     }
-    // Left open, it would tell a controller that started this process that nothing has changed.
-    if (this.#starter !== null) setInheritable(CHANNEL_FD, false);
+    this.#controller.closeOnExec();
     const script = process.argv[1] as string;
     const argv = [process.execPath, ...KEEPER_NODE_FLAGS, script, ...process.argv.slice(2)];
     return execve(process.execPath, argv, env);
@@ -315,7 +288,7 @@ export class Keeper {
   #rehearse(steps: Generator<void, void>): void {
     setTimeout(() => {
       if (this.#stopping || this.#reexecuting) steps.return();
-      else if (steps.next().done === true) this.#timer.arm(1);
+      else if (steps.next().done === true) this.#turns.hasten();
       else this.#rehearse(steps);
     }, REHEARSAL_PAUSE_MS);
   }
@@ -329,34 +302,26 @@ export class Keeper {
     });
   }
 
-  #channel(): ToController | null {
-    return this.#starter ?? this.#twin.channel;
-  }
-
   #send(message: KeeperToController): void {
-    this.#channel()?.send(message);
+    this.#controller.send(message);
   }
 
   /** Something the controller should know, now or when there is one again. */
   #report(message: KeeperToController): void {
-    if (this.#linked) {
-      if (this.#reports === null) this.#send(message);
-      else this.#reports.push(message);
-      return;
-    }
-    if (this.#backlog.length >= BACKLOG_MAX) this.#backlog.shift();
-    this.#backlog.push(message);
+    this.#controller.report(message, (now) => {
+      if (!this.#turns.collect(now)) this.#send(now);
+    });
   }
 
   #handle(message: ControllerToKeeper): void {
-    if (MOVING.has(message.kind)) this.#hearFirst();
+    if (MOVING.has(message.kind)) this.#turns.hearFirst();
     switch (message.kind) {
       case 'hello':
         return this.#greet(message.protocol);
       case 'configure':
         return this.#confirm(message.plan);
       case 'trackers':
-        this.#controllerTrackers = message.states;
+        this.#trackers.setControllers(message.states);
         return this.#trackersChanged();
       case 'status-request':
         // What has come is counted, whether or not it had to be looked at yet.
@@ -385,12 +350,11 @@ export class Keeper {
   #greet(protocol: number): void {
     if (protocol !== PROTOCOL_VERSION) {
       // Half of the installation was replaced under us: a controller of our own kind is needed.
-      this.#twin.kill('SIGTERM');
+      this.#controller.kill('SIGTERM');
       return;
     }
-    if (this.#starter === null) this.#hello();
-    this.#linked = true;
-    for (const message of this.#backlog.splice(0)) this.#send(message);
+    if (!this.#controller.isStarters) this.#hello();
+    this.#controller.listens();
   }
 
   /** A plan of the controller's, which knows the configuration. */
@@ -436,13 +400,10 @@ export class Keeper {
       this.#startsAtUs = this.#successor
         ? readStartsAtUs(plan.runtimeDirectory)
         : startsAtUs(plan.tuning);
-      setTimeout(() => {
-        this.#sessionsStarting = false;
-        this.#trackersChanged();
-      }, SESSION_START_MS);
+      this.#trackers.startSessions(() => this.#trackersChanged());
     }
     this.#network.resynchronise();
-    this.#interfaces.configure(plan.trackers);
+    this.#trackers.configure(plan.trackers);
     this.#announcer.configure(plan.announceGroups);
     this.#configureRouting(plan, first);
     problems.push(...this.#promotion.configure(plan.instances));
@@ -574,11 +535,11 @@ export class Keeper {
         intake: this.#intake,
         openSender: (options) => this.#senders.open(options),
         report: (message) => this.#report(message),
-        tracker: (name) => this.#tracker(name),
+        tracker: (name) => this.#trackers.state(name),
         groupStepped: (group) => this.#groupStepped(group),
         groupFaulty: (runner) => this.#groupFaulty(runner),
         groupPeerLost: (runner) => this.#groupPeerLost(runner),
-        deadlines: this.#deadlines,
+        deadlines: this.#turns.deadlines,
         // In a turn, what instances let go comes first.
         noteAdvert: (atSlot, atUs) => this.#record?.noteAdvert(atSlot, atUs, this.#putOff.isOpen),
         patienceChanged: () => this.#receivers.instancesChanged(),
@@ -593,7 +554,7 @@ export class Keeper {
 
   /** Whoever is active and on time advertises while a plan of many instances is gone through. */
   #advertiseMeanwhile(index: number): void {
-    if (index % INSTANCES_BETWEEN_ADVERTS === 0) this.#fireDue(true);
+    if (index % INSTANCES_BETWEEN_ADVERTS === 0) this.#turns.advertise();
   }
 
   #tune(plan: KeeperPlan): readonly Problem[] {
@@ -641,32 +602,6 @@ export class Keeper {
       if (link !== null && !links.has(link)) removeOurLink(this.#network, link);
     }
     this.#settings.restoreUnheld((index) => this.#network.nameOf(index));
-  }
-
-  #tracker(name: string): TrackerState | undefined {
-    if (name.startsWith(STATIC_OWNER)) return this.#static.tracker(name);
-    const config = this.#plan?.trackers.find((tracker) => tracker.name === name);
-    if (config?.kind === 'interface') return this.#interfaces.state(name);
-    if (config?.kind === 'bfd') return this.#session(config.session);
-    return this.#controllerTrackers[name];
-  }
-
-  /** Those that no controller is needed for. */
-  #ownTrackers(): Readonly<Record<string, TrackerState>> {
-    const own = this.#plan?.trackers.filter(({ kind }) => kind === 'interface' || kind === 'bfd');
-    const states: Record<string, TrackerState> = {};
-    for (const { name } of own ?? []) {
-      const state = this.#tracker(name);
-      if (state !== undefined) states[name] = state;
-    }
-    return states;
-  }
-
-  /** A BFD session as a tracker; not known until it was up, or had the time to come up. */
-  #session(session: string): TrackerState | undefined {
-    const up = this.#bfd.isUp(session);
-    if (!up && !this.#sessionsSeenUp.has(session) && this.#sessionsStarting) return undefined;
-    return { up, value: null, detail: `BFD session ${session} is ${up ? 'up' : 'down'}` };
   }
 
   #trackersChanged(): void {
@@ -718,7 +653,7 @@ export class Keeper {
 
   #networkChanged(): void {
     if (this.#plan === null || this.#stopping) return;
-    this.#hearFirst();
+    this.#turns.hearFirst();
     this.#interfaces.linksChanged();
     const problems: Problem[] = [];
     this.#assignReceivers(problems);
@@ -731,99 +666,6 @@ export class Keeper {
     this.#arm();
   }
 
-  #deadline(): void {
-    this.#reports = [];
-    this.#putOff.isOpen = true;
-    const more = this.#turn();
-    this.#putOff.isOpen = false;
-    this.#settle();
-    this.#record?.flush();
-    // Last: whoever waited in a socket may have ended what is announced.
-    if (!this.#putOff.isWaiting) this.#announcer.flush(monotonicUs());
-    const reports = this.#reports;
-    this.#reports = null;
-    if (reports.length > 0) this.#channel()?.sendAll(reports);
-    if (more) setImmediate(() => this.#deadline());
-    else this.#arm();
-  }
-
-  /**
-   * Does what was put off. Deadlines that pass meanwhile, or soon, get a turn of their own first,
-   * and the rest comes after it.
-   */
-  #settle(): void {
-    while (this.#putOff.isWaiting && !this.#isYielding()) {
-      this.#announcer.together(() => this.#putOff.settleSome());
-      if ((this.#deadlines.earliestUs ?? Number.POSITIVE_INFINITY) <= monotonicUs()) return;
-    }
-  }
-
-  /** Whether what was put off waits for the next deadline. */
-  #isYielding(): boolean {
-    return this.#putOff.yieldsTo(this.#deadlines.earliestUs, monotonicUs());
-  }
-
-  /** Advertisements and elections; true when more waits in the sockets before these. */
-  #turn(): boolean {
-    // What an active director that is on time has to send does not depend on what waits.
-    const nowUs = this.#fireDue(true);
-    if ((this.#nextUs() ?? Number.POSITIVE_INFINITY) > nowUs) return false;
-    if (!this.#putOff.isWaiting || this.#isYielding()) this.#awaitTakeover();
-    // A peer's advertisement that waits in a socket came before the deadline that it moves.
-    const more = this.#receivers.drainAll();
-    this.#bfd.drainAll();
-    this.#fullTurns = more ? this.#fullTurns + 1 : 0;
-    if (more && this.#fullTurns < FULL_TURNS_MAX) return true;
-    this.#fireDue(false);
-    this.#bfd.fireDeadlines(monotonicUs());
-    return false;
-  }
-
-  /**
-   * Reads the sockets: what waits there came before what is decided next, which a director that
-   * was stalled must know. No more than what a flood may hold up takeovers with.
-   */
-  #hearFirst(): void {
-    for (let turns = 0; turns < FULL_TURNS_MAX && this.#receivers.drainAll(); turns++);
-  }
-
-  /** Returns the time that it went by. */
-  #fireDue(onlyPunctual: boolean): number {
-    const nowUs = monotonicUs();
-    const count = this.#deadlines.due(nowUs, this.#due);
-    for (let index = 0; index < count; index++) this.#due[index]?.fireIfDue(nowUs, onlyPunctual);
-    return nowUs;
-  }
-
-  /**
-   * Whoever is woken before a takeover (core/vrrp/wake.ts) is awake when it is due: reading the
-   * sockets meanwhile keeps at hand what is needed then. No longer than TAKEOVER_LEAD_US.
-   */
-  #awaitTakeover(): void {
-    const startUs = monotonicUs();
-    const count = this.#deadlines.due(startUs, this.#due);
-    let takeoverUs = Number.POSITIVE_INFINITY;
-    for (let index = 0; index < count; index++) {
-      const runner = this.#due[index] as InstanceRunner;
-      const { deadlineUs } = runner;
-      if (deadlineUs === null || deadlineUs <= startUs) continue;
-      takeoverUs = Math.min(takeoverUs, deadlineUs);
-      runner.prepareTakeover();
-    }
-    if (takeoverUs - startUs > TAKEOVER_LEAD_US) return;
-    while (monotonicUs() < takeoverUs) this.#receivers.drainAll();
-  }
-
-  /** For what is asked for outside of a turn that ends with #arm(). */
-  #armSoon(): void {
-    if (this.#armingSoon) return;
-    this.#armingSoon = true;
-    setImmediate(() => {
-      this.#armingSoon = false;
-      this.#arm();
-    });
-  }
-
   #arm(): void {
     if (this.#stopFinished) return;
     if (this.#stopping && [...this.#runners.values()].every((runner) => runner.hasStopped)) {
@@ -833,19 +675,7 @@ export class Keeper {
     if (settled && this.#reexecuting && this.#plan !== null && this.#isReadyToReexecute()) {
       this.#becomeSuccessor(this.#plan);
     }
-    this.#record?.flush();
-    this.#receivers.hurry();
-    this.#timer.arm(this.#nextUs());
-  }
-
-  /** When there is something to do next; null for never. */
-  #nextUs(): number | null {
-    if (this.#putOff.isWaiting) return this.#isYielding() ? this.#deadlines.earliestUs : 0;
-    let nextUs = this.#deadlines.earliestUs;
-    for (const { deadlineUs } of this.#withDeadlines) {
-      if (deadlineUs !== null && (nextUs === null || deadlineUs < nextUs)) nextUs = deadlineUs;
-    }
-    return nextUs;
+    this.#turns.rest();
   }
 
   #isReadyToReexecute(): boolean {
@@ -866,7 +696,7 @@ export class Keeper {
       nowUs: monotonicUs(),
       scheduling: this.#scheduling,
       refusedUnassigned: { ...this.#receivers.refusedUnassigned },
-      trackers: this.#ownTrackers(),
+      trackers: this.#trackers.own(),
       static: this.#static.status(),
       bfd: this.#bfd.status(),
       bfdRefusedUnassigned: { ...this.#bfd.refusedUnassigned },
@@ -874,7 +704,6 @@ export class Keeper {
   }
 
   #controllerGone(exitCode: number | null): void {
-    this.#linked = false;
     if (this.#stopping) {
       // The VIPs come first: #finishStop() finds that there is nobody to wait for.
       if (this.#stopFinished) this.#end();
@@ -896,7 +725,7 @@ export class Keeper {
     if (this.#stopping) return this.#finishStop();
     this.#stopping = true;
     notifyServiceManager('STOPPING=1');
-    this.#twin.stopRestarting();
+    this.#controller.stopRestarting();
     for (const runner of this.#runners.values()) runner.handOver();
     this.#arm();
   }
@@ -905,7 +734,7 @@ export class Keeper {
   #finishStop(): void {
     if (this.#stopFinished) return;
     this.#stopFinished = true;
-    this.#timer.close();
+    this.#turns.close();
     for (const runner of this.#runners.values()) runner.stop();
     this.#routing.close();
     this.#intake.close();
@@ -914,9 +743,9 @@ export class Keeper {
     this.#receivers.close();
     this.#bfd.stop();
     this.#send({ kind: 'stopping' });
-    if (this.#channel() === null) return this.#end();
+    if (!this.#controller.exists) return this.#end();
     setTimeout(() => {
-      this.#twin.kill('SIGKILL');
+      this.#controller.kill('SIGKILL');
       this.#end();
     }, STOP_TIMEOUT_MS);
   }

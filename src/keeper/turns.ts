@@ -1,0 +1,198 @@
+/**
+ * The keeper's turns: what is done when the one timer fires, in which order. Packets that wait in
+ * the sockets are handled first, with their kernel receive times, deadlines after, and what can
+ * wait when all advertisements are sent.
+ *
+ * Invariants: no turn waits, but for a takeover that is due within TAKEOVER_LEAD_US; what was
+ * received before a deadline is handled before it, also after a stall.
+ */
+import { DeadlineQueue } from '../core/deadlines.ts';
+import { TAKEOVER_LEAD_US } from '../core/vrrp/wake.ts';
+import { monotonicUs } from '../linux/clock.ts';
+import { DeadlineTimer } from '../linux/timer.ts';
+import type { Announcer } from './announcer.ts';
+import type { BfdRunner } from './bfd.ts';
+import type { KeeperToController } from './messages.ts';
+import type { PutOff } from './put-off.ts';
+import type { Receivers } from './receivers.ts';
+import type { RecordWriter } from './record.ts';
+import type { InstanceRunner } from './runner.ts';
+
+/**
+ * After this many turns' worth of packets, more than a socket holds, it is a flood and not a
+ * stall: it must not hold up takeovers for ever.
+ */
+const FULL_TURNS_MAX = 128;
+
+export interface TurnPorts {
+  readonly receivers: Receivers;
+  readonly bfd: BfdRunner;
+  readonly announcer: Announcer;
+  readonly putOff: PutOff;
+  /** Null while there is none yet. */
+  readonly record: () => RecordWriter | null;
+  /** What a turn has to report, in one message. */
+  readonly send: (reports: readonly KeeperToController[]) => void;
+  /** A turn is over, and nothing more waits: rest() is to be called, or it was the last one. */
+  readonly over: () => void;
+}
+
+export class Turns {
+  readonly #ports: TurnPorts;
+  readonly #timer: DeadlineTimer;
+  /** Where instances say when they are to be looked at. */
+  readonly deadlines = new DeadlineQueue<InstanceRunner>();
+  /** Those that are looked at now; allocated once. */
+  readonly #due: InstanceRunner[] = [];
+  /** Those beside the instances that have something to do at times. */
+  readonly #others: readonly { readonly deadlineUs: number | null }[];
+  #reports: KeeperToController[] | null = null;
+  /** Turns in a row that did not empty the sockets. */
+  #fullTurns = 0;
+  #overSoon = false;
+
+  /** Throws SystemError when there is no descriptor left for the timer. */
+  constructor(ports: TurnPorts) {
+    this.#ports = ports;
+    this.#others = [ports.bfd, ports.announcer, ports.receivers];
+    this.#timer = new DeadlineTimer(() => this.#take());
+  }
+
+  /** Keeps the report for the end of the turn; false outside of one. */
+  collect(report: KeeperToController): boolean {
+    if (this.#reports === null) return false;
+    this.#reports.push(report);
+    return true;
+  }
+
+  /** Nothing is to be done before the next deadline. */
+  rest(): void {
+    this.#ports.record()?.flush();
+    this.#ports.receivers.hurry();
+    this.#timer.arm(this.#nextUs());
+  }
+
+  /** The next turn is now. */
+  hasten(): void {
+    this.#timer.arm(1);
+  }
+
+  /** For what is asked for outside of a turn: it ends as one does. */
+  overSoon(): void {
+    if (this.#overSoon) return;
+    this.#overSoon = true;
+    setImmediate(() => {
+      this.#overSoon = false;
+      this.#ports.over();
+    });
+  }
+
+  /** There are no more turns. */
+  close(): void {
+    this.#timer.close();
+  }
+
+  /**
+   * Reads the sockets: what waits there came before what is decided next, which a director that
+   * was stalled must know. No more than what a flood may hold up takeovers with.
+   */
+  hearFirst(): void {
+    for (let turns = 0; turns < FULL_TURNS_MAX && this.#ports.receivers.drainAll(); turns++);
+  }
+
+  /** Sends what instances that are active and on time have to send now. */
+  advertise(): void {
+    this.#fireDue(true);
+  }
+
+  #take(): void {
+    const { putOff, record, announcer, send, over } = this.#ports;
+    this.#reports = [];
+    putOff.isOpen = true;
+    const more = this.#decide();
+    putOff.isOpen = false;
+    this.#settle();
+    record()?.flush();
+    // Last: whoever waited in a socket may have ended what is announced.
+    if (!putOff.isWaiting) announcer.flush(monotonicUs());
+    const reports = this.#reports;
+    this.#reports = null;
+    if (reports.length > 0) send(reports);
+    if (more) setImmediate(() => this.#take());
+    else over();
+  }
+
+  /** Advertisements and elections; true when more waits in the sockets before these. */
+  #decide(): boolean {
+    const { receivers, bfd, putOff } = this.#ports;
+    // What an active director that is on time has to send does not depend on what waits.
+    const nowUs = this.#fireDue(true);
+    if ((this.#nextUs() ?? Number.POSITIVE_INFINITY) > nowUs) return false;
+    if (!putOff.isWaiting || this.#isYielding()) this.#awaitTakeover();
+    // A peer's advertisement that waits in a socket came before the deadline that it moves.
+    const more = receivers.drainAll();
+    bfd.drainAll();
+    this.#fullTurns = more ? this.#fullTurns + 1 : 0;
+    if (more && this.#fullTurns < FULL_TURNS_MAX) return true;
+    this.#fireDue(false);
+    bfd.fireDeadlines(monotonicUs());
+    return false;
+  }
+
+  /**
+   * Does what was put off. Deadlines that pass meanwhile, or soon, get a turn of their own first,
+   * and the rest comes after it.
+   */
+  #settle(): void {
+    const { putOff, announcer } = this.#ports;
+    while (putOff.isWaiting && !this.#isYielding()) {
+      announcer.together(() => putOff.settleSome());
+      if ((this.deadlines.earliestUs ?? Number.POSITIVE_INFINITY) <= monotonicUs()) return;
+    }
+  }
+
+  /** Whether what was put off waits for the next deadline. */
+  #isYielding(): boolean {
+    return this.#ports.putOff.yieldsTo(this.deadlines.earliestUs, monotonicUs());
+  }
+
+  /** Returns the time that it went by. */
+  #fireDue(onlyPunctual: boolean): number {
+    const nowUs = monotonicUs();
+    const count = this.deadlines.due(nowUs, this.#due);
+    for (let index = 0; index < count; index++) this.#due[index]?.fireIfDue(nowUs, onlyPunctual);
+    return nowUs;
+  }
+
+  /**
+   * Whoever is woken before a takeover (core/vrrp/wake.ts) is awake when it is due: reading the
+   * sockets meanwhile keeps at hand what is needed then, and instances that are active advertise
+   * as ever. No longer than TAKEOVER_LEAD_US.
+   */
+  #awaitTakeover(): void {
+    const startUs = monotonicUs();
+    const count = this.deadlines.due(startUs, this.#due);
+    let takeoverUs = Number.POSITIVE_INFINITY;
+    for (let index = 0; index < count; index++) {
+      const runner = this.#due[index] as InstanceRunner;
+      const { deadlineUs } = runner;
+      if (deadlineUs === null || deadlineUs <= startUs) continue;
+      takeoverUs = Math.min(takeoverUs, deadlineUs);
+      // Many take longer than there is time, and those that are due first wait for nothing.
+      if (monotonicUs() < takeoverUs) runner.prepareTakeover();
+    }
+    if (takeoverUs - startUs > TAKEOVER_LEAD_US) return;
+    while (this.#fireDue(true) < takeoverUs) this.#ports.receivers.drainAll();
+  }
+
+  /** When there is something to do next; null for never. */
+  #nextUs(): number | null {
+    const { earliestUs } = this.deadlines;
+    if (this.#ports.putOff.isWaiting) return this.#isYielding() ? earliestUs : 0;
+    let nextUs = earliestUs;
+    for (const { deadlineUs } of this.#others) {
+      if (deadlineUs !== null && (nextUs === null || deadlineUs < nextUs)) nextUs = deadlineUs;
+    }
+    return nextUs;
+  }
+}

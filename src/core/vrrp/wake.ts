@@ -8,10 +8,10 @@
 import { nextDeadlineUs, type VrrpState } from './instance.ts';
 
 /**
- * A timer, the event loop and code that has not run for long take up to some 250 us together, on
- * a machine that is not busy.
+ * A timer, the event loop and code that has not run for long take some 250 us together on a machine
+ * that is not busy, and up to 600 us on a virtual one whose processors sleep between packets.
  */
-export const TAKEOVER_LEAD_US = 300;
+export const TAKEOVER_LEAD_US = 1_000;
 
 /**
  * Parts of an interval that share their advertisements' wake-up. The first one after a takeover

@@ -11,11 +11,16 @@ const PCAP_MAGIC_NANOSECONDS = 0xa1b2_3c4d;
 const FILE_HEADER_BYTES = 24;
 const RECORD_HEADER_BYTES = 16;
 const ETHERNET_HEADER_BYTES = 14;
+const ETHERTYPE_OFFSET = 12;
+const ETHERTYPE_ARP = 0x0806;
+/** Sender and target protocol address of an ARP packet for IPv4 (RFC 826). */
+const ARP_SENDER = ETHERNET_HEADER_BYTES + 14;
+const ARP_TARGET = ETHERNET_HEADER_BYTES + 24;
 /** Behind an IPv4 header without options, as both contestants send it. */
 const VRID_OFFSET = ETHERNET_HEADER_BYTES + 20 + 1;
 const IPV4_SOURCE = ETHERNET_HEADER_BYTES + 12;
 /** Far above any benchmark's rate times its length; a stream that grows beyond it is lost. */
-const ADVERTS_MAX = 1_000_000;
+const PACKETS_MAX = 1_000_000;
 const START_TIMEOUT_MS = 20_000;
 
 export interface WireAdvert {
@@ -25,15 +30,25 @@ export interface WireAdvert {
   readonly vrid: number;
 }
 
+/** A gratuitous ARP: somebody says where this address is. */
+export interface WireAnnouncement {
+  readonly atMs: number;
+  readonly address: string;
+}
+
 export class Wire {
   readonly adverts: WireAdvert[] = [];
+  readonly announcements: WireAnnouncement[] = [];
   readonly #child: Child;
 
   private constructor(child: Child) {
     this.#child = child;
   }
 
-  /** Captures advertisements on an interface of the node; without a name, on its front LAN. */
+  /**
+   * Captures advertisements and announcements on an interface of the node; without a name, on its
+   * front LAN.
+   */
   static async open(node: LabNode, interfaceName = node.on('front').name): Promise<Wire> {
     let stream: Uint8Array = new Uint8Array(0);
     let errors = '';
@@ -41,7 +56,7 @@ export class Wire {
     const argv = ['tcpdump', '-i', interfaceName, '-n', '-p', '-U', '--immediate-mode'];
     // Its ring has as many places as packets of the greatest length fit: bursts need many.
     const ring = ['-s', '128', '-B', '4096'];
-    const format = [...ring, '--time-stamp-precision', 'nano', '-w', '-', 'ip proto 112'];
+    const format = [...ring, '--time-stamp-precision', 'nano', '-w', '-', 'ip proto 112 or arp'];
     const child = await node.spawn([...argv, ...format], {
       onStdout: (chunk) => {
         stream = Buffer.concat([stream, chunk]);
@@ -65,6 +80,7 @@ export class Wire {
   /** Forgets what was seen. */
   clear(): void {
     this.adverts.length = 0;
+    this.announcements.length = 0;
   }
 
   from(source: string): WireAdvert[] {
@@ -86,12 +102,21 @@ export class Wire {
       const seconds = bytes.readUInt32LE(offset);
       const nanoseconds = bytes.readUInt32LE(offset + 4);
       const frame = bytes.subarray(offset + RECORD_HEADER_BYTES, end);
-      const source = [...frame.subarray(IPV4_SOURCE, IPV4_SOURCE + 4)].join('.');
-      const vrid = frame[VRID_OFFSET] as number;
-      this.adverts.push({ atMs: seconds * 1e3 + nanoseconds / 1e6, source, vrid });
+      this.#note(seconds * 1e3 + nanoseconds / 1e6, frame);
       offset = end;
     }
-    if (this.adverts.length > ADVERTS_MAX) throw new LabError('Too many advertisements');
+    if (this.adverts.length + this.announcements.length > PACKETS_MAX)
+      throw new LabError('Too many packets');
     return stream.subarray(offset);
+  }
+
+  #note(atMs: number, frame: Buffer): void {
+    const ipv4 = (offset: number) => [...frame.subarray(offset, offset + 4)].join('.');
+    if (frame.readUInt16BE(ETHERTYPE_OFFSET) !== ETHERTYPE_ARP) {
+      const vrid = frame[VRID_OFFSET] as number;
+      this.adverts.push({ atMs, source: ipv4(IPV4_SOURCE), vrid });
+    } else if (ipv4(ARP_SENDER) === ipv4(ARP_TARGET)) {
+      this.announcements.push({ atMs, address: ipv4(ARP_SENDER) });
+    }
   }
 }

@@ -137,12 +137,10 @@ function planText({
 }: HandoverPlan): string {
   if (refusal !== null) return '';
   const due = `${expectedSeconds.toFixed(2)} s`;
-  const priority = successor?.priority ?? null;
   const who =
     successor === null
-      ? `a director that was not heard of would take over within ${due}`
-      : `${successor.address}${priority === null ? '' : ` (priority ${priority})`} should take ` +
-        `over after ${due}; it was last heard ${successor.lastHeardSecondsAgo.toFixed(0)} s ago`;
+      ? `no successor is known now; a backup would take over within ${due}`
+      : `${successor.address} (priority ${successor.priority}) should take over after ${due}; it was last heard ${successor.lastHeardSecondsAgo.toFixed(0)} s ago`;
   const lines = [`${instance}: ${who}`, ...warnings.map((warning) => `  ! ${warning}`)];
   return lines.map((line) => `${printable(line)}\n`).join('');
 }

@@ -131,6 +131,8 @@ export interface InstanceReport {
     readonly prefixLength: number;
     readonly interface: string;
     readonly present: boolean;
+    /** Why it could not be put there, as the kernel said; null when nothing is known against it. */
+    readonly error: string | null;
   }[];
   readonly routing: readonly RoutingReport[];
   /** The director last heard of under this VRID. */
@@ -557,10 +559,13 @@ export interface HandoverPlan {
   readonly instance: string;
   /** Why it cannot be handed over; null when it can. */
   readonly refusal: string | null;
-  /** The best of the directors heard of; null when none was. Its priority as last advertised. */
+  /**
+   * The best of the directors heard of, with the priority that it last advertised. Null when none
+   * was, or each of them said last that it resigns: it may be backup since, or be gone.
+   */
   readonly successor: {
     readonly address: string;
-    readonly priority: number | null;
+    readonly priority: number;
     readonly lastHeardSecondsAgo: number;
   } | null;
   /** When the successor's first advertisement is due: its skew time, the longest if not known. */

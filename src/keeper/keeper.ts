@@ -475,11 +475,7 @@ export class Keeper {
       wanted: plan.instances.some(({ accept, priority }) => !accept && priority !== 255),
       left: more?.intake === true,
     });
-    const recorded = more?.staticAddresses ?? [];
-    this.#static.configure(
-      plan.static,
-      recorded.map((address) => ({ ...address, present: true })),
-    );
+    this.#static.configure(plan.static, more?.staticAddresses ?? []);
     this.#routing.hold(STATIC_OWNER);
   }
 

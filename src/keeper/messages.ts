@@ -180,6 +180,8 @@ export interface InstanceStatus {
     readonly prefixLength: number;
     readonly interface: string;
     readonly present: boolean;
+    /** Why it could not be put there, as the kernel said; null when nothing is known against it. */
+    readonly error: string | null;
   }[];
   readonly routing: readonly RoutingReport[];
   readonly advertisedAddresses: readonly string[];

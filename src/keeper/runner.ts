@@ -611,6 +611,7 @@ export class InstanceRunner implements Debtor {
         prefixLength: vip.prefixLength,
         interface: vip.interface,
         present: this.#ports.network.hasAddress(vip.interface, vip.address),
+        error: this.#vips.errorOf(vip),
       })),
       routing: this.#ports.routing.objects(config.name),
       peer: peer === null ? null : { ...peer, address: this.#peerText() },

@@ -45,7 +45,10 @@ export class StaticObjects {
   }
 
   /** Puts addresses there; routes and rules follow with routing.hold(). */
-  configure(config: StaticConfig, recorded: StaticStatus['addresses']): void {
+  configure(
+    config: StaticConfig,
+    recorded: readonly Omit<StaticStatus['addresses'][number], 'present' | 'error'>[],
+  ): void {
     this.#config = config;
     const { network } = this.#ports;
     for (const { interface: name, address } of recorded) network.claim(name, address);
@@ -76,7 +79,9 @@ export class StaticObjects {
     for (const [index, { interface: device, address }] of this.#config.addresses.entries()) {
       if (staticTracker('addresses', index) !== name) continue;
       const up = this.#ports.network.hasAddress(device, address);
-      return { up, value: null, detail: `${address} is ${up ? '' : 'not '}on ${device}` };
+      const error = up ? null : this.#addresses.errorOf({ interface: device, address });
+      const why = error === null ? '' : ` (${error})`;
+      return { up, value: null, detail: `${address} is ${up ? '' : 'not '}on ${device}${why}` };
     }
     const objects = routing.objects(STATIC_OWNER);
     const routes = objects.filter(({ kind }) => kind === 'route');
@@ -100,6 +105,7 @@ export class StaticObjects {
         prefixLength: one.prefixLength,
         interface: one.interface,
         present: network.hasAddress(one.interface, one.address),
+        error: this.#addresses.errorOf(one),
       })),
       routing: routing.objects(STATIC_OWNER),
       restored: this.#restored,

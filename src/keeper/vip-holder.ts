@@ -24,8 +24,8 @@ export class VipHolder {
   readonly #budgets = new Map<string, Budget>();
   /** Who removed an address that waits to be put back. */
   readonly #waiting = new Map<string, number | null>();
-  /** Those that could not be put there, or went with their interface. */
-  readonly #missing = new Set<string>();
+  /** Those that could not be put there, or went with their interface; with the kernel's reason. */
+  readonly #missing = new Map<string, string | null>();
   /** Problems that were told since the addresses were put there. */
   readonly #told = new Set<string>();
   #held: readonly WantedVip[] = [];
@@ -85,15 +85,17 @@ export class VipHolder {
     const possible: WantedVip[] = [];
     for (const vip of this.#held) {
       const there = this.#ports.network.link(vip.interface) !== null;
-      if (!there) this.#missing.add(keyOf(vip));
+      if (!there) this.#missing.set(keyOf(vip), noInterface(vip));
       else if (this.#missing.has(keyOf(vip))) possible.push(vip);
     }
     if (possible.length > 0 && this.#add(possible).length > 0) this.#ports.appeared();
   }
 
-  /** Whether another program removes this address again and again. */
-  contested(vip: WantedVip): boolean {
-    return this.#waiting.has(keyOf(vip));
+  /** Why a held address is not there; null when it is, or no reason is known. */
+  errorOf(vip: VipPlace): string | null {
+    const key = keyOf(vip);
+    if (this.#waiting.has(key)) return 'another program keeps removing it';
+    return this.#missing.get(key) ?? null;
   }
 
   #restore(vip: WantedVip, byPid: number | null): void {
@@ -113,11 +115,16 @@ export class VipHolder {
     return this.#noteAdded(vips, addVips(this.#ports.network, vips));
   }
 
-  #noteAdded(vips: readonly WantedVip[], { added, problems }: AddResult): readonly WantedVip[] {
+  #noteAdded(
+    vips: readonly WantedVip[],
+    { added, problems, refused }: AddResult,
+  ): readonly WantedVip[] {
     const { network } = this.#ports;
     for (const vip of vips) {
       if (network.hasAddress(vip.interface, vip.address)) this.#missing.delete(keyOf(vip));
-      else this.#missing.add(keyOf(vip));
+      else if (network.link(vip.interface) === null) {
+        this.#missing.set(keyOf(vip), noInterface(vip));
+      } else this.#missing.set(keyOf(vip), refused.get(vip) ?? null);
     }
     this.#tell(problems);
     return added;
@@ -146,7 +153,13 @@ export class VipHolder {
   }
 }
 
-function keyOf(vip: WantedVip): string {
+type VipPlace = Pick<WantedVip, 'interface' | 'address'>;
+
+function noInterface(vip: VipPlace): string {
+  return `interface ${vip.interface} does not exist`;
+}
+
+function keyOf(vip: VipPlace): string {
   return `${vip.interface} ${vip.address}`;
 }
 

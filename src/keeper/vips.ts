@@ -23,6 +23,8 @@ export interface AddResult {
   /** Those that were not there before, or not as wanted. */
   readonly added: readonly WantedVip[];
   readonly problems: readonly Problem[];
+  /** Why those that the kernel did not take are not there, in its words. */
+  readonly refused: ReadonlyMap<WantedVip, string>;
 }
 
 /** Adds the VIPs that are missing, and changes those that are ours and differ. */
@@ -80,6 +82,7 @@ function resultOf(
 ): AddResult {
   const problems = [...before];
   const added = new Set<WantedVip>();
+  const refusals = new Map<WantedVip, string>();
   for (const [index, operation] of operations.entries()) {
     const vip = present[operation.wanted] as WantedVip;
     const error = errors[index] ?? null;
@@ -87,9 +90,12 @@ function resultOf(
     // Somebody added it since we looked: it is there, which is what counts.
     else if (error.code === 'EEXIST') network.noteExisting(operation.address);
     else if (error.code === 'ENODEV') problems.push(noInterface(vip));
-    else problems.push(refused(operation.kind === 'delete' ? 'remove' : 'add', vip, error));
+    else {
+      problems.push(refused(operation.kind === 'delete' ? 'remove' : 'add', vip, error));
+      refusals.set(vip, error.message);
+    }
   }
-  return { added: [...added], problems };
+  return { added: [...added], problems, refused: refusals };
 }
 
 function observed(network: Network, wanted: AddressSpec): ObservedAddress | null {
@@ -149,6 +155,13 @@ function refused(action: string, vip: Vip, error: NetlinkError): Problem {
   return {
     code: 'VK-ADDRESS',
     message: `The kernel refused to ${action} VIP ${vip.address}/${vip.prefixLength} on ${vip.interface}: ${error.message}`,
-    cure: `Look at the interface with: ip address show dev ${vip.interface}`,
+    cure: refusalCure(vip, error),
   };
+}
+
+function refusalCure(vip: Vip, { code }: NetlinkError): string {
+  if (code === 'EACCES' && ipFamily(vip.address) === 'ipv6') {
+    return `Enable IPv6 there: sysctl net.ipv6.conf.${vip.interface}.disable_ipv6=0, and in what sets it at boot`;
+  }
+  return `Look at the interface with: ip address show dev ${vip.interface}`;
 }

@@ -225,6 +225,30 @@ describe('another program', { timeout: TEST_TIMEOUT_MS }, () => {
   });
 });
 
+it(
+  'a VIP that another program puts on a backup is found, told and left alone',
+  async () => {
+    const config = { ...configOf([`${VIP}/24`]), keeper: { startup_delay: '1m' } };
+    director = await Director.start(node, { config });
+    const a = director;
+    await a.waitForState('web', 'backup');
+    const finding = async () =>
+      (await a.metric('vipkeeper_vrrp_finding')).get('{instance="web",kind="address-unexpected"}');
+    expect(await finding()).toBe(0);
+    await ip('address', 'add', `${VIP}/24`, 'dev', 'eth0');
+    await a.waitFor('the finding', async () => (await finding()) === 1);
+    const explained = await a.run(['explain', 'web']);
+    expect([explained.code, explained.stdout]).toEqual([
+      1,
+      expect.stringContaining(`ip address del ${VIP}/24 dev eth0`),
+    ]);
+    expect(await kernelAddress(VIP)).not.toBeNull();
+    await ip('address', 'del', `${VIP}/24`, 'dev', 'eth0');
+    await a.waitFor('its end', async () => (await finding()) === 0);
+  },
+  TEST_TIMEOUT_MS,
+);
+
 describe('a VIP on another interface', { timeout: TEST_TIMEOUT_MS }, () => {
   const makeLink = async (name: string) => {
     await ip('link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}-peer`);
@@ -291,18 +315,20 @@ describe('a kernel that refuses an address', { timeout: TEST_TIMEOUT_MS }, () =>
     const told = () => a.log.find(({ code }) => code === 'VK-ADDRESS');
     await a.waitFor('the problem', () => told() !== undefined);
     expect(told()?.msg).toContain(VIP6);
+    expect(told()?.cure).toContain('net.ipv6.conf.eth0.disable_ipv6=0');
     const report = await a.instance('web');
     expect(report.state).toBe('active');
     expect(report.addresses.map(({ present }) => present)).toEqual([true, false]);
-    expect(explainInstance(report).findings).toMatchObject([
-      { kind: 'address-missing', about: VIP6 },
-    ]);
+    const { findings } = explainInstance(report);
+    expect(findings).toMatchObject([{ kind: 'address-missing', about: VIP6 }]);
+    expect(findings[0]?.text).toContain('IPv6 is disabled on this device');
     const before = await a.metric('vipkeeper_vrrp_finding');
     expect(before.get(finding)).toBe(1);
     await ipv6(0);
     await a.waitFor('the VIP', async () => (await kernelAddress(VIP6)) !== null);
     const after = await a.metric('vipkeeper_vrrp_finding');
     expect(after.get(finding)).toBe(0);
+    expect((await a.instance('web')).addresses[1]).toMatchObject({ present: true, error: null });
     expect((await a.instance('web')).counters.transitions.active).toBe(1);
   });
 });

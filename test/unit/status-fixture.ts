@@ -77,8 +77,8 @@ const INSTANCE: InstanceReport = {
   lastTransitionAt: '2026-03-01T08:47:48.000Z',
   stateForSeconds: 60,
   addresses: [
-    { address: '192.0.2.10', prefixLength: 24, interface: 'eth0', present: true },
-    { address: '192.0.2.11', prefixLength: 32, interface: 'eth1', present: false },
+    { address: '192.0.2.10', prefixLength: 24, interface: 'eth0', present: true, error: null },
+    { address: '192.0.2.11', prefixLength: 32, interface: 'eth1', present: false, error: null },
   ],
   peer: {
     address: '192.0.2.2',
@@ -177,7 +177,13 @@ export const STATUS: DirectorStatus = {
       vrid: 7,
       lastTransitionAt: '2026-03-01T11:59:15.000Z',
       addresses: [
-        { address: '2001:db8::25', prefixLength: 64, interface: 'bond0.200', present: false },
+        {
+          address: '2001:db8::25',
+          prefixLength: 64,
+          interface: 'bond0.200',
+          present: false,
+          error: null,
+        },
       ],
       peer: null,
     },

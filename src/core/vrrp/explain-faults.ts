@@ -35,7 +35,11 @@ const TEXTS: Readonly<
   }),
   'no-source-address': ({ interface: own, family }) => ({
     text: `${own} has no ${family === 'ipv4' ? 'IPv4' : 'link-local IPv6'} address to send advertisements from`,
-    cure: `Look at: ip address show dev ${own}; give it an address, or configure source`,
+    cure:
+      `Look at: ip address show dev ${own}; give it an address, or configure source` +
+      (family === 'ipv4'
+        ? ''
+        : `; without any, IPv6 may be off: sysctl net.ipv6.conf.${own}.disable_ipv6`),
   }),
   'no-peer': () => ({
     text: 'Its peers hold no other director, and fault_without_peers is on',

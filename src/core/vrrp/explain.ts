@@ -6,7 +6,7 @@
 import { compareIp, parseIp } from '../ip.ts';
 import type { InstanceReport, PeerReport } from '../status.ts';
 import { faultText } from './explain-faults.ts';
-import { planHandover } from './handover.ts';
+import { planHandover, resignedPeers } from './handover.ts';
 import type { RefusalReason } from './types.ts';
 
 /** Every kind of finding: label of a metric, name of a runbook section. */
@@ -23,6 +23,8 @@ export const FINDING_KINDS = [
   /** A unicast peer that advertisements cannot be sent to. */
   'peer-unreachable',
   'address-missing',
+  /** A VIP is on its interface although another director has it, or may have. */
+  'address-unexpected',
   /** A route or rule of an active instance is not there. */
   'routing-missing',
   'faulty-tracker',
@@ -77,6 +79,8 @@ export interface Explanation {
 
 /** What was heard last is of the present while it is younger than this many intervals. */
 const PRESENT_INTERVALS = 4;
+/** And this long where the interval of the sender is not known. */
+const PRESENT_UNKNOWN_SECONDS = 10;
 
 /**
  * For how many seconds what a peer said is of the present: its own interval counts where it is the
@@ -84,8 +88,12 @@ const PRESENT_INTERVALS = 4;
  * advertisements.
  */
 function presentSeconds(report: InstanceReport, peer: PeerReport): number {
-  const theirs = peer.accepted?.advertIntervalSeconds ?? 0;
-  return Math.max(report.advertIntervalSeconds, theirs) * PRESENT_INTERVALS;
+  const { accepted, refused } = peer;
+  const ours = report.advertIntervalSeconds * PRESENT_INTERVALS;
+  if (accepted !== null && (refused === null || accepted.secondsAgo <= refused.secondsAgo)) {
+    return Math.max(ours, accepted.advertIntervalSeconds * PRESENT_INTERVALS);
+  }
+  return Math.max(ours, PRESENT_UNKNOWN_SECONDS);
 }
 
 /** The explanation of one instance; `all` are the instances here, its sync group among them. */
@@ -237,20 +245,25 @@ function whatIfText(report: InstanceReport): string {
 function whatIfThisDied(report: InstanceReport): string {
   const { afterSeconds, successor } = afterThisDirector(report);
   if (successor !== null) {
-    const said = report.peers.find(({ address }) => address === successor)?.accepted;
-    const unknown =
-      said?.priority === 0
-        ? 'the last that it said was that it resigns, so it may have been stopped'
-        : 'backups are silent';
     return (
       `If this director died now, ${successor} would take over ${seconds(afterSeconds)} after the ` +
-      `last advertisement, if it still runs: ${unknown}`
+      'last advertisement, if it still runs: backups are silent'
     );
   }
   return (
     `If this director died now, the best of the others would take over ` +
     `${seconds(silenceSeconds(report))} to ${seconds(afterSeconds)} after the last ` +
-    'advertisement; none was heard of yet, as backups are silent'
+    `advertisement; ${whyUnknown(report)}`
+  );
+}
+
+/** Why no successor of this active director is known. */
+function whyUnknown({ peers }: InstanceReport): string {
+  const resigned = resignedPeers(peers).map(({ address }) => address);
+  if (resigned.length === 0) return 'none was heard of yet, as backups are silent';
+  return (
+    `the last that ${resigned.join(', ')} said was resigning: stopped, in fault, or backup since, ` +
+    'as backups are silent'
   );
 }
 
@@ -329,11 +342,12 @@ function findingsOf(report: InstanceReport, all: readonly InstanceReport[]): rea
 
 /** Other virtual routers are normal on a segment, but not with the addresses of this one. */
 function vridFindings(report: InstanceReport): readonly Finding[] {
-  const fresh = report.advertIntervalSeconds * PRESENT_INTERVALS;
+  const fresh = Math.max(report.advertIntervalSeconds * PRESENT_INTERVALS, PRESENT_UNKNOWN_SECONDS);
   const own = new Set(report.advertisedAddresses);
-  return report.strangers.flatMap(({ vrid, address, addresses, lastHeardSecondsAgo }) => {
+  return report.strangers.flatMap(({ vrid, address, addresses, priority, lastHeardSecondsAgo }) => {
     const shared = addresses.filter((vip) => own.has(vip));
-    if (shared.length === 0 || lastHeardSecondsAgo >= fresh) return [];
+    // Who resigned there has them no more.
+    if (shared.length === 0 || priority === 0 || lastHeardSecondsAgo >= fresh) return [];
     return [
       {
         kind: 'vrid-mismatch' as const,
@@ -437,14 +451,35 @@ function winnerText(report: InstanceReport, peer: PeerReport): string {
 }
 
 function addressFindings(report: InstanceReport): readonly Finding[] {
-  if (report.state !== 'active') return [];
+  if (report.state !== 'active') return unexpectedAddresses(report);
   return report.addresses
     .filter((vip) => !vip.present)
     .map((vip) => ({
       kind: 'address-missing',
       about: vip.address,
-      text: `${vip.address} is not on ${vip.interface} although this director is active`,
-      cure: `Look at the log for the kernel's reason, and at: ip address show dev ${vip.interface}`,
+      text:
+        `${vip.address} is not on ${vip.interface} although this director is active` +
+        (vip.error === null ? '' : `: ${vip.error}`),
+      cure: `Look at the log for VK-ADDRESS: it says what to do; and at: ip address show dev ${vip.interface}`,
+    }));
+}
+
+/** Of an owner the addresses are its own, whatever its state. */
+function unexpectedAddresses(report: InstanceReport): readonly Finding[] {
+  const { state, configuredPriority } = report;
+  if ((state !== 'backup' && state !== 'fault') || configuredPriority === 255) return [];
+  const is = state === 'fault' ? 'in fault' : 'backup';
+  return report.addresses
+    .filter((vip) => vip.present)
+    .map((vip) => ({
+      kind: 'address-unexpected',
+      about: vip.address,
+      text:
+        `${vip.address} is on ${vip.interface} although this director is ${is}: it is on two ` +
+        'machines when another one is active',
+      cure:
+        `Remove it: ip address del ${vip.address}/${vip.prefixLength} dev ${vip.interface}; and take ` +
+        'it out of what configures the interface at boot (netplan, NetworkManager, systemd-networkd)',
     }));
 }
 

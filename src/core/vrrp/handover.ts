@@ -49,7 +49,7 @@ function plan(report: InstanceReport): HandoverPlan {
   const { name, version, downTimerAdverts, peers } = report;
   const intervalUs = Math.round(report.advertIntervalSeconds * US_PER_SECOND);
   const successor = peers.reduce<PeerReport | null>(better, null);
-  const priority = successor?.accepted?.priority || null;
+  const priority = successor?.accepted?.priority ?? null;
   const longestSkew = longestSkewUs({ version, advertIntervalUs: intervalUs });
   const expectedUs =
     priority === null ? longestSkew : skewTimeUs({ version, priority }, intervalUs);
@@ -58,7 +58,7 @@ function plan(report: InstanceReport): HandoverPlan {
     instance: name,
     refusal: refusalOf(report),
     successor:
-      successor === null
+      successor === null || priority === null
         ? null
         : {
             address: successor.address,
@@ -71,10 +71,10 @@ function plan(report: InstanceReport): HandoverPlan {
   };
 }
 
-/** Of two peers the one that would take over first. */
+/** Of two peers the one that would take over first. Who resigned last is not known to be there. */
 function better(best: PeerReport | null, peer: PeerReport): PeerReport | null {
   if (peer.accepted === null) return best;
-  const priority = best?.accepted?.priority ?? -1;
+  const priority = best?.accepted?.priority ?? 0;
   return peer.accepted.priority > priority ? peer : best;
 }
 
@@ -92,13 +92,9 @@ function warningsOf(
   const warnings: string[] = [];
   if (successor === null) {
     warnings.push(
-      'No other director was heard of since this keeper started. Backups are silent in VRRP, so ' +
+      `${unknownSuccessor(report)}. Backups are silent in VRRP, so ` +
         `there may be one: if none takes over within ${rounded(longestSeconds)} s, this director ` +
         'stays active, and its virtual IPs stay where they are',
-    );
-  } else if (successor.accepted?.priority === 0) {
-    warnings.push(
-      `The last that ${successor.address} said was that it resigns: it may have been stopped`,
     );
   } else {
     warnings.push(
@@ -114,6 +110,21 @@ function warningsOf(
     );
   }
   return warnings;
+}
+
+/** Why no successor is known: those heard of resigned, if any were. */
+function unknownSuccessor({ peers }: InstanceReport): string {
+  const resigned = resignedPeers(peers).map(
+    ({ address, lastHeardSecondsAgo }) =>
+      `${address} resigned ${lastHeardSecondsAgo.toFixed(0)} s ago, and may have been stopped`,
+  );
+  if (resigned.length > 0) return resigned.join('; ');
+  return 'No other director was heard of since this keeper started';
+}
+
+/** Directors that said last that they resign: stopped, in fault, or backup since. */
+export function resignedPeers(peers: readonly PeerReport[]): readonly PeerReport[] {
+  return peers.filter(({ accepted }) => accepted?.priority === 0);
 }
 
 function takebackDetail(report: InstanceReport): string {

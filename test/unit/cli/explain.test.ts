@@ -26,7 +26,9 @@ afterEach(async () => {
 const WEB: InstanceReport = {
   ...(STATUS.instances[0] as InstanceReport),
   priorityParts: [],
-  addresses: [{ address: '192.0.2.10', prefixLength: 24, interface: 'eth0', present: true }],
+  addresses: [
+    { address: '192.0.2.10', prefixLength: 24, interface: 'eth0', present: true, error: null },
+  ],
   peers: [],
   peer: null,
 };
@@ -59,7 +61,7 @@ const FAULT = `\
 mail: fault for 3h 12m, because the interface is down
   Virtual router 51, version 3, on eth0
   Priority 150 = 150 configured
-  VIP 192.0.2.10 is on eth0
+  VIP 192.0.2.10 is not on eth0
   No other director was heard of
   This director would not take over: it cannot take part while the fault lasts
   Last planned handover 1m ago: 192.0.2.2 took over after 12 ms
@@ -80,6 +82,7 @@ test('explain writes a block of lines for each instance, and fails when it finds
     name: 'mail',
     state: 'fault',
     reason: 'interface-down',
+    addresses: WEB.addresses.map((vip) => ({ ...vip, present: false })),
     lastHandover,
   });
   const { terminal, code } = ask('all');

@@ -24,7 +24,13 @@ const PLAIN = { color: false, columns: null, rows: null };
 
 test('the status shows what is there, what is not and why', () => {
   const contested = { ...ROUTE, text: '10.0.0.0/8 via 192.0.2.1', error: null, contested: true };
-  const address = { address: '203.0.113.2', prefixLength: 24, interface: 'eth1', present: true };
+  const address = {
+    address: '203.0.113.2',
+    prefixLength: 24,
+    interface: 'eth1',
+    present: true,
+    error: null,
+  };
   const status = {
     ...STATUS,
     instances: [{ ...active, routing: [ROUTE, RULE] }],

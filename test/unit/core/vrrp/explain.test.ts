@@ -11,7 +11,9 @@ const BASE: InstanceReport = {
   priority: 150,
   configuredPriority: 150,
   advertisedAddresses: ['192.0.2.10'],
-  addresses: [{ address: '192.0.2.10', prefixLength: 24, interface: 'eth0', present: true }],
+  addresses: [
+    { address: '192.0.2.10', prefixLength: 24, interface: 'eth0', present: true, error: null },
+  ],
   peers: [],
 };
 
@@ -31,8 +33,14 @@ const PEER: PeerReport = {
   refused: null,
 };
 
+/** BASE with other fields; its VIP is there while it is active. */
+function reportOf(fields: Partial<InstanceReport>): InstanceReport {
+  const present = (fields.state ?? BASE.state) === 'active';
+  return { ...BASE, addresses: BASE.addresses.map((vip) => ({ ...vip, present })), ...fields };
+}
+
 function kinds(report: Partial<InstanceReport>): string[] {
-  return explainInstance({ ...BASE, ...report }).findings.map(({ kind }) => kind);
+  return explainInstance(reportOf(report)).findings.map(({ kind }) => kind);
 }
 
 function accepted(fields: Partial<NonNullable<PeerReport['accepted']>>): PeerReport {
@@ -44,15 +52,16 @@ function accepted(fields: Partial<NonNullable<PeerReport['accepted']>>): PeerRep
 
 describe('explainInstance', () => {
   test('shows the priority as a sum of its parts', () => {
-    const { priority } = explainInstance({
-      ...BASE,
-      priority: 110,
-      priorityParts: [
-        { tracker: 'haproxy', delta: -50, detail: 'exit code 1' },
-        { tracker: 'uplink', delta: 10, detail: 'eth2 is up' },
-        { tracker: 'quiet', delta: 0, detail: '' },
-      ],
-    });
+    const { priority } = explainInstance(
+      reportOf({
+        priority: 110,
+        priorityParts: [
+          { tracker: 'haproxy', delta: -50, detail: 'exit code 1' },
+          { tracker: 'uplink', delta: 10, detail: 'eth2 is up' },
+          { tracker: 'quiet', delta: 0, detail: '' },
+        ],
+      }),
+    );
     expect(priority).toBe(
       '110 = 150 configured - 50 haproxy (exit code 1) + 10 uplink (eth2 is up)',
     );
@@ -63,14 +72,15 @@ describe('explainInstance', () => {
   });
 
   test('finds a second active director and says who wins', () => {
-    const { findings } = explainInstance({ ...BASE, state: 'active', peers: [PEER] });
+    const { findings } = explainInstance(reportOf({ state: 'active', peers: [PEER] }));
     expect(findings.map(({ kind }) => kind)).toEqual(['duplicate-active']);
     expect(findings[0]?.text).toContain('this director wins');
-    const higher = explainInstance({
-      ...BASE,
-      state: 'active',
-      peers: [accepted({ priority: 200 })],
-    });
+    const higher = explainInstance(
+      reportOf({
+        state: 'active',
+        peers: [accepted({ priority: 200 })],
+      }),
+    );
     expect(higher.findings[0]?.text).toContain('it wins, this director will give way');
   });
 
@@ -85,7 +95,7 @@ describe('explainInstance', () => {
 
   test('finds another interval and other addresses', () => {
     const other = accepted({ advertIntervalSeconds: 0.1, addresses: ['192.0.2.99'] });
-    const { findings } = explainInstance({ ...BASE, state: 'backup', peers: [other] });
+    const { findings } = explainInstance(reportOf({ state: 'backup', peers: [other] }));
     expect(findings.map(({ kind }) => kind)).toEqual([
       'interval-mismatch',
       'address-list-mismatch',
@@ -96,16 +106,17 @@ describe('explainInstance', () => {
   test('hears a peer of a long interval between its advertisements too', () => {
     const slow = accepted({ advertIntervalSeconds: 10, secondsAgo: 9, activeSecondsAgo: 9 });
     const peers = [{ ...slow, lastHeardSecondsAgo: 9 }];
-    const { findings, whatIf } = explainInstance({ ...BASE, state: 'backup', peers });
+    const { findings, whatIf } = explainInstance(reportOf({ state: 'backup', peers }));
     expect(findings.map(({ kind }) => kind)).toEqual(['interval-mismatch']);
     expect(whatIf).toContain('If the active director 192.0.2.2 died now');
   });
 
-  test('says of a successor that resigned last that it may have been stopped', () => {
+  test('knows no successor when the other director resigned last', () => {
     const gone = accepted({ priority: 0, secondsAgo: 60, activeSecondsAgo: 60 });
-    const { whatIf } = explainInstance({ ...BASE, state: 'active', peers: [gone] });
-    expect(whatIf).toMatch(/^If this director died now, 192\.0\.2\.2 would take over/);
-    expect(whatIf).toContain('the last that it said was that it resigns');
+    const { whatIf, ifActiveDied } = explainInstance(reportOf({ state: 'active', peers: [gone] }));
+    expect(whatIf).toMatch(/^If this director died now, the best of the others would take over/);
+    expect(whatIf).toContain('the last that 192.0.2.2 said was resigning');
+    expect(ifActiveDied.successor).toBeNull();
   });
 
   test('finds refused advertisements, with the cure for their reason', () => {
@@ -116,7 +127,7 @@ describe('explainInstance', () => {
       detail: 'every 2 s; expected 1 s',
     } as const;
     const peer: PeerReport = { ...PEER, accepted: null, refused };
-    const { findings, peers } = explainInstance({ ...BASE, state: 'backup', peers: [peer] });
+    const { findings, peers } = explainInstance(reportOf({ state: 'backup', peers: [peer] }));
     expect(findings[0]).toMatchObject({ kind: 'adverts-refused' });
     expect(findings[0]?.cure).toContain('demands the same interval');
     expect(peers[0]).toContain('refused 7 (interval-mismatch), the last 500 ms ago');
@@ -130,6 +141,49 @@ describe('explainInstance', () => {
     expect(kinds({ state: 'fault', faultyTracker: 'uplink' })).toEqual(['faulty-tracker']);
   });
 
+  test('says why a VIP is not there, in the kernel’s words', () => {
+    const error = 'ipv6: IPv6 is disabled on this device';
+    const addresses = BASE.addresses.map((vip) => ({ ...vip, present: false, error }));
+    const { findings } = explainInstance(reportOf({ state: 'active', addresses }));
+    expect(findings[0]?.text).toBe(
+      `192.0.2.10 is not on eth0 although this director is active: ${error}`,
+    );
+  });
+
+  test('finds a VIP that is there although this director is not active, but not an owner’s', () => {
+    const { addresses } = BASE;
+    for (const state of ['backup', 'fault'] as const) {
+      const { findings } = explainInstance(reportOf({ state, reason: 'started', addresses }));
+      expect(findings).toMatchObject([{ kind: 'address-unexpected', about: '192.0.2.10' }]);
+      expect(findings[0]?.cure).toContain('ip address del 192.0.2.10/24 dev eth0');
+      expect(kinds({ state, reason: 'started', addresses, configuredPriority: 255 })).toEqual([]);
+    }
+    expect(kinds({ state: 'initialize', addresses })).toEqual([]);
+  });
+
+  test('keeps what it found of a refused sender between its advertisements', () => {
+    const refused = { counts: { version: 1 }, reason: 'version', detail: '' } as const;
+    const peer = (secondsAgo: number): PeerReport => ({
+      ...PEER,
+      lastHeardSecondsAgo: secondsAgo,
+      accepted: null,
+      refused: { ...refused, secondsAgo },
+    });
+    const fast = { state: 'active', advertIntervalSeconds: 0.01 } as const;
+    expect(kinds({ ...fast, peers: [peer(2)] })).toEqual(['adverts-refused']);
+    expect(kinds({ ...fast, peers: [peer(60)] })).toEqual([]);
+    // Once it is understood, what was refused is of the past.
+    const mended = accepted({
+      secondsAgo: 0.01,
+      advertIntervalSeconds: 0.01,
+      activeSecondsAgo: 99,
+    });
+    expect(kinds({ ...fast, peers: [{ ...mended, refused: peer(2).refused }] })).toEqual([]);
+    expect(kinds({ ...fast, peers: [{ ...mended, refused: peer(0.005).refused }] })).toEqual([
+      'adverts-refused',
+    ]);
+  });
+
   const UNICAST: InstanceReport['unicast'] = {
     ttl: 255,
     checkSource: true,
@@ -141,18 +195,19 @@ describe('explainInstance', () => {
   };
 
   test('names unicast peers that never spoke, which is no finding, but not itself', () => {
-    const { peers, findings } = explainInstance({
-      ...BASE,
-      state: 'backup',
-      unicast: UNICAST,
-      peers: [PEER],
-    });
+    const { peers, findings } = explainInstance(
+      reportOf({
+        state: 'backup',
+        unicast: UNICAST,
+        peers: [PEER],
+      }),
+    );
     expect(peers.slice(1)).toEqual(['192.0.2.3: not heard of, as backups are']);
     expect(findings).toEqual([]);
   });
 
   test('finds a unicast peer that cannot be sent to, while it matters', () => {
-    const { findings } = explainInstance({ ...BASE, state: 'active', unicast: UNICAST });
+    const { findings } = explainInstance(reportOf({ state: 'active', unicast: UNICAST }));
     expect(findings).toMatchObject([{ kind: 'peer-unreachable' }]);
     expect(findings[0]?.text).toContain('192.0.2.3 cannot be sent (ENETUNREACH)');
   });
@@ -166,12 +221,12 @@ describe('explainInstance', () => {
   ] as const)('has a cure for %s that fits how peers are reached', (reason, unicast, cure) => {
     const refused = { counts: { [reason]: 1 }, secondsAgo: 0.1, reason, detail: '' };
     const peers = [{ ...PEER, accepted: null, refused }];
-    const { findings } = explainInstance({ ...BASE, state: 'backup', unicast, peers });
+    const { findings } = explainInstance(reportOf({ state: 'backup', unicast, peers }));
     expect(findings[0]?.cure).toContain(cure);
   });
 
   test('blames the list of peers, not multicast, for two active unicast directors', () => {
-    const report = { ...BASE, state: 'active', peers: [PEER] } as const;
+    const report = reportOf({ state: 'active', peers: [PEER] });
     const cureOf = (unicast: InstanceReport['unicast']) =>
       explainInstance({ ...report, unicast }).findings[0]?.cure;
     expect(cureOf(null)).toContain('check multicast');
@@ -194,30 +249,31 @@ describe('explainInstance', () => {
   });
 
   test('says how many advertisements a backup misses', () => {
-    const { whatIf } = explainInstance({ ...BASE, state: 'active', downTimerAdverts: 7 });
+    const { whatIf } = explainInstance(reportOf({ state: 'active', downTimerAdverts: 7 }));
     expect(whatIf).toContain('would take over 7 s to 8 s after');
   });
 
   test('notes a handover and a startup delay, which are no findings', () => {
     expect(explainInstance(BASE).notes).toEqual([]);
-    const held = explainInstance({ ...BASE, state: 'backup', heldBack: true });
+    const held = explainInstance(reportOf({ state: 'backup', heldBack: true }));
     expect(held.notes.join()).toContain('vipkeeper takeback web');
-    const resigning = explainInstance({ ...BASE, state: 'active', resigning: true });
+    const resigning = explainInstance(reportOf({ state: 'active', resigning: true }));
     expect(resigning.notes.join()).toContain('until a successor is heard');
-    const delayed = explainInstance({ ...BASE, state: 'backup', startsInSeconds: 42 });
+    const delayed = explainInstance(reportOf({ state: 'backup', startsInSeconds: 42 }));
     expect(delayed.notes.join()).toContain('for another 42 s');
     expect(delayed.whatIf).toContain('startup delay');
     for (const { findings } of [held, resigning, delayed]) expect(findings).toEqual([]);
   });
 
   test('every finding has a cure, and no text is empty', () => {
-    const worst = explainInstance({
-      ...BASE,
-      state: 'active',
-      faultyTracker: 'x',
-      addresses: BASE.addresses.map((vip) => ({ ...vip, present: false })),
-      peers: [accepted({ advertIntervalSeconds: 2, addresses: [] })],
-    });
+    const worst = explainInstance(
+      reportOf({
+        state: 'active',
+        faultyTracker: 'x',
+        addresses: BASE.addresses.map((vip) => ({ ...vip, present: false })),
+        peers: [accepted({ advertIntervalSeconds: 2, addresses: [] })],
+      }),
+    );
     expect(worst.findings.length).toBeGreaterThanOrEqual(4);
     for (const { text, cure } of worst.findings) {
       expect(text).not.toBe('');
@@ -230,12 +286,12 @@ test('explainInstance tells whom else it hears while it hears no peer', () => {
   const strangers = [
     { vrid: 52, address: '192.0.2.9', priority: 100, addresses: [], lastHeardSecondsAgo: 0.5 },
   ];
-  const alone = explainInstance({ ...BASE, state: 'active', peers: [], strangers });
+  const alone = explainInstance(reportOf({ state: 'active', peers: [], strangers }));
   expect(alone.notes).toHaveLength(1);
   expect(alone.notes[0]).toContain('192.0.2.9 advertises VRID 52 on eth0 with priority 100');
   expect(alone.findings).toEqual([]);
   const heard = { ...PEER, lastHeardSecondsAgo: 0.1 };
-  expect(explainInstance({ ...BASE, strangers, peers: [heard] }).notes).toEqual([]);
+  expect(explainInstance(reportOf({ strangers, peers: [heard] })).notes).toEqual([]);
 });
 
 test('explainInstance finds a director that has the addresses under another VRID', () => {
@@ -246,7 +302,7 @@ test('explainInstance finds a director that has the addresses under another VRID
     addresses: ['192.0.2.10', '192.0.2.99'],
     lastHeardSecondsAgo: 0.5,
   };
-  const { findings } = explainInstance({ ...BASE, peers: [], strangers: [stranger] });
+  const { findings } = explainInstance(reportOf({ peers: [], strangers: [stranger] }));
   expect(findings).toMatchObject([{ kind: 'vrid-mismatch', about: '192.0.2.9' }]);
   expect(findings[0]?.text).toContain('192.0.2.10 under VRID 52, this director under 51');
   for (const other of [{ addresses: ['192.0.2.99'] }, { lastHeardSecondsAgo: 60 }]) {
@@ -256,12 +312,13 @@ test('explainInstance finds a director that has the addresses under another VRID
 
 test('explainInstance says who of two active directors with equal priority wins', () => {
   const text = (address: string): string | undefined =>
-    explainInstance({
-      ...BASE,
-      state: 'active',
-      sourceAddress: '192.0.2.100',
-      peers: [{ ...accepted({ priority: 150 }), address }],
-    }).findings[0]?.text;
+    explainInstance(
+      reportOf({
+        state: 'active',
+        sourceAddress: '192.0.2.100',
+        peers: [{ ...accepted({ priority: 150 }), address }],
+      }),
+    ).findings[0]?.text;
   expect(text('192.0.2.200')).toContain('its address is higher: it wins');
   // As numbers, not as texts.
   expect(text('192.0.2.20')).toContain('its address is lower: this director wins');
@@ -270,13 +327,12 @@ test('explainInstance says who of two active directors with equal priority wins'
 describe('explainInstances', () => {
   test('says for programs what it says for people', () => {
     const parts = [{ tracker: 'haproxy', delta: -20, detail: 'exit code 1' }];
-    const report: InstanceReport = {
-      ...BASE,
+    const report: InstanceReport = reportOf({
       state: 'backup',
       priorityParts: parts,
       peers: [PEER],
-    };
-    const [found, ...more] = explainInstances([report, { ...BASE, name: 'other' }], BASE.name);
+    });
+    const [found, ...more] = explainInstances([report, reportOf({ name: 'other' })], BASE.name);
     expect(more).toEqual([]);
     expect(found).toMatchObject({
       instance: BASE.name,
@@ -291,13 +347,13 @@ describe('explainInstances', () => {
   });
 
   test.each(['fault', 'initialize'] as const)('says that it would not take over in %s', (state) => {
-    const [found] = explainInstances([{ ...BASE, state }], null);
+    const [found] = explainInstances([reportOf({ state })], null);
     const expected = { takesOver: 'not-this', afterSeconds: null, successor: null };
     expect(found?.ifActiveDied).toEqual(expected);
   });
 
   test('says who is expected to take over from an active director, and when', () => {
-    const [found] = explainInstances([{ ...BASE, state: 'active', peers: [PEER] }], null);
+    const [found] = explainInstances([reportOf({ state: 'active', peers: [PEER] })], null);
     // Three intervals and the skew time of priority 100.
     const expected = { takesOver: 'another', afterSeconds: 3.609375, successor: '192.0.2.2' };
     expect(found?.ifActiveDied).toEqual(expected);
@@ -305,13 +361,13 @@ describe('explainInstances', () => {
   });
 
   test('says the bounds when no other director was heard of', () => {
-    const [found] = explainInstances([{ ...BASE, state: 'active', peers: [] }], null);
+    const [found] = explainInstances([reportOf({ state: 'active', peers: [] })], null);
     expect(found?.ifActiveDied).toMatchObject({ successor: null });
     expect(found?.whatIf).toContain('would take over 3 s to 4 s after');
   });
 
   test('names the active director that a backup hears, or says that it hears none', () => {
-    const backup: InstanceReport = { ...BASE, state: 'backup' };
+    const backup: InstanceReport = reportOf({ state: 'backup' });
     const hears = explainInstances([{ ...backup, peers: [PEER] }], null)[0]?.whatIf;
     expect(hears).toContain('If the active director 192.0.2.2 died now');
     expect(explainInstances([backup], null)[0]?.whatIf).toContain('No active director is heard');
@@ -321,7 +377,7 @@ describe('explainInstances', () => {
 describe('faults', () => {
   test.each(FAULT_REASONS)('of reason %s are a finding with what is wrong and a cure', (reason) => {
     const tracker = reason === 'tracker-down' ? 'uplink' : null;
-    const report: InstanceReport = { ...BASE, state: 'fault', reason, faultyTracker: tracker };
+    const report: InstanceReport = reportOf({ state: 'fault', reason, faultyTracker: tracker });
     const { findings } = explainInstance(report);
     const kind = reason === 'tracker-down' ? 'faulty-tracker' : 'in-fault';
     expect(findings.map((finding) => finding.kind)).toEqual([kind]);
@@ -334,23 +390,21 @@ describe('faults', () => {
   });
 
   test('an interface that carries a VIP is named, not the instance’s own', () => {
-    const report: InstanceReport = {
-      ...BASE,
+    const report: InstanceReport = reportOf({
       state: 'fault',
       reason: 'interface-down',
       faultyInterface: 'eth7',
-    };
+    });
     expect(explainInstance(report).findings[0]?.text).toContain('eth7 is down');
   });
 
   test('a group’s fault names the member that has it, and why', () => {
-    const web: InstanceReport = {
-      ...BASE,
+    const web: InstanceReport = reportOf({
       name: 'web',
       state: 'fault',
       reason: 'group-member-fault',
       group: 'edge',
-    };
+    });
     const mail: InstanceReport = { ...web, name: 'mail', reason: 'interface-down' };
     const apart: InstanceReport = { ...mail, name: 'apart', group: null };
     const [finding] = explainInstance(web, [web, mail, apart]).findings;
@@ -360,13 +414,12 @@ describe('faults', () => {
   });
 
   test('a backup that waits for its sync group says for whom', () => {
-    const web: InstanceReport = {
-      ...BASE,
+    const web: InstanceReport = reportOf({
       name: 'web',
       state: 'backup',
       group: 'edge',
       waitsForGroup: true,
-    };
+    });
     const mail: InstanceReport = { ...web, name: 'mail', waitsForGroup: false };
     expect(explainInstance(web, [web, mail]).notes[0]).toContain('waits for mail of sync group');
     expect(explainInstance(mail, [web, mail]).notes).toEqual([]);

@@ -268,12 +268,17 @@ describe('planHandover', () => {
     expect(plan?.warnings.join()).toContain('this director stays active');
   });
 
-  test('warns of one that resigned, and of one that is refused', () => {
+  test('takes one that resigned for no successor, and warns of one that is refused', () => {
     const refused = { counts: { ttl: 1 }, secondsAgo: 1, reason: 'ttl', detail: 'TTL 1' } as const;
     const deaf: PeerReport = { ...PEER, address: '192.0.2.9', accepted: null, refused };
     const [plan] = planHandover([{ ...REPORT, peers: [peer('192.0.2.2', 0), deaf] }], 'web');
-    expect(plan?.successor).toMatchObject({ priority: null });
-    expect(plan?.warnings.join('\n')).toMatch(/may have been stopped\n.*192\.0\.2\.9 are refused/);
+    expect(plan?.successor).toBeNull();
+    expect(plan?.warnings).toHaveLength(2);
+    expect(plan?.warnings[0]).toMatch(/^192\.0\.2\.2 resigned 90 s ago, and may have been stopped/);
+    expect(plan?.warnings[1]).toContain('192.0.2.9 are refused');
+    const peers = [peer('192.0.2.2', 0), peer('192.0.2.3', 1)];
+    const [other] = planHandover([{ ...REPORT, peers }], 'web');
+    expect(other?.successor).toMatchObject({ address: '192.0.2.3', priority: 1 });
   });
 
   test('refuses what is not active here or on its way already', () => {

@@ -54,10 +54,6 @@ function readOnce(request: StartRequest): FreshPlan | null {
   const { firstPlan } = require(path) as FirstPlan;
   const read = firstPlan(request);
   delete require.cache[path];
-  // What zod shares among its copies, of which there is no other one here.
-  for (const name of ['__zod_globalConfig', '__zod_globalRegistry']) {
-    Reflect.deleteProperty(globalThis, name);
-  }
   return read;
 }
 

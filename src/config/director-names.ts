@@ -2,9 +2,8 @@
  * Whom a configuration file is for: the directors that it names as keys of values given per
  * director, in its VRRP instances, where directors differ.
  */
-import { z } from 'zod';
 import { ConfigDocument } from './document.ts';
-import { forms, plainType } from './forms.ts';
+import { isMapping, plainType, type Type } from './forms.ts';
 import { schemaFor } from './schema.ts';
 
 export interface DirectorNames {
@@ -25,22 +24,16 @@ export function directorNames(text: string): DirectorNames {
   return { names: [...found], hasDefault };
 }
 
-function collect(type: z.ZodType, value: unknown, found: Set<string>): void {
+function collect(type: Type<unknown>, value: unknown, found: Set<string>): void {
   const plain = plainType(type);
   if (!isMapping(value)) return;
-  if (forms.get(plain)?.kind === 'per-director') {
+  if (plain.kind === 'per-director') {
     for (const name of Object.keys(value)) found.add(name);
-  } else if (plain instanceof z.ZodObject) {
-    for (const [key, inner] of Object.entries(plain.shape)) {
-      collect(inner as z.ZodType, value[key], found);
-    }
+  } else if (plain.kind === 'section') {
+    for (const [key, inner] of Object.entries(plain.shape())) collect(inner, value[key], found);
   }
 }
 
 function mapping(value: unknown): Record<string, unknown> {
   return isMapping(value) ? value : {};
-}
-
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

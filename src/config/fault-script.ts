@@ -4,16 +4,27 @@
  * step of its own (`link-up`), or its `for`; a fault with neither lasts until the end.
  */
 
-import { z } from 'zod';
 import { err, ok, type Result } from '../core/result.ts';
 import { NEVER_ENDS_US, type OperatorWorld, type PlannedFault } from '../core/sim/operator.ts';
 import { FAULT_KINDS, type LinkConditions, type SimFault } from '../core/sim/scenario.ts';
 import { ConfigDocument } from './document.ts';
 import { arrangeErrors, type ConfigError } from './errors.ts';
-import { list, Refusal, scalar, section, truth, whole, word } from './forms.ts';
+import {
+  list,
+  type Output,
+  optional,
+  Refusal,
+  readAs,
+  scalar,
+  section,
+  truth,
+  whole,
+  word,
+} from './forms.ts';
 import { Report } from './report.ts';
 import { joinWords, nearestKey } from './suggest.ts';
 import { DURATION_PATTERN, formatDuration, parseDuration } from './values.ts';
+import * as yaml from './yaml-values.ts';
 
 /** Words that end the latest fault of these kinds at the same director, or on the LAN. */
 const ENDS = {
@@ -78,89 +89,69 @@ const NEEDED: Readonly<Partial<Record<FaultWord, string>>> = {
 };
 
 function duration(expects: string) {
-  return scalar(
-    expects,
-    () => z.string().regex(DURATION_PATTERN),
-    (text) => {
-      const durationUs = parseDuration(text);
-      return durationUs === null || durationUs > DAY_US ? undefined : durationUs;
-    },
-  );
+  return scalar(expects, yaml.string({ pattern: DURATION_PATTERN }), (text) => {
+    const durationUs = parseDuration(text);
+    return durationUs === null || durationUs > DAY_US ? undefined : durationUs;
+  });
 }
 
 const SPAN = 'a duration of at most a day with its unit (us, ms, s, m, h or d)';
 
 const percent = () =>
-  scalar(
-    'a percentage such as 20%',
-    () => z.string(),
-    (text) => {
-      const match = /^(\d{1,3}(?:\.\d{1,4})?)%$/.exec(text);
-      const ppm = match === null ? -1 : Math.round(Number(match[1]) * 10_000);
-      return ppm < 0 || ppm > 1_000_000 ? undefined : ppm;
-    },
-  );
+  scalar('a percentage such as 20%', yaml.string(), (text) => {
+    const match = /^(\d{1,3}(?:\.\d{1,4})?)%$/.exec(text);
+    const ppm = match === null ? -1 : Math.round(Number(match[1]) * 10_000);
+    return ppm < 0 || ppm > 1_000_000 ? undefined : ppm;
+  });
 
 const signed = () =>
-  scalar(
-    'a duration, such as 10s or -10s',
-    () => z.string(),
-    (text) => {
-      const back = text.startsWith('-');
-      const durationUs = parseDuration(back ? text.slice(1) : text);
-      if (durationUs === null || durationUs > DAY_US) return undefined;
-      return back ? -durationUs : durationUs;
-    },
-  );
+  scalar('a duration, such as 10s or -10s', yaml.string(), (text) => {
+    const back = text.startsWith('-');
+    const durationUs = parseDuration(back ? text.slice(1) : text);
+    if (durationUs === null || durationUs > DAY_US) return undefined;
+    return back ? -durationUs : durationUs;
+  });
 
 const text = (expects: string) =>
-  scalar(
-    expects,
-    () => z.string().min(1).max(1024),
-    (value) => value,
-  );
+  scalar(expects, yaml.string({ min: 1, max: 1024 }), (value) => value);
 
 const faultWord = () =>
-  scalar<string, FaultWord>(
-    'the name of a fault',
-    () => z.string(),
-    (value) => {
-      const known = WORDS.find((candidate) => candidate === value);
-      if (known !== undefined) return known;
-      const plain = WORDS.map((candidate) => candidate.replaceAll('-', '_'));
-      const nearest = nearestKey(value, plain);
-      const meant = nearest === null ? undefined : WORDS[plain.indexOf(nearest)];
-      return new Refusal(
-        meant === undefined
-          ? `expected a fault: ${joinWords(WORDS, 'or')}`
-          : `unknown fault, did you mean ${meant}?`,
-      );
-    },
-  );
+  scalar<string, FaultWord>('the name of a fault', yaml.string(), (value) => {
+    const known = WORDS.find((candidate) => candidate === value);
+    if (known !== undefined) return known;
+    const plain = WORDS.map((candidate) => candidate.replaceAll('-', '_'));
+    const nearest = nearestKey(value, plain);
+    const meant = nearest === null ? undefined : WORDS[plain.indexOf(nearest)];
+    return new Refusal(
+      meant === undefined
+        ? `expected a fault: ${joinWords(WORDS, 'or')}`
+        : `unknown fault, did you mean ${meant}?`,
+    );
+  });
 
 const stepSchema = section(() => ({
   at: duration(SPAN),
   fault: faultWord(),
-  director: text('the name of a director').optional(),
-  instance: text('the name of an instance').optional(),
-  for: duration(SPAN).optional(),
-  interface: text('the name of an interface').optional(),
-  tracker: text('the name of a tracker').optional(),
-  file: text('a configuration file').optional(),
-  clock: word(['runs', 'stops']).optional(),
-  packets: word(['lost', 'wait']).optional(),
-  ppm: whole(-DRIFT_MAX_PPM, DRIFT_MAX_PPM).optional(),
-  by: signed().optional(),
-  between: list(list(text('the name of a director'), 1), 2).optional(),
-  direction: word(['both', 'out', 'in']).optional(),
-  loss: percent().optional(),
-  duplicate: percent().optional(),
-  corrupt: percent().optional(),
-  delay: duration(SPAN).optional(),
-  jitter: duration(SPAN).optional(),
-  reorder: truth().optional(),
+  director: optional(text('the name of a director')),
+  instance: optional(text('the name of an instance')),
+  for: optional(duration(SPAN)),
+  interface: optional(text('the name of an interface')),
+  tracker: optional(text('the name of a tracker')),
+  file: optional(text('a configuration file')),
+  clock: optional(word(['runs', 'stops'])),
+  packets: optional(word(['lost', 'wait'])),
+  ppm: optional(whole(-DRIFT_MAX_PPM, DRIFT_MAX_PPM)),
+  by: optional(signed()),
+  between: optional(list(list(text('the name of a director'), 1), 2)),
+  direction: optional(word(['both', 'out', 'in'])),
+  loss: optional(percent()),
+  duplicate: optional(percent()),
+  corrupt: optional(percent()),
+  delay: optional(duration(SPAN)),
+  jitter: optional(duration(SPAN)),
+  reorder: optional(truth()),
 }));
-type Step = z.output<typeof stepSchema>;
+type Step = Output<typeof stepSchema>;
 
 export interface ScriptOptions {
   readonly file: string;
@@ -235,14 +226,14 @@ class ScriptReader {
   }
 
   #parse(raw: unknown, place: number): readonly Placed[] {
-    const parsed = stepSchema.safeParse(raw);
-    if (!parsed.success) {
-      for (const issue of parsed.error.issues) {
+    const parsed = readAs(stepSchema, raw);
+    if (!parsed.ok) {
+      for (const issue of parsed.error) {
         this.#report.issue({ ...issue, path: [place, ...issue.path] });
       }
       return [];
     }
-    const step = parsed.data;
+    const step = parsed.value;
     this.#checkKeys(step, place);
     this.#checkNames(step, place);
     const { durationUs } = this.#options;

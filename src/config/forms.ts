@@ -1,23 +1,67 @@
 /**
- * The building blocks of the schema: zod types that know their words. Every scalar has one
- * message, `expected …`; a value may be given per director; an object may have a short form.
- * What zod cannot see through (these are checks of ours) is kept in `forms`, from which the JSON
- * Schema and the reference are made.
+ * The building blocks of the schema: types as data, and how a value is read with one. Every scalar
+ * has one message, `expected …`; a value may be given per director; a mapping may have a short
+ * form. JSON Schema and reference are made from the same data.
+ *
+ * No library for it, because the keeper's process reads a configuration at a first start before it
+ * can do anything else: one that makes an object with methods of every type takes longer to load
+ * and to make the types than a usual file takes to be read.
  */
-import { z } from 'zod';
+import { assertNever } from '../core/assert.ts';
+import { err, ok, type Result } from '../core/result.ts';
 import { joinWords } from './suggest.ts';
+import type { YamlValue } from './yaml-values.ts';
+import * as yaml from './yaml-values.ts';
 
-// Code of zod's own making for each section takes longer to compile than a file to read.
-z.config({ jitless: true });
+/** What reads as a T. */
+export type Type<T> = Form & {
+  /** In a section: for the reference. */
+  readonly text?: OptionText;
+  /** Never there; for the compiler. */
+  readonly output?: T;
+};
+
+/** A type whose value may be left out of a section. */
+export interface Optional<T> {
+  readonly kind: 'optional';
+  readonly inner: Type<unknown>;
+  readonly text?: OptionText;
+  readonly output?: T | undefined;
+}
+
+/** What a type reads as. */
+export type Output<Y> = Y extends { readonly output?: infer T } ? T : never;
+
+export type Shape = Readonly<Record<string, Type<unknown>>>;
+
+type SectionOf<S> = {
+  [Key in keyof S as S[Key] extends { readonly kind: 'optional' } ? never : Key]: Output<S[Key]>;
+} & {
+  [Key in keyof S as S[Key] extends { readonly kind: 'optional' } ? Key : never]?: Output<S[Key]>;
+};
+type Flat<T> = { [Key in keyof T]: T[Key] };
 
 export type Form =
-  | { readonly kind: 'scalar'; readonly expects: string; readonly input: () => z.ZodType }
-  | { readonly kind: 'per-director'; readonly inner: z.ZodType }
-  | { readonly kind: 'one-or-list'; readonly inner: z.ZodType; readonly list: () => z.ZodType }
-  | { readonly kind: 'short'; readonly short: z.ZodType; readonly long: z.ZodType };
-
-/** How the types made here look to a writer of configurations. */
-export const forms = new WeakMap<z.ZodType, Form>();
+  | { readonly kind: 'anything' }
+  | {
+      readonly kind: 'scalar';
+      readonly expects: string;
+      readonly input: YamlValue<unknown>;
+      readonly convert: (value: never) => unknown;
+      readonly meant: (raw: unknown) => string | undefined;
+    }
+  | {
+      readonly kind: 'list';
+      readonly item: Type<unknown>;
+      readonly min: number;
+      readonly most: ListBound | null;
+    }
+  | ({ readonly kind: 'names'; readonly value: Type<unknown> } & NameTexts)
+  | { readonly kind: 'section'; readonly shape: () => Shape }
+  | { readonly kind: 'optional'; readonly inner: Type<unknown> }
+  | { readonly kind: 'per-director'; readonly inner: Type<unknown>; readonly director: string }
+  | { readonly kind: 'one-or-list'; readonly inner: Type<unknown>; readonly list: Type<unknown> }
+  | { readonly kind: 'short'; readonly short: Type<unknown>; readonly long: Type<unknown> };
 
 export interface OptionText {
   /** One sentence for the reference. */
@@ -28,8 +72,29 @@ export interface OptionText {
   readonly without?: string;
 }
 
-/** Documentation of each option, by the type that stands in its section's shape. */
-export const optionTexts = new WeakMap<z.ZodType, OptionText>();
+/** How many there may be, and what they are called. */
+export interface ListBound {
+  readonly count: number;
+  readonly what: string;
+}
+
+/** Something wrong with a value, at its path in what was read. */
+export type Issue =
+  | {
+      readonly kind: 'unknown-keys';
+      readonly path: PropertyKey[];
+      readonly keys: readonly string[];
+      readonly valid: readonly string[];
+    }
+  /** The key that the path ends with. */
+  | { readonly kind: 'key'; readonly path: PropertyKey[]; readonly message: string }
+  /** `bare`: the message says it all, without the text that stands there. */
+  | {
+      readonly kind: 'value';
+      readonly path: PropertyKey[];
+      readonly message: string;
+      readonly bare: boolean;
+    };
 
 /** What a converter returns for a value that has the right type but is still wrong. */
 export class Refusal {
@@ -39,17 +104,116 @@ export class Refusal {
   }
 }
 
-type Issues = z.core.$ZodRawIssue[];
+/** The value as a type has it, or all that is wrong with it. */
+export function readAs<T>(type: Type<T>, raw: unknown): Result<T, readonly Issue[]> {
+  const issues: Issue[] = [];
+  const value = read(type, raw, issues);
+  return issues.length === 0 ? ok(value as T) : err(issues);
+}
 
-/**
- * A type that reads with a function of ours, which puts what is wrong into `issues`. It is made of
- * a check, because a transform takes zod ten times as long to make, and a schema has hundreds.
- */
-function ownType<T>(read: (raw: unknown, issues: Issues) => T): z.ZodType<T> {
-  const type = z.unknown().check((payload) => {
-    payload.value = read(payload.value, payload.issues as Issues);
-  });
-  return type as z.ZodType<T>;
+/** What it returns means something only if it has added no issue. */
+function read(type: Form, raw: unknown, issues: Issue[]): unknown {
+  switch (type.kind) {
+    case 'anything':
+      return raw;
+    case 'scalar':
+      return readScalar(type, raw, issues);
+    case 'list':
+      return readList(type, raw, issues);
+    case 'names':
+      return readNames(type, raw, issues);
+    case 'section':
+      return readSection(type.shape(), raw, issues);
+    case 'optional':
+      return raw === undefined ? undefined : read(type.inner, raw, issues);
+    case 'per-director':
+      return readPerDirector(type, raw, issues);
+    case 'one-or-list':
+      return Array.isArray(raw) ? read(type.list, raw, issues) : [read(type.inner, raw, issues)];
+    case 'short':
+      return read(isMapping(raw) ? type.long : type.short, raw, issues);
+    default:
+      return assertNever(type);
+  }
+}
+
+type FormOf<Kind extends Form['kind']> = Extract<Form, { readonly kind: Kind }>;
+
+function refuse(issues: Issue[], message: string, bare = false): undefined {
+  issues.push({ kind: 'value', path: [], message, bare });
+  return undefined;
+}
+
+/** Reads what stands below a key. */
+function readBelow(key: PropertyKey, type: Form, raw: unknown, issues: Issue[]): unknown {
+  const before = issues.length;
+  const value = read(type, raw, issues);
+  for (let index = before; index < issues.length; index++) issues[index]?.path.unshift(key);
+  return value;
+}
+
+function readScalar(type: FormOf<'scalar'>, raw: unknown, issues: Issue[]): unknown {
+  const { input, convert, meant, expects } = type;
+  const value = input.is(raw) ? convert(raw as never) : undefined;
+  if (value instanceof Refusal) return refuse(issues, value.message);
+  return value === undefined ? refuse(issues, `expected ${meant(raw) ?? expects}`) : value;
+}
+
+function readList({ item, min, most }: FormOf<'list'>, raw: unknown, issues: Issue[]): unknown {
+  if (!Array.isArray(raw) || raw.length < min) {
+    return refuse(issues, `expected a list${min === 0 ? '' : ' with at least one entry'}`);
+  }
+  if (most !== null && raw.length > most.count) {
+    return refuse(issues, `expected at most ${most.count} ${most.what}`);
+  }
+  return raw.map((one, index) => readBelow(index, item, one, issues));
+}
+
+function readNames(type: FormOf<'names'>, raw: unknown, issues: Issue[]): unknown {
+  if (!isMapping(raw)) return refuse(issues, `expected ${type.takes}`);
+  const result: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(raw)) {
+    if (type.name.is(name)) result[name] = readBelow(name, type.value, value, issues);
+    else issues.push({ kind: 'key', path: [name], message: `expected ${type.expects}` });
+  }
+  return result;
+}
+
+function readSection(shape: Shape, raw: unknown, issues: Issue[]): unknown {
+  if (!isMapping(raw)) return refuse(issues, 'expected a mapping');
+  const result: Record<string, unknown> = {};
+  for (const key in shape) {
+    const type = shape[key] as Form;
+    const value = Object.hasOwn(raw, key) ? raw[key] : undefined;
+    if (value === undefined && type.kind === 'optional') continue;
+    result[key] = readBelow(key, type, value, issues);
+  }
+  const keys = Object.keys(raw).filter((key) => !Object.hasOwn(shape, key));
+  if (keys.length > 0) {
+    issues.push({ kind: 'unknown-keys', path: [], keys, valid: Object.keys(shape) });
+  }
+  return result;
+}
+
+function readPerDirector(type: FormOf<'per-director'>, raw: unknown, issues: Issue[]): unknown {
+  const { inner, director } = type;
+  if (!isMapping(raw)) return read(inner, raw, issues);
+  const key = Object.hasOwn(raw, director) ? director : 'default';
+  let chosen: unknown;
+  for (const [name, value] of Object.entries(raw)) {
+    const one = readBelow(name, inner, value, issues);
+    if (name === key) chosen = one;
+  }
+  if (!Object.hasOwn(raw, key)) {
+    const names = joinWords(Object.keys(raw), 'and');
+    const message = `no value for director ${director} and no default, the keys are ${names}`;
+    refuse(issues, message, true);
+  }
+  return chosen;
+}
+
+export function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Calls `make` when the value is first asked for, and only then. */
@@ -68,22 +232,11 @@ function later<T>(make: () => T): () => T {
  */
 export function scalar<I, T>(
   expects: string,
-  input: () => z.ZodType<I>,
+  input: YamlValue<I>,
   convert: (value: I) => T | undefined | Refusal,
   meant: (raw: unknown) => string | undefined = () => undefined,
-): z.ZodType<T> {
-  const read = later(input);
-  const type = ownType<T>((raw, issues) => {
-    const parsed = read().safeParse(raw);
-    const value = parsed.success ? convert(parsed.data) : undefined;
-    const refused = value instanceof Refusal;
-    if (value !== undefined && !refused) return value;
-    const message = refused ? value.message : `expected ${meant(raw) ?? expects}`;
-    issues.push({ code: 'custom', message, path: [], input: raw });
-    return z.NEVER;
-  });
-  forms.set(type, { kind: 'scalar', expects, input: read });
-  return type;
+): Type<T> {
+  return { kind: 'scalar', expects, input, convert, meant };
 }
 
 /** Words of keepalived and ldirectord for values, where ours is another. */
@@ -101,132 +254,85 @@ function sameWord(raw: string, words: readonly string[]): string | undefined {
 }
 
 /** One of some words. */
-export function word<const T extends string>(words: readonly T[]): z.ZodType<T> {
-  const input = () => z.enum(words) as z.ZodType<T>;
+export function word<const T extends string>(words: readonly T[]): Type<T> {
   const meant = (raw: unknown) => (typeof raw === 'string' ? sameWord(raw, words) : undefined);
-  return scalar<T, T>(joinWords(words, 'or'), input, (value) => value, meant);
+  return scalar<T, T>(joinWords(words, 'or'), yaml.words(words), (value) => value, meant);
 }
 
 /** A whole number from `min` to `max`. */
-export function whole(min: number, max: number): z.ZodType<number> {
+export function whole(min: number, max: number): Type<number> {
   const expects = `a whole number from ${min} to ${max}`;
-  return scalar(
-    expects,
-    () => z.int().min(min).max(max),
-    (value) => value,
-  );
+  return scalar(expects, yaml.int(min, max), (value) => value);
 }
 
-export function truth(): z.ZodType<boolean> {
-  return scalar(
-    'true or false',
-    () => z.boolean(),
-    (value) => value,
-  );
+export function truth(): Type<boolean> {
+  return scalar('true or false', yaml.boolean(), (value) => value);
+}
+
+/** Whatever the file has: for what is read with a type of its own. */
+export function anything(): Type<unknown> {
+  return { kind: 'anything' };
 }
 
 /**
  * A mapping with fixed keys, which are made when the section is first read: most files use a few
- * of the sections. Its message for unknown keys is the list of valid ones.
+ * of the sections.
  */
-export function section<S extends z.ZodRawShape>(shape: () => S) {
-  return z.lazy(() => {
-    const made = shape();
-    const keys = Object.keys(made).join(' ');
-    return z.strictObject(made, {
-      error: (issue) => (issue.code === 'unrecognized_keys' ? keys : 'expected a mapping'),
-    });
-  });
+export function section<S extends Shape>(shape: () => S): Type<Flat<SectionOf<S>>> {
+  return { kind: 'section', shape: later(shape) };
+}
+
+interface NameTexts {
+  readonly name: YamlValue<string>;
+  /** What a name is, and the whole, in words. */
+  readonly expects: string;
+  readonly takes: string;
+}
+
+/** A mapping from names to values of one type. */
+export function names<T>(value: Type<T>, texts: NameTexts): Type<Record<string, T>> {
+  return { kind: 'names', value, ...texts };
 }
 
 /** A list of values of one type, `min` or more. */
-export function list<T>(item: z.ZodType<T>, min = 0): z.ZodType<T[]> {
-  const error = min === 0 ? 'expected a list' : 'expected a list with at least one entry';
-  return z.array(item, { error }).min(min, { error });
-}
-
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** Parses with another type as if it stood here; returns null when it raised issues. */
-function forward<T>(
-  type: z.ZodType<T>,
-  value: unknown,
-  issues: Issues,
-  path: string[] = [],
-): { value: T } | null {
-  const result = type.safeParse(value);
-  if (result.success) return { value: result.data };
-  for (const issue of result.error.issues) {
-    issues.push({ ...issue, path: [...path, ...issue.path] } as unknown as Issues[number]);
-  }
-  return null;
+export function list<T>(item: Type<T>, min = 0, most: ListBound | null = null): Type<T[]> {
+  return { kind: 'list', item, min, most };
 }
 
 /**
  * A scalar or list that may be given as a mapping from director to value, with the key
  * `default` for the others. All values are checked, the director's own is the result.
  */
-export function perDirector<T>(inner: z.ZodType<T>, director: string): z.ZodType<T> {
-  const type = ownType<T>((raw, issues) => {
-    if (!isMapping(raw)) return forward(inner, raw, issues)?.value ?? z.NEVER;
-    const key = Object.hasOwn(raw, director) ? director : 'default';
-    let chosen: { value: T } | null = null;
-    for (const [name, value] of Object.entries(raw)) {
-      const parsed = forward(inner, value, issues, [name]);
-      if (name === key) chosen = parsed;
-    }
-    if (!Object.hasOwn(raw, key)) {
-      const names = joinWords(Object.keys(raw), 'and');
-      const message = `no value for director ${director} and no default, the keys are ${names}`;
-      issues.push({ code: 'custom', message, path: [], input: raw, params: { bare: true } });
-    }
-    return chosen === null ? z.NEVER : chosen.value;
-  });
-  forms.set(type, { kind: 'per-director', inner });
-  return type;
+export function perDirector<T>(inner: Type<T>, director: string): Type<T> {
+  return { kind: 'per-director', inner, director };
 }
 
 /** A mapping that has a short form, a scalar. */
-export function shortOrLong<S, L>(short: z.ZodType<S>, long: z.ZodType<L>): z.ZodType<S | L> {
-  const type = ownType<S | L>((raw, issues) => {
-    const parsed = isMapping(raw) ? forward(long, raw, issues) : forward(short, raw, issues);
-    return parsed === null ? z.NEVER : parsed.value;
-  });
-  forms.set(type, { kind: 'short', short, long });
-  return type;
+export function shortOrLong<S, L>(short: Type<S>, long: Type<L>): Type<S | L> {
+  return { kind: 'short', short, long };
 }
 
 /** A scalar, or a list of such with at least one entry; the result is a list. */
-export function oneOrList<T>(inner: z.ZodType<T>): z.ZodType<T[]> {
-  const several = later(() => list(inner, 1));
-  const type = ownType<T[]>((raw, issues) => {
-    if (Array.isArray(raw)) return forward(several(), raw, issues)?.value ?? z.NEVER;
-    const parsed = forward(inner, raw, issues);
-    return parsed === null ? z.NEVER : [parsed.value];
-  });
-  forms.set(type, { kind: 'one-or-list', inner, list: several });
-  return type;
+export function oneOrList<T>(inner: Type<T>): Type<T[]> {
+  return { kind: 'one-or-list', inner, list: list(inner, 1) };
 }
 
 /** Documents an option that must be given. */
-export function required<T extends z.ZodType>(type: T, about: string): T {
-  optionTexts.set(type, { about });
-  return type;
+export function required<T>(type: Type<T>, about: string): Type<T> {
+  return { ...type, text: { about } };
 }
 
 /** Documents an option that may be left out. */
-export function option<T extends z.ZodType>(type: T, text: OptionText): z.ZodOptional<T> {
-  const optional = type.optional();
-  optionTexts.set(optional, text);
-  return optional;
+export function option<T>(type: Type<T>, text: OptionText): Optional<T> {
+  return { kind: 'optional', inner: type, text };
 }
 
-/** The type behind what says that it may be left out, or is made later. */
-export function plainType(type: z.ZodType): z.ZodType {
-  if (type instanceof z.ZodOptional || type instanceof z.ZodLazy) {
-    return plainType(type.unwrap() as z.ZodType);
-  }
-  return type;
+/** An option without words of its own, of what is not part of the reference. */
+export function optional<T>(type: Type<T>): Optional<T> {
+  return { kind: 'optional', inner: type };
+}
+
+/** The type behind what says that it may be left out. */
+export function plainType(type: Type<unknown>): Type<unknown> {
+  return type.kind === 'optional' ? plainType(type.inner) : type;
 }

@@ -2,8 +2,8 @@
  * The reference of the configuration language, made from the schema: every key with what it
  * takes, its default and its purpose. docs/reference/configuration.md is this function's text.
  */
-import { z } from 'zod';
-import { forms, type OptionText, optionTexts, plainType } from './forms.ts';
+import { assertNever } from '../core/assert.ts';
+import { type OptionText, plainType, type Type } from './forms.ts';
 import { schemaFor } from './schema.ts';
 
 export interface OptionRow {
@@ -23,24 +23,22 @@ export function configOptions(): OptionRow[] {
   return rows;
 }
 
-function collect(type: z.ZodType, path: string, rows: OptionRow[]): void {
+function collect(type: Type<unknown>, path: string, rows: OptionRow[]): void {
   const inner = plainType(type);
-  const form = forms.get(inner);
-  if (form?.kind === 'short') collect(form.long, path, rows);
-  else if (form?.kind === 'per-director') collect(form.inner, path, rows);
-  else if (inner instanceof z.ZodArray) collect(inner.element as z.ZodType, `${path}[]`, rows);
-  else if (inner instanceof z.ZodRecord)
-    collect(inner.valueType as z.ZodType, `${path}.NAME`, rows);
-  else if (inner instanceof z.ZodObject) {
-    for (const [key, option] of Object.entries(inner.shape as Record<string, z.ZodType>)) {
+  if (inner.kind === 'short') collect(inner.long, path, rows);
+  else if (inner.kind === 'per-director') collect(inner.inner, path, rows);
+  else if (inner.kind === 'list') collect(inner.item, `${path}[]`, rows);
+  else if (inner.kind === 'names') collect(inner.value, `${path}.NAME`, rows);
+  else if (inner.kind === 'section') {
+    for (const [key, option] of Object.entries(inner.shape())) {
       const optionPath = path === '' ? key : `${path}.${key}`;
-      const text = optionTexts.get(option);
+      const { text } = option;
       if (text === undefined) throw new Error(`The option ${optionPath} is not documented`);
       rows.push({
         path: optionPath,
         takes: describe(option),
-        perDirector: forms.get(plainType(option))?.kind === 'per-director',
-        required: !(option instanceof z.ZodOptional),
+        perDirector: plainType(option).kind === 'per-director',
+        required: option.kind !== 'optional',
         text,
       });
       collect(option, optionPath, rows);
@@ -48,19 +46,30 @@ function collect(type: z.ZodType, path: string, rows: OptionRow[]): void {
   }
 }
 
-function describe(type: z.ZodType): string {
-  const inner = plainType(type);
-  const form = forms.get(inner);
-  if (form?.kind === 'scalar') return form.expects;
-  if (form?.kind === 'per-director') return describe(form.inner);
-  if (form?.kind === 'one-or-list') return `${describe(form.inner)}; or a list of such`;
-  if (form?.kind === 'short') {
-    const short = describe(form.short);
-    return short.endsWith('a mapping') ? short : `${short}, or a mapping`;
+function describe(type: Type<unknown>): string {
+  switch (type.kind) {
+    case 'scalar':
+      return type.expects;
+    case 'optional':
+    case 'per-director':
+      return describe(type.inner);
+    case 'one-or-list':
+      return `${describe(type.inner)}; or a list of such`;
+    case 'short': {
+      const short = describe(type.short);
+      return short.endsWith('a mapping') ? short : `${short}, or a mapping`;
+    }
+    case 'list':
+      return `a list, each ${describe(type.item)}`;
+    case 'names':
+      return type.takes;
+    case 'section':
+      return 'a mapping';
+    case 'anything':
+      return 'anything';
+    default:
+      return assertNever(type);
   }
-  if (inner instanceof z.ZodArray) return `a list, each ${describe(inner.element as z.ZodType)}`;
-  if (inner instanceof z.ZodRecord) return inner.description ?? 'a mapping from names';
-  return 'a mapping';
 }
 
 const INTRODUCTION = `# Configuration

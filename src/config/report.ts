@@ -1,10 +1,11 @@
 /**
  * Report: collects what is wrong with a configuration's values, by path, and turns it into
- * located errors. It knows how zod's issues read and which texts must never be shown.
+ * located errors. It knows how the schema's issues read and which texts must never be shown.
  */
-import type { z } from 'zod';
+
 import type { ConfigDocument, Path } from './document.ts';
 import type { ConfigError } from './errors.ts';
+import type { Issue } from './forms.ts';
 import { unknownKeyMessage } from './suggest.ts';
 
 export interface ReportOptions {
@@ -54,20 +55,17 @@ export class Report {
   }
 
   /** What the schema found; `issue.path` is absolute. */
-  issue(issue: z.core.$ZodIssue): void {
-    if (issue.code === 'unrecognized_keys') {
-      // The message of a section is the list of its keys, see forms.ts.
-      const valid = issue.message.split(' ').filter((key) => key !== '');
+  issue(issue: Issue): void {
+    if (issue.kind === 'unknown-keys') {
       for (const key of issue.keys) {
         const path = [...issue.path, key];
-        const message = unknownKeyMessage(key, valid);
+        const message = unknownKeyMessage(key, issue.valid);
         this.#errors.push(this.#locate(path, message, { show: 'bare', atKey: true }));
       }
       return;
     }
-    const atKey = issue.code === 'invalid_key';
-    const bare = issue.code === 'custom' && issue.params?.bare === true;
-    const show = bare || atKey ? 'bare' : 'found';
+    const atKey = issue.kind === 'key';
+    const show = atKey || issue.bare ? 'bare' : 'found';
     this.#errors.push(this.#locate(issue.path, issue.message, { show, atKey }));
   }
 

@@ -1,5 +1,4 @@
 /** Scalars of the configuration language that many sections have: durations, texts and paths. */
-import { z } from 'zod';
 import type { IpText } from '../core/config/config.ts';
 import { canonicalIp } from '../core/ip.ts';
 import { Refusal, scalar } from './forms.ts';
@@ -11,6 +10,7 @@ import {
   NAME_PATTERN,
   parseDuration,
 } from './values.ts';
+import * as yaml from './yaml-values.ts';
 
 /** A request line and a body are compared in memory, so their texts are bounded. */
 export const TEXT_LENGTH_MAX = 1024;
@@ -19,23 +19,17 @@ export const TEXT_LENGTH_MAX = 1024;
 export function duration(minUs: number, maxUs: number) {
   const range = `from ${formatDuration(minUs)} to ${formatDuration(maxUs)}`;
   const expects = `a duration ${range} with its unit (us, ms, s, m, h or d)`;
-  return scalar(
-    expects,
-    () => z.string().regex(DURATION_PATTERN),
-    (text) => {
-      const durationUs = parseDuration(text);
-      if (durationUs === null || durationUs < minUs || durationUs > maxUs) return undefined;
-      return durationUs;
-    },
-  );
+  return scalar(expects, yaml.string({ pattern: DURATION_PATTERN }), (text) => {
+    const durationUs = parseDuration(text);
+    if (durationUs === null || durationUs < minUs || durationUs > maxUs) return undefined;
+    return durationUs;
+  });
 }
 
 /** Text without control characters that `accepts` takes. */
 export function text(expects: string, accepts: (text: string) => boolean) {
-  return scalar(
-    expects,
-    () => z.string().min(1).max(TEXT_LENGTH_MAX),
-    (value) => (!/\p{Cc}/u.test(value) && accepts(value) ? value : undefined),
+  return scalar(expects, yaml.string({ min: 1, max: TEXT_LENGTH_MAX }), (value) =>
+    !/\p{Cc}/u.test(value) && accepts(value) ? value : undefined,
   );
 }
 
@@ -45,15 +39,11 @@ export const path = (expects: string) =>
 
 /** What `make` makes of a unicast address in canonical form. */
 export function unicastAddress<T>(make: (address: IpText) => T) {
-  return scalar(
-    'an IP address',
-    () => z.string(),
-    (value) => {
-      const address = canonicalIp(value);
-      if (address === null) return undefined;
-      return isUnicast(address) ? make(address) : new Refusal('expected a unicast address');
-    },
-  );
+  return scalar('an IP address', yaml.string(), (value) => {
+    const address = canonicalIp(value);
+    if (address === null) return undefined;
+    return isUnicast(address) ? make(address) : new Refusal('expected a unicast address');
+  });
 }
 
 export const interfaceName = () => text('the name of a network interface', isInterfaceName);

@@ -2,9 +2,9 @@
  * The part of the schema that describes addresses, as they stand in an instance's `addresses`
  * and in `static.addresses`: the words are those of ip-address(8), spelled out.
  */
-import { z } from 'zod';
-import { option, scalar, truth, whole } from './forms.ts';
+import { option, scalar, type Type, truth, whole } from './forms.ts';
 import { formatDuration, isUnicast, type Prefix, parseDuration, parsePrefix } from './values.ts';
+import * as yaml from './yaml-values.ts';
 
 const UINT_MAX = 2 ** 32 - 1;
 const SECOND_US = 1_000_000;
@@ -22,7 +22,7 @@ export const SCOPES: Readonly<Record<string, number>> = {
   nowhere: 255,
 };
 
-export type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
+export type Per = <T>(inner: Type<T>) => Type<T>;
 
 /** What an address has, by the keys of the file; made by addressKeys(). */
 export interface AddressInput {
@@ -91,22 +91,18 @@ export function addressKeys(per: Per) {
 
 function broadcast() {
   const expects = 'none, auto or an IPv4 address';
-  return scalar(
-    expects,
-    () => z.string(),
-    (value) => {
-      if (value === 'none' || value === 'auto') return value;
-      const parsed = value.includes('/') ? null : parsePrefix(value);
-      return parsed === null || parsed.address.includes(':') ? undefined : parsed.address;
-    },
-  );
+  return scalar(expects, yaml.string(), (value) => {
+    if (value === 'none' || value === 'auto') return value;
+    const parsed = value.includes('/') ? null : parsePrefix(value);
+    return parsed === null || parsed.address.includes(':') ? undefined : parsed.address;
+  });
 }
 
 /** A number of 0 to 255 or a word. */
 export function scope() {
   const words = Object.keys(SCOPES).filter((word) => word !== 'nowhere');
   const expects = `${words.join(', ')} or a whole number from 0 to 255`;
-  const input = () => z.union([z.enum(words), z.int().min(0).max(255)]);
+  const input = yaml.either(yaml.words(words), yaml.int(0, 255));
   return scalar(expects, input, (value) =>
     typeof value === 'number' ? value : (SCOPES[value] as number),
   );
@@ -114,37 +110,27 @@ export function scope() {
 
 function label() {
   const expects = `a name of at most ${LABEL_LENGTH_MAX} characters without blanks or slashes`;
-  return scalar(
-    expects,
-    () => z.string(),
-    (value) => (value.length <= LABEL_LENGTH_MAX && /^[!-.0-~]+$/.test(value) ? value : undefined),
+  return scalar(expects, yaml.string(), (value) =>
+    value.length <= LABEL_LENGTH_MAX && /^[!-.0-~]+$/.test(value) ? value : undefined,
   );
 }
 
 function peer() {
   const expects = 'an IP address with prefix length, such as 192.0.2.1/32';
-  return scalar(
-    expects,
-    () => z.string(),
-    (value) => {
-      const parsed = parsePrefix(value);
-      return parsed === null || !isUnicast(parsed.address) ? undefined : parsed;
-    },
-  );
+  return scalar(expects, yaml.string(), (value) => {
+    const parsed = parsePrefix(value);
+    return parsed === null || !isUnicast(parsed.address) ? undefined : parsed;
+  });
 }
 
 function lifetime() {
   const most = formatDuration(LIFETIME_MAX_SECONDS * SECOND_US);
   const expects = `forever, or whole seconds from 0s to ${most}`;
-  return scalar(
-    expects,
-    () => z.string(),
-    (value): { seconds: number | null } | undefined => {
-      if (value === 'forever') return { seconds: null };
-      const durationUs = parseDuration(value);
-      if (durationUs === null || durationUs % SECOND_US !== 0) return undefined;
-      const seconds = durationUs / SECOND_US;
-      return seconds > LIFETIME_MAX_SECONDS ? undefined : { seconds };
-    },
-  );
+  return scalar(expects, yaml.string(), (value): { seconds: number | null } | undefined => {
+    if (value === 'forever') return { seconds: null };
+    const durationUs = parseDuration(value);
+    if (durationUs === null || durationUs % SECOND_US !== 0) return undefined;
+    const seconds = durationUs / SECOND_US;
+    return seconds > LIFETIME_MAX_SECONDS ? undefined : { seconds };
+  });
 }

@@ -2,18 +2,18 @@
  * What several kinds of checks have in common in the schema: TLS, status codes, regular
  * expressions.
  */
-import { z } from 'zod';
 import { DEFAULTS } from '../core/config/defaults.ts';
-import { option, Refusal, scalar, truth } from './forms.ts';
+import { option, Refusal, scalar, type Type, truth } from './forms.ts';
 import { path, TEXT_LENGTH_MAX, text } from './scalars.ts';
 import { joinWords } from './suggest.ts';
 import { parseStatusRange } from './values.ts';
+import * as yaml from './yaml-values.ts';
 
-export type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
+export type Per = <T>(inner: Type<T>) => Type<T>;
 
 /** One of some versions, which YAML takes for numbers unless they are quoted. */
 export function version<const T extends string>(versions: readonly T[]) {
-  const input = () => z.union([z.enum(versions), z.number()]);
+  const input = yaml.either(yaml.words(versions), yaml.number());
   return scalar(joinWords(versions, 'or'), input, (value): T | undefined =>
     versions.find((each) => each === value || Number(each) === value),
   );
@@ -55,24 +55,20 @@ export const hostName = () => text('a host name, without spaces', (value) => !/\
 /** One status code, or a range of them. */
 export function statusRange() {
   const expects = 'a status code or a range of them, such as 200-299';
-  const input = () => z.union([z.int().min(100).max(599), z.string().regex(/^\d{3}(-\d{3})?$/)]);
+  const input = yaml.either(yaml.int(100, 599), yaml.string({ pattern: /^\d{3}(-\d{3})?$/ }));
   return scalar(expects, input, (value) => parseStatusRange(value) ?? undefined);
 }
 
 /** JavaScript's, with the flag u. */
 export function regularExpression() {
-  return scalar(
-    'a regular expression',
-    () => z.string().min(1).max(TEXT_LENGTH_MAX),
-    (value) => {
-      try {
-        new RegExp(value, 'u');
-        return value;
-      } catch (error) {
-        // 'Invalid regular expression: /(abc/u: Unterminated group': what is behind the last colon.
-        const reason = error instanceof Error ? error.message.split(': ').at(-1) : undefined;
-        return new Refusal(`expected a regular expression of JavaScript (${reason})`);
-      }
-    },
-  );
+  return scalar('a regular expression', yaml.string({ min: 1, max: TEXT_LENGTH_MAX }), (value) => {
+    try {
+      new RegExp(value, 'u');
+      return value;
+    } catch (error) {
+      // 'Invalid regular expression: /(abc/u: Unterminated group': what is behind the last colon.
+      const reason = error instanceof Error ? error.message.split(': ').at(-1) : undefined;
+      return new Refusal(`expected a regular expression of JavaScript (${reason})`);
+    }
+  });
 }

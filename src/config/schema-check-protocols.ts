@@ -2,7 +2,6 @@
  * The part of the schema about checks that speak a server's own protocol and mostly log in. What
  * their keys say together is in resolve-check-protocols.ts.
  */
-import { z } from 'zod';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { LDAP_SCOPES } from '../core/wire/ldap.ts';
 import { encodeLdapFilter } from '../core/wire/ldap-filter.ts';
@@ -11,20 +10,17 @@ import { list, option, Refusal, required, scalar, section, truth, word } from '.
 import { TEXT_LENGTH_MAX, text } from './scalars.ts';
 import { type Per, regularExpression, statusRange, tlsFields } from './schema-check-common.ts';
 import { readSecret } from './secret-file.ts';
+import * as yaml from './yaml-values.ts';
 
 const anyText = () => text('text', () => true);
 
 /** What is sent to nobody but the server. */
 function secret(expects = 'text, or file: and a path', accepts = (_text: string) => true) {
-  return scalar(
-    expects,
-    () => z.string().min(1).max(TEXT_LENGTH_MAX),
-    (value) => {
-      const read = readSecret(value);
-      if (!read.ok) return new Refusal(read.error);
-      return accepts(read.value.secret) ? read.value : undefined;
-    },
-  );
+  return scalar(expects, yaml.string({ min: 1, max: TEXT_LENGTH_MAX }), (value) => {
+    const read = readSecret(value);
+    if (!read.ok) return new Refusal(read.error);
+    return accepts(read.value.secret) ? read.value : undefined;
+  });
 }
 
 function passwordField(per: Per, without: string) {
@@ -57,16 +53,14 @@ function ldapFields(per: Per) {
   const { ldap } = DEFAULTS;
   const filter = scalar(
     'a search filter (RFC 4515) such as (objectClass=*)',
-    () => z.string().min(1).max(TEXT_LENGTH_MAX),
+    yaml.string({ min: 1, max: TEXT_LENGTH_MAX }),
     (value) => {
       const encoded = encodeLdapFilter(value);
       return encoded.ok ? value : new Refusal(`expected a search filter: ${encoded.error}`);
     },
   );
-  const base = scalar(
-    'text',
-    () => z.string().max(TEXT_LENGTH_MAX),
-    (value) => (/\p{Cc}/u.test(value) ? undefined : value),
+  const base = scalar('text', yaml.string({ max: TEXT_LENGTH_MAX }), (value) =>
+    /\p{Cc}/u.test(value) ? undefined : value,
   );
   return {
     bind_dn: option(per(anyText()), {

@@ -2,7 +2,6 @@
  * The part of the schema about health checks: a kind with its own keys, and what all kinds have.
  * What a check inherits, and that it is of one kind only, is in resolve-check.ts.
  */
-import { z } from 'zod';
 import type { BodyDigest } from '../core/config/check.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { DIALOGUES, type DialogueName } from '../core/health/dialogues.ts';
@@ -10,12 +9,14 @@ import { isDnsName } from '../core/wire/dns.ts';
 import { DNS_RCODES, DNS_TYPES, type DnsType } from '../core/wire/dns-names.ts';
 import {
   list,
+  type Output,
   option,
   Refusal,
   required,
   scalar,
   section,
   shortOrLong,
+  type Type,
   truth,
   whole,
   word,
@@ -40,8 +41,9 @@ import { PROTOCOL_WORDS, protocolKinds } from './schema-check-protocols.ts';
 import { command, groupName, userName } from './schema-notify.ts';
 import { joinWords } from './suggest.ts';
 import { formatDuration } from './values.ts';
+import * as yaml from './yaml-values.ts';
 
-type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
+type Per = <T>(inner: Type<T>) => Type<T>;
 
 const MS_US = 1_000;
 const HOUR_US = 3_600_000_000;
@@ -76,43 +78,33 @@ function httpFields(per: Per) {
 
 function requestList(per: Per) {
   const item = section(() => requestFields(per));
-  return list(item, 1).refine((requests) => requests.length <= REQUESTS_MAX, {
-    error: `expected at most ${REQUESTS_MAX} requests`,
-  });
+  return list(item, 1, { count: REQUESTS_MAX, what: 'requests' });
 }
 
 function header() {
   const expects = 'a header such as `X-Check: director`';
-  return scalar(
-    expects,
-    () => z.string().max(TEXT_LENGTH_MAX),
-    (value) => {
-      // RFC 9110 sections 5.1 and 5.5, of the values those in ASCII.
-      const match = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*([\x20-\x7e]*)$/.exec(value);
-      if (match === null) return undefined;
-      const [, name = '', content = ''] = match;
-      if (![...OWN_HEADERS, ...OTHER_HEADERS].includes(name.toLowerCase())) {
-        return [name, content] as const;
-      }
-      const instead = name.toLowerCase() === 'host' ? ', expected the key host' : '';
-      return new Refusal(`${name} is not for headers${instead}`);
-    },
-  );
+  return scalar(expects, yaml.string({ max: TEXT_LENGTH_MAX }), (value) => {
+    // RFC 9110 sections 5.1 and 5.5, of the values those in ASCII.
+    const match = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*([\x20-\x7e]*)$/.exec(value);
+    if (match === null) return undefined;
+    const [, name = '', content = ''] = match;
+    if (![...OWN_HEADERS, ...OTHER_HEADERS].includes(name.toLowerCase())) {
+      return [name, content] as const;
+    }
+    const instead = name.toLowerCase() === 'host' ? ', expected the key host' : '';
+    return new Refusal(`${name} is not for headers${instead}`);
+  });
 }
 
 function digest() {
   const expects = 'md5: and 32 hexadecimal digits, or sha256: and 64';
-  return scalar(
-    expects,
-    () => z.string(),
-    (value): BodyDigest | undefined => {
-      const match = /^(?:(md5):([\da-f]{32})|(sha256):([\da-f]{64}))$/i.exec(value);
-      if (match === null) return undefined;
-      const [, md5, md5Hex, , sha256Hex] = match;
-      const hex = (md5Hex ?? sha256Hex ?? '').toLowerCase();
-      return { algorithm: md5 === undefined ? 'sha256' : 'md5', hex };
-    },
-  );
+  return scalar(expects, yaml.string(), (value): BodyDigest | undefined => {
+    const match = /^(?:(md5):([\da-f]{32})|(sha256):([\da-f]{64}))$/i.exec(value);
+    if (match === null) return undefined;
+    const [, md5, md5Hex, , sha256Hex] = match;
+    const hex = (md5Hex ?? sha256Hex ?? '').toLowerCase();
+    return { algorithm: md5 === undefined ? 'sha256' : 'md5', hex };
+  });
 }
 
 function requestFields(per: Per) {
@@ -268,10 +260,10 @@ export function checkSchema(per: Per) {
       default: check.throughVip,
     }),
   }));
-  type Long = z.output<typeof long>;
+  type Long = Output<typeof long>;
   const short = scalar(
     `none, ${joinWords([...WORDS, ...PROTOCOLS], 'or')}, or a mapping`,
-    () => z.enum(['none', ...WORDS, ...PROTOCOLS]),
+    yaml.words(['none', ...WORDS, ...PROTOCOLS]),
     (kind): Long | 'none' => {
       if (kind === 'none') return kind;
       const protocol = PROTOCOLS.find((name) => name === kind);
@@ -408,11 +400,7 @@ function dialogueSection(per: Per) {
 
 /** Text that may have line ends. */
 function wireText() {
-  return scalar(
-    'text',
-    () => z.string().min(1).max(TEXT_LENGTH_MAX),
-    (value) => value,
-  );
+  return scalar('text', yaml.string({ min: 1, max: TEXT_LENGTH_MAX }), (value) => value);
 }
 
 function fileSection(per: Per) {
@@ -437,15 +425,11 @@ function bfdSection(per: Per) {
 function bytesText(wildcards = false) {
   const digits = wildcards ? /^(?:[\da-fx]{2})+$/i : /^(?:[\da-f]{2})+$/i;
   const expects = `text, or hex: and pairs of hexadecimal digits${wildcards ? ' or X' : ''}`;
-  return scalar(
-    expects,
-    () => z.string().min(1).max(TEXT_LENGTH_MAX),
-    (value) => {
-      if (!value.startsWith('hex:')) return hexOf(value);
-      const written = value.slice('hex:'.length).replaceAll(' ', '');
-      return digits.test(written) ? written.toLowerCase() : undefined;
-    },
-  );
+  return scalar(expects, yaml.string({ min: 1, max: TEXT_LENGTH_MAX }), (value) => {
+    if (!value.startsWith('hex:')) return hexOf(value);
+    const written = value.slice('hex:'.length).replaceAll(' ', '');
+    return digits.test(written) ? written.toLowerCase() : undefined;
+  });
 }
 
 function hexOf(value: string): string {

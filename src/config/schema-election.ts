@@ -3,12 +3,11 @@
  * (ElectionConfig of core/config/config.ts): its keys among those of an instance, and their
  * values with the defaults.
  */
-import type { z } from 'zod';
 import type { ElectionConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
-import { option, truth, whole, word } from './forms.ts';
+import { type Output, option, type Type, truth, whole, word } from './forms.ts';
 
-type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
+type Per = <T>(inner: Type<T>) => Type<T>;
 
 export function electionOptions(per: Per) {
   const { election } = DEFAULTS.vrrp;
@@ -65,7 +64,7 @@ export function electionOptions(per: Per) {
 /** What the keys above parse to. */
 export type ElectionInput = {
   [Key in keyof ReturnType<typeof electionOptions>]?:
-    | z.output<ReturnType<typeof electionOptions>[Key]>
+    | Output<ReturnType<typeof electionOptions>[Key]>
     | undefined;
 };
 

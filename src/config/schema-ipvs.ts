@@ -4,35 +4,38 @@
  * bounds that it has (ip_vs_set_timeout and vs_vars in net/netfilter/ipvs/ip_vs_ctl.c).
  * Nothing has a default: what is left out stays as the kernel has it.
  */
-import { z } from 'zod';
 import type { IpvsConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { IPVS_SETTING_NAMES, type IpvsSettingName } from '../core/config/ipvs-settings.ts';
-import { option, Refusal, scalar, section } from './forms.ts';
+import {
+  type Optional,
+  type Output,
+  option,
+  Refusal,
+  scalar,
+  section,
+  type Type,
+} from './forms.ts';
 import { DURATION_PATTERN, parseDuration } from './values.ts';
+import * as yaml from './yaml-values.ts';
 
-type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
-type Text = z.ZodType<string>;
+type Per = <T>(inner: Type<T>) => Type<T>;
+type Text = Type<string>;
 
 const SECOND_US = 1_000_000;
 /** The kernel's bound is INT_MAX / HZ, and HZ at most 1000: 24.8 days. */
 const TIMEOUT_MAX_US = 24 * 86_400 * SECOND_US;
 const INT_MAX = 2 ** 31 - 1;
 
-const onOff = (): Text =>
-  scalar(
-    'true or false',
-    () => z.boolean(),
-    (value) => (value ? '1' : '0'),
-  );
+const onOff = (): Text => scalar('true or false', yaml.boolean(), (value) => (value ? '1' : '0'));
 
 const number = (min: number, max: number): Text =>
-  scalar(`a whole number from ${min} to ${max}`, () => z.int().min(min).max(max), String);
+  scalar(`a whole number from ${min} to ${max}`, yaml.int(min, max), String);
 
 const seconds = (): Text =>
   scalar(
     'whole seconds from 0s to 1d with a unit (s, m, h or d)',
-    () => z.string().regex(DURATION_PATTERN),
+    yaml.string({ pattern: DURATION_PATTERN }),
     (text) => {
       const durationUs = parseDuration(text);
       if (durationUs === null || durationUs > 86_400 * SECOND_US) return undefined;
@@ -43,7 +46,7 @@ const seconds = (): Text =>
 const threshold = (): Text =>
   scalar(
     'two whole numbers, [threshold, period]',
-    () => z.array(z.int().min(0).max(INT_MAX)).length(2),
+    yaml.listOf(yaml.int(0, INT_MAX), 2, 2),
     ([first = 0, period = 0]) =>
       period === 0 || first < period
         ? `${first} ${period}`
@@ -51,16 +54,14 @@ const threshold = (): Text =>
   );
 
 const ports = (): Text =>
-  scalar(
-    '1, 2, 4, 8, 16, 32 or 64',
-    () => z.int().min(1).max(64),
-    (count) => ((count & (count - 1)) === 0 ? String(count) : undefined),
+  scalar('1, 2, 4, 8, 16, 32 or 64', yaml.int(1, 64), (count) =>
+    (count & (count - 1)) === 0 ? String(count) : undefined,
   );
 
 const processors = (): Text =>
   scalar(
     'processors, such as 0-1,4',
-    () => z.string().regex(/^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$/),
+    yaml.string({ pattern: /^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$/ }),
     (list) =>
       list.split(',').every((part) => {
         const [first, last = first] = part.split('-').map(Number);
@@ -138,18 +139,17 @@ const SETTINGS: Readonly<Record<IpvsSettingName, readonly [type: () => Text, abo
   ],
 };
 
-type WholeSeconds = (maxUs: number) => z.ZodType<number>;
+type WholeSeconds = (maxUs: number) => Type<number>;
 
 /** The keys `timeouts` and `settings` of `ipvs`. */
 export function ipvsSettingOptions(per: Per, wholeSeconds: WholeSeconds) {
   const timeout = (about: string) =>
     option(per(wholeSeconds(TIMEOUT_MAX_US)), { about, without: 'the kernel’s' });
-  const settings = Object.fromEntries(
-    IPVS_SETTING_NAMES.map((name) => {
-      const [type, about] = SETTINGS[name];
-      return [name, option(per(type()), { about, without: 'the kernel’s' })];
-    }),
-  ) as Record<IpvsSettingName, z.ZodOptional<Text>>;
+  const settings = {} as Record<IpvsSettingName, Optional<string>>;
+  for (const name of IPVS_SETTING_NAMES) {
+    const [type, about] = SETTINGS[name];
+    settings[name] = option(per(type()), { about, without: 'the kernel’s' });
+  }
   return {
     timeouts: option(
       section(() => ({
@@ -174,7 +174,7 @@ export function ipvsSettingOptions(per: Per, wholeSeconds: WholeSeconds) {
 
 type Input = {
   [Key in keyof ReturnType<typeof ipvsSettingOptions>]?:
-    | z.output<ReturnType<typeof ipvsSettingOptions>[Key]>
+    | Output<ReturnType<typeof ipvsSettingOptions>[Key]>
     | undefined;
 };
 

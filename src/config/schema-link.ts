@@ -3,38 +3,43 @@
  * router's hardware address, RFC 9568 section 7.3) and `ipvlan`. What they become, and that they
  * exclude each other, is in resolve-link.ts.
  */
-import { z } from 'zod';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { formatMac, parseMac } from '../core/wire/ethernet.ts';
-import { option, Refusal, scalar, section, shortOrLong, truth, whole, word } from './forms.ts';
+import {
+  type Output,
+  option,
+  Refusal,
+  scalar,
+  section,
+  shortOrLong,
+  type Type,
+  truth,
+  whole,
+  word,
+} from './forms.ts';
 import { isInterfaceName } from './values.ts';
+import * as yaml from './yaml-values.ts';
 
-type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
+type Per = <T>(inner: Type<T>) => Type<T>;
 
 /** The kernel keeps interface groups in signed 32-bit integers. */
 const GROUP_MAX = 2 ** 31 - 1;
 
 const linkName = () =>
-  scalar(
-    'a name for a network interface, at most 15 characters',
-    () => z.string(),
-    (value) => (isInterfaceName(value) ? value : undefined),
+  scalar('a name for a network interface, at most 15 characters', yaml.string(), (value) =>
+    isInterfaceName(value) ? value : undefined,
   );
 
 const macAddress = () =>
-  scalar(
-    'a hardware address, such as 00:00:5e:00:01:33',
-    () => z.string(),
-    (value) => {
-      const mac = parseMac(value);
-      if (mac === null) return undefined;
-      const multicast = ((mac[0] as number) & 1) === 1;
-      const unset = mac.every((byte) => byte === 0);
-      return multicast || unset
-        ? new Refusal('expected the hardware address of a host')
-        : formatMac(mac);
-    },
-  );
+  scalar('a hardware address, such as 00:00:5e:00:01:33', yaml.string(), (value) => {
+    const mac = parseMac(value);
+    if (mac === null) return undefined;
+    const multicast = ((mac[0] as number) & 1) === 1;
+    const unset = mac.every((byte) => byte === 0);
+    return multicast || unset
+      ? new Refusal('expected the hardware address of a host')
+      : formatMac(mac);
+  });
 
 /** The keys of an instance that give it a virtual link. */
 export function linkOptions(per: Per) {
@@ -59,12 +64,8 @@ export function linkOptions(per: Per) {
     }),
     group: group(),
   }));
-  type Vmac = z.output<typeof longVmac>;
-  const shortVmac = scalar(
-    'true or false',
-    () => z.boolean(),
-    (on): Vmac | null => (on ? {} : null),
-  );
+  type Vmac = Output<typeof longVmac>;
+  const shortVmac = scalar('true or false', yaml.boolean(), (on): Vmac | null => (on ? {} : null));
   return {
     vmac: option(shortOrLong(shortVmac, longVmac), {
       about:

@@ -1,13 +1,23 @@
 /** Maintenance windows in the configuration language: the same keys at servers, services and the top. */
-import { z } from 'zod';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import type { CronFields } from '../core/health/cron.ts';
 import { parseCron } from './cron-text.ts';
-import { list, option, Refusal, required, scalar, section, truth, word } from './forms.ts';
+import {
+  list,
+  option,
+  Refusal,
+  required,
+  scalar,
+  section,
+  type Type,
+  truth,
+  word,
+} from './forms.ts';
 import { duration, text } from './scalars.ts';
 import { type Endpoint, formatDuration, parseEndpoint } from './values.ts';
+import * as yaml from './yaml-values.ts';
 
-type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
+type Per = <T>(inner: Type<T>) => Type<T>;
 
 const MINUTE_US = 60_000_000;
 const DAY_US = 1_440 * MINUTE_US;
@@ -16,7 +26,7 @@ const REASON_LENGTH_MAX = 200;
 function cron() {
   return scalar(
     'a cron expression, such as "0 3 * * sun"',
-    () => z.string(),
+    yaml.string(),
     (value): { text: string; fields: CronFields } | Refusal => {
       const parsed = parseCron(value);
       return parsed.ok ? { text: value, fields: parsed.value } : new Refusal(parsed.error);
@@ -77,13 +87,9 @@ export function maintenanceSchema(per: Per, force: boolean) {
 /** Windows of a server in all services. */
 export function ripMaintenanceSchema(per: Per) {
   const expects = 'an IP address with or without port, such as 10.0.0.11';
-  const server = scalar(
-    expects,
-    () => z.string(),
-    (value): Endpoint | undefined => {
-      return parseEndpoint(value) ?? undefined;
-    },
-  );
+  const server = scalar(expects, yaml.string(), (value): Endpoint | undefined => {
+    return parseEndpoint(value) ?? undefined;
+  });
   const keys = windowKeys(per, { force: 'false' });
   return list(
     section(() => ({

@@ -2,15 +2,15 @@
  * The part of the configuration language that says who is told of transitions: scripts, FIFO
  * and mail. A command is one line, taken apart as keepalived does, or a list of words.
  */
-import { z } from 'zod';
 import type { Command } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { parseCommand } from '../core/notify/command.ts';
-import { list, option, Refusal, required, scalar, section, truth } from './forms.ts';
+import { list, option, Refusal, required, scalar, section, type Type, truth } from './forms.ts';
 import { formatDuration, parseEndpoint } from './values.ts';
+import * as yaml from './yaml-values.ts';
 
-type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
-type Duration = (minUs: number, maxUs: number) => z.ZodType<number>;
+type Per = <T>(inner: Type<T>) => Type<T>;
+type Duration = (minUs: number, maxUs: number) => Type<number>;
 
 const SECOND_US = 1_000_000;
 /** A director must be able to stop and to go on: nothing it waits for takes longer. */
@@ -29,7 +29,7 @@ const MAIL_ADDRESS_PATTERN = /^[^\s@<>(),;:"\\\p{Cc}]+@[A-Za-z0-9.-]+$/u;
 /** A program by its absolute path, with arguments. */
 export function command() {
   const expects = 'a command that starts with an absolute path: one line, or a list of words';
-  const input = () => z.union([z.string().min(1), z.array(z.string()).min(1)]);
+  const input = yaml.either(yaml.string({ min: 1 }), yaml.listOf(yaml.string(), 1));
   return scalar(expects, input, (value): Command | Refusal | undefined => {
     if (typeof value !== 'string') {
       return value.some((word) => word.includes('\0')) ? undefined : absolute(value);
@@ -45,59 +45,47 @@ function absolute(words: Command): Command | undefined {
 
 function fifoPath() {
   const expects = 'an absolute path without .. and white space';
-  return scalar(
-    expects,
-    () => z.string().max(PATH_BYTES_MAX),
-    (value) =>
-      /^(\/[^/\s\p{Cc}]+)+$/u.test(value) && !value.split('/').includes('..') ? value : undefined,
+  return scalar(expects, yaml.string({ max: PATH_BYTES_MAX }), (value) =>
+    /^(\/[^/\s\p{Cc}]+)+$/u.test(value) && !value.split('/').includes('..') ? value : undefined,
   );
 }
 
 function account(expects: string) {
-  return scalar(
-    expects,
-    () => z.union([z.string(), z.int().min(0)]),
-    (value) => (ACCOUNT_PATTERN.test(String(value)) ? String(value) : undefined),
+  return scalar(expects, yaml.either(yaml.string(), yaml.int(0)), (value) =>
+    ACCOUNT_PATTERN.test(String(value)) ? String(value) : undefined,
   );
 }
 
 function mailAddress() {
-  const input = () => z.string().max(MAIL_ADDRESS_LENGTH_MAX);
+  const input = yaml.string({ max: MAIL_ADDRESS_LENGTH_MAX });
   return scalar('a mail address, such as ops@example.com', input, (value) =>
     MAIL_ADDRESS_PATTERN.test(value) ? value : undefined,
   );
 }
 
 function hostName(expects: string) {
-  return scalar(
-    expects,
-    () => z.string().max(HOST_LENGTH_MAX),
-    (value) => (HOST_PATTERN.test(value) ? value : undefined),
+  return scalar(expects, yaml.string({ max: HOST_LENGTH_MAX }), (value) =>
+    HOST_PATTERN.test(value) ? value : undefined,
   );
 }
 
 function mailServer() {
   const expects = 'a host name or an IP address, with or without port, such as mail.example.com:25';
-  return scalar(
-    expects,
-    () => z.string().max(HOST_LENGTH_MAX + 6),
-    (value) => {
-      const { port } = DEFAULTS.mail;
-      const endpoint = parseEndpoint(value);
-      if (endpoint !== null) {
-        return endpoint.port === 0
-          ? undefined
-          : { host: endpoint.address, port: endpoint.port ?? port };
-      }
-      const match = /^([^:]+)(?::(\d{1,5}))?$/.exec(value);
-      const host = match?.[1] ?? '';
-      const given = match?.[2] === undefined ? port : Number(match[2]);
-      // A name of digits and dots only is a mistyped address.
-      const valid =
-        HOST_PATTERN.test(host) && !/^[\d.]+$/.test(host) && given > 0 && given <= 65535;
-      return valid ? { host, port: given } : undefined;
-    },
-  );
+  return scalar(expects, yaml.string({ max: HOST_LENGTH_MAX + 6 }), (value) => {
+    const { port } = DEFAULTS.mail;
+    const endpoint = parseEndpoint(value);
+    if (endpoint !== null) {
+      return endpoint.port === 0
+        ? undefined
+        : { host: endpoint.address, port: endpoint.port ?? port };
+    }
+    const match = /^([^:]+)(?::(\d{1,5}))?$/.exec(value);
+    const host = match?.[1] ?? '';
+    const given = match?.[2] === undefined ? port : Number(match[2]);
+    // A name of digits and dots only is a mistyped address.
+    const valid = HOST_PATTERN.test(host) && !/^[\d.]+$/.test(host) && given > 0 && given <= 65535;
+    return valid ? { host, port: given } : undefined;
+  });
 }
 
 /** A local user, by name or number. */

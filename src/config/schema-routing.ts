@@ -2,11 +2,21 @@
  * The part of the schema that describes routes, rules and the section `static`: the words are
  * those of ip-route(8) and ip-rule(8), with `via` and `interface` for a single next hop.
  */
-import { z } from 'zod';
 import type { IpPrefix, NumberRange, Realms } from '../core/config/address.ts';
 import { ROUTE_METRICS } from '../core/config/address.ts';
 import { ipFamily, parseIp } from '../core/ip.ts';
-import { list, option, Refusal, required, scalar, section, truth, whole, word } from './forms.ts';
+import {
+  list,
+  type Output,
+  option,
+  Refusal,
+  required,
+  scalar,
+  section,
+  truth,
+  whole,
+  word,
+} from './forms.ts';
 import { addressKeys, type Per, scope } from './schema-address.ts';
 import {
   DURATION_PATTERN,
@@ -17,6 +27,7 @@ import {
   parseDuration,
   parsePrefix,
 } from './values.ts';
+import * as yaml from './yaml-values.ts';
 
 const UINT_MAX = 2 ** 32 - 1;
 const INT_MAX = 2 ** 31 - 1;
@@ -34,28 +45,22 @@ const PROTOCOLS: Readonly<Record<string, number>> = {
 };
 
 const interfaceName = () =>
-  scalar(
-    'the name of a network interface',
-    () => z.string(),
-    (value) => (isInterfaceName(value) ? value : undefined),
+  scalar('the name of a network interface', yaml.string(), (value) =>
+    isInterfaceName(value) ? value : undefined,
   );
 
 const address = () =>
-  scalar(
-    'an IP address',
-    () => z.string(),
-    (value) => {
-      const parsed = value.includes('/') ? null : parsePrefix(value);
-      return parsed === null || !isUnicast(parsed.address) ? undefined : parsed.address;
-    },
-  );
+  scalar('an IP address', yaml.string(), (value) => {
+    const parsed = value.includes('/') ? null : parsePrefix(value);
+    return parsed === null || !isUnicast(parsed.address) ? undefined : parsed.address;
+  });
 
 /** A network: an address whose bits behind the prefix are 0; or `default` for all, null then. */
 function network() {
   const expects = 'default, or an IP network such as 10.0.0.0/8';
   return scalar(
     expects,
-    () => z.string(),
+    yaml.string(),
     (value): { prefix: IpPrefix | null } | Refusal | undefined => {
       if (value === 'default' || value === 'all') return { prefix: null };
       const parsed = parsePrefix(value);
@@ -73,7 +78,7 @@ function network() {
 
 function table() {
   const expects = `${Object.keys(TABLES).join(', ')} or a whole number from 1 to ${UINT_MAX}`;
-  const input = () => z.union([z.enum(Object.keys(TABLES)), z.int().min(1).max(UINT_MAX)]);
+  const input = yaml.either(yaml.words(Object.keys(TABLES)), yaml.int(1, UINT_MAX));
   return scalar(expects, input, (value) =>
     typeof value === 'number' ? value : (TABLES[value] as number),
   );
@@ -82,26 +87,18 @@ function table() {
 /** The kernel keeps the six bits of the DSCP in their place in the byte. */
 function tos() {
   const expects = 'a multiple of 4 from 0 to 252';
-  return scalar(
-    expects,
-    () => z.int().min(0).max(252),
-    (value) => (value % 4 === 0 ? value : undefined),
-  );
+  return scalar(expects, yaml.int(0, 252), (value) => (value % 4 === 0 ? value : undefined));
 }
 
 function realms() {
   const expects = 'a realm from 1 to 65535, or two as FROM/TO';
-  return scalar(
-    expects,
-    () => z.union([z.int(), z.string()]),
-    (value): Realms | undefined => {
-      const match = /^(?:(\d{1,5})\/)?(\d{1,5})$/.exec(String(value));
-      const [from, to] = [Number(match?.[1] ?? 0), Number(match?.[2] ?? 0)];
-      return match === null || from > 65535 || to > 65535 || from + to === 0
-        ? undefined
-        : { from, to };
-    },
-  );
+  return scalar(expects, yaml.either(yaml.int(), yaml.string()), (value): Realms | undefined => {
+    const match = /^(?:(\d{1,5})\/)?(\d{1,5})$/.exec(String(value));
+    const [from, to] = [Number(match?.[1] ?? 0), Number(match?.[2] ?? 0)];
+    return match === null || from > 65535 || to > 65535 || from + to === 0
+      ? undefined
+      : { from, to };
+  });
 }
 
 /** A number, or two with a dash, within 0 to `max`. */
@@ -109,7 +106,7 @@ function range(max: number) {
   const expects = `a number from 0 to ${max}, or two as FIRST-LAST`;
   return scalar(
     expects,
-    () => z.union([z.int(), z.string()]),
+    yaml.either(yaml.int(), yaml.string()),
     (value): NumberRange | undefined => {
       const match = /^(\d{1,10})(?:-(\d{1,10}))?$/.exec(String(value));
       if (match === null) return undefined;
@@ -121,47 +118,35 @@ function range(max: number) {
 
 function mark() {
   const expects = 'a mark such as 5 or 0x10, or one with its mask as MARK/MASK';
-  return scalar(
-    expects,
-    () => z.union([z.int(), z.string()]),
-    (value) => {
-      const number = '(0x[0-9a-fA-F]{1,8}|\\d{1,10})';
-      const match = new RegExp(`^${number}(?:/${number})?$`).exec(String(value));
-      const [bits, mask] = [Number(match?.[1]), Number(match?.[2] ?? UINT_MAX)];
-      return match === null || bits > UINT_MAX || mask > UINT_MAX
-        ? undefined
-        : { mark: bits, mask };
-    },
-  );
+  return scalar(expects, yaml.either(yaml.int(), yaml.string()), (value) => {
+    const number = '(0x[0-9a-fA-F]{1,8}|\\d{1,10})';
+    const match = new RegExp(`^${number}(?:/${number})?$`).exec(String(value));
+    const [bits, mask] = [Number(match?.[1]), Number(match?.[2] ?? UINT_MAX)];
+    return match === null || bits > UINT_MAX || mask > UINT_MAX ? undefined : { mark: bits, mask };
+  });
 }
 
 /** Whole milliseconds of a duration. */
 function milliseconds(max: number) {
   const expects = `whole milliseconds from 0ms to ${max}ms`;
-  return scalar(
-    expects,
-    () => z.string().regex(DURATION_PATTERN),
-    (value) => {
-      const durationUs = parseDuration(value);
-      if (durationUs === null || durationUs % MS_US !== 0) return undefined;
-      return durationUs / MS_US <= max ? durationUs / MS_US : undefined;
-    },
-  );
+  return scalar(expects, yaml.string({ pattern: DURATION_PATTERN }), (value) => {
+    const durationUs = parseDuration(value);
+    if (durationUs === null || durationUs % MS_US !== 0) return undefined;
+    return durationUs / MS_US <= max ? durationUs / MS_US : undefined;
+  });
 }
 
 function protocol() {
   const expects = `${Object.keys(PROTOCOLS).join(', ')} or a whole number from 1 to 255`;
-  const input = () => z.union([z.enum(Object.keys(PROTOCOLS)), z.int().min(1).max(255)]);
+  const input = yaml.either(yaml.words(Object.keys(PROTOCOLS)), yaml.int(1, 255));
   return scalar(expects, input, (value) =>
     typeof value === 'number' ? value : (PROTOCOLS[value] as number),
   );
 }
 
 const algorithm = () =>
-  scalar(
-    'the name of a congestion control',
-    () => z.string(),
-    (value) => (/^[a-z0-9_]{1,15}$/.test(value) ? value : undefined),
+  scalar('the name of a congestion control', yaml.string(), (value) =>
+    /^[a-z0-9_]{1,15}$/.test(value) ? value : undefined,
   );
 
 const family = (per: Per) =>
@@ -341,24 +326,14 @@ export function ruleSchema(per: Per) {
 export function staticSchema(per: Per) {
   const instances = option(
     per(
-      list(
-        scalar(
-          'the name of a VRRP instance',
-          () => z.string().regex(NAME_PATTERN),
-          (v) => v,
-        ),
-      ),
+      list(scalar('the name of a VRRP instance', yaml.string({ pattern: NAME_PATTERN }), (v) => v)),
     ),
     { about: 'Instances that are in fault while it cannot be there.', default: [] },
   );
-  const prefix = scalar(
-    'an IP address with prefix length',
-    () => z.string(),
-    (value) => {
-      const parsed = parsePrefix(value);
-      return parsed === null || !isUnicast(parsed.address) ? undefined : parsed;
-    },
-  );
+  const prefix = scalar('an IP address with prefix length', yaml.string(), (value) => {
+    const parsed = parsePrefix(value);
+    return parsed === null || !isUnicast(parsed.address) ? undefined : parsed;
+  });
   const addressSection = section(() => ({
     address: required(per(prefix), 'The address with its prefix length.'),
     interface: required(per(interfaceName()), 'Interface that carries it.'),
@@ -378,6 +353,6 @@ export function staticSchema(per: Per) {
   }));
 }
 
-export type RouteInput = z.output<ReturnType<typeof routeSchema>>;
-export type RuleInput = z.output<ReturnType<typeof ruleSchema>>;
-export type StaticInput = z.output<ReturnType<typeof staticSchema>>;
+export type RouteInput = Output<ReturnType<typeof routeSchema>>;
+export type RuleInput = Output<ReturnType<typeof ruleSchema>>;
+export type StaticInput = Output<ReturnType<typeof staticSchema>>;

@@ -3,26 +3,33 @@
  * peers, one by one, or another multicast group. Rules that concern several values are in
  * resolve-unicast.ts.
  */
-import { z } from 'zod';
 import type { IpText } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { canonicalIp } from '../core/ip.ts';
-import { list, option, required, scalar, section, shortOrLong, truth, whole } from './forms.ts';
+import {
+  list,
+  type Output,
+  option,
+  required,
+  scalar,
+  section,
+  shortOrLong,
+  type Type,
+  truth,
+  whole,
+} from './forms.ts';
 import { unicastAddress } from './scalars.ts';
 import { isMulticast } from './values.ts';
+import * as yaml from './yaml-values.ts';
 
-type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
+type Per = <T>(inner: Type<T>) => Type<T>;
 
 function groupAddress() {
   const expects = 'a multicast address, such as 224.0.0.18 or ff02::12';
-  return scalar(
-    expects,
-    () => z.string(),
-    (value): IpText | undefined => {
-      const address = canonicalIp(value);
-      return address !== null && isMulticast(address) ? address : undefined;
-    },
-  );
+  return scalar(expects, yaml.string(), (value): IpText | undefined => {
+    const address = canonicalIp(value);
+    return address !== null && isMulticast(address) ? address : undefined;
+  });
 }
 
 /** One peer: its address, or a mapping with bounds. */
@@ -36,7 +43,7 @@ function peerSchema(per: Per) {
     }),
     max_ttl: option(per(whole(0, 255)), { about: 'Greatest one.', default: peer.maxTtl }),
   }));
-  const short = unicastAddress((address): z.output<typeof long> => ({ address }));
+  const short = unicastAddress((address): Output<typeof long> => ({ address }));
   return shortOrLong(short, long);
 }
 

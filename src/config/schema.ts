@@ -1,9 +1,8 @@
 /**
- * The configuration language as a zod schema: which keys exist, what each takes, what it is
+ * The configuration language as a schema: which keys exist, what each takes, what it is
  * for. It is built for one director, because values may be given per director. What concerns
  * several values at once (families, ports, duplicates) is checked in resolve-*.ts.
  */
-import { z } from 'zod';
 import {
   type Forwarding,
   SCHEDULER_FLAGS,
@@ -14,15 +13,20 @@ import { DEFAULTS } from '../core/config/defaults.ts';
 import { CHECK_MARK_BITS } from '../core/ipvs/through-vip.ts';
 import { parseAddressSet } from './address-set.ts';
 import {
+  anything,
   list,
+  names,
+  type Output,
   oneOrList,
   option,
   perDirector,
   Refusal,
+  readAs,
   required,
   scalar,
   section,
   shortOrLong,
+  type Type,
   truth,
   whole,
   word,
@@ -57,6 +61,7 @@ import {
   parseEndpoint,
   parsePrefix,
 } from './values.ts';
+import * as yaml from './yaml-values.ts';
 
 const MS_US = 1_000;
 const SECOND_US = 1_000_000;
@@ -66,10 +71,8 @@ const DAY_US = 24 * HOUR_US;
 function markBase() {
   const marks = 2 ** CHECK_MARK_BITS;
   const most = 2 ** 32 - marks;
-  return scalar(
-    `a multiple of ${marks} up to ${most}`,
-    () => z.int().min(0).max(most),
-    (base) => (base % marks === 0 ? base : undefined),
+  return scalar(`a multiple of ${marks} up to ${most}`, yaml.int(0, most), (base) =>
+    base % marks === 0 ? base : undefined,
   );
 }
 
@@ -89,55 +92,39 @@ const TUNNEL_CHECKSUM = ['none', 'on', 'remote'] as const satisfies readonly Tun
 /** Whole seconds of a duration text within bounds. */
 function wholeSeconds(maxUs: number) {
   const expects = `whole seconds from 1s to ${formatDuration(maxUs)} with a unit (s, m, h or d)`;
-  return scalar(
-    expects,
-    () => z.string().regex(DURATION_PATTERN),
-    (text) => {
-      const durationUs = parseDuration(text);
-      if (durationUs === null || durationUs < SECOND_US || durationUs > maxUs) return undefined;
-      return durationUs % SECOND_US === 0 ? durationUs / SECOND_US : undefined;
-    },
-  );
+  return scalar(expects, yaml.string({ pattern: DURATION_PATTERN }), (text) => {
+    const durationUs = parseDuration(text);
+    if (durationUs === null || durationUs < SECOND_US || durationUs > maxUs) return undefined;
+    return durationUs % SECOND_US === 0 ? durationUs / SECOND_US : undefined;
+  });
 }
 
 /** A host's address with or without port, made into what the place needs. */
 function endpoint<T>(expects: string, make: (endpoint: Endpoint) => T) {
-  return scalar(
-    expects,
-    () => z.string(),
-    (value) => {
-      const parsed = parseEndpoint(value);
-      if (parsed === null) return undefined;
-      return isUnicast(parsed.address) ? make(parsed) : new Refusal('expected a unicast address');
-    },
-  );
+  return scalar(expects, yaml.string(), (value) => {
+    const parsed = parseEndpoint(value);
+    if (parsed === null) return undefined;
+    return isUnicast(parsed.address) ? make(parsed) : new Refusal('expected a unicast address');
+  });
 }
 
 /** A virtual IP with prefix length, made into what the place needs. */
 function prefix<T>(make: (prefix: Prefix) => T) {
   const expects = 'an IP address with prefix length, such as 192.0.2.10/24';
-  return scalar(
-    expects,
-    () => z.string(),
-    (value) => {
-      const parsed = parsePrefix(value);
-      if (parsed === null) return undefined;
-      return isUnicast(parsed.address) ? make(parsed) : new Refusal('expected a unicast address');
-    },
-  );
+  return scalar(expects, yaml.string(), (value) => {
+    const parsed = parsePrefix(value);
+    if (parsed === null) return undefined;
+    return isUnicast(parsed.address) ? make(parsed) : new Refusal('expected a unicast address');
+  });
 }
 
 const sourceAddress = () =>
-  scalar(
-    'an IP address',
-    () => z.string(),
-    (value) => {
-      const parsed = parsePrefix(value);
-      return parsed === null || value.includes('/') || !isUnicast(parsed.address)
-        ? undefined
-        : parsed.address;
-    },
-  );
+  scalar('an IP address', yaml.string(), (value) => {
+    const parsed = parsePrefix(value);
+    return parsed === null || value.includes('/') || !isUnicast(parsed.address)
+      ? undefined
+      : parsed.address;
+  });
 
 /** Built once for a director: it costs more than reading a usual file. A process has only one. */
 let latest: { readonly director: string; readonly schema: Schema } | null = null;
@@ -149,7 +136,7 @@ export function schemaFor(director: string): Schema {
 }
 
 function makeSchema(director: string) {
-  const per = <T>(inner: z.ZodType<T>) => perDirector(inner, director);
+  const per = <T>(inner: Type<T>) => perDirector(inner, director);
   const vrrp = vrrpSchema(per);
   const checkForm = checkSchema(per);
   const server = serverSchema(per, checkForm);
@@ -159,12 +146,11 @@ function makeSchema(director: string) {
   const bfd = bfdSchema(per);
   const maintenance = ripMaintenanceSchema(per);
   const staticSection = staticSchema(per);
-  const named = <T extends z.ZodType>(type: T) =>
-    z.record(z.string().regex(NAME_PATTERN), type, {
-      error: (issue) =>
-        issue.code === 'invalid_key'
-          ? 'expected a name of letters, digits, _ . and -, at most 63'
-          : 'expected a mapping from names',
+  const named = <T>(type: Type<T>) =>
+    names(type, {
+      name: yaml.string({ pattern: NAME_PATTERN }),
+      expects: 'a name of letters, digits, _ . and -, at most 63',
+      takes: 'a mapping from names',
     });
   const root = section(() => ({
     director: option(name(), {
@@ -208,8 +194,8 @@ function makeSchema(director: string) {
     }),
     ...sections,
   }));
-  const servers = per(list(z.unknown()));
-  const serviceHead = serviceSchema(per, checkForm, z.unknown());
+  const servers = per(list(anything()));
+  const serviceHead = serviceSchema(per, checkForm, anything());
   return {
     root,
     vrrp,
@@ -227,21 +213,21 @@ function makeSchema(director: string) {
 }
 
 export type Schema = ReturnType<typeof makeSchema>;
-export type RootInput = z.output<Schema['root']>;
-export type VrrpInput = z.output<Schema['vrrp']>;
-export type BfdInput = z.output<Schema['bfd']>;
-export type TrackerInput = z.output<Schema['tracker']>;
-export type GroupInput = z.output<Schema['group']>;
-export type AnnounceGroupInput = z.output<Schema['announceGroup']>;
-export type ServiceInput = z.output<Schema['service']>;
-export type RipMaintenanceInput = z.output<Schema['maintenance']>[number];
+export type RootInput = Output<Schema['root']>;
+export type VrrpInput = Output<Schema['vrrp']>;
+export type BfdInput = Output<Schema['bfd']>;
+export type TrackerInput = Output<Schema['tracker']>;
+export type GroupInput = Output<Schema['group']>;
+export type AnnounceGroupInput = Output<Schema['announceGroup']>;
+export type ServiceInput = Output<Schema['service']>;
+export type RipMaintenanceInput = Output<Schema['maintenance']>[number];
 export type MaintenanceInput = Omit<RipMaintenanceInput, 'server'>;
-export type ServerInput = z.output<Schema['server']>;
-export type NotifyInput = NonNullable<z.output<Schema['notify']>>;
-export type MailInput = NonNullable<z.output<Schema['mail']>>;
+export type ServerInput = Output<Schema['server']>;
+export type NotifyInput = NonNullable<Output<Schema['notify']>>;
+export type MailInput = NonNullable<Output<Schema['mail']>>;
 export type CheckInput = NonNullable<ServiceInput['check']>;
 
-type Per = <T>(inner: z.ZodType<T>) => z.ZodType<T>;
+type Per = <T>(inner: Type<T>) => Type<T>;
 
 function vrrpSchema(per: Per) {
   const { vrrp } = DEFAULTS;
@@ -263,7 +249,7 @@ function vrrpSchema(per: Per) {
     }),
     ...addressKeys(per),
   }));
-  type Long = z.output<typeof longAddress>;
+  type Long = Output<typeof longAddress>;
   const shortAddress = prefix((address): Long => ({ address }));
   return section(() => ({
     interface: required(per(interfaceName()), 'Interface that sends and hears advertisements.'),
@@ -280,11 +266,7 @@ function vrrpSchema(per: Per) {
     }),
     version: option(
       per(
-        scalar(
-          '2 or 3',
-          () => z.union([z.literal(2), z.literal(3)]),
-          (value): 2 | 3 => value,
-        ),
+        scalar('2 or 3', yaml.either(yaml.constant(2), yaml.constant(3)), (value): 2 | 3 => value),
       ),
       { about: 'Version of the protocol: RFC 9568 (3) or RFC 3768 (2).', default: vrrp.version },
     ),
@@ -376,11 +358,11 @@ function trackSchema(per: Per) {
     }),
     reverse: option(per(truth()), { about: 'Swap up and down.', default: false }),
   }));
-  type Long = z.output<typeof long>;
+  type Long = Output<typeof long>;
   const expects = 'the name of a tracker, or a mapping';
   const short = scalar(
     expects,
-    () => z.string().regex(NAME_PATTERN),
+    yaml.string({ pattern: NAME_PATTERN }),
     (tracker): Long => ({ tracker }),
   );
   return shortOrLong(short, long);
@@ -510,12 +492,11 @@ const WINDOW_MAX_US = 300 * SECOND_US;
 
 function hmacSchema(per: Per) {
   const { hmac } = DEFAULTS.vrrp;
-  const keyId = 'expected a key number from 1 to 255';
-  const error = (issue: { code?: string }) =>
-    issue.code === 'invalid_key' ? keyId : 'expected a mapping from key numbers';
-  const keys = z
-    .record(z.string().regex(KEY_ID_PATTERN), per(hmacKey()), { error })
-    .describe('a mapping from key numbers');
+  const keys = names(per(hmacKey()), {
+    name: yaml.string({ pattern: KEY_ID_PATTERN }),
+    expects: 'a key number from 1 to 255',
+    takes: 'a mapping from key numbers',
+  });
   return section(() => ({
     keys: required(
       keys,
@@ -545,14 +526,10 @@ function hmacSchema(per: Per) {
 /** The key in hexadecimal digits. */
 function hmacKey() {
   const expects = 'a key of 32 to 64 bytes: hex:DIGITS, file:/PATH or text';
-  return scalar(
-    expects,
-    () => z.string().min(1).max(TEXT_LENGTH_MAX),
-    (value) => {
-      const key = readHmacKey(value);
-      return key.ok ? key.value : new Refusal(key.error);
-    },
-  );
+  return scalar(expects, yaml.string({ min: 1, max: TEXT_LENGTH_MAX }), (value) => {
+    const key = readHmacKey(value);
+    return key.ok ? key.value : new Refusal(key.error);
+  });
 }
 
 /** Bounds of the intervals while a session is up: a turn of the event loop, and patience. */
@@ -696,16 +673,16 @@ function tunnelSchema(per: Per) {
       { about: 'Generic routing encapsulation.', without: 'no such tunnel' },
     ),
   }));
-  type Long = z.output<typeof long>;
+  type Long = Output<typeof long>;
   const short = scalar(
     'ipip, gue, gre or a mapping',
-    () => z.enum(['ipip', 'gue', 'gre']),
+    yaml.words(['ipip', 'gue', 'gre']),
     (kind): Long => (kind === 'ipip' ? {} : { [kind]: {} }),
   );
   return shortOrLong(short, long);
 }
 
-function serverSchema<C>(per: Per, check: z.ZodType<C>) {
+function serverSchema<C>(per: Per, check: Type<C>) {
   const { server } = DEFAULTS;
   const expects = 'an IP address with or without port, such as 10.0.0.11:8080';
   const threshold = () => per(whole(0, INT_MAX));
@@ -744,12 +721,12 @@ function serverSchema<C>(per: Per, check: z.ZodType<C>) {
       without: 'none',
     }),
   }));
-  type Long = z.output<typeof long>;
+  type Long = Output<typeof long>;
   const short = endpoint(expects, (address): Long => ({ address }));
   return shortOrLong(short, long);
 }
 
-function serviceSchema<C, S>(per: Per, check: z.ZodType<C>, server: z.ZodType<S>) {
+function serviceSchema<C, S>(per: Per, check: Type<C>, server: Type<S>) {
   const { service } = DEFAULTS;
   return section(() => ({
     ...identityFields(per),
@@ -892,14 +869,10 @@ function passiveSchema(per: Per) {
 
 function percent() {
   const expects = 'a share from 0% to 100%';
-  return scalar(
-    expects,
-    () => z.string().regex(/^\d{1,3}%$/),
-    (value) => {
-      const share = Number.parseInt(value, 10);
-      return share <= 100 ? share : undefined;
-    },
-  );
+  return scalar(expects, yaml.string({ pattern: /^\d{1,3}%$/ }), (value) => {
+    const share = Number.parseInt(value, 10);
+    return share <= 100 ? share : undefined;
+  });
 }
 
 function identityFields(per: Per) {
@@ -931,7 +904,7 @@ function identityFields(per: Per) {
 function serviceAddresses() {
   return scalar(
     'an IP address with port, such as 192.0.2.10:80 or 192.0.2.10-20:80,443',
-    () => z.string(),
+    yaml.string(),
     (value) => {
       const parsed = parseAddressSet(value);
       return parsed.ok ? parsed.value : new Refusal(parsed.error);
@@ -953,14 +926,14 @@ function persistenceSchema(per: Per) {
       without: '32 for IPv4, 128 for IPv6',
     }),
   }));
-  type Long = z.output<typeof long>;
+  type Long = Output<typeof long>;
   const seconds = wholeSeconds(PERSISTENCE_MAX_US);
-  const input = () => z.union([z.literal('none'), z.string().regex(DURATION_PATTERN)]);
+  const input = yaml.either(yaml.constant('none'), yaml.string({ pattern: DURATION_PATTERN }));
   const expects = 'none, whole seconds from 1s to 31d with a unit (s, m, h or d), or a mapping';
   const short = scalar(expects, input, (value): Long | 'none' | undefined => {
     if (value === 'none') return 'none';
-    const parsed = seconds.safeParse(value);
-    return parsed.success ? { timeout: parsed.data } : undefined;
+    const parsed = readAs(seconds, value);
+    return parsed.ok ? { timeout: parsed.value } : undefined;
   });
   return shortOrLong(short, long);
 }
@@ -973,11 +946,7 @@ function sectionSchemas(per: Per) {
       default: `${listen.host}:${listen.port}`,
     }),
   }));
-  const off = scalar(
-    'off or a mapping',
-    () => z.literal('off'),
-    (value) => value,
-  );
+  const off = scalar('off or a mapping', yaml.constant('off'), (value) => value);
   return {
     sync: option(syncSchema(per), {
       about: 'The kernel’s connection sync: the active director sends, the others receive.',
@@ -1096,15 +1065,11 @@ function syncSchema(per: Per) {
 
 function listenEndpoint() {
   const expects = 'an IP address with port, such as 127.0.0.1:9112';
-  return scalar(
-    expects,
-    () => z.string(),
-    (value) => {
-      const parsed = parseEndpoint(value);
-      if (parsed === null || parsed.port === null || parsed.port === 0) return undefined;
-      return { host: parsed.address, port: parsed.port };
-    },
-  );
+  return scalar(expects, yaml.string(), (value) => {
+    const parsed = parseEndpoint(value);
+    if (parsed === null || parsed.port === null || parsed.port === 0) return undefined;
+    return { host: parsed.address, port: parsed.port };
+  });
 }
 
 function runtimeDirectory() {

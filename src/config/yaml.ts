@@ -3,6 +3,7 @@
  * place. Order: the YAML itself, then the schema, then the rules between values on every part
  * whose own form is right. Never throws on a file's content.
  */
+
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Config, SyncConfig, VrrpConfig } from '../core/config/config.ts';
@@ -14,6 +15,7 @@ import { err, ok, type Result } from '../core/result.ts';
 import { ConfigDocument, TEXT_LENGTH_MAX, type YamlFault } from './document.ts';
 import { arrangeErrors, type ConfigError } from './errors.ts';
 import { foreignFile } from './foreign-file.ts';
+import { readAs, type Type } from './forms.ts';
 import { Report } from './report.ts';
 import { resolveAnnounceGroups } from './resolve-announce.ts';
 import { resolveBfd } from './resolve-bfd.ts';
@@ -156,27 +158,23 @@ function mapping(value: unknown): Record<string, unknown> {
   return plain ? (value as Record<string, unknown>) : {};
 }
 
-interface Parser<T> {
-  safeParse(value: unknown): { success: true; data: T } | { success: false };
-}
-
 /** The value in its parsed form; null when it is wrong, which the whole schema reports. */
-function parsed<T>(parser: Parser<T>, value: unknown): T | null {
-  const result = parser.safeParse(value);
-  return result.success ? result.data : null;
+function parsed<T>(type: Type<T>, value: unknown): T | null {
+  const result = readAs(type, value);
+  return result.ok ? result.value : null;
 }
 
 /** The configuration; only meaningful when the report has no errors. */
 function readValue(value: unknown, director: string, report: Report): Config {
   const schema = schemaFor(director);
-  const whole = schema.root.safeParse(value);
-  for (const issue of whole.success ? [] : whole.error.issues) report.issue(issue);
+  const whole = readAs(schema.root, value);
+  for (const issue of whole.ok ? [] : whole.error) report.issue(issue);
   const root = mapping(value);
-  if (whole.success && root.vrrp === undefined && root.services === undefined) {
+  if (whole.ok && root.vrrp === undefined && root.services === undefined) {
     report.error([], 'expected at least one of the sections vrrp and services', 'bare');
   }
   // What the whole schema has made is not made again part by part.
-  const good = whole.success ? whole.data : null;
+  const good = whole.ok ? whole.value : null;
   const vrrps = good === null ? readVrrp(schema, root.vrrp) : entriesOf(good.vrrp);
   const alone = resolveVrrp(vrrps, report);
   const names = (section: string): string[] => Object.keys(mapping(root[section]));
@@ -270,9 +268,9 @@ function readVrrp(schema: Schema, value: unknown): NamedVrrp[] {
   });
 }
 
-function readNamed<T>(parser: Parser<T>, value: unknown): { name: string; input: T }[] {
+function readNamed<T>(type: Type<T>, value: unknown): { name: string; input: T }[] {
   return Object.entries(mapping(value)).flatMap(([name, raw]) => {
-    const input = parsed(parser, raw);
+    const input = parsed(type, raw);
     return input === null ? [] : [{ name, input }];
   });
 }

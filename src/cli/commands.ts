@@ -96,6 +96,15 @@ const FOR: OptionSpec = {
   value: 'DURATION',
   description: 'How long it holds, such as 2h; else until it is ended',
 };
+const UNTIL: OptionSpec = {
+  name: 'until',
+  value: 'TIME',
+  description:
+    'When it ends, such as 2026-11-28T06:00 by the clock of this machine, or 2026-11-28T05:00Z',
+};
+const HOLDS =
+  'It holds on this director alone and until its machine boots: give it on the others too where a ' +
+  'failover must not end it, or use the file.';
 const REASON: OptionSpec = {
   name: 'reason',
   value: 'TEXT',
@@ -361,7 +370,8 @@ export const COMMANDS: readonly CommandSpec[] = [
       'Gives the server weight 0 in the kernel, waits until its last connection and its last ' +
         'persistence template are gone, and then takes it out of the table. Ctrl-C leaves it ' +
         'draining. It stays out, over reloads and restarts, until vipkeeper undrain or the end ' +
-        'of --for; vipkeeper status says who drained it, and why.',
+        'of --for or --until; vipkeeper status says who drained it, why and until when.',
+      HOLDS,
       SERVER_TARGETS,
     ],
     argument: SERVER,
@@ -373,6 +383,7 @@ export const COMMANDS: readonly CommandSpec[] = [
           'Longest wait for its connections, such as 10m; then it is taken out all the same',
       },
       FOR,
+      UNTIL,
       REASON,
       { name: 'no-wait', value: null, description: 'Return at once, while it drains' },
       DRY_RUN_OVERRIDE,
@@ -419,7 +430,9 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'Keep a real server in or out',
     description: [
       'Keeps a server in or out, or gives it another weight. It holds over reloads and restarts, ' +
-        'until --clear or the end of --for; vipkeeper status says who decided it, and why.',
+        'until --clear or the end of --for or --until; vipkeeper status says who decided it, why ' +
+        'and until when.',
+      HOLDS,
       SERVER_TARGETS,
     ],
     argument: SERVER,
@@ -429,6 +442,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: 'weight', value: 'WEIGHT', description: 'Weight while it is healthy, 0 to 65535' },
       { name: 'clear', value: null, description: 'Leave it to its check again' },
       FOR,
+      UNTIL,
       REASON,
       DRY_RUN_OVERRIDE,
       JSON_OUTPUT,
@@ -437,6 +451,10 @@ export const COMMANDS: readonly CommandSpec[] = [
     examples: [
       { command: 'vipkeeper override web/10.0.0.11 --weight 10', does: 'Less load for it' },
       { command: 'vipkeeper override web/10.0.0.11 --down --for 2h', does: 'Out for two hours' },
+      {
+        command: 'vipkeeper override 10.0.0.11 --down --until 2026-11-28T06:00',
+        does: 'In all services, until the morning',
+      },
     ],
     exits: [
       { status: EXIT.ok, means: 'It is decided' },

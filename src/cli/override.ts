@@ -14,6 +14,7 @@ import type { DirectorStatus, OverrideAnswer, ServerReport } from '../core/statu
 import { EXIT } from './commands.ts';
 import { askDirector, askStatus, failed } from './control-client.ts';
 import { printable, type Terminal } from './terminal.ts';
+import { parseMoment } from './until.ts';
 import { UsageError } from './usage.ts';
 
 export interface OverrideOptions {
@@ -25,6 +26,8 @@ export interface OverrideOptions {
   readonly reason?: string;
   /** Duration text; the override ends by itself after it. */
   readonly for?: string;
+  /** Moment at which it ends by itself, instead of `for`: see until.ts. */
+  readonly until?: string;
 }
 
 export interface DrainOptions extends OverrideOptions {
@@ -79,8 +82,10 @@ export async function override(
   if (weight !== undefined && !(/^\d{1,5}$/.test(weight) && Number(weight) <= 65_535)) {
     throw new UsageError(`--weight takes a number from 0 to 65535, not ${weight}`, 'override');
   }
-  if (clear && options.for !== undefined) {
-    throw new UsageError('--clear ends a decision at once, --for is for the others', 'override');
+  for (const option of ['for', 'until'] as const) {
+    if (!clear || options[option] === undefined) continue;
+    const message = `--clear ends a decision at once, --${option} is for the others`;
+    throw new UsageError(message, 'override');
   }
   const name = up ? 'up' : down ? 'down' : clear ? 'clear' : 'weight';
   const asked = weight === undefined ? { action: name } : { action: name, weight };
@@ -96,9 +101,11 @@ async function ask(
   parts: Readonly<Record<string, string>>,
 ): Promise<OverrideAnswer | number> {
   const forMs = milliseconds(options.for, 'for', command);
+  const untilMs = moment(options, terminal.nowMs(), command);
   const query = new URLSearchParams({ target: options.target, ...parts, by: operator() });
   if (options.reason !== undefined) query.set('reason', options.reason);
   if (forMs !== null) query.set('for_ms', `${forMs}`);
+  if (untilMs !== null) query.set('until_ms', `${untilMs}`);
   if (options.dryRun) query.set('dry_run', '');
   const asked = await askDirector(options.runtimeDirectory, `/v1/override?${query}`, 'POST');
   const answer = asked.ok ? parsed(asked.value) : asked;
@@ -128,13 +135,20 @@ function report(answer: OverrideAnswer, options: OverrideOptions, terminal: Term
     for (const { service, server, after } of answer.servers) {
       terminal.out(`${printable(`${service}/${server}: ${would}${effectText(after)}`)}\n`);
     }
+    const holds = !options.dryRun && answer.servers.some(({ after }) => after !== null);
+    if (holds) terminal.out(`${HOLDS}\n`);
   }
   return EXIT.ok;
 }
 
+/** What an operator who plans a failover or a reboot has to know at this moment. */
+const HOLDS =
+  'It holds on this director alone, over reloads and restarts of vipkeeper, and until this machine ' +
+  'boots. Give it on the other directors too where a failover must not end it.';
+
 function effectText(after: Override | null): string {
   if (after === null) return 'left to its checks';
-  const until = after.untilMs === null ? '' : ` until ${new Date(after.untilMs).toISOString()}`;
+  const until = after.untilMs === null ? '' : ` until ${momentText(after.untilMs)}`;
   switch (after.action.kind) {
     case 'drain':
       return `drained: no new connections${until}`;
@@ -202,6 +216,7 @@ function drained(
     const start = terminal.interactive ? `\r${bar(most, 0)}\u001b[K\n` : '';
     const cut = options.timeout !== undefined && left > 0 ? ` (at most ${left} were cut off)` : '';
     terminal.out(`${start}${printable(`${names}: drained and out of the table${cut}`)}\n`);
+    terminal.out(`${HOLDS}\n`);
   }
   return EXIT.ok;
 }
@@ -230,6 +245,33 @@ function milliseconds(text: string | undefined, option: string, command: string)
     throw new UsageError(`--${option} takes a duration such as 90s or 10m, not ${text}`, command);
   }
   return durationUs / 1_000;
+}
+
+/** The end that was asked for as a moment, or null for none. */
+function moment(options: OverrideOptions, nowMs: number, command: string): number | null {
+  const { until } = options;
+  if (until === undefined) return null;
+  if (options.for !== undefined) {
+    throw new UsageError('Either --for or --until can be given', command);
+  }
+  const untilMs = parseMoment(until);
+  if (untilMs === null) {
+    const examples = '2026-11-28T06:00 by the clock here, or 2026-11-28T05:00Z by UTC';
+    throw new UsageError(
+      `--until takes a date and time such as ${examples}, not ${until}`,
+      command,
+    );
+  }
+  if (untilMs <= nowMs) {
+    const message = `--until is over: it is ${momentText(nowMs)} now, and ${until} was ${momentText(untilMs)}`;
+    throw new UsageError(message, command);
+  }
+  return untilMs;
+}
+
+/** '2026-11-28T05:00:00Z' */
+function momentText(atMs: number): string {
+  return `${new Date(atMs).toISOString().slice(0, 19)}Z`;
 }
 
 /** Who runs the command: behind sudo, the one who called it. */

@@ -23,6 +23,7 @@ interface Options {
   readonly all?: boolean;
   readonly script?: string;
   readonly for?: string;
+  readonly until?: string;
   readonly seed?: string;
   readonly svg?: string;
   readonly timeout?: string;
@@ -151,6 +152,7 @@ function overrideOptions(target: string, options: Options) {
     dryRun,
     ...(reason === undefined ? {} : { reason }),
     ...(options.for === undefined ? {} : { for: options.for }),
+    ...(options.until === undefined ? {} : { until: options.until }),
   };
 }
 

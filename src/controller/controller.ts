@@ -365,11 +365,13 @@ export class Controller implements DirectorControl {
     if (!this.#overrides.change(changes)) {
       return { error: `More than ${OVERRIDES_MAX} servers would be overridden`, servers: [] };
     }
-    const { action, by, reason } = request;
+    const { action, weight, untilMs, by, reason } = request;
+    const until = untilMs === null ? null : new Date(untilMs).toISOString();
+    const why = `${until === null ? '' : ` until ${until}`}${reason === '' ? '' : ` (${reason})`}`;
     for (const { service, server } of servers) {
       this.#log.info(
-        { event: 'override', service, server, action, weight: request.weight, by, reason },
-        `Operator ${by || 'unknown'}: ${action} ${service}/${server}${reason === '' ? '' : ` (${reason})`}`,
+        { event: 'override', service, server, action, weight, until, by, reason },
+        `Operator ${by || 'unknown'}: ${action} ${service}/${server}${why}`,
       );
     }
     this.#holdTemplates();

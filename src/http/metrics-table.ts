@@ -730,6 +730,28 @@ const SERVICE_METRICS: readonly MetricDefinition[] = [
     samples: eachServer(({ unaccepted }) => flag(unaccepted !== null)),
   },
   {
+    name: 'vipkeeper_server_override',
+    type: 'gauge',
+    help: '1 for what an operator decided about the real server (drain, weight, up, down), absent without a decision',
+    labels: [...SERVER, 'action'],
+    samples: function* ({ status }) {
+      for (const { name, servers } of status.services) {
+        for (const { server, override } of servers) {
+          if (override !== null) yield [[name, server, override.action.kind], 1];
+        }
+      }
+    },
+  },
+  {
+    name: 'vipkeeper_server_override_end_timestamp_seconds',
+    type: 'gauge',
+    help: 'When what an operator decided about the real server ends by itself, absent without an end',
+    labels: SERVER,
+    samples: eachServer(({ override }) =>
+      override === null || override.untilMs === null ? null : override.untilMs / 1000,
+    ),
+  },
+  {
     name: 'vipkeeper_server_maintenance',
     type: 'gauge',
     help: '1 while a maintenance window asks for the real server, 2 if it stays in because it is needed, else 0',

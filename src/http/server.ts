@@ -16,7 +16,7 @@
  *   POST /v1/handover?instance=NAME&dry_run  hands over, without a name all that is active: 202,
  *                     200 for a dry run, 422 when it cannot be
  *   POST /v1/override?target=SERVICE/SERVER&action=drain|weight|up|down|clear, with weight,
- *                     timeout_ms, for_ms, by, reason, dry_run: 200, or 422 with the error
+ *                     timeout_ms, for_ms or until_ms, by, reason, dry_run: 200, or 422 with the error
  *   POST /v1/takeback?instance=NAME  lets it preempt again: 200, or 422 when it is not held back
  */
 import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
@@ -251,7 +251,7 @@ class Routes {
         };
       case '/v1/override':
         return async () => {
-          const parsed = parseOverrideRequest((name) => query.get(name));
+          const parsed = parseOverrideRequest((name) => query.get(name), Date.now());
           if (!parsed.ok) return json(422, { error: parsed.error, servers: [] });
           const answer = control.override(parsed.value);
           return json(answer.error === null ? 200 : 422, answer);

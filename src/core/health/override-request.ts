@@ -1,6 +1,6 @@
 /**
  * What an operator asks of real servers, from its parts as text: which servers are meant, what is
- * to be done, by whom, why and for how long. Pure: the shell keeps what comes out of it.
+ * to be done, by whom, why and until when. Pure: the shell keeps what comes out of it.
  */
 import type { ServiceConfig } from '../config/config.ts';
 import { serverKey } from '../ipvs/model.ts';
@@ -18,8 +18,8 @@ export interface OverrideRequest {
   readonly weight: number | null;
   /** With 'drain': how long its connections may take to end; null for as long as they live. */
   readonly timeoutMs: number | null;
-  /** How long it holds; null until it is cleared. */
-  readonly forMs: number | null;
+  /** When it ends by itself, by the wall clock; null until it is cleared. */
+  readonly untilMs: number | null;
   readonly by: string;
   readonly reason: string;
   readonly dryRun: boolean;
@@ -33,9 +33,13 @@ export interface Target {
 /** A month: longer than any drain, short enough to be no typing error. */
 const DURATION_MS_MAX = 31 * 24 * 3_600_000;
 
-/** Reads the parts of a request by their names; the error says what is wrong. */
+/**
+ * Reads the parts of a request by their names at `nowMs` of the wall clock; the error says what
+ * is wrong. When it ends may be given as a time from now (`for_ms`) or as a moment (`until_ms`).
+ */
 export function parseOverrideRequest(
   get: (name: string) => string | null,
+  nowMs: number,
 ): Result<OverrideRequest, string> {
   const action = OVERRIDE_ACTIONS.find((known) => known === get('action'));
   if (action === undefined) return err(`expected an action: ${OVERRIDE_ACTIONS.join(', ')}`);
@@ -48,6 +52,11 @@ export function parseOverrideRequest(
       return err('expected a duration above 0, of 31 days at most');
     }
   }
+  const atMs = numberOf(get('until_ms'));
+  if (atMs !== null && forMs !== null) return err('expected for_ms or until_ms, not both');
+  if (atMs !== null && !(atMs > nowMs && atMs - nowMs <= DURATION_MS_MAX)) {
+    return err('expected an end in the future, in 31 days at most');
+  }
   const target = get('target') ?? '';
   if (target === '') return err('expected a target: SERVICE/SERVER');
   return ok({
@@ -55,7 +64,7 @@ export function parseOverrideRequest(
     action,
     weight: action === 'weight' ? weight : null,
     timeoutMs,
-    forMs,
+    untilMs: forMs === null ? atMs : nowMs + forMs,
     by: clean(get('by') ?? ''),
     reason: clean(get('reason') ?? ''),
     dryRun: get('dry_run') !== null,
@@ -93,8 +102,7 @@ export function overrideOf(
   { service, server }: Target,
   nowMs: number,
 ): Override | null {
-  const { timeoutMs, forMs, by, reason } = request;
-  const untilMs = forMs === null ? null : nowMs + forMs;
+  const { timeoutMs, untilMs, by, reason } = request;
   const common = { service, server, by, reason, sinceMs: nowMs, untilMs };
   switch (request.action) {
     case 'clear':

@@ -187,11 +187,36 @@ describe('undrain and override', () => {
     });
   });
 
-  test('--clear holds for no time', async () => {
-    const clear = { ...NOTHING, clear: true };
-    await expect(override(clear, options({ for: '2h' }), fakeTerminal())).rejects.toThrow(
-      '--clear ends a decision at once',
-    );
+  test.each([{ for: '2h' }, { until: '2999-01-01T00:00Z' }])(
+    '--clear holds for no time: %j',
+    async (time) => {
+      const clear = { ...NOTHING, clear: true };
+      await expect(override(clear, options(time), fakeTerminal())).rejects.toThrow(
+        '--clear ends a decision at once',
+      );
+    },
+  );
+
+  test('--until is sent as a moment and told with what it holds for', async () => {
+    const nowMs = Date.parse('2026-11-27T04:00Z');
+    const after = { ...draining(false), action: { kind: 'down' }, untilMs: nowMs + 7_200_000 };
+    await directs({ error: null, servers: [{ ...TARGET, after }] });
+    const terminal = fakeTerminal({ nowMs: () => nowMs });
+    const until = options({ until: '2026-11-27T07:00+01:00' });
+    expect(await override({ ...NOTHING, down: true }, until, terminal)).toBe(0);
+    expect(asked[0]?.searchParams.get('until_ms')).toBe(`${nowMs + 7_200_000}`);
+    expect(terminal.written.out).toContain('taken out until 2026-11-27T06:00:00Z');
+    expect(terminal.written.out).toContain('on this director alone');
+  });
+
+  test.each([
+    [{ until: '2h' }, '--until takes a date and time'],
+    [{ until: '2026-11-27T03:59Z' }, '--until is over: it is 2026-11-27T04:00:00Z now'],
+    [{ until: '2026-11-28T06:00Z', for: '2h' }, 'Either --for or --until'],
+  ])('override refuses %j', async (time, message) => {
+    const terminal = fakeTerminal({ nowMs: () => Date.parse('2026-11-27T04:00Z') });
+    const asks = override({ ...NOTHING, up: true }, options(time), terminal);
+    await expect(asks).rejects.toThrow(message);
   });
 
   test('says that no director runs', async () => {

@@ -28,6 +28,19 @@ async function lines(status: DirectorStatus, prefix: string): Promise<readonly s
   return body.split('\n').filter((line) => line.startsWith(prefix));
 }
 
+/** With a decision of an operator about every server. */
+function overridden(untilMs: number | null): DirectorStatus {
+  const said = { action: { kind: 'down' }, by: 'ops', reason: '', sinceMs: 0, untilMs } as const;
+  const services = STATUS.services.map((service) => ({
+    ...service,
+    servers: service.servers.map((one) => ({
+      ...one,
+      override: { service: service.name, server: one.server, ...said },
+    })),
+  }));
+  return { ...STATUS, services };
+}
+
 describe('Metrics.render', () => {
   test('passes promtool check metrics', async () => {
     const body = await textOf(metricsOf(STATUS));
@@ -52,7 +65,7 @@ describe('Metrics.render', () => {
     const routing = [{ ...route, error: null, contested: false }];
     const instances = STATUS.instances.map((instance) => ({ ...instance, routing }));
     const whole = {
-      ...STATUS,
+      ...overridden(1_792_303_200_000),
       groups: [group],
       instances,
       static: { addresses: [], routing, restored: 1 },
@@ -105,6 +118,19 @@ describe('Metrics.render', () => {
       'vipkeeper_vrrp_group_state{group="edge",state="fault"} 1',
     );
     expect((await states(null)).map((line) => line.at(-1))).toEqual(['0', '0', '0', '0']);
+  });
+
+  test('shows what operators decided about servers, and when it ends', async () => {
+    const labels = 'service="web",server="10.0.0.11:8080"';
+    const shown = (status: DirectorStatus) => lines(status, 'vipkeeper_server_override');
+    expect(await shown(overridden(1_792_303_200_000))).toEqual(
+      expect.arrayContaining([
+        `vipkeeper_server_override{${labels},action="down"} 1`,
+        `vipkeeper_server_override_end_timestamp_seconds{${labels}} 1792303200`,
+      ]),
+    );
+    expect((await shown(overridden(null))).filter((line) => line.includes('_end_'))).toEqual([]);
+    expect(await shown(STATUS)).toEqual([]);
   });
 
   test('shows refused packets of no instance with an empty one', async () => {

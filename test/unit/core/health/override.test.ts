@@ -124,7 +124,7 @@ describe('resolveTarget', () => {
 
 describe('parseOverrideRequest', () => {
   const parse = (parts: Record<string, string>) => {
-    const result = parseOverrideRequest((name) => parts[name] ?? null);
+    const result = parseOverrideRequest((name) => parts[name] ?? null, 1_000);
     return result.ok ? result.value : result.error;
   };
 
@@ -144,7 +144,7 @@ describe('parseOverrideRequest', () => {
       action: 'weight',
       weight: 7,
       timeoutMs: null,
-      forMs: 1000,
+      untilMs: 2_000,
       by: 'root',
       reason: 'a b [31m',
       dryRun: true,
@@ -158,6 +158,10 @@ describe('parseOverrideRequest', () => {
     [{ target: 'a', action: 'weight', weight: '65536' }, 'expected a weight'],
     [{ target: 'a', action: 'drain', timeout_ms: '-1' }, 'expected a duration'],
     [{ target: 'a', action: 'drain', for_ms: 'x' }, 'expected a duration'],
+    [{ target: 'a', action: 'up', until_ms: '1000' }, 'expected an end in the future'],
+    [{ target: 'a', action: 'up', until_ms: 'x' }, 'expected an end in the future'],
+    [{ target: 'a', action: 'up', until_ms: '9000000000' }, 'in 31 days at most'],
+    [{ target: 'a', action: 'up', until_ms: '2000', for_ms: '1' }, 'not both'],
   ])('refuses %j', (parts, message) => {
     expect(parse(parts as Record<string, string>)).toContain(message);
   });
@@ -171,6 +175,9 @@ describe('parseOverrideRequest', () => {
       sinceMs: 1000,
       untilMs: 1020,
     });
+    const until = parse({ target: 'web/a', action: 'down', until_ms: '5000' });
+    if (typeof until === 'string') throw new Error(until);
+    expect(overrideOf(until, { service: 'web', server: 'a:80' }, 1000)?.untilMs).toBe(5000);
     expect(
       overrideOf({ ...request, action: 'clear' }, { service: 'web', server: 'a' }, 0),
     ).toBeNull();

@@ -152,7 +152,19 @@ function resolveService(
   reportTunnelUse(input, [...servers, ...sorryServers], path, report);
   reportService(config, path, report);
   reportQuorum(config, { input, complete: !servers.includes(null) }, path, report);
+  if (!tcpByDefault && input.check === undefined) warnOfUnchecked(servers, path, report);
   return config;
+}
+
+/** Who moves a service to UDP or to a mark would not see that its servers are in for good. */
+function warnOfUnchecked(servers: NamedService['servers'], path: Path, report: Report): void {
+  const unchecked = servers.filter((server) => server !== null && server.check === undefined);
+  if (unchecked.length === 0) return;
+  const which = unchecked.length === servers.length ? 'its' : `${unchecked.length} of its`;
+  const message =
+    `${which} servers are not checked and stay in whatever happens to them: only services of TCP ` +
+    'have a check by default. Give the service a check, or check: none where that is meant';
+  report.warning([...path, 'servers'], message);
 }
 
 /** A quorum that can never be met, or does nothing, is a mistake. */

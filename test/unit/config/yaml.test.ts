@@ -424,6 +424,26 @@ describe('warnings', () => {
         ' delays the next one\n',
     ));
 
+  const SERVERS = 'servers: [10.0.0.1, {address: 10.0.0.2, check: ping}]';
+  test.each([
+    ['fwmark: 5, servers: [10.0.0.1, 10.0.0.2]', 'its servers are not checked'],
+    [`fwmark: 5, ${SERVERS}`, '1 of its servers are not checked'],
+    ['address: "192.0.2.2:53", protocol: udp, servers: [10.0.0.1]', 'its servers are not checked'],
+    ['address: "192.0.2.2:80", fwmark: 5, servers: ["10.0.0.1:80"]', 'its servers are not checked'],
+  ])('servers that nothing checks are said: %s', (text, message) => {
+    expect(warningsOf(`services: {s: {${text}}}`)).toContain(`services.s.servers: ${message}`);
+  });
+
+  test.each([
+    'fwmark: 5, check: none, servers: [10.0.0.1]',
+    'fwmark: 5, check: ping, servers: [10.0.0.1]',
+    'fwmark: 5, servers: [{address: 10.0.0.2, check: none}]',
+    'address: "192.0.2.2:80", servers: ["10.0.0.1:80"]',
+    'fwmark: 5, servers: []',
+  ])('nothing is said where they are checked, or are not on purpose: %s', (text) => {
+    expect(warningsOf(`services: {s: {${text}}}`)).toBe('');
+  });
+
   test('a service that no instance carries is said, unless there are no instances', () => {
     const text = 'services: {s: {address: "192.0.2.2:80", servers: []}}';
     expect(warningsOf(text)).toBe('');

@@ -303,13 +303,11 @@ function addressOf(change: AddressChange): InterfaceAddress {
       (noPrefixRoute === true ? IFA_F_NOPREFIXROUTE : 0) |
       (preferred === 0 ? IFA_F_DEPRECATED : 0),
     protocol: VIP_PROTOCOL,
-    ...(peer === undefined ? {} : { peer }),
-    ...(broadcast === undefined ? {} : { broadcast }),
-    ...(label === undefined ? {} : { label }),
-    ...(metric === undefined ? {} : { metric }),
-    ...(preferred === undefined || preferred === INFINITY_LIFE_TIME
-      ? {}
-      : { preferredSeconds: preferred }),
+    peer,
+    broadcast,
+    label,
+    metric,
+    preferredSeconds: preferred === INFINITY_LIFE_TIME ? undefined : preferred,
   };
 }
 

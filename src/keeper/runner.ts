@@ -712,7 +712,8 @@ export class InstanceRunner implements Debtor {
     this.#ports.putOff.remove(this);
     const owed = this.#owed;
     this.#owed = [];
-    for (const [index, effect] of owed.entries()) {
+    for (let index = 0; index < owed.length; index++) {
+      const effect = owed[index] as VrrpEffect;
       if (index > 0 || added === null || effect.kind !== 'add-addresses') this.#perform(effect);
       else {
         this.#vips.holdAdded(this.#config.addresses, added);

@@ -109,11 +109,12 @@ function observed(network: Network, wanted: AddressSpec): ObservedAddress | null
 
 function changeOf({ kind, address: spec }: AddressOperation): AddressChange {
   const { interfaceIndex, address, prefixLength, attributes } = spec;
-  const base = { kind, interfaceIndex, address, prefixLength };
+  if (kind === 'delete') {
+    return { kind, interfaceIndex, address, prefixLength, peer: attributes.peer ?? undefined };
+  }
   // Duplicate address detection would keep a VIP unusable for a second after takeover.
   const fields = attributeFields(attributes, ipFamily(address));
-  if (kind !== 'delete') return { ...base, ...fields, protocol: VIP_PROTOCOL };
-  return { ...base, ...(attributes.peer === null ? {} : { peer: attributes.peer }) };
+  return { kind, interfaceIndex, address, prefixLength, protocol: VIP_PROTOCOL, ...fields };
 }
 
 function noInterface(vip: Vip): Problem {

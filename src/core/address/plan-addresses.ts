@@ -32,11 +32,15 @@ export function planAddresses(
   wanted: readonly AddressSpec[],
   find: (wanted: AddressSpec) => ObservedAddress | null,
 ): AddressOperation[] {
-  return wanted.flatMap((address, index) => {
+  const operations: AddressOperation[] = [];
+  for (const [index, address] of wanted.entries()) {
     const observed = find(address);
-    const operations = observed === null ? [add(address)] : changes(address, observed);
-    return operations.map((operation) => ({ ...operation, wanted: index }));
-  });
+    const steps = observed === null ? [add(address)] : changes(address, observed);
+    for (const step of steps) {
+      operations.push({ kind: step.kind, address: step.address, wanted: index });
+    }
+  }
+  return operations;
 }
 
 type Step = Omit<AddressOperation, 'wanted'>;

@@ -28,6 +28,7 @@ interface Pending<T> {
 }
 
 interface Lane<T> {
+  readonly name: string;
   lastAtUs: number;
   lastIntervalUs: number;
   /** In the order of precedes(): what is next comes first. */
@@ -36,6 +37,8 @@ interface Lane<T> {
 
 export class AnnounceQueue<T> {
   readonly #lanes = new Map<string, Lane<T>>();
+  /** The same ones: to go through these allocates nothing. */
+  readonly #allLanes: Lane<T>[] = [];
   /** What is pending of each owner, by lane. */
   readonly #owners = new Map<string, Map<string, Pending<T>>>();
   #bursts = 0;
@@ -48,13 +51,15 @@ export class AnnounceQueue<T> {
   put(owner: string, packets: readonly QueuedPacket<T>[], repeat: number): void {
     const earlier = this.#remove(owner);
     const order = this.#bursts++;
+    if (packets.length === 0) return;
     const ofOwner = new Map<string, Pending<T>>();
-    if (packets.length > 0) this.#owners.set(owner, ofOwner);
+    this.#owners.set(owner, ofOwner);
     for (const [name, queued] of groupByLane(packets)) {
       let lane = this.#lanes.get(name);
       if (lane === undefined) {
-        lane = { lastAtUs: Number.NEGATIVE_INFINITY, lastIntervalUs: 0, pending: [] };
+        lane = { name, lastAtUs: Number.NEGATIVE_INFINITY, lastIntervalUs: 0, pending: [] };
         this.#lanes.set(name, lane);
+        this.#allLanes.push(lane);
       }
       const before = earlier.get(name);
       const first = before?.packets.length === queued.length ? nextIndex(before) : 0;
@@ -75,15 +80,14 @@ export class AnnounceQueue<T> {
    */
   take(nowUs: number, onlyFirst = false): T | null {
     let best: Pending<T> | null = null;
-    let bestName = '';
     let bestLane: Lane<T> | null = null;
-    for (const [name, lane] of this.#lanes) {
-      const [head] = lane.pending;
+    for (let index = 0; index < this.#allLanes.length; index++) {
+      const lane = this.#allLanes[index] as Lane<T>;
+      const head = lane.pending[0];
       if (head === undefined || dueUs(lane, head) > nowUs) continue;
       if (onlyFirst && roundOf(head) > 0) continue;
       if (best === null || precedes(head, best)) {
         best = head;
-        bestName = name;
         bestLane = lane;
       }
     }
@@ -94,7 +98,7 @@ export class AnnounceQueue<T> {
     best.sent++;
     if (best.sent === best.packets.length * best.repeat) {
       bestLane.pending.shift();
-      this.#forget(best.owner, bestName);
+      this.#forget(best.owner, bestLane.name);
     } else if (best.sent % best.packets.length === 0) {
       // Its next round comes after everybody's present one.
       bestLane.pending.shift();
@@ -112,8 +116,9 @@ export class AnnounceQueue<T> {
   /** When take() has something; a moment in the past for at once, null while nothing waits. */
   get nextAtUs(): number | null {
     let nextUs: number | null = null;
-    for (const lane of this.#lanes.values()) {
-      const [head] = lane.pending;
+    for (let index = 0; index < this.#allLanes.length; index++) {
+      const lane = this.#allLanes[index] as Lane<T>;
+      const head = lane.pending[0];
       if (head === undefined) continue;
       const atUs = dueUs(lane, head);
       if (nextUs === null || atUs < nextUs) nextUs = atUs;
@@ -124,7 +129,7 @@ export class AnnounceQueue<T> {
   /** Packets that wait. */
   get size(): number {
     let size = 0;
-    for (const { pending } of this.#lanes.values()) {
+    for (const { pending } of this.#allLanes) {
       for (const { packets, repeat, sent } of pending) size += packets.length * repeat - sent;
     }
     return size;

@@ -23,14 +23,14 @@ export function attributeFields(
   return {
     noDad: !attributes.dad,
     noPrefixRoute: !attributes.prefixRoute,
-    ...(peer === null ? {} : { peer }),
-    ...(broadcast === null ? {} : { broadcast }),
+    peer: peer ?? undefined,
+    broadcast: broadcast ?? undefined,
     // The kernel derives the scope of an IPv6 address.
-    ...(family === 'ipv6' ? {} : { scope: attributes.scope }),
-    ...(label === null ? {} : { label }),
-    ...(flags === 0 ? {} : { flags }),
+    scope: family === 'ipv6' ? undefined : attributes.scope,
+    label: label ?? undefined,
+    flags: flags === 0 ? undefined : flags,
     preferredSeconds: preferredSeconds ?? INFINITY_LIFE_TIME,
-    ...(metric === 0 ? {} : { metric }),
+    metric: metric === 0 ? undefined : metric,
   };
 }
 

@@ -98,14 +98,14 @@ export interface InterfaceAddress {
   /** IFA_PROTO: who put it there; null when nobody said so, or before Linux 5.18. */
   readonly protocol: number | null;
   /** The other end of a point-to-point link. */
-  readonly peer?: IpText;
-  readonly broadcast?: IpText;
+  readonly peer?: IpText | undefined;
+  readonly broadcast?: IpText | undefined;
   /** IPv4: the interface's name unless another label was given. */
-  readonly label?: string;
+  readonly label?: string | undefined;
   /** Metric of the prefix route, where one was given. */
-  readonly metric?: number;
+  readonly metric?: number | undefined;
   /** What is left of it, in seconds; absent for ever. */
-  readonly preferredSeconds?: number;
+  readonly preferredSeconds?: number | undefined;
 }
 
 /** One address to put on an interface or to take off it. */
@@ -117,25 +117,25 @@ export interface AddressChange {
   readonly address: IpText;
   readonly prefixLength: number;
   /** IFA_PROTO, 1 to 255: the tag by which a VIP of ours is recognised. Add only. */
-  readonly protocol?: number;
+  readonly protocol?: number | undefined;
   /** IPv6, add only: usable at once, without duplicate address detection. */
   readonly noDad?: boolean;
   /** Add only: no route to the prefix. */
   readonly noPrefixRoute?: boolean;
   /** The other end of a point-to-point link, whose prefix length `prefixLength` then is. */
-  readonly peer?: IpText;
+  readonly peer?: IpText | undefined;
   /** IPv4, add only. */
-  readonly broadcast?: IpText;
+  readonly broadcast?: IpText | undefined;
   /** IPv4, add only: RT_SCOPE_*. */
-  readonly scope?: number;
+  readonly scope?: number | undefined;
   /** IPv4: at most 15 bytes. A deletion that has one takes only the address with it. */
-  readonly label?: string;
+  readonly label?: string | undefined;
   /** Add only: IFA_F_HOMEADDRESS, IFA_F_MANAGETEMPADDR. */
-  readonly flags?: number;
+  readonly flags?: number | undefined;
   /** Add only: how long it is preferred; absent for ever, and for an IPv6 /128 not at all. */
-  readonly preferredSeconds?: number;
+  readonly preferredSeconds?: number | undefined;
   /** Add only: metric of the prefix route. */
-  readonly metric?: number;
+  readonly metric?: number | undefined;
 }
 
 /** What a link message says, and of which side of the link. */

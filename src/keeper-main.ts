@@ -3,7 +3,6 @@
  * arguments are the controller's, which it starts; of them the keeper itself reads only which
  * configuration the plan must be of that it begins with.
  */
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { formatProblem, type Problem } from './core/problem.ts';
 import { CONTROLLER_ENVIRONMENT, CONTROLLER_NODE_FLAGS } from './core/processes.ts';
@@ -49,8 +48,8 @@ function earlyPlan(): EarlyPlan | null {
 
 /** Nothing refers to parser and schema afterwards: the collector may have them. */
 function readOnce(request: StartRequest): FreshPlan | null {
-  const require = createRequire(import.meta.url);
-  const path = require.resolve('./first-plan.js');
+  const path = fileURLToPath(new URL('./first-plan.js', import.meta.url));
+  // There is one, because only a bundle has an identity; node:module takes a millisecond to load.
   const { firstPlan } = require(path) as FirstPlan;
   const read = firstPlan(request);
   delete require.cache[path];

@@ -1,9 +1,9 @@
 /**
  * Every command with its options, examples and exit statuses: the one table from which the
- * parser, --help, the shell completions and the man pages are made. It imports little, because
- * `run` reads it on the way to a process that must stay small.
+ * parser, --help, the shell completions and the man pages are made.
  */
 import { DEFAULTS } from '../core/config/defaults.ts';
+import { DEFAULT_CONFIG } from './usage.ts';
 
 export interface OptionSpec {
   /** Without dashes: 'config'. */
@@ -44,7 +44,6 @@ export interface CommandSpec {
 /** Exit statuses that all commands share. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, notRunning: 3, changes: 4 } as const;
 
-export const DEFAULT_CONFIG = '/etc/vipkeeper/vipkeeper.yaml';
 export const DEFAULT_RUNTIME_DIRECTORY: string = DEFAULTS.runtimeDirectory;
 /** Name of the control socket in the runtime directory. */
 export const CONTROL_SOCKET = 'control.sock';

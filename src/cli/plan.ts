@@ -24,10 +24,11 @@ import { tableServices } from '../core/ipvs/through-vip.ts';
 import { formatProblem, type Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import type { TableView } from '../core/status.ts';
-import { DEFAULT_CONFIG, DEFAULT_RUNTIME_DIRECTORY, EXIT } from './commands.ts';
+import { DEFAULT_RUNTIME_DIRECTORY, EXIT } from './commands.ts';
 import { askDirector, directorRuns } from './control-client.ts';
 import { durationText } from './status-view.ts';
 import { type Line, render, type Style, span, type Terminal } from './terminal.ts';
+import { DEFAULT_CONFIG } from './usage.ts';
 
 export interface PlanOptions {
   /** Configuration file; null for the one that runs, or without a director the default one. */

@@ -1,9 +1,12 @@
 /**
  * Command lines that are not understood: their problem in one sentence, and the error that
- * carries it out of a parser to the top.
+ * carries it out of a parser to the top. `run` loads this: it imports next to nothing.
  */
 import { NAME_PATTERN } from '../config/values.ts';
 import type { Problem } from '../core/problem.ts';
+
+/** What is read where no configuration is named. */
+export const DEFAULT_CONFIG = '/etc/vipkeeper/vipkeeper.yaml';
 
 /** Thrown where a command line turns out wrong; ends the process with EXIT.usage. */
 export class UsageError extends Error {

@@ -2,12 +2,14 @@
  * Cron expressions as text. node-cron is the parser, and nothing else of it is used: when an
  * expression comes is decided in core/health/cron.ts, for any moment and without a timer.
  */
-import { createRequire } from 'node:module';
 import type { CronFields } from '../core/health/cron.ts';
 import { err, ok, type Result } from '../core/result.ts';
 
 /** Loaded with the first expression: it needs a third of the time in which a usual file is read. */
-const library = (): typeof import('node-cron') => createRequire(import.meta.url)('node-cron');
+function library(): typeof import('node-cron') {
+  const { createRequire } = process.getBuiltinModule('node:module');
+  return createRequire(import.meta.url)('node-cron');
+}
 
 /** The fields of an expression; the error says what is wrong. */
 export function parseCron(text: string): Result<CronFields, string> {

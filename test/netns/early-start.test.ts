@@ -7,7 +7,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Director } from '../lab/director.ts';
-import { LabError, localMachine } from '../lab/host.ts';
+import { LabError, localMachine, waitFor } from '../lab/host.ts';
 import { ensurePackages, NETWORK_PACKAGES } from '../lab/packages.ts';
 import { canUseNamespaces } from '../lab/requirements.ts';
 import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
@@ -160,9 +160,16 @@ describe('the next start', () => {
     'ends in order when its controller cannot start, and leaves nothing behind',
     async () => {
       const again = await seenBefore({ http: { listen: '127.0.0.1:9114' } });
-      const listen = "require('net').createServer().listen(9114, '127.0.0.1')";
-      const holder = await node.spawn([process.execPath, '-e', listen]);
+      const listen =
+        "require('net').createServer().listen(9114, '127.0.0.1', () => console.log('listens'))";
+      let said = '';
+      const holder = await node.spawn([process.execPath, '-e', listen], {
+        onStdout: (chunk) => {
+          said += chunk.toString('utf8');
+        },
+      });
       try {
+        await waitFor('the port to be taken', () => said !== '');
         await expect(again.restart()).rejects.toThrow(`ended with ${ENDS_AS_AN_ERROR}`);
       } finally {
         holder.kill('SIGKILL');

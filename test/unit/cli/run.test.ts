@@ -19,6 +19,14 @@ describe('parseRun', () => {
     ]);
   });
 
+  test('takes the usual spelling as it takes every other', () => {
+    const given = ['--config', 'x.yaml', '--director', 'dir-b'];
+    expect(parseRun(given)).toEqual(given);
+    expect(parseRun(['--config=x.yaml', '--director=dir-b'])).toEqual(given);
+    expect(parseRun(['--director', 'dir-a', ...given])).toEqual(given);
+    expect(parseRun(['--director=dir-a', ...given])).toEqual(given);
+  });
+
   test('-h and --help ask for help', () => {
     expect(parseRun(['-h'])).toBe('help');
     expect(parseRun(['--config', 'x', '--help'])).toBe('help');
@@ -27,6 +35,8 @@ describe('parseRun', () => {
   test.each([
     [['--confg', 'x'], "Unknown option '--confg'"],
     [['x.yaml'], "Unexpected argument 'x.yaml'"],
+    [['--config', 'x', 'y.yaml'], "Unexpected argument 'y.yaml'"],
+    [['--config', '--director'], "Option '--config' argument is ambiguous."],
     [['--config'], "Option '--config <value>' argument missing"],
     [['--config='], '--config needs the name of a file'],
     [['--director', ''], '"" cannot be the name of a director'],

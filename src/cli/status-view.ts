@@ -34,7 +34,7 @@ import {
 
 const REASONS: Readonly<Record<TransitionReason, string>> = {
   started: 'started',
-  'startup-delay': 'waits for its startup delay',
+  'startup-delay': 'it does not take part yet',
   'address-owner': 'owns the addresses (priority 255)',
   adopted: 'went on after a restart of vipkeeper',
   'peers-silent': 'no active director was heard',

@@ -102,6 +102,8 @@ export interface InstanceReport {
   readonly downTimerAdverts: number;
   /** What is left of the startup delay; null when it is over or there is none. */
   readonly startsInSeconds: number | null;
+  /** Trackers whose first states it waits for, so long at most. */
+  readonly awaitedTrackers: readonly string[];
   /** Whether it takes over from a living active director of lower priority. */
   readonly preempt: boolean;
   /** What is done about advertisements that list other addresses. */

@@ -532,6 +532,7 @@ export class Keeper {
         openSender: (options) => this.#senders.open(options),
         report: (message) => this.#report(message),
         tracker: (name) => this.#trackers.state(name),
+        firstStateUs: (name) => this.#trackers.firstStateUs(name),
         groupStepped: (group) => this.#groupStepped(group),
         groupFaulty: (runner) => this.#groupFaulty(runner),
         groupPeerLost: (runner) => this.#groupPeerLost(runner),

@@ -157,6 +157,8 @@ export interface InstanceStatus {
   readonly downTimerAdverts: number;
   /** Monotonic clock: end of the startup delay, while it lasts. */
   readonly startsAtUs: number | null;
+  /** Trackers whose first states it waits for until then. */
+  readonly awaitedTrackers: readonly string[];
   readonly preempt: boolean;
   readonly checkAddresses: AddressCheck;
   /** False: packets to its addresses are dropped, unless a virtual service takes them. */

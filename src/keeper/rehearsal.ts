@@ -130,6 +130,7 @@ function rehearse(config: VrrpConfig, network: Network, announcer: Announcer): v
     },
     report: () => {},
     tracker: () => undefined,
+    firstStateUs: () => 0,
     groupStepped: () => {},
     groupFaulty: () => false,
     groupPeerLost: () => {},

@@ -15,7 +15,12 @@ import { nextDeadlineUs, stateName, type VrrpState } from '../core/vrrp/instance
 import { patienceUs } from '../core/vrrp/patience.ts';
 import { acceptAdvertisement } from '../core/vrrp/receive.ts';
 import { activeDownIntervalUs, DOWN_ADVERTS, safeSilenceUs } from '../core/vrrp/timing.ts';
-import { type Evaluation, evaluateTracks, type TrackerState } from '../core/vrrp/tracking.ts';
+import {
+  awaitedTrackers,
+  type Evaluation,
+  evaluateTracks,
+  type TrackerState,
+} from '../core/vrrp/tracking.ts';
 import type {
   FaultReason,
   HandoverOutcome,
@@ -101,6 +106,8 @@ export interface RunnerPorts {
   readonly report: (message: KeeperToController) => void;
   /** State of a tracker by name; undefined before it is known. */
   readonly tracker: (name: string) => TrackerState | undefined;
+  /** How long the first state of a tracker may take after a start, in microseconds. */
+  readonly firstStateUs: (name: string) => number;
   /** A member of this sync group took a step. */
   readonly groupStepped: (group: string) => void;
   /** Whether another member of the runner's sync group has a fault of its own. */
@@ -139,6 +146,10 @@ export class InstanceRunner implements Debtor {
   #hmac: HmacSession | null = null;
   readonly #reach: Reach;
   #controllerLost = false;
+  /** An earlier keeper was active: what its trackers said then is taken to be so still. */
+  #goesOn = false;
+  /** Until then it waits for trackers that may forbid to take part; 0 when all have spoken. */
+  #awaitsUntilUs = 0;
   /** The configuration with the effective priority. */
   #options: RunnerOptions;
   #evaluation: Evaluation;
@@ -215,6 +226,10 @@ export class InstanceRunner implements Debtor {
       this.#ports.network.claim(vip.interface, vip.address);
     }
     const nowUs = monotonicUs();
+    this.#goesOn = recorded !== null && recorded.lastAdvertAtUs > 0;
+    this.#awaitsUntilUs = this.#goesOn ? 0 : this.#firstStatesUs(nowUs);
+    this.#evaluation = this.#evaluate();
+    this.#options = this.#optionsOf(this.#config);
     const fault = this.#findFault();
     if (fault !== null) {
       this.#removeLeftOver();
@@ -249,6 +264,7 @@ export class InstanceRunner implements Debtor {
     this.#config = config;
     this.#reach.config = config;
     this.#evaluation = this.#evaluate();
+    if (this.#awaited.length === 0) this.#awaitsUntilUs = 0;
     this.#options = this.#optionsOf(config);
     this.#prepare();
     if (this.isActive) {
@@ -428,12 +444,29 @@ export class InstanceRunner implements Debtor {
   trackersChanged(): void {
     const before = this.#evaluation;
     this.#evaluation = this.#evaluate();
-    if (this.#evaluation.priority !== before.priority) {
+    const allHaveSpoken = this.#awaitsUntilUs > 0 && this.#awaited.length === 0;
+    if (allHaveSpoken) {
+      this.#awaitsUntilUs = 0;
+      // What forbids to take part comes before the end of the wait.
+      this.networkChanged();
+    }
+    if (allHaveSpoken || this.#evaluation.priority !== before.priority) {
       this.#options = this.#optionsOf(this.#config);
       this.#dispatch({ kind: 'reconfigured', atUs: monotonicUs() });
       this.#reportPriority(before.priority);
     }
     this.networkChanged();
+  }
+
+  /** Trackers that have not spoken yet and may forbid to take part. */
+  get #awaited(): readonly string[] {
+    return awaitedTrackers(this.#config.track, this.#ports.tracker);
+  }
+
+  /** When the last of them has spoken, or its time is over; 0 when all have spoken. */
+  #firstStatesUs(nowUs: number): number {
+    const longestUs = this.#awaited.map((name) => this.#ports.firstStateUs(name));
+    return longestUs.length === 0 ? 0 : nowUs + Math.max(...longestUs);
   }
 
   /** What its sync group tells it. */
@@ -580,6 +613,7 @@ export class InstanceRunner implements Debtor {
       state: stateName(state),
       reason: this.#statusReason(),
       startsAtUs: state.kind === 'delayed' ? state.startsAtUs : null,
+      awaitedTrackers: state.kind === 'delayed' ? this.#awaited : [],
       priority: this.#evaluation.priority,
       configuredPriority: config.priority,
       priorityParts: this.#evaluation.parts,
@@ -872,7 +906,7 @@ export class InstanceRunner implements Debtor {
       preempt: config.preempt,
       preemptDelayUs: config.preemptDelayUs,
       announce: config.announce,
-      startsAtUs: this.#ports.startsAtUs,
+      startsAtUs: Math.max(this.#ports.startsAtUs, this.#awaitsUntilUs),
       downTimerAdverts: config.downTimerAdverts,
       timerExpiredBackup: config.timerExpiredBackup,
       answerLowerPriority: config.answerLowerPriority,
@@ -902,7 +936,7 @@ export class InstanceRunner implements Debtor {
 
   #evaluate(): Evaluation {
     const { priority, track } = this.#config;
-    return evaluateTracks(priority, track, this.#ports.tracker);
+    return evaluateTracks(priority, track, this.#ports.tracker, this.#goesOn ? 'up' : 'nothing');
   }
 
   /** Peers are sent to by routes and neighbour tables, so from the interface itself. */

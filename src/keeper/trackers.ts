@@ -13,6 +13,8 @@ import { STATIC_OWNER, type StaticObjects } from './static-objects.ts';
  * not take what they track for dead meanwhile.
  */
 const SESSION_START_MS = 5_000;
+/** By then a controller that starts with the keeper has had a first look at what it watches. */
+const FIRST_RESULT_US = 5_000_000;
 
 export interface TrackerSources {
   readonly interfaces: Pick<InterfaceTrackers, 'configure' | 'state'>;
@@ -60,6 +62,12 @@ export class Trackers {
     if (config?.kind === 'interface') return this.#sources.interfaces.state(name);
     if (config?.kind === 'bfd') return this.#session(config.session);
     return this.#ofController[name];
+  }
+
+  /** How long the first state of a tracker may take after a start, in microseconds. */
+  firstStateUs(name: string): number {
+    const config = this.#configs.find((tracker) => tracker.name === name);
+    return FIRST_RESULT_US + (config?.kind === 'script' ? config.timeoutUs : 0);
   }
 
   /** Those that no controller is needed for, by name. */

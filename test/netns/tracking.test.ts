@@ -104,6 +104,46 @@ describe('trackers', () => {
   );
 
   it(
+    'a script that has not ended yet lets a better director neither take over nor count its weight',
+    async () => {
+      const blocker = join(files, 'blocked');
+      writeFileSync(blocker, '');
+      const wait = ['/bin/sh', '-c', 'while [ -e "$0" ]; do sleep 0.05; done; exit 1', blocker];
+      const script = { a: wait, b: ['/bin/true'] };
+      const trackers = { nginx: { script, interval: '100ms', timeout: '30s' } };
+      const vrrp = {
+        web: front({ track: ['nginx'] }),
+        plus: back({
+          vrid: 63,
+          priority: { a: 90, b: 100 },
+          track: [{ tracker: 'nginx', weight: 20 }],
+        }),
+      };
+      const b = await Director.start(nodeB, { name: 'b', config: { vrrp, trackers } });
+      running.push(b);
+      await b.waitForState('web', 'active');
+      const a = await Director.start(nodeA, { name: 'a', config: { vrrp, trackers } });
+      running.push(a);
+      // Who takes part hears; an interval is a thirtieth of what it hears for then.
+      await a.waitFor('the other instance to hear b for long', async () => {
+        const { peers } = await a.instance('plus');
+        return (peers[0]?.accepted?.count ?? 0) > 30;
+      });
+      expect(await a.instance('plus')).toMatchObject({ state: 'backup', priority: 90 });
+      const waiting = await a.instance('web');
+      expect(waiting).toMatchObject({ state: 'backup', awaitedTrackers: ['nginx'] });
+      const explained = await a.run(['explain', 'web']);
+      expect(explained.stdout).toContain('waits for the first result of nginx');
+      rmSync(blocker);
+      await a.waitForState('web', 'fault');
+      const transitions = (name: string) => a.lines('transition', { instance: name });
+      expect(transitions('web').map(({ to }) => to)).toEqual(['backup', 'fault']);
+      expect(b.lines('transition', { instance: 'web', to: 'backup' })).toHaveLength(1);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
     'a script that cannot be run is down, and says why',
     async () => {
       const track = ['missing'];

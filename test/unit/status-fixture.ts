@@ -68,6 +68,7 @@ const INSTANCE: InstanceReport = {
   activeDownIntervalSeconds: 3.414,
   downTimerAdverts: 3,
   startsInSeconds: null,
+  awaitedTrackers: [],
   preempt: true,
   checkAddresses: 'warn',
   accept: true,

@@ -455,9 +455,8 @@ export class SimRunner {
 
   #evaluate(): void {
     const { config } = this.#instance;
-    const evaluation = evaluateTracks(config.priority, config.track, (name) =>
-      this.host.tracker(name),
-    );
+    const stateOf = (name: string) => this.host.tracker(name);
+    const evaluation = evaluateTracks(config.priority, config.track, stateOf, 'up');
     this.#faultyTracker = evaluation.faultyTracker;
     const { startsAtUs } = this.host;
     this.#options = { ...config, priority: evaluation.priority, startsAtUs };

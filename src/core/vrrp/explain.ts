@@ -221,7 +221,9 @@ function whatIfText(report: InstanceReport): string {
       return whatIfThisDied(report);
     case 'backup': {
       if (report.startsInSeconds !== null) {
-        return 'This director would not take over before its startup delay has ended';
+        return report.awaitedTrackers.length > 0
+          ? 'This director would not take over before its trackers have spoken'
+          : 'This director would not take over before its startup delay has ended';
       }
       const active = activePeer(report);
       if (active === null) {
@@ -279,7 +281,12 @@ function activePeer(report: InstanceReport): PeerReport | null {
 function notesOf(report: InstanceReport, all: readonly InstanceReport[]): readonly string[] {
   const { name, heldBack, resigning, state, startsInSeconds } = report;
   const notes: string[] = [...strangerNotes(report), ...groupNotes(report, all)];
-  if (startsInSeconds !== null) {
+  if (startsInSeconds !== null && report.awaitedTrackers.length > 0) {
+    notes.push(
+      `Before it takes part it waits for the first result of ${report.awaitedTrackers.join(', ')}, ` +
+        `which may forbid it: for another ${seconds(startsInSeconds)} at most`,
+    );
+  } else if (startsInSeconds !== null) {
     notes.push(
       `Startup delay: for another ${seconds(startsInSeconds)} it drops what it hears and takes no part`,
     );

@@ -223,6 +223,13 @@ function stepDelayed(
       return { state: { ...state, heldBack: false }, effects: NOTHING };
     case 'stopped':
       return stop(state, NOTHING);
+    case 'reconfigured': {
+      // What it waited for may have come early.
+      const startsAtUs = Math.min(state.startsAtUs, options.startsAtUs ?? 0);
+      if (startsAtUs === state.startsAtUs) return { state, effects: NOTHING };
+      if (event.atUs >= startsAtUs) return beginAfterDelay(options, state, event.atUs);
+      return { state: { ...state, startsAtUs }, effects: NOTHING };
+    }
     case 'advert-received':
     case 'started':
     case 'adopted':
@@ -231,7 +238,6 @@ function stepDelayed(
     case 'group-yielded':
     case 'group-peer-lost':
     case 'handover-asked':
-    case 'reconfigured':
       return { state, effects: NOTHING };
     default:
       return assertNever(event);

@@ -37,21 +37,33 @@ export interface Evaluation {
 const WEIGHT_MAX = 253;
 const PRIORITY_OWNER = 255;
 
-/** A tracker that has not spoken yet counts as up, so that a start is not a fault. */
-const NOT_YET_KNOWN: TrackerState = { up: true, value: null, detail: 'not known yet' };
+/**
+ * What a tracker counts for that has not spoken yet: nothing, as keepalived has it, so that a
+ * director does not win by what may not be true; or as up, for one that was active with it.
+ */
+export type Presumed = 'nothing' | 'up';
+
+const NOT_YET = 'not known yet';
+const PRESUMED_UP: TrackerState = { up: true, value: null, detail: NOT_YET };
 
 /** The effective priority and its parts. Priorities of owners do not change, faults still count. */
 export function evaluateTracks(
   basePriority: number,
   tracks: readonly TrackConfig[],
   stateOf: (tracker: string) => TrackerState | undefined,
+  presumed: Presumed,
 ): Evaluation {
   const parts: PriorityPart[] = [];
   let faultyTracker: string | null = null;
   let faultyTrackerDetail: string | null = null;
   let sum = basePriority;
   for (const track of tracks) {
-    const state = stateOf(track.tracker) ?? NOT_YET_KNOWN;
+    const known = stateOf(track.tracker);
+    if (known === undefined && presumed === 'nothing') {
+      parts.push({ tracker: track.tracker, delta: 0, detail: NOT_YET });
+      continue;
+    }
+    const state = known ?? PRESUMED_UP;
     const delta = contribution(track, state);
     if (delta === 'fault') {
       faultyTracker ??= track.tracker;
@@ -68,6 +80,19 @@ export function evaluateTracks(
     faultyTracker,
     faultyTrackerDetail,
   };
+}
+
+/**
+ * Trackers that have not spoken yet and may forbid to take part: who begins anew waits for them,
+ * as keepalived does, else it would take over and be in fault a moment later.
+ */
+export function awaitedTrackers(
+  tracks: readonly TrackConfig[],
+  stateOf: (tracker: string) => TrackerState | undefined,
+): readonly string[] {
+  return tracks
+    .filter(({ tracker, weight }) => weight === 0 && stateOf(tracker) === undefined)
+    .map(({ tracker }) => tracker);
 }
 
 function contribution(track: TrackConfig, state: TrackerState): number | 'fault' {

@@ -262,6 +262,10 @@ describe('explainInstance', () => {
     const delayed = explainInstance(reportOf({ state: 'backup', startsInSeconds: 42 }));
     expect(delayed.notes.join()).toContain('for another 42 s');
     expect(delayed.whatIf).toContain('startup delay');
+    const fields = { state: 'backup', startsInSeconds: 3, awaitedTrackers: ['nginx'] } as const;
+    const awaits = explainInstance(reportOf(fields));
+    expect(awaits.notes.join()).toContain('waits for the first result of nginx');
+    expect(awaits.whatIf).toContain('before its trackers have spoken');
     for (const { findings } of [held, resigning, delayed]) expect(findings).toEqual([]);
   });
 

@@ -107,6 +107,19 @@ describe('startup delay', () => {
     expect(late.effects[0]).toEqual({ kind: 'remove-addresses' });
   });
 
+  test('ends early, or goes on for less, when what it waits for comes early', () => {
+    const { state } = run(OPTIONS, [started()]);
+    const early = { ...OPTIONS, startsAtUs: 20 * SECOND };
+    const reconfigured = (atUs: number): VrrpEvent => ({ kind: 'reconfigured', atUs });
+    expect(run(OPTIONS, [reconfigured(11 * SECOND)], state).state).toBe(state);
+    const less = run(early, [reconfigured(11 * SECOND)], state);
+    expect(less).toMatchObject({ state: { startsAtUs: 20 * SECOND }, effects: [] });
+    const over = run({ ...OPTIONS, startsAtUs: 0 }, [reconfigured(11 * SECOND)], state);
+    expect(over.state).toMatchObject({ kind: 'backup', heldBack: false });
+    const owner = run({ ...OWNER, startsAtUs: 0 }, [reconfigured(11 * SECOND)], state);
+    expect(owner.effects.at(-1)).toMatchObject({ to: 'active', reason: 'address-owner' });
+  });
+
   test('does not hold for what starts after it', () => {
     expect(run(OPTIONS, [started(ENDS_AT)]).state.kind).toBe('backup');
     expect(run({ ...OWNER, startsAtUs: 0 }, [started()]).state.kind).toBe('active');

@@ -53,6 +53,7 @@ function readOnce(request: StartRequest): FreshPlan | null {
   const { firstPlan } = require(path) as FirstPlan;
   const read = firstPlan(request);
   delete require.cache[path];
+  require.cache[fileURLToPath(import.meta.url)]?.children.pop();
   return read;
 }
 

@@ -10,7 +10,8 @@
  *  - enough new connections were scheduled to it;
  *  - all of them are active still, as half-open ones are for a minute after their last SYN: the
  *    window is no longer than that;
- *  - the number of inactive ones did not grow, which connections that end make it do;
+ *  - the number of inactive ones never grew, which connections that end make it do: their packets
+ *    would look like SYNs that are repeated, and those of a reset are gone within the window;
  *  - what came in was SYNs: no more packets than a client repeats them, no larger than they are;
  *  - behind NAT, where its answers are counted, there were fewer than one for each connection;
  *    elsewhere SYNs were repeated: an idle connection is two packets, a SYN and an ACK;
@@ -77,14 +78,14 @@ export function acceptNothing(
 }
 
 function looksDead(
-  { family, forwarding }: PassiveServer,
+  { family, forwarding, samples }: PassiveServer,
   first: PassiveSample,
   last: PassiveSample,
 ): boolean {
   const connections = last.connections - first.connections;
   const packetsIn = last.packetsIn - first.packetsIn;
   if (last.activeConnections < connections) return false;
-  if (accepts({ family, samples: [first, last] })) return false;
+  if (accepts({ family, samples })) return false;
   if (packetsIn > connections * SYNS_MAX) return false;
   if (forwarding === 'nat') return last.packetsOut - first.packetsOut < connections;
   return packetsIn > connections * IDLE_PACKETS;
@@ -94,7 +95,9 @@ function looksDead(
 export function accepts({ family, samples }: Pick<PassiveServer, 'family' | 'samples'>): boolean {
   const [first, last] = [samples[0], samples.at(-1)];
   if (first === undefined || last === undefined) return false;
-  if (last.inactiveConnections > first.inactiveConnections) return true;
+  const ended = (sample: PassiveSample, index: number): boolean =>
+    sample.inactiveConnections > (samples[index - 1] ?? sample).inactiveConnections;
+  if (samples.some(ended)) return true;
   const packetsIn = last.packetsIn - first.packetsIn;
   return last.bytesIn - first.bytesIn > packetsIn * SYN_BYTES_MAX[family];
 }

@@ -66,6 +66,9 @@ describe('acceptNothing', () => {
   test.each([
     ['connections that end', server('a', SYNS, (index) => [index * 10, index])],
     ['connections that have ended, at a constant pace', server('a', SYNS, () => [0, 50])],
+    // Ten seconds later they are gone, their packets stay counted.
+    ['resets', server('a', SYNS, (index) => [index * 10, index === 2 || index === 3 ? 29 : 5])],
+    ['resets, as many as before', server('a', SYNS, (index) => [index * 10, (index % 2) * 29])],
     ['connections with data', server('a', { ...SYNS, bytesIn: 30 * 61 }, HALF_OPEN)],
     ['idle connections', server('a', { ...SYNS, packetsIn: 20, bytesIn: 20 * 56 }, HALF_OPEN)],
     [

@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monotonicUs } from '../../src/linux/clock.ts';
+import { enterRealtime, leaveRealtime } from '../../src/linux/scheduling.ts';
 import { check, LabError, waitFor } from '../lab/host.ts';
 import { type LabNode, type Topology, virtualIp } from '../lab/topology.ts';
 import { AddressWatch } from '../lab/watch.ts';
@@ -140,6 +141,9 @@ async function outage(topology: Topology, kind: Kind, { act, peer }: Discipline)
   });
 }
 
+/** Above those of both contestants. */
+const WATCH_PRIORITY = 2;
+
 /** SIGSTOP of a whole director until its peer has taken over: two owners from SIGCONT on, in ms. */
 function stalled(topology: Topology, kind: Kind): Promise<number> {
   return withPair(topology, kind, kind, async ({ first }) => {
@@ -151,12 +155,16 @@ function stalled(topology: Topology, kind: Kind): Promise<number> {
       else first.signalAll('SIGSTOP');
       await sleep(STOPPED_MS);
       if (!watches[1]?.holds(VIP)) throw new LabError('The peer did not take over');
+      // Whoever reads late what the kernel tells would measure itself.
+      const entered = enterRealtime(WATCH_PRIORITY);
+      if (!entered.ok) throw new LabError(entered.error.message);
       const runsUs = monotonicUs();
       if (kind === 'keepalived') for (const pid of pids) first.signal('SIGCONT', pid);
       else first.signalAll('SIGCONT');
       await sleep(AFTER_MS);
       return overlapUs(watches as [AddressWatch, AddressWatch], runsUs) / 1e3;
     } finally {
+      leaveRealtime();
       for (const watch of watches) watch.close();
     }
   });

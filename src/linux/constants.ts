@@ -96,6 +96,7 @@ export const IPV6_FREEBIND = 78;
 export const ICMP_ECHOREPLY = 0;
 export const ICMP_FILTER = 1;
 export const ICMPV6_ECHO_REPLY = 129;
+export const ICMPV6_NEIGHBOR_ADVERTISEMENT = 136;
 export const ICMPV6_FILTER = 1;
 
 // linux/if_ether.h
@@ -149,9 +150,11 @@ export const BPF_LD = 0x00;
 export const BPF_JMP = 0x05;
 export const BPF_RET = 0x06;
 export const BPF_K = 0x00;
+export const BPF_W = 0x00;
 export const BPF_B = 0x10;
 export const BPF_ABS = 0x20;
 export const BPF_H = 0x08;
+export const BPF_JA = 0x00;
 export const BPF_JEQ = 0x10;
 export const BPF_JSET = 0x40;
 export const BPF_JGE = 0x30;

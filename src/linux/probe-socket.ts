@@ -197,9 +197,15 @@ export function sockaddrOf(address: string, port: number, device: string | null)
 
 /** Everything else that the host is told by ICMP would wake this socket too. */
 function filterEchoReplies(fd: number, ipv4: boolean): void {
-  // A set bit blocks a type: struct icmp_filter (linux/icmp.h), struct icmp6_filter (icmpv6.h).
-  if (ipv4) return setsockopt(fd, SOL_RAW, ICMP_FILTER, ~(1 << ICMP_ECHOREPLY) >>> 0);
+  if (!ipv4) return acceptIcmpv6(fd, ICMPV6_ECHO_REPLY);
+  // A set bit blocks a type: struct icmp_filter (linux/icmp.h).
+  setsockopt(fd, SOL_RAW, ICMP_FILTER, ~(1 << ICMP_ECHOREPLY) >>> 0);
+}
+
+/** A raw ICMPv6 socket takes messages of this type and no others. Throws SystemError. */
+export function acceptIcmpv6(fd: number, type: number): void {
+  // A set bit blocks a type: struct icmp6_filter (linux/icmpv6.h).
   const blocked = new Uint32Array(8).fill(0xffff_ffff);
-  blocked[ICMPV6_ECHO_REPLY >> 5] = ~(1 << (ICMPV6_ECHO_REPLY & 31)) >>> 0;
+  blocked[type >> 5] = ~(1 << (type & 31)) >>> 0;
   setsockopt(fd, IPPROTO_ICMPV6, ICMPV6_FILTER, new Uint8Array(blocked.buffer));
 }

@@ -20,7 +20,6 @@ import {
   BPF_JMP,
   BPF_K,
   BPF_LD,
-  BPF_RET,
   EAGAIN,
   EINTR,
   ENOPROTOOPT,
@@ -66,6 +65,7 @@ import {
 import { AdvertReader, type ReceivedAdvert } from './received-advert.ts';
 import { BatchReceiver } from './receiver.ts';
 import { encodeSockaddrIn, encodeSockaddrIn6, HOST_LITTLE_ENDIAN } from './sockaddr.ts';
+import { ACCEPT, DROP, filterProgram } from './socket-filter.ts';
 
 export type { ReceivedAdvert } from './received-advert.ts';
 
@@ -395,7 +395,7 @@ function openSender(options: VrrpSenderOptions): number {
 }
 
 /** Accept 0 bytes of every packet. */
-const DROP_EVERYTHING: Uint8Array = filterProgram([{ code: BPF_RET | BPF_K, k: 0 }]);
+const DROP_EVERYTHING: Uint8Array = filterProgram([DROP]);
 
 /** Where TTL or hop limit and destination stand in the IP header. */
 const TTL_OFFSET: Readonly<Record<AddressFamily, number>> = { ipv4: 8, ipv6: 7 };
@@ -414,29 +414,9 @@ function unicastFilter(family: AddressFamily, scope: 'unicast' | 'unicast-from-l
     { code: BPF_JMP | BPF_JGE | BPF_K, ifTrue: 3, k: MULTICAST_FIRST[family] },
     { code: load, k: SKF_NET_OFF + TTL_OFFSET[family] },
     { code: BPF_JMP | BPF_JGE | BPF_K, ifFalse: 1, k: scope === 'unicast' ? 0 : VRRP_TTL },
-    { code: BPF_RET | BPF_K, k: 0xffff },
-    { code: BPF_RET | BPF_K, k: 0 },
+    ACCEPT,
+    DROP,
   ]);
-}
-
-/** struct sock_filter (linux/filter.h): code, how far to jump if true and if false, operand. */
-interface Instruction {
-  readonly code: number;
-  readonly ifTrue?: number;
-  readonly ifFalse?: number;
-  readonly k: number;
-}
-
-function filterProgram(instructions: readonly Instruction[]): Uint8Array {
-  const program = new Uint8Array(8 * instructions.length);
-  const view = new DataView(program.buffer);
-  for (const [index, { code, ifTrue, ifFalse, k }] of instructions.entries()) {
-    view.setUint16(index * 8, code, HOST_LITTLE_ENDIAN);
-    view.setUint8(index * 8 + 2, ifTrue ?? 0);
-    view.setUint8(index * 8 + 3, ifFalse ?? 0);
-    view.setUint32(index * 8 + 4, k >>> 0, HOST_LITTLE_ENDIAN);
-  }
-  return program;
 }
 
 function bindToDevice(fd: number, interfaceName: string): void {

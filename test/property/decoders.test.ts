@@ -24,7 +24,7 @@ import {
   decodeMysqlReply,
   decodeMysqlRow,
 } from '../../src/core/wire/mysql.ts';
-import { decodeNeighborAdvertisement } from '../../src/core/wire/ndisc.ts';
+import { decodeNaMessage, decodeNeighborAdvertisement } from '../../src/core/wire/ndisc.ts';
 import { decodePostgresqlAnswer } from '../../src/core/wire/postgresql.ts';
 import { decodeRadiusAnswer } from '../../src/core/wire/radius.ts';
 import { decodeSipAnswer } from '../../src/core/wire/sip.ts';
@@ -39,6 +39,7 @@ import {
 } from '../../src/linux/ipvs/codec.ts';
 import { AttributeReader } from '../../src/linux/netlink/attributes.ts';
 import { MessageCursor } from '../../src/linux/netlink/message.ts';
+import { decodeNeighbor } from '../../src/linux/netlink/neighbors.ts';
 import { decodeProcessEvent } from '../../src/linux/netlink/process-events.ts';
 import { decodeAddress, decodeLink } from '../../src/linux/netlink/route-messages.ts';
 import { decodeSockaddrIn, decodeSockaddrIn6, decodeSockaddrLl } from '../../src/linux/sockaddr.ts';
@@ -175,7 +176,8 @@ function routeMessages(bytes: Uint8Array): unknown {
   const found: unknown[] = [];
   while (cursor.next()) {
     expect(cursor.payloadEnd).toBeLessThanOrEqual(bytes.length);
-    found.push(decodeLink(cursor), decodeAddress(cursor), cursor.outcome());
+    const neighbor = decodeNeighbor(cursor);
+    found.push(decodeLink(cursor), decodeAddress(cursor), neighbor, cursor.outcome());
   }
   return [found, cursor.error];
 }
@@ -199,6 +201,7 @@ const PURE: readonly [string, Decode, readonly Uint8Array[]][] = [
   ['decodeEthernetHeader', decodeEthernetHeader, FRAMES],
   ['decodeArp', decodeArp, FRAMES],
   ['decodeNeighborAdvertisement', decodeNeighborAdvertisement, FRAMES],
+  ['decodeNaMessage', (bytes) => decodeNaMessage(bytes), PACKETS],
   ['decodeIpv4', (bytes, random) => decodeIpv4(bytes, random.pick([0, 14, 200])), PACKETS],
   ['decodeIpv6', (bytes, random) => decodeIpv6(bytes, random.pick([0, 14, 200])), PACKETS],
   ['decodeAdvertisement', advertisement, PACKETS],
@@ -214,7 +217,7 @@ const PURE: readonly [string, Decode, readonly Uint8Array[]][] = [
 
 /** Those of the kernel's messages, whose integers are the host's: through a DataView. */
 const VIEWED: readonly [string, Decode, readonly Uint8Array[]][] = [
-  ['MessageCursor, decodeLink, decodeAddress', routeMessages, corpus('rtnetlink')],
+  ['MessageCursor, decodeLink, decodeAddress, decodeNeighbor', routeMessages, corpus('rtnetlink')],
   ['the answers of IPVS', ipvsAnswer, corpus('ipvs')],
   [
     'decodeProcessEvent',

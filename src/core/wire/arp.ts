@@ -3,6 +3,7 @@
  * IP lives now. It is a broadcast *request* whose sender and target protocol address are both the
  * virtual IP (RFC 9568 section 6.4.1, RFC 5227 section 3): hosts and switches update from its
  * sender fields. The target hardware address has no meaning in a request; the caller chooses it.
+ * A probe asks who has an address and says nothing of the asker's (RFC 5227 section 1.1).
  */
 import { assert } from '../assert.ts';
 import { ok, type Result } from '../result.ts';
@@ -20,7 +21,7 @@ import {
 
 const ARP_HARDWARE_ETHERNET = 1;
 const ARP_OPERATION_REQUEST = 1;
-const ARP_OPERATION_REPLY = 2;
+export const ARP_OPERATION_REPLY = 2;
 const IPV4_BYTES = 4;
 
 /** Ethernet header and ARP packet, without the padding that the network card adds. */
@@ -41,17 +42,42 @@ export function encodeGratuitousArp(target: Uint8Array, arp: GratuitousArp): num
   assert(arp.senderMac.length === MAC_BYTES, 'the sender MAC address has not 6 bytes');
   assert(arp.targetMac.length === MAC_BYTES, 'the target MAC address has not 6 bytes');
   assert(arp.vip.length === IPV4_BYTES, 'ARP announces IPv4 addresses only');
-  const start = encodeEthernetHeader(target, BROADCAST_MAC, arp.senderMac, ETHERTYPE_ARP);
+  const start = encodeRequestHead(target, arp.senderMac);
+  target.set(arp.vip, start + 14);
+  target.set(arp.targetMac, start + 18);
+  target.set(arp.vip, start + 24);
+  return ARP_FRAME_BYTES;
+}
+
+/**
+ * Writes an ARP probe for the IPv4 address `asked` (4 bytes) at the start of `target` and returns
+ * ARP_FRAME_BYTES: a broadcast request whose sender protocol address and target hardware address
+ * are zero, so that no cache learns from it and no proxy answers (RFC 5227 section 2.1.1).
+ */
+export function encodeArpProbe(
+  target: Uint8Array,
+  senderMac: Uint8Array,
+  asked: Uint8Array,
+): number {
+  assert(target.length >= ARP_FRAME_BYTES, 'the buffer is too small for an ARP frame');
+  assert(senderMac.length === MAC_BYTES, 'the sender MAC address has not 6 bytes');
+  assert(asked.length === IPV4_BYTES, 'ARP asks for IPv4 addresses only');
+  const start = encodeRequestHead(target, senderMac);
+  target.fill(0, start + 14, start + 24);
+  target.set(asked, start + 24);
+  return ARP_FRAME_BYTES;
+}
+
+/** A broadcast request up to its sender hardware address; returns where the ARP packet begins. */
+function encodeRequestHead(target: Uint8Array, senderMac: Uint8Array): number {
+  const start = encodeEthernetHeader(target, BROADCAST_MAC, senderMac, ETHERTYPE_ARP);
   writeU16(target, start, ARP_HARDWARE_ETHERNET);
   writeU16(target, start + 2, ETHERTYPE_IPV4);
   target[start + 4] = MAC_BYTES;
   target[start + 5] = IPV4_BYTES;
   writeU16(target, start + 6, ARP_OPERATION_REQUEST);
-  target.set(arp.senderMac, start + 8);
-  target.set(arp.vip, start + 14);
-  target.set(arp.targetMac, start + 18);
-  target.set(arp.vip, start + 24);
-  return ARP_FRAME_BYTES;
+  target.set(senderMac, start + 8);
+  return start;
 }
 
 export interface ArpPacket {

@@ -2,6 +2,7 @@
  * Neighbour advertisements (RFC 4861 section 4.4), and the unsolicited kind that tells a LAN
  * where a virtual IPv6 address lives now (section 7.2.6): to all nodes, with the target's
  * link-layer address, and with Override set so that neighbours replace what they had cached.
+ * Neighbour solicitations (section 4.3), which ask who has an address.
  *
  *   Ethernet 14 | IPv6 40 | type 136, code 0, checksum, R S O flags 8 | target 16 | TLLAO 8
  */
@@ -21,13 +22,15 @@ import {
 import { decodeIpv6, encodeIpv6Header, IPV6_ADDRESSES_OFFSET, IPV6_HEADER_BYTES } from './ipv6.ts';
 
 const NEXT_HEADER_ICMPV6 = 58;
+const NEIGHBOR_SOLICITATION = 135;
 const NEIGHBOR_ADVERTISEMENT = 136;
+const OPTION_SOURCE_LINK_LAYER_ADDRESS = 1;
 const OPTION_TARGET_LINK_LAYER_ADDRESS = 2;
 const FLAG_ROUTER = 0x80;
 const FLAG_SOLICITED = 0x40;
 const FLAG_OVERRIDE = 0x20;
 /** RFC 4861 section 7.1.2: anything less has crossed a router and is not from this link. */
-const NDISC_HOP_LIMIT = 255;
+export const NDISC_HOP_LIMIT = 255;
 /** Type, code, checksum, flags and target: the message without options. */
 const NA_FIXED_BYTES = 24;
 const NA_BYTES: number = NA_FIXED_BYTES + 8;
@@ -80,6 +83,40 @@ export function encodeUnsolicitedNa(target: Uint8Array, na: UnsolicitedNa): numb
   return NA_FRAME_BYTES;
 }
 
+/** An ICMPv6 neighbour solicitation with its option, without IPv6 header. */
+export const NS_BYTES: number = NA_BYTES;
+
+/**
+ * Writes the ICMPv6 message that asks who has `asked` (16 bytes), with our own hardware address so
+ * that the answer needs no question of its own, at the start of `target`; returns NS_BYTES. The
+ * checksum is 0: a raw ICMPv6 socket computes it (RFC 3542 section 3.1).
+ */
+export function encodeNeighborSolicitation(
+  target: Uint8Array,
+  senderMac: Uint8Array,
+  asked: Uint8Array,
+): number {
+  assert(target.length >= NS_BYTES, 'the buffer is too small for a neighbour solicitation');
+  assert(senderMac.length === MAC_BYTES, 'the sender MAC address has not 6 bytes');
+  assert(asked.length === 16, 'neighbour discovery asks for IPv6 addresses only');
+  target[0] = NEIGHBOR_SOLICITATION;
+  target.fill(0, 1, 8);
+  target.set(asked, 8);
+  target[NA_FIXED_BYTES] = OPTION_SOURCE_LINK_LAYER_ADDRESS;
+  target[NA_FIXED_BYTES + 1] = 1;
+  target.set(senderMac, NA_FIXED_BYTES + 2);
+  return NS_BYTES;
+}
+
+/** ff02::1:ff00:0/104 and the last 24 bits of the address: RFC 4291 section 2.7.1. */
+export function solicitedNodeGroup(address: Uint8Array): Uint8Array {
+  assert(address.length === 16, 'solicited-node groups are of IPv6 addresses');
+  const group = new Uint8Array(16);
+  group.set([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff]);
+  group.set(address.subarray(13), 13);
+  return group;
+}
+
 /** Checksum of the ICMPv6 message at `start` (RFC 4443 section 2.3); 0 over a right one. */
 function icmpv6Checksum(
   bytes: Uint8Array,
@@ -97,17 +134,21 @@ function icmpv6Checksum(
   return finishChecksum(onesComplementSum(bytes, start, start + lengthBytes, pseudo));
 }
 
-export interface NeighborAdvertisement {
-  readonly destinationMac: Uint8Array;
-  readonly sourceMac: Uint8Array;
-  readonly source: Uint8Array;
-  readonly destination: Uint8Array;
+/** What the ICMPv6 message says. */
+export interface NaMessage {
   readonly router: boolean;
   readonly solicited: boolean;
   readonly override: boolean;
   readonly target: Uint8Array;
   /** Target link-layer address option; null without one. */
   readonly targetMac: Uint8Array | null;
+}
+
+export interface NeighborAdvertisement extends NaMessage {
+  readonly destinationMac: Uint8Array;
+  readonly sourceMac: Uint8Array;
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
 }
 
 /**
@@ -128,33 +169,49 @@ export function decodeNeighborAdvertisement(
   if (nextHeader !== NEXT_HEADER_ICMPV6) {
     return decodeError('unsupported', `Next header ${nextHeader}, not ICMPv6 (58)`);
   }
-  if (payloadBytes < NA_FIXED_BYTES) {
-    return decodeError('truncated', `ICMPv6 of ${payloadBytes} bytes; expected ${NA_FIXED_BYTES}`);
-  }
-  if (bytes[start] !== NEIGHBOR_ADVERTISEMENT || bytes[start + 1] !== 0) {
-    return decodeError('unsupported', `ICMPv6 type ${bytes[start]} code ${bytes[start + 1]}`);
-  }
+  const message = decodeNaMessage(bytes, start, start + payloadBytes);
+  if (!message.ok) return message;
   if (hopLimit !== NDISC_HOP_LIMIT) {
     return decodeError('malformed', `Hop limit ${hopLimit}; expected ${NDISC_HOP_LIMIT}`);
   }
   if (icmpv6Checksum(bytes, ETHERNET_HEADER_BYTES, start, payloadBytes) !== 0) {
     return decodeError('checksum', `Wrong ICMPv6 checksum ${formatU16(readU16(bytes, start + 2))}`);
   }
-  const target = bytes.slice(start + 8, start + NA_FIXED_BYTES);
-  const flags = bytes[start + 4] as number;
-  const solicited = (flags & FLAG_SOLICITED) !== 0;
-  if (target[0] === 0xff || (solicited && ip.value.destination[0] === 0xff)) {
-    return decodeError('malformed', 'Multicast target, or solicited and yet sent to a group');
+  if (message.value.solicited && ip.value.destination[0] === 0xff) {
+    return decodeError('malformed', 'Solicited and yet sent to a group');
   }
-  const targetMac = findTargetMac(bytes, start + NA_FIXED_BYTES, start + payloadBytes);
-  if (!targetMac.ok) return targetMac;
   return ok({
     destinationMac: ethernet.value.destination,
     sourceMac: ethernet.value.source,
     source: ip.value.source,
     destination: ip.value.destination,
+    ...message.value,
+  });
+}
+
+/**
+ * The neighbour advertisement that is the ICMPv6 message from `start` to `end`, as a raw socket
+ * gives it: the kernel has looked at its checksum, who asks at its hop limit. All fields are copies.
+ */
+export function decodeNaMessage(
+  bytes: Uint8Array,
+  start = 0,
+  end: number = bytes.length,
+): Result<NaMessage, DecodeError> {
+  if (end - start < NA_FIXED_BYTES) {
+    return decodeError('truncated', `ICMPv6 of ${end - start} bytes; expected ${NA_FIXED_BYTES}`);
+  }
+  if (bytes[start] !== NEIGHBOR_ADVERTISEMENT || bytes[start + 1] !== 0) {
+    return decodeError('unsupported', `ICMPv6 type ${bytes[start]} code ${bytes[start + 1]}`);
+  }
+  const target = bytes.slice(start + 8, start + NA_FIXED_BYTES);
+  if (target[0] === 0xff) return decodeError('malformed', 'Multicast target');
+  const targetMac = findTargetMac(bytes, start + NA_FIXED_BYTES, end);
+  if (!targetMac.ok) return targetMac;
+  const flags = bytes[start + 4] as number;
+  return ok({
     router: (flags & FLAG_ROUTER) !== 0,
-    solicited,
+    solicited: (flags & FLAG_SOLICITED) !== 0,
     override: (flags & FLAG_OVERRIDE) !== 0,
     target,
     targetMac: targetMac.value,

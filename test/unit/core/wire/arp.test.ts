@@ -1,7 +1,12 @@
 /** Gratuitous ARP, byte for byte as keepalived sends it, and the decoder's refusals. */
 import { describe, expect, test } from 'vitest';
 import { InternalError } from '../../../../src/core/assert.ts';
-import { ARP_FRAME_BYTES, decodeArp, encodeGratuitousArp } from '../../../../src/core/wire/arp.ts';
+import {
+  ARP_FRAME_BYTES,
+  decodeArp,
+  encodeArpProbe,
+  encodeGratuitousArp,
+} from '../../../../src/core/wire/arp.ts';
 import { BROADCAST_MAC } from '../../../../src/core/wire/ethernet.ts';
 import {
   dirtyBuffer,
@@ -43,6 +48,32 @@ describe('encodeGratuitousArp', () => {
     expect(encode(dirtyBuffer(42), { vip: new Uint8Array(16) })).toThrow(InternalError);
     expect(encode(dirtyBuffer(42), { senderMac: new Uint8Array(8) })).toThrow(InternalError);
     expect(encode(dirtyBuffer(42), { targetMac: new Uint8Array(8) })).toThrow(InternalError);
+  });
+});
+
+describe('encodeArpProbe', () => {
+  const mac = fromHex('7eaa637c8a6d');
+
+  test('asks for an address and says none of its own (RFC 5227 section 2.1.1)', () => {
+    const target = dirtyBuffer(60);
+    expect(encodeArpProbe(target, mac, fromHex('c0000203'))).toBe(42);
+    expect(toHex(target.subarray(0, 42))).toBe(
+      'ffffffffffff7eaa637c8a6d0806' +
+        '00010800060400017eaa637c8a6d00000000' +
+        '000000000000c0000203',
+    );
+    expect(toHex(target.subarray(42))).toBe('a5'.repeat(18));
+  });
+
+  test('fails on a buffer too small, an IPv6 address and a long MAC address', () => {
+    const vip = fromHex('c0000201');
+    const encode =
+      (...args: Parameters<typeof encodeArpProbe>) =>
+      () =>
+        encodeArpProbe(...args);
+    expect(encode(dirtyBuffer(41), mac, vip)).toThrow(InternalError);
+    expect(encode(dirtyBuffer(42), mac, new Uint8Array(16))).toThrow(InternalError);
+    expect(encode(dirtyBuffer(42), new Uint8Array(8), vip)).toThrow(InternalError);
   });
 });
 

@@ -8,9 +8,12 @@ import {
   pseudoHeaderSum,
 } from '../../../../src/core/wire/checksum.ts';
 import {
+  decodeNaMessage,
   decodeNeighborAdvertisement,
+  encodeNeighborSolicitation,
   encodeUnsolicitedNa,
   NA_FRAME_BYTES,
+  solicitedNodeGroup,
 } from '../../../../src/core/wire/ndisc.ts';
 import {
   dirtyBuffer,
@@ -71,6 +74,48 @@ describe('encodeUnsolicitedNa', () => {
     expect(encode(dirtyBuffer(85), {})).toThrow(InternalError);
     expect(encode(dirtyBuffer(86), { vip: new Uint8Array(4) })).toThrow(InternalError);
     expect(encode(dirtyBuffer(86), { senderMac: new Uint8Array(8) })).toThrow(InternalError);
+  });
+});
+
+describe('encodeNeighborSolicitation', () => {
+  test('asks for an address, with the own hardware address and a checksum of 0', () => {
+    const target = dirtyBuffer(40);
+    expect(encodeNeighborSolicitation(target, senderMac, vip)).toBe(32);
+    expect(toHex(target.subarray(0, 32))).toBe(
+      '8700000000000000' + '20010db8000000000000000000000001' + '01017eaa637c8a6d',
+    );
+    expect(toHex(target.subarray(32))).toBe('a5'.repeat(8));
+  });
+
+  test('fails on a buffer too small, an IPv4 address and a long MAC address', () => {
+    const encode = (...args: Parameters<typeof encodeNeighborSolicitation>) => {
+      return () => encodeNeighborSolicitation(...args);
+    };
+    expect(encode(dirtyBuffer(31), senderMac, vip)).toThrow(InternalError);
+    expect(encode(dirtyBuffer(32), senderMac, new Uint8Array(4))).toThrow(InternalError);
+    expect(encode(dirtyBuffer(32), new Uint8Array(8), vip)).toThrow(InternalError);
+  });
+
+  test('goes to the group of the last 24 bits (RFC 4291 section 2.7.1)', () => {
+    const group = solicitedNodeGroup(fromHex('40370000000000000000080020 0e8c6c'.replace(' ', '')));
+    expect(toHex(group)).toBe('ff0200000000000000000001ff0e8c6c');
+  });
+});
+
+describe('decodeNaMessage', () => {
+  test('reads the message of a frame, wherever it stands', () => {
+    const inFrame = unwrap(decodeNaMessage(frame, 54));
+    expect(unwrap(decodeNaMessage(frame.slice(54)))).toEqual(inFrame);
+    expect(toHex(inFrame.target)).toBe(toHex(vip));
+    expect(toHex(inFrame.targetMac as Uint8Array)).toBe('7eaa637c8a6d');
+    expect(inFrame.solicited).toBe(false);
+  });
+
+  test('refuses what is too short, a solicitation and a multicast target', () => {
+    const message = frame.slice(54);
+    expect(reasonOf(decodeNaMessage(message.subarray(0, 23)))).toBe('truncated');
+    expect(reasonOf(decodeNaMessage(patched(message, { 0: 135 })))).toBe('unsupported');
+    expect(reasonOf(decodeNaMessage(patched(message, { 8: 0xff })))).toBe('malformed');
   });
 });
 

@@ -156,6 +156,7 @@ function instanceLines(instances: readonly InstanceReport[], nowMs: number): Lin
     ...instances.flatMap((instance, index) => [
       lines[index] as Line,
       ...vipLines(instance),
+      ...conflictLines(instance),
       ...unicastLines(instance),
       ...routingLines(instance.routing, instance.state === 'active'),
       ...peerLines(instance),
@@ -182,6 +183,17 @@ function vipLines(instance: InstanceReport): Line[] {
     ];
   });
   return table(rows, ['left', 'left', 'left'], 2);
+}
+
+/** What other machines have too: why, and what to do, is for `vipkeeper explain`. */
+function conflictLines({ conflicts }: InstanceReport): Line[] {
+  return conflicts.map(({ address, interface: at, holders }) => {
+    const others = holders.map(({ mac }) => mac ?? 'another machine').join(', ');
+    return [
+      span('  conflict', 'bad'),
+      span(` ${address} on ${at} is also on ${others}; see vipkeeper explain`),
+    ];
+  });
 }
 
 /** Whom a unicast instance speaks to; of an active one, which it cannot send to. */

@@ -1000,6 +1000,13 @@ function sectionSchemas(per: Per) {
       about: 'Metrics, API and web page; `off` for none.',
       without: 'its defaults',
     }),
+    conflict_check: option(per(conflictCheck()), {
+      about:
+        'How often other machines are asked whether they have an address of this director: the ' +
+        'IPv4 source addresses of advertisements, and the virtual IPs that are active here. ' +
+        '`off` for never.',
+      default: formatDuration(DEFAULTS.conflictCheckUs),
+    }),
     runtime_directory: option(per(runtimeDirectory()), {
       about: 'Directory of the control socket and of state that outlives a restart.',
       default: DEFAULTS.runtimeDirectory,
@@ -1061,6 +1068,22 @@ function syncSchema(per: Per) {
       without: 'the only VRRP instance',
     }),
   }));
+}
+
+function conflictCheck() {
+  const [minUs, maxUs] = [10 * SECOND_US, DAY_US];
+  const range = `from ${formatDuration(minUs)} to ${formatDuration(maxUs)}`;
+  const input = yaml.either(yaml.constant('off'), yaml.string({ pattern: DURATION_PATTERN }));
+  return scalar(
+    `off or a duration ${range} with its unit`,
+    input,
+    (value): number | null | undefined => {
+      if (value === 'off') return null;
+      const durationUs = parseDuration(value);
+      const fits = durationUs !== null && durationUs >= minUs && durationUs <= maxUs;
+      return fits ? durationUs : undefined;
+    },
+  );
 }
 
 function listenEndpoint() {

@@ -306,6 +306,7 @@ function readSections(schema: Schema, root: Record<string, unknown>) {
       ...resolveIpvsSettings(ipvsInput),
     },
     http: http === 'off' ? null : (http?.listen ?? listen),
+    conflictCheckUs: readConflictCheck(schema, root),
     runtimeDirectory:
       parsed(schema.runtime_directory, root.runtime_directory) ?? DEFAULTS.runtimeDirectory,
     keeper: {
@@ -317,6 +318,12 @@ function readSections(schema: Schema, root: Record<string, unknown>) {
     },
     log: { level: logInput?.level ?? log.level, format: logInput?.format ?? log.format },
   };
+}
+
+function readConflictCheck(schema: Schema, root: Record<string, unknown>): number | null {
+  const input = parsed(schema.conflict_check, root.conflict_check);
+  // Null is a value here: off.
+  return input === undefined ? DEFAULTS.conflictCheckUs : input;
 }
 
 function readSync(

@@ -49,7 +49,7 @@ import { planHandover, planTakeback } from '../core/vrrp/handover.ts';
 import type { WeighedServer } from '../core/vrrp/quorum.ts';
 import type { VrrpStateName } from '../core/vrrp/types.ts';
 import { cleanUp, type LeftBehind, silencesEndUs } from '../keeper/cleanup.ts';
-import type { KeeperPlan, KeeperToController } from '../keeper/messages.ts';
+import type { KeeperPlan, KeeperStatus, KeeperToController } from '../keeper/messages.ts';
 import type { TwinCommand } from '../keeper/twin.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import { IpvsClient } from '../linux/ipvs/client.ts';
@@ -58,6 +58,7 @@ import { BfdSessions } from './bfd-sessions.ts';
 import { CheckPool } from './check-pool.ts';
 import { CheckTally } from './check-tally.ts';
 import type { CheckChangeReport } from './checks.ts';
+import { ConflictWatch } from './conflict-watch.ts';
 import { Findings, findingsIntervalMs } from './findings.ts';
 import { KeeperGuard } from './guard.ts';
 import { IpvsSettings, kernelSettings } from './ipvs-settings.ts';
@@ -68,7 +69,7 @@ import { Notifier } from './notify/notifier.ts';
 import { Overrides } from './overrides.ts';
 import { Passive } from './passive.ts';
 import { type HealthReport, Pools } from './pools.ts';
-import { buildStatus, instanceReport } from './report.ts';
+import { buildStatus, type ConflictsOf, instanceReport } from './report.ts';
 import { ServiceChecks } from './service-checks.ts';
 import { SyncDaemonFollower } from './sync.ts';
 import { Table } from './table.ts';
@@ -106,6 +107,8 @@ export class Controller implements DirectorControl {
   readonly #tally = new CheckTally();
   readonly #findings = new Findings();
   #findingsTimer: NodeJS.Timeout | null = null;
+  readonly #conflicts: ConflictWatch;
+  readonly #conflictsOf: ConflictsOf = (instance) => this.#conflicts.report(instance);
   readonly #trackers: Trackers;
   readonly #serviceChecks = new ServiceChecks();
   readonly #states = new Map<string, VrrpStateName>();
@@ -180,6 +183,12 @@ export class Controller implements DirectorControl {
       onQuorum: (service, met, healthyWeight) => this.#quorumChanged(service, met, healthyWeight),
       onDue: (service) => this.#table?.changed([service]),
     });
+    this.#conflicts = new ConflictWatch(options.config.conflictCheckUs, {
+      nowUs: monotonicUs,
+      onChanged: () => void this.#lookForFindings(),
+      onProblem: (problem) => logProblem(this.#log, problem),
+      serversAt: (address) => this.#serversAt(address),
+    });
     this.#trackers = new Trackers(options.config.director, {
       onStates: (states) => this.#guard.send({ kind: 'trackers', states }),
       onChange: (tracker, { up, value, detail }) =>
@@ -201,6 +210,8 @@ export class Controller implements DirectorControl {
       onMessage: (message) => this.#handle(message),
       onKeeperDied: (pid) => {
         this.#bfd.keeperLost();
+        // Until a keeper says what it holds, virtual IPs may be another director's.
+        this.#conflicts.keep([]);
         if (this.#stopWanted) return this.#stopAlone();
         this.#log.error({ event: 'keeper-died', pid }, 'The keeper died; starting the next one');
       },
@@ -292,6 +303,7 @@ export class Controller implements DirectorControl {
     this.#notifier.configure(config);
     this.#trackers.configure(config.trackers);
     this.#bfd.configure(config.bfd);
+    this.#conflicts.configure(config.conflictCheckUs);
     const problem = this.#client === null ? this.open() : null;
     if (problem !== null) logProblem(this.#log, problem);
     this.#guard.configure(keeperPlan({ ...config, runtimeDirectory: before.runtimeDirectory }));
@@ -495,7 +507,12 @@ export class Controller implements DirectorControl {
 
   async #instanceReports(): Promise<readonly InstanceReport[]> {
     const keeper = await this.#guard.status();
-    return keeper?.instances.map((status) => instanceReport(status, keeper.nowUs)) ?? [];
+    return this.#reportsOf(keeper);
+  }
+
+  #reportsOf(keeper: KeeperStatus | null): readonly InstanceReport[] {
+    if (keeper === null) return [];
+    return keeper.instances.map((one) => instanceReport(one, keeper.nowUs, this.#conflictsOf));
   }
 
   async status(): Promise<DirectorStatus> {
@@ -507,6 +524,7 @@ export class Controller implements DirectorControl {
       keeper,
       keeperPid: this.#guard.pid,
       keeperRestarts: this.#guard.restarts,
+      conflicts: this.#conflictsOf,
       checks: this.#checks.snapshot(),
       tally: this.#tally,
       table: this.#table?.report(observed) ?? null,
@@ -647,6 +665,7 @@ export class Controller implements DirectorControl {
     const before = this.#states.get(instance);
     this.#states.set(instance, state);
     if (before === state || this.#stopping) return;
+    if (state !== 'active') this.#conflicts.left(instance);
     const following = this.#config.services.filter(({ entries }) =>
       entries.some(({ follow }) => follow === instance),
     );
@@ -721,9 +740,10 @@ export class Controller implements DirectorControl {
 
   async #lookForFindings(): Promise<void> {
     const keeper = await this.#guard.status();
-    if (keeper === null) return;
-    const reports = keeper.instances.map((status) => instanceReport(status, keeper.nowUs));
-    for (const { instance, finding, began } of this.#findings.look(reports)) {
+    if (keeper === null || this.#stopping) return;
+    this.#watchConflicts(keeper);
+    const found = this.#findings.look(this.#reportsOf(keeper));
+    for (const { instance, finding, began } of found) {
       const { kind, about, text, cure } = finding;
       const fields = { event: 'finding', instance, kind, about, began };
       if (began) {
@@ -732,6 +752,25 @@ export class Controller implements DirectorControl {
       }
       if (!began) this.#log.info(fields, `Instance ${instance}: no ${kind} any more`);
     }
+  }
+
+  /** Other machines must not have what the instances have now. */
+  #watchConflicts({ instances }: KeeperStatus): void {
+    const present = instances.map((one) => {
+      // A long status is told in parts, and what was told of an instance may be over by now.
+      const over = one.state === 'active' && this.#states.get(one.name) !== 'active';
+      return over ? { ...one, state: 'backup' as const } : one;
+    });
+    this.#conflicts.keep(present);
+  }
+
+  /** The real servers that have this address: 'web/10.0.0.11:8080'. */
+  #serversAt(address: string): readonly string[] {
+    return this.#config.services.flatMap(({ name, servers, sorryServers }) =>
+      [...servers, ...sorryServers]
+        .filter((server) => server.address === address)
+        .map((server) => `${name}/${serverKey(server)}`),
+    );
   }
 
   #weighedServers(name: string): readonly WeighedServer[] {
@@ -962,6 +1001,7 @@ export class Controller implements DirectorControl {
 
   async #closeOthers(): Promise<void> {
     if (this.#findingsTimer !== null) clearTimeout(this.#findingsTimer);
+    this.#conflicts.close();
     this.#trackers.close();
     this.#bfd.close();
     this.#pools.close();

@@ -22,6 +22,7 @@ import { serverKey, serviceKey } from '../core/ipvs/model.ts';
 import type {
   BfdReport,
   CheckReport,
+  ConflictReport,
   DirectorStatus,
   EntryReport,
   InstanceReport,
@@ -54,6 +55,8 @@ export interface StatusParts {
   readonly keeper: KeeperStatus | null;
   readonly keeperPid: number | null;
   readonly keeperRestarts: number;
+  /** Addresses of an instance that other machines have too. */
+  readonly conflicts: ConflictsOf;
   readonly checks: readonly CheckSnapshot[];
   readonly tally: CheckTally;
   /** null without virtual services. */
@@ -82,6 +85,8 @@ export interface StatusParts {
   readonly passive: (service: string, server: string) => PassiveHint | null;
 }
 
+export type ConflictsOf = (instance: string) => readonly ConflictReport[];
+
 /** Long lists are made in several turns of the event loop: the rest is of the first. */
 export async function buildStatus(parts: StatusParts): Promise<DirectorStatus> {
   const checks = new Map(parts.checks.map((check) => [check.key, check]));
@@ -102,7 +107,8 @@ export async function buildStatus(parts: StatusParts): Promise<DirectorStatus> {
 
 function statusHead(parts: StatusParts): Omit<DirectorStatus, 'services' | 'checks'> {
   const { config, keeper, table } = parts;
-  const instances = keeper?.instances.map((status) => instanceReport(status, keeper.nowUs)) ?? [];
+  const instances =
+    keeper?.instances.map((one) => instanceReport(one, keeper.nowUs, parts.conflicts)) ?? [];
   return {
     director: config.director,
     version: parts.version,
@@ -146,11 +152,16 @@ function statusHead(parts: StatusParts): Omit<DirectorStatus, 'services' | 'chec
 const NO_DAEMON = { role: null, error: null, waitsFor: 0 };
 
 /** What the status says of one instance; `nowUs` is the moment of the keeper's status. */
-export function instanceReport(status: InstanceStatus, nowUs: number): InstanceReport {
+export function instanceReport(
+  status: InstanceStatus,
+  nowUs: number,
+  conflicts: ConflictsOf,
+): InstanceReport {
   const { advertIntervalUs, activeDownIntervalUs, lastTransitionAtMs, ...others } = status;
   const { peer, peers, strangers, lastHandover, startsAtUs, ...same } = others;
   return {
     ...same,
+    conflicts: conflicts(status.name),
     advertIntervalSeconds: advertIntervalUs / US_PER_SECOND,
     activeDownIntervalSeconds: activeDownIntervalUs / US_PER_SECOND,
     startsInSeconds: startsAtUs === null ? null : Math.max(0, startsAtUs - nowUs) / US_PER_SECOND,

@@ -45,6 +45,30 @@ export interface StaticReport {
   readonly restored: number;
 }
 
+/** An address of this director that other machines have too. */
+export interface ConflictReport {
+  readonly address: string;
+  /** Where it was found: of a virtual link the interface below it. */
+  readonly interface: string;
+  /** The source address of advertisements, or a virtual IP. */
+  readonly of: 'source' | 'vip';
+  /** ISO 8601, UTC. */
+  readonly since: string;
+  readonly holders: readonly {
+    /** '52:54:00:00:00:01'; null where the kernel does not tell it. */
+    readonly mac: string | null;
+    /**
+     * It answers when it is asked for the address; it does not, but announces it or sends as it;
+     * or the kernel's duplicate address detection found it (IPv6).
+     */
+    readonly how: 'answers' | 'announces' | 'detected';
+    /** Other IP addresses of that machine, as the neighbour table has them. */
+    readonly addresses: readonly string[];
+    /** The real servers at those, as 'web/10.0.0.11:8080'. */
+    readonly servers: readonly string[];
+  }[];
+}
+
 export interface InstanceReport {
   readonly name: string;
   readonly state: VrrpStateName;
@@ -137,6 +161,8 @@ export interface InstanceReport {
     readonly error: string | null;
   }[];
   readonly routing: readonly RoutingReport[];
+  /** Its addresses that other machines have too. */
+  readonly conflicts: readonly ConflictReport[];
   /** The director last heard of under this VRID. */
   readonly peer: {
     readonly address: string;

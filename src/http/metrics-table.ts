@@ -99,6 +99,20 @@ function eachInstance(value: (instance: InstanceReport) => number) {
     status.instances.map((instance): Sample => [[instance.name], value(instance)]);
 }
 
+/** Every address that the instance has or may get, and those that the kernel does not let it use. */
+function conflictSamples(instance: InstanceReport): readonly Sample[] {
+  const { name, interface: base, sourceAddress, addresses, link, conflicts } = instance;
+  const counts = new Map<string, Sample>();
+  const put = (at: string, address: string, count: number) =>
+    counts.set(`${at} ${address}`, [[name, at, address], count]);
+  if (sourceAddress !== null) put(base, sourceAddress, 0);
+  for (const { address, interface: at } of addresses) {
+    put(at === link?.name ? base : at, address, 0);
+  }
+  for (const { address, interface: at, holders } of conflicts) put(at, address, holders.length);
+  return [...counts.values()];
+}
+
 function eachSession(value: (session: BfdReport) => number) {
   return ({ status }: Snapshot): readonly Sample[] =>
     status.bfd.map((session): Sample => [[session.name], value(session)]);
@@ -254,6 +268,13 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
         );
         return FINDING_KINDS.map((kind): Sample => [[instance.name, kind], flag(found.has(kind))]);
       }),
+  },
+  {
+    name: 'vipkeeper_vrrp_address_conflict',
+    type: 'gauge',
+    help: 'Other machines that have this source address or virtual IP of the instance too',
+    labels: ['instance', 'interface', 'address'],
+    samples: ({ status }) => status.instances.flatMap((instance) => conflictSamples(instance)),
   },
   {
     name: 'vipkeeper_vrrp_transitions_total',

@@ -55,6 +55,7 @@ const INSTANCE: InstanceReport = {
   ],
   strangers: [],
   routing: [],
+  conflicts: [],
   advertisedAddresses: ['192.0.2.10'],
   interface: 'eth0',
   family: 'ipv4',

@@ -621,6 +621,8 @@ export interface Config {
   readonly mail: MailConfig | null;
   readonly ipvs: IpvsConfig;
   readonly http: { readonly host: string; readonly port: number } | null;
+  /** How often other machines are asked for the addresses of this director; null for never. */
+  readonly conflictCheckUs: number | null;
   readonly runtimeDirectory: string;
   readonly keeper: KeeperTuning;
   readonly log: {

@@ -193,6 +193,8 @@ export const DEFAULTS = {
   },
   mail: { host: '127.0.0.1', port: 25, timeoutUs: 30 * SECOND_US },
   listen: { host: '127.0.0.1', port: 9112 },
+  // A question for each address a minute is nothing to a network, and soon enough for a mistake.
+  conflictCheckUs: 60 * SECOND_US,
   runtimeDirectory: '/run/vipkeeper',
   keeper: {
     scheduling: 'realtime',

@@ -5,6 +5,7 @@
  */
 import { compareIp, parseIp } from '../ip.ts';
 import type { InstanceReport, PeerReport } from '../status.ts';
+import { conflictText } from './explain-conflicts.ts';
 import { faultText } from './explain-faults.ts';
 import { planHandover, resignedPeers } from './handover.ts';
 import type { RefusalReason } from './types.ts';
@@ -25,6 +26,8 @@ export const FINDING_KINDS = [
   'address-missing',
   /** A VIP is on its interface although another director has it, or may have. */
   'address-unexpected',
+  /** Another machine has the source address or a virtual IP too. */
+  'address-conflict',
   /** A route or rule of an active instance is not there. */
   'routing-missing',
   'faulty-tracker',
@@ -342,6 +345,7 @@ function findingsOf(report: InstanceReport, all: readonly InstanceReport[]): rea
     ...vridFindings(report),
     ...unreachableFindings(report),
     ...addressFindings(report),
+    ...conflictFindings(report),
     ...routingFindings(report),
     ...faultFindings(report, all),
   ];
@@ -488,6 +492,14 @@ function unexpectedAddresses(report: InstanceReport): readonly Finding[] {
         `Remove it: ip address del ${vip.address}/${vip.prefixLength} dev ${vip.interface}; and take ` +
         'it out of what configures the interface at boot (netplan, NetworkManager, systemd-networkd)',
     }));
+}
+
+function conflictFindings(report: InstanceReport): readonly Finding[] {
+  return report.conflicts.map((conflict) => ({
+    kind: 'address-conflict',
+    about: conflict.address,
+    ...conflictText(conflict, report),
+  }));
 }
 
 function routingFindings(report: InstanceReport): readonly Finding[] {

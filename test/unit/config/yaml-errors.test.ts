@@ -51,7 +51,7 @@ const SCHEMA_ROWS: readonly Row[] = [
     'a key like none',
     `${VRRP}\nzzzzzz: {}`,
     'f.yaml:2:1: zzzzzz: unknown key, expected director, vrrp, groups, announce_groups, trackers, bfd, static, services, maintenance, sync, notify, mail, ipvs, http,' +
-      ' runtime_directory, keeper or log',
+      ' conflict_check, runtime_directory, keeper or log',
   ],
   [
     'keepalived’s word',

@@ -247,6 +247,7 @@ test('readConfigText makes of the example exactly this', () => {
       startupDelayUs: 0,
       delayAfterBootUs: 0,
     },
+    conflictCheckUs: 60_000_000,
     log: { level: 'info', format: 'auto' },
   };
   expect(configOf(EXAMPLE, 'dir-b')).toEqual(expected);

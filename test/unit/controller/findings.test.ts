@@ -7,6 +7,8 @@ import { STATUS } from '../status-fixture.ts';
 const BASE: InstanceReport = {
   ...(STATUS.instances[0] as InstanceReport),
   state: 'backup',
+  // None is on a backup, which would be a finding of its own.
+  addresses: [],
   peers: [],
 };
 

@@ -18,7 +18,7 @@ const FORMATS: readonly ForeignFormat[] = [
   },
   {
     program: 'ldirectord',
-    guide: 'docs/guides/health-checks.md',
+    guide: 'docs/guides/health-checks.md#from-ldirectord',
     line: /^[ \t]*virtual6?[ \t]*=[ \t]*\S/m,
   },
 ];
@@ -30,8 +30,8 @@ export function foreignFile(text: string): { message: string; line: number } | n
     if (at < 0) continue;
     return {
       message:
-        `this is a configuration of ${program}, and vipkeeper has a language of its own: ` +
-        `${guide} says what stands there for each option`,
+        `this is a configuration file of ${program}, and vipkeeper has a format of its own: ` +
+        `${guide} lists the counterpart of each option`,
       line: text.slice(0, at).split('\n').length,
     };
   }

@@ -1083,12 +1083,16 @@ function changeText(reason: CheckChange['reason']): string {
     case 'first-failure':
       return `the first check failed: ${reason.failure.detail}`;
     case 'rise':
-      return `${reason.successes} checks in a row succeeded`;
+      return `${inARow(reason.successes)} succeeded`;
     case 'fall':
-      return `${reason.failures} checks in a row failed: ${reason.failure.detail}`;
+      return `${inARow(reason.failures)} failed: ${reason.failure.detail}`;
     default:
       return assertNever(reason);
   }
+}
+
+function inARow(checks: number): string {
+  return checks === 1 ? '1 check' : `${checks} checks in a row`;
 }
 
 function operationText(operation: IpvsOperation): string {

@@ -164,7 +164,7 @@ export class FifoWriter {
     this.#ports.onProblem({
       code: 'VK-FIFO',
       message: `The FIFO ${this.path} cannot be used: ${why}`,
-      cure: 'Make its directory exist and writable, and remove what stands in its place',
+      cure: 'Create its directory, make it writable, and remove what is in its place',
     });
   }
 

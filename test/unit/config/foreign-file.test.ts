@@ -13,20 +13,22 @@ test.each([
   ['#\n#\nvirtual_server 192.0.2.10 80 {\n  delay_loop 6\n}\n', 3],
 ])('a configuration of keepalived', (text, line) => {
   expect(errorsOf(text)).toEqual([
-    `${line}: this is a configuration of keepalived, and vipkeeper has a language of its own: ` +
-      'docs/guides/from-keepalived.md says what stands there for each option',
+    `${line}: this is a configuration file of keepalived, and vipkeeper has a format of its own: ` +
+      'docs/guides/from-keepalived.md lists the counterpart of each option',
   ]);
 });
 
 test('a configuration of ldirectord', () => {
   const text = 'checktimeout=10\nvirtual=192.0.2.10:80\n\treal=10.0.0.1:80 gate\n\tscheduler=rr\n';
   expect(errorsOf(text)).toEqual([
-    expect.stringMatching(/^2: this is a configuration of ldirectord, .*health-checks\.md/),
+    expect.stringMatching(
+      /^2: this is a configuration file of ldirectord, .*health-checks\.md#from-ldirectord /,
+    ),
   ]);
 });
 
 test('words of theirs in a file of ours are told one by one', () => {
   const errors = errorsOf('vrrp_instance: {}\nvirtual: 192.0.2.10:80\nservices: {}\n');
   expect(errors.length).toBeGreaterThan(1);
-  expect(errors.join()).not.toContain('this is a configuration of');
+  expect(errors.join()).not.toContain('this is a configuration file of');
 });

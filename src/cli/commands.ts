@@ -57,7 +57,7 @@ const CONFIG: OptionSpec = {
 const DIRECTOR: OptionSpec = {
   name: 'director',
   value: 'NAME',
-  description: 'Director to be, instead of the one that the file or the host name tells',
+  description: 'Act as this director, instead of the one that the file or the host name gives',
 };
 const RUNTIME_DIRECTORY: OptionSpec = {
   name: 'runtime-directory',
@@ -72,7 +72,7 @@ const JSON_OUTPUT: OptionSpec = {
 };
 
 /** What stands for the configuration that runs; no file is called so. */
-export const RUNNING_CONFIG = 'the running one';
+export const RUNNING_CONFIG = `that of the running director, else ${DEFAULT_CONFIG}`;
 
 /** What stands for an instance that was not named; no name has spaces. */
 export const ONLY_INSTANCE = 'the only one';
@@ -88,40 +88,39 @@ const SERVER: CommandSpec['argument'] & object = {
   choices: 'any',
 };
 const SERVER_TARGETS =
-  'A server is named as in vipkeeper status: web/10.0.0.11:8080. Without its port all of that ' +
-  'address are meant, and without the service all services that have it.';
+  'Name a server as vipkeeper status shows it: web/10.0.0.11:8080. Without the port, all servers ' +
+  'with that address are meant; without the service, the server in all services.';
 const FOR: OptionSpec = {
   name: 'for',
   value: 'DURATION',
-  description: 'How long it holds, such as 2h; else until it is ended',
+  description: 'How long it lasts, such as 2h; otherwise until it is ended',
 };
 const UNTIL: OptionSpec = {
   name: 'until',
   value: 'TIME',
-  description:
-    'When it ends, such as 2026-11-28T06:00 by the clock of this machine, or 2026-11-28T05:00Z',
+  description: 'When it ends, such as 2026-11-28T06:00 in local time, or 2026-11-28T05:00Z',
 };
 const HOLDS =
-  'It holds on this director alone and until its machine boots: give it on the others too where a ' +
-  'failover must not end it, or use the file.';
+  'It applies to this director only, and until this machine reboots. If it must survive a failover ' +
+  'as well, repeat it on the other directors, or change the configuration.';
 const REASON: OptionSpec = {
   name: 'reason',
   value: 'TEXT',
-  description: 'Why, for whoever looks at the status',
+  description: 'Why; vipkeeper status shows it',
 };
 const DRY_RUN_OVERRIDE: OptionSpec = {
   name: 'dry-run',
   value: null,
-  description: 'Only tell what would happen',
+  description: 'Only show what would happen',
 };
 const ALL_INSTANCES: OptionSpec = {
   name: 'all',
   value: null,
-  description: 'All instances that it applies to',
+  description: 'Every instance that it applies to',
 };
 
 const OK = { status: EXIT.ok, means: 'Success' };
-const USAGE = { status: EXIT.usage, means: 'The command line is not understood' };
+const USAGE = { status: EXIT.usage, means: 'The command line is invalid' };
 
 const CONFIG_FILE = {
   path: DEFAULT_CONFIG,
@@ -137,9 +136,9 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'run',
     summary: 'Run the director in the foreground',
     description: [
-      'Runs the director until SIGTERM or SIGINT: elects the active one by VRRP, owns the ' +
-        'virtual IPs, checks the real servers and keeps the IPVS table as configured. SIGHUP ' +
-        'reads the configuration again; a file with errors changes nothing.',
+      'Runs the director until SIGTERM or SIGINT: takes part in the VRRP election, owns the ' +
+        'virtual IPs while active, checks the real servers and keeps the IPVS table as ' +
+        'configured. SIGHUP reads the configuration again; a file with errors changes nothing.',
       'The process becomes the keeper, under the same process id, and starts the controller as ' +
         'its child. It stays in the foreground and logs to standard output, as service ' +
         'managers expect.',
@@ -153,8 +152,8 @@ export const COMMANDS: readonly CommandSpec[] = [
       },
     ],
     exits: [
-      { status: EXIT.ok, means: 'Stopped as asked' },
-      { status: EXIT.failed, means: 'It could not start, or had to end' },
+      { status: EXIT.ok, means: 'Stopped on request' },
+      { status: EXIT.failed, means: 'It could not start, or stopped because of an error' },
       USAGE,
     ],
     files: [CONFIG_FILE, CONTROL_FILE],
@@ -165,8 +164,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'Check a configuration file',
     description: [
       'Reads the configuration as run does and prints every error with its file, line and ' +
-        'column, without changing or contacting anything. It warns of what is probably a mistake, ' +
-        'and of files that checks need and that this machine does not have.',
+        'column, without changing or contacting anything. It also warns of likely mistakes, ' +
+        'and of files that checks need but this machine lacks.',
     ],
     argument: {
       name: 'file',
@@ -187,7 +186,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { status: EXIT.failed, means: 'The configuration has errors' },
       {
         status: EXIT.usage,
-        means: 'The command line is not understood, or the file cannot be read',
+        means: 'The command line is invalid, or the file cannot be read',
       },
     ],
     files: [CONFIG_FILE],
@@ -198,26 +197,29 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'Show what a configuration would change',
     description: [
       'Compares the IPVS table of the kernel with a configuration and prints what applying it ' +
-        'would change, as a diff: + for what is missing, ~ for what is altered, with the old and ' +
-        'the new value, - for what is left over and would be deleted, = for foreign entries that ' +
-        'stay. It changes nothing.',
-      'A running director says which entries are its own and what its checks have found; the ' +
-        'file is then read as that director. Without one the kernel is read directly, in the ' +
-        'network namespace of the command; entries that no earlier run of vipkeeper recorded as ' +
-        'its own count as foreign. Servers whose checks have not run keep the weight that they ' +
-        'have in the kernel, and new ones are taken to be healthy.',
-      'Virtual IPs and routes are not part of it: the keeper compares them all the time.',
+        'would change, as a diff: + for what is missing, ~ for what differs, with the old and ' +
+        'the new value, - for what is left over and would be deleted, = for foreign entries, ' +
+        'which stay. It changes nothing.',
+      'A running director is asked which entries are its own and what its checks have found; ' +
+        'the file is then read for that director. Otherwise the kernel is read directly, in the ' +
+        'network namespace of the command, and entries that no earlier run of vipkeeper recorded ' +
+        'as its own count as foreign. Servers that have not been checked keep the weight that ' +
+        'they have in the kernel; new ones are assumed to be healthy.',
+      'Virtual IPs and routes are not included: the keeper compares those all the time.',
     ],
     argument: {
       name: 'file',
-      description: `Configuration file; without a running director ${DEFAULT_CONFIG} by default`,
+      description: 'Configuration file',
       choices: null,
       default: RUNNING_CONFIG,
     },
     options: [DIRECTOR, JSON_OUTPUT, RUNTIME_DIRECTORY],
     examples: [
       { command: 'vipkeeper plan new.yaml', does: 'Show what a changed file would do' },
-      { command: 'vipkeeper plan', does: 'Show whether the kernel is as configured now' },
+      {
+        command: 'vipkeeper plan',
+        does: 'Show whether the kernel matches the running configuration',
+      },
       {
         command: 'vipkeeper plan new.yaml --json | jq .delete',
         does: 'Count the deletions',
@@ -241,15 +243,15 @@ export const COMMANDS: readonly CommandSpec[] = [
     description: [
       'Asks the running director over its control socket and shows its VRRP instances with ' +
         'their virtual IPs, its BFD sessions, its virtual services with their real servers, and ' +
-        'how the last comparison with the kernel went.',
+        'the result of the last comparison with the kernel.',
       'Colour is used on a terminal unless NO_COLOR is set.',
     ],
     options: [
       {
         ...JSON_OUTPUT,
-        description: 'Print the status as JSON, with --watch one line each second',
+        description: 'Print the status as JSON; with --watch, one line every second',
       },
-      { name: 'watch', value: null, description: 'Show it anew every second until Ctrl-C' },
+      { name: 'watch', value: null, description: 'Refresh every second until Ctrl-C' },
       RUNTIME_DIRECTORY,
     ],
     examples: [
@@ -271,13 +273,13 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'explain',
-    summary: 'Explain a VRRP instance: why it is what it is',
+    summary: 'Explain the state of VRRP instances',
     description: [
-      'Explains VRRP instances in sentences: state, since when and why; the effective priority ' +
-        'as a sum of its parts; every director heard of, with its version, priority, interval, ' +
-        'checksum form and addresses, and why its advertisements are refused if they are; ' +
+      'Explains VRRP instances in sentences: the state, since when and why; the effective priority ' +
+        'as a sum of its parts; every director heard, with its version, priority, interval, ' +
+        'checksum form and addresses, and why its advertisements are refused, if they are; ' +
         'duplicate active directors and who wins; and what would happen if the active one died now.',
-      'Lines that begin with ! are findings, each with its cure.',
+      'Lines that begin with ! are findings: problems, each with what to do about it.',
     ],
     argument: {
       name: 'instance',
@@ -291,14 +293,14 @@ export const COMMANDS: readonly CommandSpec[] = [
       { command: 'vipkeeper explain web --json', does: 'Explain one instance, for scripts' },
     ],
     exits: [
-      { status: EXIT.ok, means: 'Nothing was found that an operator should look at' },
+      { status: EXIT.ok, means: 'There are no findings' },
       {
         status: EXIT.failed,
         means: 'There are findings, or the control socket answered with an error',
       },
       {
         status: EXIT.usage,
-        means: 'The command line is not understood, or there is no such instance',
+        means: 'The command line is invalid, or there is no such instance',
       },
       { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
     ],
@@ -309,30 +311,33 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'handover',
     summary: 'Hand active instances over to another director',
     description: [
-      'Asks the running director to give up being active without a packet being lost: it ' +
-        'resigns, keeps the virtual IPs until the successor is heard, and becomes backup. It ' +
-        'does not preempt again until vipkeeper takeback, or until the successor resigns or ' +
-        'falls silent, or vipkeeper is restarted. If nobody takes over, it stays active.',
+      'Makes another director active without losing a packet: this one resigns, keeps the ' +
+        'virtual IPs until the successor is heard, and becomes backup. It does not preempt ' +
+        'again until vipkeeper takeback, until the successor resigns or falls silent, or until ' +
+        'vipkeeper is restarted. If nobody takes over, it stays active.',
       'An instance of a sync group is handed over with the whole group. Backups are silent in ' +
-        'VRRP: who would take over is known only if it was heard before, and --dry-run says so.',
+        'VRRP, so the successor is known only if it was heard before; --dry-run says whether it is.',
     ],
     argument: INSTANCE,
     options: [
       ALL_INSTANCES,
-      { name: 'dry-run', value: null, description: 'Only tell what would happen' },
+      { name: 'dry-run', value: null, description: 'Only show what would happen' },
       JSON_OUTPUT,
       RUNTIME_DIRECTORY,
     ],
     examples: [
-      { command: 'vipkeeper handover --all --dry-run', does: 'Tell who would take over, and when' },
+      { command: 'vipkeeper handover --all --dry-run', does: 'Show who would take over, and when' },
       { command: 'vipkeeper handover web', does: 'Make another director active for web' },
       { command: 'vipkeeper handover --all', does: 'Before maintenance of this director' },
     ],
     exits: [
-      { status: EXIT.ok, means: 'Another director has taken over; with --dry-run, one is known' },
+      {
+        status: EXIT.ok,
+        means: 'Another director has taken over; with --dry-run, the successor is known',
+      },
       {
         status: EXIT.failed,
-        means: 'Nobody took over, or it cannot be done; with --dry-run also: nobody is known',
+        means: 'Nobody took over or could; with --dry-run, no successor is known',
       },
       USAGE,
       { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
@@ -344,8 +349,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'takeback',
     summary: 'Let instances preempt again after a handover',
     description: [
-      'Ends what vipkeeper handover began: the instance may preempt a director of lower ' +
-        'priority again, as its configuration says, and does so after the active-down interval.',
+      'Ends what vipkeeper handover began: the instance may again preempt a director of lower ' +
+        'priority, as its configuration says, and does so after the active-down interval.',
     ],
     argument: INSTANCE,
     options: [ALL_INSTANCES, JSON_OUTPUT, RUNTIME_DIRECTORY],
@@ -355,7 +360,10 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     exits: [
       { status: EXIT.ok, means: 'It may preempt again' },
-      { status: EXIT.failed, means: 'It was not held back, or the control socket failed' },
+      {
+        status: EXIT.failed,
+        means: 'It was not held back, or the control socket answered with an error',
+      },
       USAGE,
       { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
     ],
@@ -364,11 +372,11 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'drain',
-    summary: 'Take a real server out when it is idle',
+    summary: 'Take a real server out once it is idle',
     description: [
       'Gives the server weight 0 in the kernel, waits until its last connection and its last ' +
-        'persistence template are gone, and then takes it out of the table. Ctrl-C leaves it ' +
-        'draining. It stays out, over reloads and restarts, until vipkeeper undrain or the end ' +
+        'persistence template are gone, and then removes it from the table. Ctrl-C leaves it ' +
+        'draining. It stays out across reloads and restarts, until vipkeeper undrain or the end ' +
         'of --for or --until; vipkeeper status says who drained it, why and until when.',
       HOLDS,
       SERVER_TARGETS,
@@ -379,12 +387,12 @@ export const COMMANDS: readonly CommandSpec[] = [
         name: 'timeout',
         value: 'DURATION',
         description:
-          'Longest wait for its connections, such as 10m; then it is taken out all the same',
+          'Longest wait for its connections, such as 10m; after that it is removed anyway',
       },
       FOR,
       UNTIL,
       REASON,
-      { name: 'no-wait', value: null, description: 'Return at once, while it drains' },
+      { name: 'no-wait', value: null, description: 'Return at once and let it drain' },
       DRY_RUN_OVERRIDE,
       JSON_OUTPUT,
       RUNTIME_DIRECTORY,
@@ -392,16 +400,19 @@ export const COMMANDS: readonly CommandSpec[] = [
     examples: [
       {
         command: 'vipkeeper drain web/10.0.0.11:8080 --timeout 10m',
-        does: 'Before an upgrade of it',
+        does: 'Before an upgrade of the server',
       },
       {
         command: "vipkeeper drain 10.0.0.11 --reason 'new disk'",
-        does: 'In all services, and say why',
+        does: 'In all services, with a reason',
       },
     ],
     exits: [
-      { status: EXIT.ok, means: 'It is out of the table, or with --no-wait drains' },
-      { status: EXIT.failed, means: 'It does not exist, or the drain was ended or interrupted' },
+      { status: EXIT.ok, means: 'It is out of the table; with --no-wait, it is draining' },
+      {
+        status: EXIT.failed,
+        means: 'There is no such server, or the drain was ended or interrupted',
+      },
       USAGE,
       { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
     ],
@@ -411,13 +422,13 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'undrain',
     summary: 'Put a drained real server back',
-    description: ['Ends what drain or override decided: its check decides again.', SERVER_TARGETS],
+    description: ['Ends a drain or an override: the health check decides again.', SERVER_TARGETS],
     argument: SERVER,
     options: [DRY_RUN_OVERRIDE, JSON_OUTPUT, RUNTIME_DIRECTORY],
     examples: [{ command: 'vipkeeper undrain web/10.0.0.11:8080', does: 'After the upgrade' }],
     exits: [
-      { status: EXIT.ok, means: 'Its check decides again' },
-      { status: EXIT.failed, means: 'It does not exist' },
+      { status: EXIT.ok, means: 'The health check decides again' },
+      { status: EXIT.failed, means: 'There is no such server' },
       USAGE,
       { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
     ],
@@ -428,18 +439,18 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'override',
     summary: 'Keep a real server in or out',
     description: [
-      'Keeps a server in or out, or gives it another weight. It holds over reloads and restarts, ' +
-        'until --clear or the end of --for or --until; vipkeeper status says who decided it, why ' +
-        'and until when.',
+      'Keeps a server in or out, or gives it another weight. It lasts across reloads and ' +
+        'restarts, until --clear or the end of --for or --until; vipkeeper status says who ' +
+        'decided it, why and until when.',
       HOLDS,
       SERVER_TARGETS,
     ],
     argument: SERVER,
     options: [
-      { name: 'up', value: null, description: 'Take it as healthy' },
-      { name: 'down', value: null, description: 'Take it as failed' },
+      { name: 'up', value: null, description: 'Treat it as healthy' },
+      { name: 'down', value: null, description: 'Treat it as failed' },
       { name: 'weight', value: 'WEIGHT', description: 'Weight while it is healthy, 0 to 65535' },
-      { name: 'clear', value: null, description: 'Leave it to its check again' },
+      { name: 'clear', value: null, description: 'Let its health check decide again' },
       FOR,
       UNTIL,
       REASON,
@@ -448,16 +459,19 @@ export const COMMANDS: readonly CommandSpec[] = [
       RUNTIME_DIRECTORY,
     ],
     examples: [
-      { command: 'vipkeeper override web/10.0.0.11 --weight 10', does: 'Less load for it' },
-      { command: 'vipkeeper override web/10.0.0.11 --down --for 2h', does: 'Out for two hours' },
+      { command: 'vipkeeper override web/10.0.0.11 --weight 10', does: 'Send it less load' },
+      {
+        command: 'vipkeeper override web/10.0.0.11 --down --for 2h',
+        does: 'Keep it out for two hours',
+      },
       {
         command: 'vipkeeper override 10.0.0.11 --down --until 2026-11-28T06:00',
-        does: 'In all services, until the morning',
+        does: 'Keep it out of all services until the morning',
       },
     ],
     exits: [
-      { status: EXIT.ok, means: 'It is decided' },
-      { status: EXIT.failed, means: 'It does not exist' },
+      OK,
+      { status: EXIT.failed, means: 'There is no such server' },
       USAGE,
       { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
     ],
@@ -486,10 +500,10 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'restart',
     summary: 'Replace a director in place, VIPs kept',
     description: [
-      'Asks the running director to replace both its processes by the installed version: after ' +
-        'an upgrade, for example. The process id stays, virtual IPs and IPVS entries are ' +
-        'adopted. Instances whose interval is too short to be silent for a start (below a third ' +
-        'of a second) hand over to their peers first.',
+      'Replaces both processes of the running director with the installed version, for example ' +
+        'after an upgrade. The process id stays the same; virtual IPs and IPVS entries are ' +
+        'adopted. Instances whose interval is too short for the silence of a start (below a ' +
+        'third of a second) hand over to their peers first.',
     ],
     options: [JSON_OUTPUT, RUNTIME_DIRECTORY],
     examples: [{ command: 'vipkeeper restart', does: 'Run the version that was just installed' }],
@@ -514,15 +528,15 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     options: [
       RUNTIME_DIRECTORY,
-      { name: 'dry-run', value: null, description: 'Only tell what would be removed' },
+      { name: 'dry-run', value: null, description: 'Only show what would be removed' },
       JSON_OUTPUT,
     ],
     examples: [
-      { command: 'vipkeeper cleanup --dry-run', does: 'Tell what is left behind' },
+      { command: 'vipkeeper cleanup --dry-run', does: 'Show what is left behind' },
       { command: 'vipkeeper cleanup', does: 'Remove it' },
     ],
     exits: [
-      { status: EXIT.ok, means: 'Nothing is left behind any more' },
+      { status: EXIT.ok, means: 'Nothing is left behind; with --dry-run, it was shown' },
       { status: EXIT.failed, means: 'A director runs, or an address could not be removed' },
       USAGE,
     ],
@@ -533,12 +547,12 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'simulate',
     summary: 'Show what faults would do to your directors',
     description: [
-      'Runs your directors, with the very functions of the daemon, in a simulated network: one ' +
-        'configuration for several directors, or one for each. A script says which faults meet ' +
-        'them; without one, the active director loses its power, its link, its processor time ' +
-        'and its network, and is stopped, one after the other.',
-      'Prints what each director does when and why, how long clients reach nobody or two of ' +
-        'them, and whether every promise of the protocol held. It touches nothing on this machine.',
+      "Runs your directors, with the daemon's own code, in a simulated network: one " +
+        'configuration for several directors, or one for each. A script says which faults ' +
+        'happen; without one, the active director in turn loses power, its link, its CPU time ' +
+        'and its network, and is stopped.',
+      'Prints what each director does, when and why; how long clients reach no director, or ' +
+        'two; and whether every promise of the protocol held. It touches nothing on this machine.',
     ],
     argument: {
       name: 'config',
@@ -550,23 +564,31 @@ export const COMMANDS: readonly CommandSpec[] = [
       {
         name: 'director',
         value: 'NAME',
-        description: 'A director of the file; default: those that it names',
+        description: 'A director to simulate; otherwise all that the file names',
         repeatable: true,
       },
-      { name: 'script', value: 'FILE', description: 'Script of faults, instead of the tour' },
-      { name: 'for', value: 'TIME', description: 'How long, instead of until all is at rest' },
-      { name: 'seed', value: 'N', description: 'Seed of chance', default: '1' },
+      {
+        name: 'script',
+        value: 'FILE',
+        description: 'Script of faults, instead of the tour described above',
+      },
+      {
+        name: 'for',
+        value: 'TIME',
+        description: 'How long to run, instead of until nothing more happens',
+      },
+      { name: 'seed', value: 'N', description: 'Random seed', default: '1' },
       { name: 'svg', value: 'FILE', description: 'Write the timeline as a picture' },
       JSON_OUTPUT,
     ],
     examples: [
       {
         command: 'vipkeeper simulate vipkeeper.yaml --svg timeline.svg',
-        does: 'Show the tour to all directors that the file names',
+        does: 'Run the tour with all directors that the file names',
       },
       {
         command: 'vipkeeper simulate a.yaml b.yaml --script faults.yaml --for 2m',
-        does: 'Two directors with a file each, and your own faults',
+        does: 'Run two directors with a file each, and your own faults',
       },
     ],
     exits: [
@@ -574,7 +596,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { status: EXIT.failed, means: 'A promise was broken: the output says which and when' },
       {
         status: EXIT.usage,
-        means: 'The command line, a configuration or the script is not understood',
+        means: 'The command line, a configuration or the script is invalid',
       },
     ],
     files: [],
@@ -619,13 +641,6 @@ export const COMMANDS: readonly CommandSpec[] = [
     page: false,
   },
 ];
-
-/** The command of this name; a name that the table lacks is a defect. */
-export function commandSpec(name: string): CommandSpec {
-  const found = COMMANDS.find((command) => command.name === name);
-  if (found === undefined) throw new Error(`No command ${name} in the table`);
-  return found;
-}
 
 /** 'vipkeeper run [--config FILE] [--director NAME]' */
 export function synopsis(command: CommandSpec): string {

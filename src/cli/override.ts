@@ -201,7 +201,7 @@ async function follow(
 const ENDED: Problem = {
   code: 'VK-OVERRIDE',
   message: 'Somebody ended the drain before it was done',
-  cure: 'Look at vipkeeper status, and start it again where it is still wanted',
+  cure: 'Look at `vipkeeper status`, and start the drain again if it is still wanted',
 };
 
 function drained(

@@ -171,7 +171,7 @@ function chosenInstance(
 
 /**
  * Carries out a command line (without node and script) and returns the exit status. Throws
- * UsageError when it is not understood.
+ * UsageError when it is invalid.
  */
 export async function runProgram(args: readonly string[], ports: Ports): Promise<number> {
   let exitStatus: number = EXIT.ok;
@@ -268,5 +268,5 @@ function usageError(error: CommanderError, args: readonly string[]): UsageError 
   const meant = /^\(Did you mean (.+)\?\)$/.exec(hint)?.[1];
   return meant === undefined
     ? new UsageError(message, command)
-    : new UsageError(message, command, `Perhaps it is meant to be ${meant}`);
+    : new UsageError(message, command, `Perhaps you meant ${meant}`);
 }

@@ -20,7 +20,7 @@ export class UsageError extends Error {
     this.problem = {
       code: 'VK-USAGE',
       message,
-      cure: cure ?? `See \`${help}\` for what it takes`,
+      cure: cure ?? `See \`${help}\``,
     };
   }
 }

@@ -9,7 +9,7 @@ export const PROBLEM_CODES = {
   'VK-CONFIG-SYNTAX': 'The configuration file is not valid YAML',
   'VK-CONFIG-INVALID': 'A value in the configuration is not allowed',
   'VK-CONFIG-CHANGED': 'The configuration was changed while the director started',
-  'VK-USAGE': 'The command line is not understood',
+  'VK-USAGE': 'The command line is invalid',
   'VK-NOT-ROOT': 'A capability that vipkeeper needs is missing',
   'VK-NO-IPVS': 'The kernel has no IPVS',
   'VK-NO-SCHEDULER': 'The kernel has no such IPVS scheduler or persistence engine',
@@ -30,12 +30,12 @@ export const PROBLEM_CODES = {
   'VK-SYNC': 'The kernel refused a change of the connection sync daemon',
   'VK-SCRIPT': 'A script cannot be run',
   'VK-FIFO': 'The notification FIFO cannot be used',
-  'VK-TRACKER': 'What a tracker looks at does not say anything usable',
+  'VK-TRACKER': 'What a tracker looks at is not usable',
   'VK-MAIL': 'A mail was not sent',
   'VK-OVERRIDE': 'A decision about a real server cannot be carried out',
   'VK-HANDOVER': 'A planned handover cannot be done',
   'VK-SYSTEM': 'A system call failed',
-  'VK-INTERNAL': 'A defect of vipkeeper',
+  'VK-INTERNAL': 'A bug in vipkeeper',
 } as const;
 
 export type ProblemCode = keyof typeof PROBLEM_CODES;

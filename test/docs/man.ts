@@ -14,16 +14,16 @@ export interface ManPage {
 const SUMMARY = 'high-availability controller for Linux Virtual Server directors';
 
 const ABOUT = [
-  'vipkeeper makes two or more Linux Virtual Server directors one: they elect the active one by ' +
-    'VRRP, which owns the virtual IPs, checks the real servers and programs the IPVS table of ' +
-    'the kernel. When it fails, another takes over.',
+  'vipkeeper makes Linux Virtual Server directors stand in for each other: two or more elect the ' +
+    'active one by VRRP, and it owns the virtual IPs. All of them check the real servers and ' +
+    'program the IPVS table of the kernel. When the active one fails, another takes over.',
   'The configuration is one file, which may serve all directors. The command run starts a ' +
-    'director; the others look at it.',
+    'director; the others inspect and control it.',
 ];
 
 const ENVIRONMENT = [
   { name: 'NO_COLOR', about: 'If set and not empty, nothing is printed in colour.' },
-  { name: 'VIPKEEPER_DEBUG', about: 'If set to 1, a defect is told with its stack.' },
+  { name: 'VIPKEEPER_DEBUG', about: 'If set to 1, a bug is reported with its stack trace.' },
 ];
 
 /** Every page, vipkeeper.1 first. */
@@ -44,11 +44,9 @@ function overview(): string {
     '.SH NAME',
     `vipkeeper \\- ${roff(SUMMARY)}`,
     '.SH SYNOPSIS',
-    '.nf',
-    ...COMMANDS.map((command) => roff(synopsis(command))),
-    'vipkeeper \\-\\-help',
-    'vipkeeper \\-\\-version',
-    '.fi',
+    '.PD 0',
+    ...[...COMMANDS.map(synopsis), 'vipkeeper --help', 'vipkeeper --version'].flatMap(usage),
+    '.PD',
     '.SH DESCRIPTION',
     ...paragraphs(ABOUT),
     '.SH COMMANDS',
@@ -67,8 +65,8 @@ function overview(): string {
     ...ENVIRONMENT.flatMap(({ name, about }) => ['.TP', `.B ${roff(name)}`, roff(about)]),
     '.SH DIAGNOSTICS',
     ...paragraphs([
-      'An error is one sentence with a code such as VK-NOT-RUNNING and what to do about it, on ' +
-        'standard error. Codes do not change.',
+      'Errors go to standard error: a code such as VK-NOT-RUNNING, what is wrong, and what to do ' +
+        'about it. Codes do not change.',
     ]),
     ...seeAlso(null),
   ]);
@@ -81,9 +79,7 @@ function commandPage(command: CommandSpec): string {
     '.SH NAME',
     `${roff(`vipkeeper-${command.name}`)} \\- ${roff(lowerFirst(command.summary))}`,
     '.SH SYNOPSIS',
-    '.nf',
-    roff(synopsis(command)),
-    '.fi',
+    ...usage(synopsis(command)),
     '.SH DESCRIPTION',
     ...paragraphs(command.description),
     '.SH OPTIONS',
@@ -110,8 +106,15 @@ function commandPage(command: CommandSpec): string {
   ]);
 }
 
+/** Words and options are never hyphenated: they are to be copied. */
 function title(name: string): string {
-  return `.TH ${roff(name.toUpperCase())} 1 "" "vipkeeper ${VERSION}" "vipkeeper manual"`;
+  return `.TH ${roff(name.toUpperCase())} 1 "" "vipkeeper ${VERSION}" "vipkeeper manual"\n.nh\n.ad l`;
+}
+
+/** A command line that wraps between its options, not inside of one, and is indented there. */
+function usage(text: string): readonly string[] {
+  const whole = text.replace(/\[[^\]]*\]/g, (option) => option.replaceAll(' ', '\u00a0'));
+  return ['.HP', roff(whole).replaceAll('\u00a0', '\\ ')];
 }
 
 function option(flags: string, description: string, preset: string | undefined): readonly string[] {

@@ -42,7 +42,7 @@ describe('vipkeeper', () => {
     expect(run(['run', '--confg', 'x'])).toEqual({
       status: 2,
       stdout: '',
-      stderr: "VK-USAGE: Unknown option '--confg'. See `vipkeeper run --help` for what it takes.\n",
+      stderr: "VK-USAGE: Unknown option '--confg'. See `vipkeeper run --help`.\n",
     });
     expect(run(['chekc']).status).toBe(2);
   });

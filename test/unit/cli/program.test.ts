@@ -61,12 +61,12 @@ describe('runProgram', () => {
     expect((await run('version')).out).toBe((await run('--version')).out);
   });
 
-  test('a command line that is not understood is VK-USAGE with a cure', async () => {
+  test('an invalid command line is VK-USAGE with a cure', async () => {
     expect(await usage('chekc')).toBe(
-      "VK-USAGE: Unknown command 'chekc'. Perhaps it is meant to be check.",
+      "VK-USAGE: Unknown command 'chekc'. Perhaps you meant check.",
     );
     expect(await usage('status', '--jsn')).toBe(
-      "VK-USAGE: Unknown option '--jsn'. Perhaps it is meant to be --json.",
+      "VK-USAGE: Unknown option '--jsn'. Perhaps you meant --json.",
     );
     expect(await usage('cleanup', 'now')).toMatch(
       /^VK-USAGE: Too many arguments for 'cleanup'.* See `vipkeeper cleanup --help`/,

@@ -31,6 +31,8 @@ export interface NamedFile {
   readonly path: Path;
   readonly file: string;
   readonly use: 'read' | 'run';
+  /** What follows while it cannot be used. */
+  readonly consequence: string;
 }
 
 export class Report {

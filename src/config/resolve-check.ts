@@ -178,18 +178,29 @@ function reportHttp(written: LongCheck, path: Path, report: Report): void {
 /** Files without which the check cannot run. */
 function noteFiles(written: LongCheck, path: Path, report: Report): void {
   const { script, file } = written;
+  const consequence = 'the check fails';
   const program = script?.command[0];
   if (program !== undefined) {
-    report.files.push({ path: [...path, 'script', 'command'], file: program, use: 'run' });
+    report.files.push({
+      path: [...path, 'script', 'command'],
+      file: program,
+      use: 'run',
+      consequence,
+    });
   }
   if (file !== undefined) {
-    report.files.push({ path: [...path, 'file', 'path'], file: file.path, use: 'read' });
+    report.files.push({
+      path: [...path, 'file', 'path'],
+      file: file.path,
+      use: 'read',
+      consequence,
+    });
   }
   for (const section of TLS_SECTIONS) {
     for (const key of ['ca_file', 'certificate_file', 'key_file'] as const) {
       const named = written[section]?.[key];
       if (named === undefined) continue;
-      report.files.push({ path: [...path, section, key], file: named, use: 'read' });
+      report.files.push({ path: [...path, section, key], file: named, use: 'read', consequence });
     }
   }
 }

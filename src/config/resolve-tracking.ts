@@ -265,6 +265,7 @@ function reportUnknownTracker(
   context: TrackingContext,
 ): void {
   if (context.trackerNames.includes(tracker)) return;
-  const expected = listOf(context.trackerNames);
-  context.report.error(path, `expected a tracker of the section trackers: ${expected}`);
+  const known = joinWords([...context.trackerNames], 'and');
+  const message = `there is no tracker ${tracker}: the section trackers has ${known}`;
+  context.report.error(path, message, 'bare');
 }

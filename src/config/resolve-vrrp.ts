@@ -103,6 +103,7 @@ function resolveInstance(name: string, input: VrrpInput, report: Report): VrrpCo
   };
   reportVersion(instance, path, report);
   reportFamily(instance, path, report);
+  reportSource(instance, path, report);
   if (input.strict === true) reportStrict(instance, path, report);
   return instance;
 }
@@ -130,6 +131,10 @@ function resolveHmac(input: VrrpInput, path: Path, report: Report): HmacConfig |
     const ids = joinWords(Object.keys(hmac.keys), 'or');
     report.error([...path, 'hmac', 'active_key'], `expected the number of one of the keys: ${ids}`);
   }
+  if (hmac.window !== undefined && hmac.replay !== undefined && hmac.replay !== 'time') {
+    const message = `it counts with replay: time only, not with ${hmac.replay}`;
+    report.warning([...path, 'hmac', 'window'], message);
+  }
   return {
     keys,
     activeKey: hmac.active_key,
@@ -137,6 +142,16 @@ function resolveHmac(input: VrrpInput, path: Path, report: Report): HmacConfig |
     replay: hmac.replay ?? vrrp.hmac.replay,
     windowSeconds: hmac.window ?? defaultWindowSeconds(input.interval ?? vrrp.advertIntervalUs),
   };
+}
+
+/** An owner has its addresses always, who is backup has none to send from. */
+function reportSource(instance: VrrpConfig, path: Path, report: Report): void {
+  const { sourceAddress, priority, addresses } = instance;
+  if (priority === 255 || !addresses.some(({ address }) => address === sourceAddress)) return;
+  const message =
+    'is one of its own addresses, which a backup does not have: expected an address that the ' +
+    'interface always has';
+  report.error([...path, 'source'], message);
 }
 
 function reportVersion(instance: VrrpConfig, path: Path, report: Report): void {

@@ -27,10 +27,13 @@ export function duration(minUs: number, maxUs: number) {
 }
 
 /** Text without control characters that `accepts` takes. */
-export function text(expects: string, accepts: (text: string) => boolean) {
-  return scalar(expects, yaml.string({ min: 1, max: TEXT_LENGTH_MAX }), (value) =>
-    !/\p{Cc}/u.test(value) && accepts(value) ? value : undefined,
-  );
+export function text(expects: string, accepts: (text: string) => boolean | Refusal) {
+  return scalar(expects, yaml.string({ min: 1, max: TEXT_LENGTH_MAX }), (value) => {
+    if (/\p{Cc}/u.test(value)) return undefined;
+    const accepted = accepts(value);
+    if (accepted instanceof Refusal) return accepted;
+    return accepted ? value : undefined;
+  });
 }
 
 /** An absolute path, or the path of a URL. */

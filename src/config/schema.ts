@@ -586,7 +586,11 @@ function bfdSchema(per: Per) {
 
 function passwordText() {
   const expects = `text of 1 to ${PASSWORD_LENGTH_MAX} bytes, digits in quotes`;
-  return text(expects, (value) => new TextEncoder().encode(value).length <= PASSWORD_LENGTH_MAX);
+  return text(expects, (value) => {
+    const { length } = new TextEncoder().encode(value);
+    if (length <= PASSWORD_LENGTH_MAX) return true;
+    return new Refusal(`expected ${expects}, not ${length} bytes (keepalived cuts the rest off)`);
+  });
 }
 
 function announceSchema(per: Per) {

@@ -102,6 +102,40 @@ const REFUSED_OF_ROUTING: Readonly<Record<string, string>> = {
   vrf: 'expected table with the number of the VRF’s table',
 };
 
+/** keepalived's words of an instance for keys of its sections, by keepalived's word. */
+const NESTED_WORDS: Readonly<Record<string, string>> = {
+  check_unicast_src: 'unicast.check_source',
+  garp_extra_if: 'announce.extra_interface_refresh',
+  garp_lower_prio_delay: 'announce.lower_priority_delay',
+  garp_lower_prio_repeat: 'announce.lower_priority_repeat',
+  garp_master_delay: 'announce.delay',
+  garp_master_refresh: 'announce.refresh',
+  garp_master_refresh_repeat: 'announce.refresh_repeat',
+  garp_master_repeat: 'announce.repeat',
+  notify_backup: 'notify.backup',
+  notify_deleted: 'notify.deleted',
+  notify_fault: 'notify.fault',
+  notify_master: 'notify.active',
+  notify_master_rx_lower_pri: 'notify.lower_priority',
+  notify_priority_changes: 'notify.priority_changes',
+  notify_stop: 'notify.stop',
+  smtp_alert: 'notify.mail',
+  unicast_fault_no_peer: 'unicast.fault_without_peers',
+  unicast_ttl: 'unicast.ttl',
+  vmac_xmit_base: 'vmac.xmit_base',
+  virtual_ipaddress_excluded: 'addresses, with advertised: false',
+};
+
+/** The same for the whole file. */
+const NESTED_WORDS_OF_FILE: Readonly<Record<string, string>> = {
+  enable_script_security: 'notify.script_security',
+  notify_fifo: 'notify.fifo',
+  notify_fifo_script: 'notify.fifo_script',
+  script_user: 'notify.user',
+  shutdown_script: 'notify.shutdown',
+  startup_script: 'notify.startup',
+};
+
 /** One key of each section about services, their servers and checks, and `services` of the file. */
 const SECTIONS_OF_SERVERS = [
   ...([
@@ -137,7 +171,16 @@ export function unknownKeyMessage(key: string, valid: readonly string[]): string
   const ofServers = valid.includes('upper_threshold');
   if (ofServers && Object.hasOwn(REFUSED_OF_SERVERS, plain))
     return REFUSED_OF_SERVERS[plain] as string;
+  const nested = ownOf(valid.includes('vrrp') ? NESTED_WORDS_OF_FILE : NESTED_WORDS, plain);
+  if (nested !== undefined && valid.includes(nested.split(/[.,]/)[0] as string)) {
+    return `unknown key, expected ${nested}`;
+  }
+  // The name of a tracker as a key, with its weight.
+  const isTrack = valid.includes('tracker') && valid.includes('weight');
   const near = nearestKey(key, valid, 1);
+  if (near === null && isTrack) {
+    return `unknown key, expected a tracker with its weight as { tracker: ${key}, weight: -20 }`;
+  }
   if (near !== null) return `unknown key, did you mean ${near}?`;
   const place = placeOf(plain.replaceAll('-', '_'));
   if (place !== undefined && SECTIONS_OF_SERVERS.some((known) => valid.includes(known))) {
@@ -152,6 +195,10 @@ export function unknownKeyMessage(key: string, valid: readonly string[]): string
 export function joinWords(words: readonly string[], conjunction: 'or' | 'and'): string {
   if (words.length < 2) return words[0] ?? 'nothing';
   return `${words.slice(0, -1).join(', ')} ${conjunction} ${words.at(-1)}`;
+}
+
+function ownOf(words: Readonly<Record<string, string>>, word: string): string | undefined {
+  return Object.hasOwn(words, word) ? words[word] : undefined;
 }
 
 /** The valid key that stands for keepalived's word, or null. */

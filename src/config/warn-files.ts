@@ -1,7 +1,6 @@
 /**
- * Warnings of files that health checks need and that cannot be used on this machine: a check that
- * cannot run is a failure, so that its servers get no clients. No errors, because a file may be
- * checked elsewhere than on its director.
+ * Warnings of files that health checks, trackers and notification need and that cannot be used on
+ * this machine. No errors, because a file may be checked elsewhere than on its director.
  */
 import { accessSync, constants, statSync } from 'node:fs';
 import type { NamedFile, Report } from './report.ts';
@@ -15,7 +14,7 @@ export function warnOfFiles(report: Report): void {
     seen.add(key);
     const problem = problemOf(named);
     if (problem === null) continue;
-    report.warning(named.path, `${named.file} ${problem}: the check fails until then`);
+    report.warning(named.path, `${named.file} ${problem}: ${named.consequence} until then`);
   }
 }
 

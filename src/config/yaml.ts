@@ -32,6 +32,7 @@ import { resolveIpvsSettings } from './schema-ipvs.ts';
 import { type SourceFile, watchSecretFiles } from './secret-file.ts';
 import { joinWords } from './suggest.ts';
 import { NAME_PATTERN } from './values.ts';
+import { warnOfCommands } from './warn-commands.ts';
 import { warnOfFiles } from './warn-files.ts';
 import { warnOfVrrp } from './warn-vrrp.ts';
 
@@ -247,6 +248,7 @@ function readValue(value: unknown, director: string, report: Report): Config {
   reportChecksWithIcmp(config, report);
   warnOfHomelessServices(config, report);
   warnOfVrrp(config, report);
+  warnOfCommands(config, report);
   return config;
 }
 

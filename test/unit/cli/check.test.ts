@@ -45,8 +45,8 @@ describe('check', () => {
   test('lists errors on stderr, and exits with 1', async () => {
     const { code, stdout, stderr, file } = await run(VALID, { director: 'dir-x' });
     expect(stderr).toBe(
-      `${file}:2:44: vrrp.w.priority: no value for director dir-x and no default,` +
-        ' the keys are dir-a\n',
+      `${file}:2:44: vrrp.w.priority: a mapping here has a value for each director,` +
+        ' and none for dir-x or default: its keys are dir-a\n',
     );
     expect([code, stdout]).toEqual([1, '']);
   });
@@ -78,6 +78,25 @@ describe('check', () => {
       `${file}:2:61: services.a.check.script.command: warning: ${script} must be executable (chmod +x ${script})${until}` +
         `${file}:3:60: services.b.check.https.ca_file: warning: ${missing} must be made, it does not exist here${until}` +
         `${file}:5:56: services.d.check.file.path: warning: ${directory} must be a regular file${until}`,
+    );
+    expect(code).toBe(0);
+  });
+
+  test('warns of programs of trackers and notification that cannot be used here', async () => {
+    const missing = join(directory, 'gone');
+    const { code, stderr } = await run(
+      `vrrp:
+  w: { interface: eth0, vrid: 1, addresses: [192.0.2.1/24], track: [t], notify: { any: ${missing} } }
+trackers: { t: { script: ${missing}-too -v } }
+`,
+      { director: 'dir-a' },
+    );
+    const missed = `must be made, it does not exist here`;
+    expect(stderr).toContain(
+      `trackers.t.script: warning: ${missing}-too ${missed}: the tracker is down until then`,
+    );
+    expect(stderr).toContain(
+      `vrrp.w.notify.any: warning: ${missing} ${missed}: nobody is told until then`,
     );
     expect(code).toBe(0);
   });

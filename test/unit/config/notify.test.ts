@@ -153,7 +153,7 @@ describe('errors are placed', () => {
   test.each([
     ['quorum_up: /bin/a', 'services.w.quorum_up: unknown key, did you mean notify?'],
     ['notify_down: /bin/a', 'services.w.notify_down: unknown key, did you mean notify?'],
-    ['smtp_alert: true', 'services.w.smtp_alert: unknown key, did you mean notify?'],
+    ['smtp_alert: true', 'services.w.smtp_alert: unknown key, expected notify.mail'],
     [
       'servers: [{address: 10.0.0.1:80, notify_up: /bin/a}]',
       'services.w.servers[0].notify_up: is said for all servers of a service at once, expected notify.server_up at the service',

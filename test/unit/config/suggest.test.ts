@@ -3,7 +3,12 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { editDistance, joinWords, nearestKey } from '../../../src/config/suggest.ts';
+import {
+  editDistance,
+  joinWords,
+  nearestKey,
+  unknownKeyMessage,
+} from '../../../src/config/suggest.ts';
 
 const KEYS = ['interface', 'interval', 'vrid', 'priority', 'preempt', 'preempt_delay'];
 
@@ -18,6 +23,25 @@ test.each([
   ['x', null],
   ['constructor', null],
 ])('nearestKey finds for %s: %s', (key, nearest) => expect(nearestKey(key, KEYS)).toBe(nearest));
+
+test.each([
+  ['garp_master_delay', ['announce', 'vrid'], 'unknown key, expected announce.delay'],
+  ['notify_master', ['notify', 'vrid'], 'unknown key, expected notify.active'],
+  ['script_user', ['notify', 'vrrp'], 'unknown key, expected notify.user'],
+  [
+    'virtual_ipaddress_excluded',
+    ['addresses', 'vrid'],
+    'unknown key, expected addresses, with advertised: false',
+  ],
+  [
+    'haproxy',
+    ['tracker', 'weight', 'reverse'],
+    'unknown key, expected a tracker with its weight as { tracker: haproxy, weight: -20 }',
+  ],
+  ['wieght', ['tracker', 'weight', 'reverse'], 'unknown key, did you mean weight?'],
+])('%s is answered with what to write', (key, valid, message) =>
+  expect(unknownKeyMessage(key, valid)).toBe(message),
+);
 
 test('editDistance counts insertions, deletions, changes and swaps', () => {
   expect(editDistance('weight', 'weight')).toBe(0);

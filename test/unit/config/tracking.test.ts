@@ -107,7 +107,7 @@ trackers:
 
   test('that an instance names must exist', () => {
     expect(errors(INSTANCES)[0]).toContain(
-      'expected a tracker of the section trackers: there is none',
+      'there is no tracker uplink: the section trackers has nothing',
     );
   });
 });
@@ -150,7 +150,7 @@ groups: { edge: { instances: [front, back], track: [{ tracker: more, weight: 2 }
     const text = `${INSTANCES}${UPLINK}groups: { edge: { instances: [front], track: [none, uplink] } }\n`;
     const found = errors(text);
     expect(found[0]).toContain(
-      'groups.edge.track[0]: expected a tracker of the section trackers: uplink',
+      'groups.edge.track[0]: there is no tracker none: the section trackers has uplink',
     );
     expect(found[1]).toContain('groups.edge.track[1]: front tracks uplink already');
   });

@@ -117,7 +117,13 @@ const SCHEMA_ROWS: readonly Row[] = [
     'a password, not shown',
     instance(ADDRESSES, 'version: 2', 'password: verysecret'),
     'f.yaml:7:15: vrrp.w.password: expected text of 1 to 8 bytes, digits in quotes,' +
-      ' found a text that is not shown',
+      ' not 10 bytes (keepalived cuts the rest off), found a text that is not shown',
+  ],
+  [
+    'a source that only the active director has',
+    instance('addresses: [192.0.2.7/24]', 'source: 192.0.2.7'),
+    'f.yaml:6:13: vrrp.w.source: is one of its own addresses, which a backup does not have:' +
+      ' expected an address that the interface always has, found 192.0.2.7',
   ],
   [
     'a multicast address',
@@ -142,8 +148,8 @@ const DIRECTOR_ROWS: readonly Row[] = [
   [
     'no value for this director',
     instance(ADDRESSES, 'priority: {dir-x: 1, dir-y: 2}'),
-    'f.yaml:6:15: vrrp.w.priority: no value for director dir-a and no default,' +
-      ' the keys are dir-x and dir-y',
+    'f.yaml:6:15: vrrp.w.priority: a mapping here has a value for each director,' +
+      ' and none for dir-a or default: its keys are dir-x and dir-y',
   ],
   [
     'another director’s value',

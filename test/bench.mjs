@@ -5,8 +5,16 @@
  * missing, builds, and runs test/bench/main.ts; see docs/benchmarks.md.
  */
 import { spawnSync } from 'node:child_process';
-import { build, ensureModules, root, step } from './steps.mjs';
+import { build, ensureModules, helpIfAsked, root, step } from './steps.mjs';
 
+helpIfAsked(`Usage: npm run bench -- [NAME...] [--runs N] [--json]
+
+Measures vipkeeper side by side with keepalived and ipvsadm: all benchmarks, or those named.
+docs/benchmarks.md lists them and says what each measures. Needs root; installs what is missing.
+
+  --runs N   how many runs of each
+  --json     reports as JSON on standard output, progress on standard error
+`);
 ensureModules();
 build();
 step('Debian packages', process.execPath, ['dist/test/lab/install.js', 'bench']);

@@ -5,8 +5,14 @@
  * whether all that it showed was true.
  */
 import { spawnSync } from 'node:child_process';
-import { build, ensureModules, root, step } from './steps.mjs';
+import { build, ensureModules, helpIfAsked, root, step } from './steps.mjs';
 
+helpIfAsked(`Usage: npm run demo
+
+Two directors, three web servers and one client on a kernel with IPVS: an election, balancing, a
+server that fails, and the loss of the active director during a download. Needs root; installs what
+is missing. Exit status 0 only if everything that it showed was true.
+`);
 ensureModules();
 build();
 step('Debian packages', process.execPath, ['dist/test/lab/install.js', 'demo']);

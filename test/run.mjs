@@ -9,7 +9,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { runBeside, runShown } from './layer.mjs';
-import { build, ensureModules, fail, root, step } from './steps.mjs';
+import { build, ensureModules, fail, helpIfAsked, root, step } from './steps.mjs';
 
 /**
  * Layers in the order of their cost; vitest runs the files of one layer. With a closing slash,
@@ -31,10 +31,18 @@ const LAYERS = [
  */
 const SECOND_TRY_FILES_MAX = 6;
 
+const names = LAYERS.map(({ name }) => name).join(', ');
+helpIfAsked(`Usage: npm test -- [LAYER...]
+
+Installs what is missing, builds, lints, and runs all tests, or those of some layers:
+${names}.
+One file: npx vitest run --no-file-parallelism test/netns/vmac.test.ts
+`);
+
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !LAYERS.some((layer) => layer.name === name));
 if (unknown.length > 0) {
-  fail(`no layer "${unknown[0]}"; layers are ${LAYERS.map(({ name }) => name).join(', ')}`);
+  fail(`No layer "${unknown[0]}"; the layers are ${names}.`);
 }
 const layers = LAYERS.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
 const startedAtMs = Date.now();

@@ -4,8 +4,16 @@
  * for an hour if nothing is said. Installs what is missing, builds, and runs test/soak/main.ts.
  */
 import { spawnSync } from 'node:child_process';
-import { build, ensureModules, root, step } from './steps.mjs';
+import { build, ensureModules, helpIfAsked, root, step } from './steps.mjs';
 
+helpIfAsked(`Usage: npm run soak -- [--minutes N] [--seed N]
+
+Keeps a pair of directors under one fault after another and checks that every failover was right.
+Needs root; installs what is missing.
+
+  --minutes N   how long (default 60)
+  --seed N      which faults, in which order (default 1)
+`);
 ensureModules();
 build();
 step('Debian packages', process.execPath, ['dist/test/lab/install.js', 'bench']);

@@ -17,6 +17,13 @@ export function fail(sentence) {
   process.exit(1);
 }
 
+/** Prints this and ends, before anything is installed or built, if --help is asked for. */
+export function helpIfAsked(text) {
+  if (!process.argv.slice(2).some((word) => word === '--help' || word === '-h')) return;
+  process.stdout.write(text);
+  process.exit(0);
+}
+
 /** Runs a command with its output shown; ends the run when it fails. */
 export function step(name, command, args) {
   console.log(`\n=== ${name} ===`);

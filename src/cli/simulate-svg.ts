@@ -64,12 +64,7 @@ class Picture {
   draw(): string {
     const { directors, durationUs, seed } = this.#timeline;
     this.#y = 34;
-    this.#text(
-      LEFT - 126,
-      this.#y,
-      `What ${spanText(durationUs)} bring to ${directors.join(', ')}`,
-      'title',
-    );
+    this.#text(LEFT - 126, this.#y, `${spanText(durationUs)} of ${directors.join(', ')}`, 'title');
     this.#text(WIDTH - RIGHT, this.#y, `vipkeeper simulate, seed ${seed}`, 'dim', 'end');
     this.#y += 22;
     const top = this.#y;

@@ -48,7 +48,7 @@ function entriesOf(timeline: Timeline): readonly Entry[] {
     return [begins, { atUs: fault.atUs + fault.forUs, who: '*', text: over, style: 'warn' }];
   });
   for (const { atUs, director: who, running: lives } of running) {
-    if (lives) entries.push({ atUs, who, text: 'runs', style: 'dim' });
+    if (lives) entries.push({ atUs, who, text: 'starts', style: 'dim' });
   }
   for (const { atUs, director, instance, from, to, reason } of transitions) {
     const who = alone ? director : `${director} ${instance}`;
@@ -57,7 +57,7 @@ function entriesOf(timeline: Timeline): readonly Entry[] {
   }
   // After its last transitions, as it is with those of one microsecond.
   for (const { atUs, director: who, running: lives } of running) {
-    if (!lives) entries.push({ atUs, who, text: 'runs no more', style: 'dim' });
+    if (!lives) entries.push({ atUs, who, text: 'stops', style: 'dim' });
   }
   const inTime = entries.filter(({ atUs }) => atUs <= timeline.durationUs);
   // What happens in one microsecond stays as it is: the fault, who dies of it, what follows.
@@ -82,7 +82,7 @@ function serviceLines(service: Service, durationUs: number): readonly Line[] {
       line: windowLine(overlap, overlap.directors.join(' and '), 'warn'),
     })),
   ].sort((left, right) => left.atUs - right.atUs);
-  const sums = `in sum ${spanText(sum(outages))} without a director and ${spanText(sum(overlaps))} with two or more, of ${spanText(durationUs - firstUs)}`;
+  const sums = `in total ${spanText(sum(outages))} without a director and ${spanText(sum(overlaps))} with two or more, of ${spanText(durationUs - firstUs)}`;
   return [heading, ...lines.map(({ line }) => line), [span(`  ${sums}`)]];
 }
 

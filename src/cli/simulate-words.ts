@@ -44,13 +44,13 @@ function directorFaultText(
     case 'power-loss':
       return `${name} has no power`;
     case 'stall':
-      return `the keeper of ${name} stands still`;
+      return `the keeper of ${name} stalls`;
     case 'freeze':
-      return `${name} stands still with its kernel`;
+      return `${name} freezes, kernel and all`;
     case 'stop':
       return `${name} is stopped by its operator`;
     case 'handover':
-      return `${name} hands over, as its operator wants`;
+      return `${name} hands over at its operator's request`;
     case 'link-down':
       return `${name} has no link`;
     case 'controller-lost':

@@ -1007,8 +1007,8 @@ function sectionSchemas(per: Per) {
     conflict_check: option(per(conflictCheck()), {
       about:
         'How often other machines are asked whether they have an address of this director: the ' +
-        'IPv4 source addresses of advertisements, and the virtual IPs that are active here. ' +
-        '`off` for never.',
+        'source addresses of advertisements, and the virtual IPs that are active here. `off` ' +
+        'for never.',
       default: formatDuration(DEFAULTS.conflictCheckUs),
     }),
     runtime_directory: option(per(runtimeDirectory()), {

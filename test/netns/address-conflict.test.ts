@@ -204,6 +204,9 @@ describe('an address that another machine has too', { timeout: TEST_TIMEOUT_MS }
     const { msg } = await told(director, VIP.ipv4, true);
     expect(msg).toContain(real.on('front').mac);
     expect(msg).not.toContain('00:00:5e');
+    director.configure({ ...configOf({ vmac: true }), conflict_check: 'off' });
+    await director.reload();
+    await told(director, VIP.ipv4, false);
   });
 
   it('is found again on an interface that was made anew', async () => {

@@ -14,7 +14,7 @@
  * after two sightings while that address was watched without interruption.
  */
 import type { IpText } from '../config/config.ts';
-import { ipFamily } from '../ip.ts';
+import { isLinkLocal } from '../ip.ts';
 import type { VrrpStateName } from '../vrrp/types.ts';
 
 /** Between two turns, and how long an answer may take: on a LAN it takes a millisecond. */
@@ -261,9 +261,9 @@ export interface InstanceAddresses {
 }
 
 /**
- * What no other machine may have while the instance is as it is: its IPv4 source address, and the
- * virtual IPs that it holds and does not mean to hand over. (Of IPv6 source addresses the kernel
- * finds duplicates itself.) A virtual link's are asked for from the interface below it, which its
+ * What no other machine may have while the instance is as it is: its source address, and the
+ * virtual IPs that it holds and does not mean to hand over. (Of link-local addresses, which IPv6
+ * questions come from, the kernel finds duplicates itself.) A virtual link's are asked for from the interface below it, which its
  * own packets do not reach, so that no answer is our own.
  */
 export function addressesToWatch(instance: InstanceAddresses): {
@@ -273,10 +273,10 @@ export function addressesToWatch(instance: InstanceAddresses): {
   const { state, resigning, link, sourceAddress, addresses } = instance;
   const base = instance.interface;
   const takesPart = state === 'active' || state === 'backup';
-  const ipv4 = sourceAddress !== null && ipFamily(sourceAddress) === 'ipv4';
+  const asked = sourceAddress !== null && !isLinkLocal(sourceAddress);
   const holds = state === 'active' && !resigning;
   return {
-    source: takesPart && ipv4 ? { interface: base, address: sourceAddress } : null,
+    source: takesPart && asked ? { interface: base, address: sourceAddress } : null,
     vips: holds
       ? addresses
           .filter(({ present }) => present)

@@ -294,8 +294,11 @@ describe('addressesToWatch', () => {
     expect(addressesToWatch({ ...instance, ...change })).toEqual(expected);
   });
 
-  test('of IPv6 the virtual IPs alone: the kernel looks after the source itself', () => {
+  test('are no link-local addresses: the kernel looks after those itself', () => {
     expect(addressesToWatch({ ...instance, sourceAddress: 'fe80::1' }).source).toBeNull();
+    const global = { interface: 'eth0', address: '2001:db8::1' };
+    const unicast = { ...instance, sourceAddress: global.address };
+    expect(addressesToWatch(unicast).source).toEqual(global);
   });
 
   test('of a virtual link are asked for on the interface below it', () => {

@@ -79,9 +79,11 @@ function frameOf(line: string): Frame {
   const remarks = [malformed, sum === '0' ? 'wrong checksum' : '', expert]
     .filter((text) => text !== undefined && text !== '')
     .join('; ');
+  // An ARP probe asks, and says nothing of an address.
+  const announces = arpIp ? arpIp !== '0.0.0.0' : false;
   return {
     source,
-    says: arpIp ? `${arpIp} is ${arpMac}` : target ? `${target} is ${mac}` : null,
+    says: announces ? `${arpIp} is ${arpMac}` : target ? `${target} is ${mac}` : null,
     advertFrom: vrid ? ip || ip6 || null : null,
     vrid: vrid ? Number(vrid) : null,
     remarks,

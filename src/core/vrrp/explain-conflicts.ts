@@ -12,7 +12,8 @@ export function conflictText(conflict: ConflictReport, instance: InstanceReport)
   const { address, interface: at, holders, of } = conflict;
   const others = holders.map((holder) => holderText(holder, instance)).join('; ');
   const what = of === 'vip' ? 'virtual IP' : 'source address of this director';
-  const text = `${address}, ${what} on ${at}, is on another machine too: ${others}`;
+  const machines = holders.length > 1 ? 'other machines' : 'another machine';
+  const text = `${address}, ${what} on ${at}, is on ${machines} too: ${others}`;
   return {
     text,
     cure: of === 'vip' ? vipCure(conflict, instance) : sourceCure(conflict, instance),
@@ -38,16 +39,16 @@ const HOW: Readonly<Record<Holder['how'], string>> = {
 
 function vipCure({ address, holders }: ConflictReport, { peers, vrid }: InstanceReport): string {
   if (holders.some(({ mac }) => mac === null)) {
-    return `The kernel does not use ${address} here: take it off the other machine, or leave out dad`;
+    return `The kernel does not use ${address} here: take it off the other machine and hand over and back, or leave out dad`;
   }
   const known = new Set(holders.flatMap((holder) => holder.addresses));
   const isServer = holders.some(({ servers }) => servers.length > 0);
-  const isPeer = peers.some((peer) => known.has(peer.address));
+  const director = peers.find((peer) => known.has(peer.address))?.address ?? null;
   if (isServer && ipFamily(address) === 'ipv4') {
     return 'On real servers behind direct routing set net.ipv4.conf.all.arp_ignore=1 and net.ipv4.conf.all.arp_announce=2';
   }
-  if (isPeer) {
-    return `If that director is not active with VRID ${vrid}, it holds the address by itself: remove it there, or stop what put it there`;
+  if (director !== null) {
+    return `Look on ${director} with: ip address show to ${address}. If it is backup for VRID ${vrid}, remove the address there; if it is active too, see duplicate-active in the runbook`;
   }
   const server =
     ipFamily(address) === 'ipv4'
@@ -64,5 +65,5 @@ function sourceCure(
     family === 'ipv6'
       ? `Give it another link-local address on ${at}, or another MAC address if it is a clone`
       : `Give each director its own address on ${at}, or configure source; a cloned machine has kept the address of its original`;
-  return `${own}. Directors that share ${address} do not hear each other, and are all active`;
+  return `${own}. Directors that share ${address} take none of each other's advertisements, and are all active`;
 }

@@ -27,7 +27,13 @@ test.each([
     'arp_ignore=1',
   ],
   ['a quiet real server', VIP, quiet, 'announces it or sends from it', 'arp_announce=2'],
-  ['a director', VIP, peer, '(192.0.2.2, a director) answers', 'not active with VRID 51'],
+  [
+    'a director',
+    VIP,
+    peer,
+    '(192.0.2.2, a director) answers',
+    'Look on 192.0.2.2 with: ip address show to 192.0.2.10. If it is backup for VRID 51',
+  ],
   ['an unknown machine', VIP, HOLDER, 'too: 52:54:00:00:00:01 answers', 'on the switch'],
   ['an unknown machine with IPv6', VIP6, HOLDER, '2001:db8::10, virtual IP', 'put it on lo'],
   ['a duplicate', VIP6, detected, 'duplicate address detection', 'leave out dad'],
@@ -54,5 +60,6 @@ test('names every machine that has it', () => {
   const second = { ...HOLDER, mac: '52:54:00:00:00:02' };
   const conflicts = [{ ...VIP, holders: [HOLDER, second] }];
   const texts = explainInstance({ ...REPORT, conflicts }).findings.map(({ text }) => text);
+  expect(texts.join()).toContain('is on other machines too');
   expect(texts.join()).toContain('52:54:00:00:00:01 answers for it; 52:54:00:00:00:02 answers');
 });

@@ -75,27 +75,33 @@ function planVips(network: Network, vips: readonly WantedVip[]): VipPlan {
   return { present, operations, problems };
 }
 
+const NOTHING_REFUSED: ReadonlyMap<WantedVip, string> = new Map();
+
 function resultOf(
   network: Network,
   { present, operations, problems: before }: VipPlan,
   errors: readonly (NetlinkError | null)[],
 ): AddResult {
   const problems = [...before];
-  const added = new Set<WantedVip>();
-  const refusals = new Map<WantedVip, string>();
-  for (const [index, operation] of operations.entries()) {
+  const added: WantedVip[] = [];
+  let refusals = NOTHING_REFUSED;
+  for (let index = 0; index < operations.length; index++) {
+    const operation = operations[index] as AddressOperation;
     const vip = present[operation.wanted] as WantedVip;
     const error = errors[index] ?? null;
-    if (error === null) added.add(vip);
+    if (error === null) {
+      // The operations of one address follow each other.
+      if (added.at(-1) !== vip) added.push(vip);
+    }
     // Somebody added it since we looked: it is there, which is what counts.
     else if (error.code === 'EEXIST') network.noteExisting(operation.address);
     else if (error.code === 'ENODEV') problems.push(noInterface(vip));
     else {
       problems.push(refused(operation.kind === 'delete' ? 'remove' : 'add', vip, error));
-      refusals.set(vip, error.message);
+      refusals = new Map(refusals).set(vip, error.message);
     }
   }
-  return { added: [...added], problems, refused: refusals };
+  return { added, problems, refused: refusals };
 }
 
 function observed(network: Network, wanted: AddressSpec): ObservedAddress | null {

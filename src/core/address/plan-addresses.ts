@@ -33,11 +33,12 @@ export function planAddresses(
   find: (wanted: AddressSpec) => ObservedAddress | null,
 ): AddressOperation[] {
   const operations: AddressOperation[] = [];
-  for (const [index, address] of wanted.entries()) {
+  for (let index = 0; index < wanted.length; index++) {
+    const address = wanted[index] as AddressSpec;
     const observed = find(address);
-    const steps = observed === null ? [add(address)] : changes(address, observed);
-    for (const step of steps) {
-      operations.push({ kind: step.kind, address: step.address, wanted: index });
+    if (observed === null) operations.push({ kind: 'add', address, wanted: index });
+    else {
+      for (const step of changes(address, observed)) operations.push({ ...step, wanted: index });
     }
   }
   return operations;

@@ -19,6 +19,7 @@ export interface QueuedPacket<T> {
 /** Packets of one instance on one lane; `sent` counts over all rounds. */
 interface Pending<T> {
   readonly owner: string;
+  readonly lane: Lane<T>;
   readonly order: number;
   readonly packets: readonly QueuedPacket<T>[];
   /** Index of the packet that each round starts with. */
@@ -28,7 +29,6 @@ interface Pending<T> {
 }
 
 interface Lane<T> {
-  readonly name: string;
   lastAtUs: number;
   lastIntervalUs: number;
   /** In the order of precedes(): what is next comes first. */
@@ -39,8 +39,8 @@ export class AnnounceQueue<T> {
   readonly #lanes = new Map<string, Lane<T>>();
   /** The same ones: to go through these allocates nothing. */
   readonly #allLanes: Lane<T>[] = [];
-  /** What is pending of each owner, by lane. */
-  readonly #owners = new Map<string, Map<string, Pending<T>>>();
+  /** What is pending of each owner, one of each lane. */
+  readonly #owners = new Map<string, Pending<T>[]>();
   #bursts = 0;
 
   /**
@@ -52,21 +52,24 @@ export class AnnounceQueue<T> {
     const earlier = this.#remove(owner);
     const order = this.#bursts++;
     if (packets.length === 0) return;
-    const ofOwner = new Map<string, Pending<T>>();
-    this.#owners.set(owner, ofOwner);
-    for (const [name, queued] of groupByLane(packets)) {
-      let lane = this.#lanes.get(name);
-      if (lane === undefined) {
-        lane = { name, lastAtUs: Number.NEGATIVE_INFINITY, lastIntervalUs: 0, pending: [] };
-        this.#lanes.set(name, lane);
-        this.#allLanes.push(lane);
-      }
-      const before = earlier.get(name);
+    const ofOwner = groupByLane(packets).map((queued): Pending<T> => {
+      const lane = this.#lane((queued[0] as QueuedPacket<T>).lane);
+      const before = earlier.find((pending) => pending.lane === lane);
       const first = before?.packets.length === queued.length ? nextIndex(before) : 0;
-      const pending = { owner, order, packets: queued, first, repeat, sent: 0 };
-      ofOwner.set(name, pending);
-      insert(lane, pending);
+      return { owner, lane, order, packets: queued, first, repeat, sent: 0 };
+    });
+    this.#owners.set(owner, ofOwner);
+    for (const pending of ofOwner) insert(pending);
+  }
+
+  #lane(name: string): Lane<T> {
+    let lane = this.#lanes.get(name);
+    if (lane === undefined) {
+      lane = { lastAtUs: Number.NEGATIVE_INFINITY, lastIntervalUs: 0, pending: [] };
+      this.#lanes.set(name, lane);
+      this.#allLanes.push(lane);
     }
+    return lane;
   }
 
   /** Drops what is pending of `owner`: none of it is ever sent. */
@@ -80,37 +83,34 @@ export class AnnounceQueue<T> {
    */
   take(nowUs: number, onlyFirst = false): T | null {
     let best: Pending<T> | null = null;
-    let bestLane: Lane<T> | null = null;
     for (let index = 0; index < this.#allLanes.length; index++) {
       const lane = this.#allLanes[index] as Lane<T>;
       const head = lane.pending[0];
       if (head === undefined || dueUs(lane, head) > nowUs) continue;
       if (onlyFirst && roundOf(head) > 0) continue;
-      if (best === null || precedes(head, best)) {
-        best = head;
-        bestLane = lane;
-      }
+      if (best === null || precedes(head, best)) best = head;
     }
-    if (best === null || bestLane === null) return null;
+    if (best === null) return null;
+    const { lane } = best;
     const packet = nextPacket(best);
-    bestLane.lastAtUs = nowUs;
-    bestLane.lastIntervalUs = packet.intervalUs;
+    lane.lastAtUs = nowUs;
+    lane.lastIntervalUs = packet.intervalUs;
     best.sent++;
     if (best.sent === best.packets.length * best.repeat) {
-      bestLane.pending.shift();
-      this.#forget(best.owner, bestLane.name);
+      lane.pending.shift();
+      this.#forget(best);
     } else if (best.sent % best.packets.length === 0) {
       // Its next round comes after everybody's present one.
-      bestLane.pending.shift();
-      insert(bestLane, best);
+      lane.pending.shift();
+      insert(best);
     }
     return packet.item;
   }
 
-  #forget(owner: string, lane: string): void {
-    const ofOwner = this.#owners.get(owner);
-    ofOwner?.delete(lane);
-    if (ofOwner?.size === 0) this.#owners.delete(owner);
+  #forget(pending: Pending<T>): void {
+    const ofOwner = this.#owners.get(pending.owner);
+    ofOwner?.splice(ofOwner.indexOf(pending), 1);
+    if (ofOwner?.length === 0) this.#owners.delete(pending.owner);
   }
 
   /** When take() has something; a moment in the past for at once, null while nothing waits. */
@@ -135,28 +135,26 @@ export class AnnounceQueue<T> {
     return size;
   }
 
-  #remove(owner: string): ReadonlyMap<string, Pending<T>> {
+  #remove(owner: string): readonly Pending<T>[] {
     const removed = this.#owners.get(owner);
     if (removed === undefined) return NOTHING;
     this.#owners.delete(owner);
-    for (const [name, pending] of removed) {
-      const lane = this.#lanes.get(name) as Lane<T>;
-      lane.pending.splice(placeOf(lane, pending), 1);
-    }
+    for (const pending of removed) pending.lane.pending.splice(placeOf(pending), 1);
     return removed;
   }
 }
 
-const NOTHING: ReadonlyMap<string, never> = new Map<string, never>();
+const NOTHING: readonly never[] = [];
 
-function groupByLane<T>(packets: readonly QueuedPacket<T>[]): Map<string, QueuedPacket<T>[]> {
-  const lanes = new Map<string, QueuedPacket<T>[]>();
+/** In the order of their first packets; an instance has few lanes. */
+function groupByLane<T>(packets: readonly QueuedPacket<T>[]): QueuedPacket<T>[][] {
+  const groups: QueuedPacket<T>[][] = [];
   for (const packet of packets) {
-    const queued = lanes.get(packet.lane);
-    if (queued === undefined) lanes.set(packet.lane, [packet]);
-    else queued.push(packet);
+    const group = groups.find(([first]) => first?.lane === packet.lane);
+    if (group === undefined) groups.push([packet]);
+    else group.push(packet);
   }
-  return lanes;
+  return groups;
 }
 
 function roundOf<T>({ sent, packets }: Pending<T>): number {
@@ -177,8 +175,9 @@ function precedes<T>(left: Pending<T>, right: Pending<T>): boolean {
   return rounds < 0 || (rounds === 0 && left.order < right.order);
 }
 
-/** Where it is among what is pending, or would be. */
-function placeOf<T>({ pending }: Lane<T>, one: Pending<T>): number {
+/** Where it is among what is pending on its lane, or would be. */
+function placeOf<T>(one: Pending<T>): number {
+  const { pending } = one.lane;
   let from = 0;
   let to = pending.length;
   while (from < to) {
@@ -189,8 +188,8 @@ function placeOf<T>({ pending }: Lane<T>, one: Pending<T>): number {
   return from;
 }
 
-function insert<T>(lane: Lane<T>, one: Pending<T>): void {
-  lane.pending.splice(placeOf(lane, one), 0, one);
+function insert<T>(one: Pending<T>): void {
+  one.lane.pending.splice(placeOf(one), 0, one);
 }
 
 function dueUs<T>(lane: Lane<T>, head: Pending<T>): number {

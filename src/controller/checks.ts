@@ -105,6 +105,8 @@ export interface CheckMemory {
 interface RunningCheck extends CheckMemory {
   readonly definition: CheckDefinition;
   readonly probe: Probe;
+  /** Told of the end of each run. */
+  readonly done: (result: ProbeResult | null) => void;
   /** Its place in the grid of its interval. */
   readonly atPlaceUs: number;
   /** What was due last. */
@@ -212,6 +214,7 @@ export class CheckRunner {
       const check: RunningCheck = {
         definition,
         probe: this.#probe(definition),
+        done: (result) => this.#ended(check, result),
         atPlaceUs: placeUs(key, definition.check.intervalUs),
         dueUs: nowUs,
         giveUp: null,
@@ -274,8 +277,7 @@ export class CheckRunner {
 
   #start(check: RunningCheck, dueUs: number): void {
     check.dueUs = dueUs;
-    const done = (result: ProbeResult | null) => this.#ended(check, result);
-    check.giveUp = check.probe.start(done, this.#ports.onDefect);
+    check.giveUp = check.probe.start(check.done, this.#ports.onDefect);
   }
 
   #ended(check: RunningCheck, result: ProbeResult | null): void {

@@ -55,6 +55,7 @@ export class Maintenance {
 
   /** What is asked of a server now; null for nothing. */
   wish(service: string, server: string): MaintenanceWish | null {
+    if (this.#wishes.size === 0) return null;
     return this.#wishes.get(overrideKey(service, server))?.after ?? null;
   }
 

@@ -56,6 +56,8 @@ export class Overrides {
   }
 
   get(service: string, server: string): Override | null {
+    // Asked for each server of a table, and mostly in vain.
+    if (this.#overrides.size === 0) return null;
     return this.#overrides.get(overrideKey(service, server)) ?? null;
   }
 

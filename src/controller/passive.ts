@@ -12,7 +12,7 @@ import {
   type PassiveSample,
   withSample,
 } from '../core/health/passive.ts';
-import type { ServerCounts } from '../core/ipvs/entries.ts';
+import { configuredKey, type ServerCounts } from '../core/ipvs/entries.ts';
 import { serverKey, serviceFamily } from '../core/ipvs/model.ts';
 
 /** What is known of a server that accepts nothing. */
@@ -61,7 +61,7 @@ export class Passive {
     const [entry] = service.entries;
     const family = entry === undefined ? 'ipv4' : serviceFamily(entry.identity);
     const servers = service.servers.map((server) => {
-      const name = serverKey(server);
+      const name = configuredKey(server);
       const key = overrideKey(service.name, name);
       const found = counts.get(name);
       const samples =
@@ -96,6 +96,7 @@ export class Passive {
 
   /** null for a server that nothing is known against. */
   hint(service: string, server: string): PassiveHint | null {
+    if (this.#hints.size === 0) return null;
     return this.#hints.get(overrideKey(service, server)) ?? null;
   }
 }

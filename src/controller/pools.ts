@@ -16,8 +16,12 @@ import {
   type PoolWeight,
   type ServerHealth,
 } from '../core/health/pool.ts';
-import { countsOfServers, type ObservedTable, type ServerCounts } from '../core/ipvs/entries.ts';
-import { serverKey } from '../core/ipvs/model.ts';
+import {
+  configuredKey,
+  countsOfServers,
+  type ObservedTable,
+  type ServerCounts,
+} from '../core/ipvs/entries.ts';
 
 /** What the checks say of a server. */
 export interface HealthReport {
@@ -83,14 +87,19 @@ export class Pools {
     const before = this.#decisions.get(service.name);
     const kernel = countsOfServers(service, observed);
     const member = (server: RealServerConfig): PoolMember => {
-      const key = serverKey(server);
+      const key = configuredKey(server);
+      const counts = kernel.get(key);
+      const { health, sinceUs, recoveredAtUs, checkWeight } = this.#ports.health(server);
       return {
         key,
         weight: server.weight,
         initial: server.check?.initial ?? DEFAULTS.check.initial,
-        ...this.#ports.health(server),
-        kernelWeight: kernel.get(key)?.weight ?? null,
-        override: this.#ports.override(service.name, key, kernel.get(key)),
+        health,
+        sinceUs,
+        recoveredAtUs,
+        checkWeight,
+        kernelWeight: counts?.weight ?? null,
+        override: this.#ports.override(service.name, key, counts),
         maintenance: this.#ports.maintenance(service.name, key),
         passive: this.#ports.passive(service.name, key),
       };

@@ -126,6 +126,7 @@ export const CLONE_NEWNET = 0x40000000;
 
 // asm-generic/poll.h
 export const POLLIN = 0x1;
+export const POLLOUT = 0x4;
 
 // linux/eventpoll.h
 export const EPOLL_CTL_ADD = 1;

@@ -1,14 +1,18 @@
 /**
  * TCP connections of checks: any number of them behind one descriptor that the event loop watches
  * (epoll) and one timer, because a socket object and a timer for each would cost several times what
- * the kernel needs. A connection that has shown that it stands, and is of no other use, is closed
- * in order: FIN, then reading to the server's FIN for a short while, because a reset would fill the
- * logs of the server. It is looked at from time to time then, together with others, rather than
- * woken up for.
+ * the kernel needs. Those that are opened together are looked at together at once (poll): a server
+ * that is near has answered by then, and needs neither.
+ *
+ * A connection that has shown that it stands, and is of no other use, is closed in order: FIN, then
+ * reading to the server's FIN for a short while, because closing over what the server says unasked
+ * would be a reset, which fills its logs. It is looked at from time to time then, together with
+ * others, rather than woken up for. A server that said nothing is believed to say nothing for the
+ * next QUIET_CLOSES connections, which are closed without a further look.
  *
  *   open() --> connecting --> talking --leave()--> leaving --FIN of the server, CLOSE_GRACE_MS--> closed
  *                   |            |                                                                   ^
- *                   +------------+--close()----------------------------------------------------------+
+ *                   +------------+--close(), leave() of a quiet server-------------------------------+
  */
 import type { SocketPath } from '../core/config/check.ts';
 import {
@@ -21,6 +25,7 @@ import {
   EPOLLONESHOT,
   EPOLLOUT,
   EPOLLRDHUP,
+  POLLOUT,
   SO_ERROR,
   SOL_SOCKET,
 } from './constants.ts';
@@ -30,6 +35,7 @@ import {
   Epoll,
   getsockoptInt,
   type PollHandle,
+  PollList,
   poll,
   read,
   SystemError,
@@ -45,6 +51,8 @@ import { openStreamSocket, sockaddrOf } from './probe-socket.ts';
 export const CLOSE_GRACE_MS = 100;
 /** How often connections that are left are looked at. */
 const LOOK_MS = 10;
+/** Connections to a server that said nothing that are closed at once, before the next look at it. */
+export const QUIET_CLOSES = 15;
 /** How long nothing may be open before descriptor and timer go, so that the process may end. */
 const IDLE_MS = 250;
 /** Taken at once of what a server sends. */
@@ -62,6 +70,8 @@ export interface TcpDestination extends SocketPath {
   readonly port: number;
   /** Encoded; null when it has to be looked up for each connection, as an interface's index. */
   readonly sockaddr: Uint8Array | null;
+  /** Connections that may still be closed at once, because the server said nothing on the last. */
+  quietCloses: number;
 }
 
 /** Where connections go, and how: made once for many of them. */
@@ -70,14 +80,14 @@ export function tcpDestination(
   { source, device, mark, via }: SocketPath,
 ): TcpDestination {
   const sockaddr = device === null ? sockaddrOf(address, port, null) : null;
-  return { address, port, source, device, mark, via, sockaddr };
+  return { address, port, source, device, mark, via, sockaddr, quietCloses: 0 };
 }
 
 /** What is told of a connection, and who decides what becomes of it. No call may throw. */
 export interface TcpTalk {
   /** False when only the connection itself is of interest: nothing is sent, nothing heard. */
   readonly listens: boolean;
-  /** It stands: to be sent over, left or closed. May be called within open(). */
+  /** It stands: to be sent over, left or closed. Never within open(). */
   onEstablished(connection: TcpConnection): void;
   /** Bytes from the server, valid within the call only. */
   onData(connection: TcpConnection, bytes: Uint8Array): void;
@@ -94,12 +104,15 @@ export interface TcpTalk {
 /** A connection of a TcpConnector, which alone looks into it. */
 export interface TcpConnection {
   readonly fd: number;
+  readonly destination: TcpDestination;
   readonly talk: TcpTalk;
   state: 'connecting' | 'talking' | 'leaving' | 'closed';
   lane: Lane;
   deadlineMs: number;
   /** Until when it may take to leave. */
   graceMs: number;
+  /** Whether the server has said something while it leaves. */
+  heard: boolean;
   /** What is not sent yet; null for nothing. */
   unsent: Uint8Array | null;
 }
@@ -111,6 +124,9 @@ interface Lane {
 }
 
 export class TcpConnector {
+  /** Opened in this turn, and not looked at yet. */
+  #fresh: TcpConnection[] = [];
+  readonly #list = new PollList();
   /** By descriptor. */
   readonly #connections: (TcpConnection | undefined)[] = [];
   #size = 0;
@@ -134,30 +150,31 @@ export class TcpConnector {
 
   /** Connects. Throws SystemError when there is no descriptor, device, source address or route. */
   open(destination: TcpDestination, timeoutMs: number, talk: TcpTalk): TcpConnection {
-    const epoll = this.#start();
     const { address, port, device, sockaddr } = destination;
     const fd = openStreamSocket(address, destination);
     const deadlineMs = performance.now() + timeoutMs;
-    let atOnce = false;
     try {
       const result = connectStream(fd, sockaddr ?? sockaddrOf(address, port, device));
       if (result < 0 && result !== -EINPROGRESS) throw new SystemError('connect', -result);
-      atOnce = result === 0;
-      if (talk.listens) epoll.add(fd, atOnce ? TALK_EVENTS : TALK_EVENTS | EPOLLOUT);
-      else if (!atOnce) epoll.add(fd, EPOLLOUT | EPOLLONESHOT);
     } catch (error) {
       close(fd);
       throw error;
     }
     const lane = this.#lane(timeoutMs);
     const connection: TcpConnection = {
-      ...{ fd, talk, state: 'connecting', lane, deadlineMs, graceMs: 0, unsent: null },
+      fd,
+      destination,
+      talk,
+      state: 'connecting',
+      lane,
+      deadlineMs,
+      graceMs: 0,
+      heard: false,
+      unsent: null,
     };
     this.#connections[fd] = connection;
     this.#size++;
-    lane.waiting.add(connection);
-    this.#arm(deadlineMs);
-    if (atOnce) this.#established(connection);
+    if (this.#fresh.push(connection) === 1) queueMicrotask(() => this.#lookAtFresh());
     return connection;
   }
 
@@ -186,6 +203,10 @@ export class TcpConnector {
   /** Closes a connection in order, which stands and does not listen: nothing more is told of it. */
   leave(connection: TcpConnection): void {
     if (connection.state !== 'talking') return;
+    if (connection.destination.quietCloses > 0) {
+      connection.destination.quietCloses--;
+      return this.close(connection);
+    }
     connection.state = 'leaving';
     connection.graceMs = performance.now() + CLOSE_GRACE_MS;
     shutdownWrite(connection.fd);
@@ -200,7 +221,7 @@ export class TcpConnector {
     this.#connections[connection.fd] = undefined;
     close(connection.fd);
     this.#size--;
-    if (this.#size === 0) {
+    if (this.#size === 0 && this.#epoll !== null) {
       this.#idleSinceMs = performance.now();
       this.#arm(this.#idleSinceMs + IDLE_MS);
     }
@@ -239,6 +260,44 @@ export class TcpConnector {
       this.#lanes.set(waitMs, lane);
     }
     return lane;
+  }
+
+  /** Looks at all that were opened in this turn of the event loop, by as few calls as possible. */
+  #lookAtFresh(): void {
+    const fresh = this.#fresh;
+    this.#fresh = [];
+    const list = this.#list;
+    for (let from = 0; from < fresh.length; ) {
+      const looked: TcpConnection[] = [];
+      list.clear();
+      for (; from < fresh.length && !list.isFull; from++) {
+        const connection = fresh[from] as TcpConnection;
+        if (connection.state !== 'connecting') continue;
+        looked.push(connection);
+        list.add(connection.fd, POLLOUT);
+      }
+      list.look();
+      for (let index = 0; index < looked.length; index++) {
+        const connection = looked[index] as TcpConnection;
+        // Closed by what another one was told.
+        if (connection.state === 'connecting') this.#looked(connection, list.at(index));
+      }
+    }
+  }
+
+  #looked(connection: TcpConnection, events: number): void {
+    // What it was opened for is known: there is nothing to watch.
+    if (events !== 0 && !connection.talk.listens) return this.#happened(connection, events);
+    try {
+      const waits = connection.talk.listens ? TALK_EVENTS : EPOLLONESHOT;
+      this.#start().add(connection.fd, events === 0 ? waits | EPOLLOUT : waits);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      return this.#fail(connection, error);
+    }
+    connection.lane.waiting.add(connection);
+    this.#arm(connection.deadlineMs);
+    if (events !== 0) this.#happened(connection, events);
   }
 
   #drain(): void {
@@ -332,8 +391,7 @@ export class TcpConnector {
     for (const connection of waiting) {
       if (connection.deadlineMs > nowMs) return connection.deadlineMs;
       if (connection.state === 'leaving') {
-        if (nowMs >= connection.graceMs || this.#isDone(connection)) this.close(connection);
-        else this.setTimeout(connection, LOOK_MS);
+        this.#lookAtLeaving(connection, nowMs);
         continue;
       }
       connection.talk.onTimeout(connection);
@@ -343,16 +401,20 @@ export class TcpConnector {
     return Number.POSITIVE_INFINITY;
   }
 
-  /**
-   * Takes what the server says unasked, since closing with unread bytes would be a reset. Whether
-   * there is nothing more to come.
-   */
-  #isDone({ fd }: TcpConnection): boolean {
+  /** Takes what the server says unasked, since closing with unread bytes would be a reset. */
+  #lookAtLeaving(connection: TcpConnection, nowMs: number): void {
+    let length = 0;
     for (let count = 0; count < FAREWELL_READS_MAX; count++) {
-      const length = read(fd, this.#buffer);
-      // A FIN, or a reset.
-      if (length <= 0) return length !== -EAGAIN;
+      length = read(connection.fd, this.#buffer);
+      if (length <= 0) break;
+      connection.heard = true;
     }
-    return true;
+    // Nothing more for now, unlike a FIN, a reset, or a server that goes on talking.
+    if (length === -EAGAIN && nowMs < connection.graceMs) {
+      return this.setTimeout(connection, LOOK_MS);
+    }
+    const quiet = !connection.heard && (length === 0 || length === -EAGAIN);
+    if (quiet) connection.destination.quietCloses = QUIET_CLOSES;
+    this.close(connection);
   }
 }

@@ -2,11 +2,12 @@
  * Runs on the machine with IPVS: what health checks cost a daemon. In a network namespace of its
  * own, nginx answers on the addresses of the loopback network; the daemon checks them; its CPU
  * time over a window is read from schedstat (nanoseconds), the number of checks from the kernel's
- * count of active opens, which in this namespace are checks and nothing else.
+ * count of active opens, which in this namespace are checks and nothing else. Count, CPU time and
+ * clock are read in the same order at both ends, so that all three are of the same window.
  *
  * One measurement: `node checks-guest.js JSON`, which prints one JSON line.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -39,11 +40,10 @@ function execIn(namespace: string, argv: readonly string[]): ChildProcess {
   });
 }
 
-/** Connections that were opened in the namespace since it exists. */
-function activeOpens(namespace: string): number {
-  const argv = ['netns', 'exec', namespace, 'cat', '/proc/net/snmp'];
-  const text = spawnSync('ip', argv, { encoding: 'utf8' }).stdout;
-  const [names, values] = text
+/** Connections that were opened in the namespace of a process since it exists. */
+function activeOpens(pid: number): number {
+  // No program is started for it, which would take its time where everything is emulated.
+  const [names, values] = readFileSync(`/proc/${pid}/net/snmp`, 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('Tcp:'))
     .map((line) => line.split(' '));
@@ -83,12 +83,32 @@ function cpuOf(namespace: string): Cpu {
   return { totalMs, userTicks, systemTicks };
 }
 
-async function untilChecked({ namespace, rate }: ChecksCall): Promise<void> {
+/** The program that enters the namespace is there before it has entered. */
+async function inNamespace(namespace: string, pid: number): Promise<void> {
+  const wanted = statSync(`/run/netns/${namespace}`).ino;
+  const deadlineMs = performance.now() + READY_TIMEOUT_MS;
+  while (statSync(`/proc/${pid}/ns/net`).ino !== wanted) {
+    if (performance.now() > deadlineMs) throw new Error('nginx did not start');
+    await delay(50);
+  }
+}
+
+interface Moment {
+  readonly opens: number;
+  readonly cpu: Cpu;
+  readonly atMs: number;
+}
+
+function moment(namespace: string, pid: number): Moment {
+  return { opens: activeOpens(pid), cpu: cpuOf(namespace), atMs: performance.now() };
+}
+
+async function untilChecked(rate: number, pid: number): Promise<void> {
   const deadlineMs = performance.now() + READY_TIMEOUT_MS;
   while (performance.now() < deadlineMs) {
-    const before = activeOpens(namespace);
+    const before = activeOpens(pid);
     await delay(1_000);
-    if (activeOpens(namespace) - before >= rate * 0.8) return;
+    if (activeOpens(pid) - before >= rate * 0.8) return;
   }
   throw new Error(`Fewer than ${rate} checks a second after ${READY_TIMEOUT_MS} ms`);
 }
@@ -98,20 +118,20 @@ async function measure(call: ChecksCall): Promise<ChecksMeasurement> {
   const nginx = execIn(namespace, ['nginx', '-c', call.nginxConfig, '-g', 'daemon off;']);
   const daemon = execIn(namespace, call.argv);
   const children = [nginx, daemon];
+  const pid = nginx.pid as number;
   const ended = children.map((child) => new Promise((resolve) => child.once('close', resolve)));
   try {
-    await untilChecked(call);
+    await inNamespace(namespace, pid);
+    await untilChecked(call.rate, pid);
     await delay(call.warmUpMs);
-    const opensBefore = activeOpens(namespace);
-    const before = cpuOf(namespace);
-    const fromMs = performance.now();
+    const from = moment(namespace, pid);
     await delay(call.windowMs);
-    const after = cpuOf(namespace);
-    const seconds = (performance.now() - fromMs) / 1_000;
-    const checksPerSecond = (activeOpens(namespace) - opensBefore) / seconds;
-    const user = after.userTicks - before.userTicks;
-    const system = after.systemTicks - before.systemTicks;
-    const percent = (after.totalMs - before.totalMs) / seconds / 10;
+    const to = moment(namespace, pid);
+    const seconds = (to.atMs - from.atMs) / 1_000;
+    const checksPerSecond = (to.opens - from.opens) / seconds;
+    const user = to.cpu.userTicks - from.cpu.userTicks;
+    const system = to.cpu.systemTicks - from.cpu.systemTicks;
+    const percent = (to.cpu.totalMs - from.cpu.totalMs) / seconds / 10;
     return {
       percent: (percent / checksPerSecond) * 1_000,
       userShare: (100 * user) / Math.max(1, user + system),

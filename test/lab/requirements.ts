@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { LabError, localMachine, type Machine } from './host.ts';
 import type { Progress } from './packages.ts';
-import { Vm } from './vm.ts';
+import { Vm, type VmOptions } from './vm.ts';
 
 export type Answer = { readonly ok: true } | { readonly ok: false; readonly cure: string };
 
@@ -44,10 +44,12 @@ export async function hasNativeIpvs(): Promise<Answer> {
 
 /**
  * A machine with IPVS: this one when it can, else a VM. VIPKEEPER_LAB_MACHINE=local or =vm
- * decides instead. Throws LabError with the cure when the wanted one is not possible.
+ * decides instead. `options` are of the VM alone. Throws LabError with the cure when the wanted one
+ * is not possible.
  */
 export async function ipvsMachine(
   onProgress: Progress = () => {},
+  options: Pick<VmOptions, 'countsInstructions'> = {},
 ): Promise<{ readonly machine: Machine; readonly stop: () => Promise<void> }> {
   const wanted = process.env.VIPKEEPER_LAB_MACHINE ?? '';
   if (!['', 'local', 'vm'].includes(wanted)) {
@@ -59,6 +61,6 @@ export async function ipvsMachine(
     if (native.ok) return { machine: localMachine, stop: async () => {} };
     if (wanted === 'local') throw new LabError(native.cure);
   }
-  const vm = await Vm.start({ onProgress });
+  const vm = await Vm.start({ ...options, onProgress });
   return { machine: vm, stop: () => vm.stop() };
 }

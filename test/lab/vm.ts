@@ -34,6 +34,11 @@ export interface VmOptions {
   readonly memoryMiB?: number;
   /** Default 2. */
   readonly processors?: number;
+  /**
+   * The guest's clock counts the instructions of its one processor, a nanosecond each, and skips
+   * what it would wait: CPU time is a count that no other work on the host changes.
+   */
+  readonly countsInstructions?: boolean;
   /** Host directories that the guest may write to, at the same path, beside the repository. */
   readonly shares?: readonly string[];
   /** Told about installation and download on first use. */
@@ -329,7 +334,10 @@ function qemuArguments(
   directory: string,
   shares: readonly string[],
 ): string[] {
-  const accelerator = process.env.VIPKEEPER_LAB_ACCEL || 'tcg,thread=multi,tb-size=512';
+  const counts = options.countsInstructions === true;
+  const threads = process.env.VIPKEEPER_LAB_ACCEL || 'tcg,thread=multi,tb-size=512';
+  const accelerator = counts ? 'tcg,thread=single,tb-size=512' : threads;
+  const processors = counts ? 1 : (options.processors ?? 2);
   const append =
     'console=ttyS0 quiet panic=-1 oops=panic mitigations=off random.trust_cpu=on ' +
     // A processor that waits for its turn on a busy machine misses ticks, and no timer is broken.
@@ -344,8 +352,9 @@ function qemuArguments(
   return [
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-serial', 'stdio'],
     ...['-machine', 'q35', '-accel', accelerator, '-cpu', 'max'],
-    ...['-m', `${options.memoryMiB ?? 2048}M`, '-smp', `${options.processors ?? 2}`],
-    ...['-rtc', 'base=utc,clock=host'],
+    ...['-m', `${options.memoryMiB ?? 2048}M`, '-smp', `${processors}`],
+    ...(counts ? ['-icount', 'shift=0,sleep=off'] : []),
+    ...['-rtc', `base=utc,clock=${counts ? 'vm' : 'host'}`],
     ...['-kernel', image.kernelPath, '-initrd', image.initramfsPath, '-append', append],
     ...['-device', 'virtio-serial-pci', '-device', 'virtserialport,chardev=agent,name=agent'],
     ...['-chardev', `socket,id=agent,path=${quoted(join(directory, 'agent.sock'))}`],

@@ -18,8 +18,6 @@ export interface CheckState {
   /** Results of the same kind in a row, up to now. They stop counting at COUNT_MAX. */
   readonly successes: number;
   readonly failures: number;
-  /** The latest result; null before the first. */
-  readonly lastResult: { readonly ok: boolean; readonly atUs: number } | null;
   /** The latest failure, also of a check that is up again; null if there was none. */
   readonly lastFailure: (ProbeFailure & { readonly atUs: number }) | null;
 }
@@ -63,7 +61,6 @@ export function initialCheckState(nowUs: number): CheckState {
     recoveredAtUs: null,
     successes: 0,
     failures: 0,
-    lastResult: null,
     lastFailure: null,
   };
 }
@@ -92,12 +89,7 @@ function stepSucceeded(
   event: CheckEvent & { readonly kind: 'succeeded' },
 ): CheckStep {
   const successes = Math.min(state.successes + 1, COUNT_MAX);
-  const next: CheckState = {
-    ...state,
-    successes,
-    failures: 0,
-    lastResult: { ok: true, atUs: event.atUs },
-  };
+  const next = after(state, successes, 0, state.lastFailure);
   switch (state.status) {
     case 'unknown':
       return changed(next, 'up', event.atUs, { kind: 'first-success' });
@@ -118,13 +110,7 @@ function stepFailed(
 ): CheckStep {
   const failure = event.reason;
   const failures = Math.min(state.failures + 1, COUNT_MAX);
-  const next: CheckState = {
-    ...state,
-    successes: 0,
-    failures,
-    lastResult: { ok: false, atUs: event.atUs },
-    lastFailure: { ...failure, atUs: event.atUs },
-  };
+  const next = after(state, 0, failures, { ...failure, atUs: event.atUs });
   switch (state.status) {
     case 'unknown':
       return changed(next, 'down', event.atUs, { kind: 'first-failure', failure });
@@ -138,19 +124,26 @@ function stepFailed(
   }
 }
 
+/** The state after a result, while its status stays. All states are made alike, which is fast. */
+function after(
+  { status, sinceUs, recoveredAtUs }: CheckState,
+  successes: number,
+  failures: number,
+  lastFailure: CheckState['lastFailure'],
+): CheckState {
+  return { status, sinceUs, recoveredAtUs, successes, failures, lastFailure };
+}
+
 function changed(
   state: CheckState,
   to: 'up' | 'down',
   atUs: number,
   reason: CheckChangeReason,
 ): CheckStep {
+  const { status: from, successes, failures, lastFailure } = state;
+  const recoveredAtUs = from === 'down' ? atUs : null;
   return {
-    state: {
-      ...state,
-      status: to,
-      sinceUs: atUs,
-      recoveredAtUs: state.status === 'down' ? atUs : null,
-    },
-    change: { from: state.status, to, reason },
+    state: { status: to, sinceUs: atUs, recoveredAtUs, successes, failures, lastFailure },
+    change: { from, to, reason },
   };
 }

@@ -9,9 +9,9 @@ import type {
   ServiceIdentity,
 } from '../config/config.ts';
 import { allServers } from '../health/check-key.ts';
-import { keyInEntry, portInEntry, servesEntry } from './entries.ts';
+import { configuredKey, keyInEntry, portInEntry, servesEntry } from './entries.ts';
 import type { DesiredService, RealServer, VirtualService } from './model.ts';
-import { serverKey, serviceFamily, serviceKey } from './model.ts';
+import { serviceFamily, serviceKey } from './model.ts';
 
 /** Weight of a server by its service's name and its own key; null: it is not in the table. */
 export type WeightOf = (serviceName: string, serverKey: string) => number | null;
@@ -43,11 +43,11 @@ export function desiredEntry(
   let inOrder = true;
   for (const server of allServers(config)) {
     if (!servesEntry(server, identity, config.entries)) continue;
-    const ownKey = serverKey(server);
+    const ownKey = configuredKey(server);
     const weight = weightOf(config.name, ownKey);
     if (weight === null) continue;
     const port = portInEntry(server, identity);
-    const key = port === server.port ? ownKey : keyInEntry(server, identity);
+    const key = keyInEntry(server, identity);
     inOrder &&= servers.length === 0 || (servers.at(-1) as (typeof servers)[number]).key < key;
     servers.push({ key, server: realServer(server, port, weight) });
   }

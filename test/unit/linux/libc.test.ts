@@ -10,6 +10,8 @@ import {
   EBADF,
   EINVAL,
   MSG_TRUNC,
+  POLLIN,
+  POLLOUT,
   SO_RCVBUF,
   SOCK_DGRAM,
   SOL_SOCKET,
@@ -22,6 +24,8 @@ import {
   getsockoptInt,
   ifIndex,
   ifName,
+  POLL_LIST_MAX,
+  PollList,
   poll,
   pollReadable,
   recv,
@@ -149,6 +153,27 @@ describe('sockets', () => {
     expect(monotonicUs() - beforeUs).toBeGreaterThanOrEqual(20_000);
     sendto(fd, LOOPBACK, 4, address);
     expect(pollReadable(fd, 10_000)).toBe(true);
+  });
+
+  test('PollList tells of each of its descriptors, and holds as many as it says', () => {
+    const [first, second] = [loopback(), loopback()];
+    sendto(second.fd, Uint8Array.of(1), 1, second.address);
+    const list = new PollList();
+    const look = () => {
+      list.clear();
+      list.add(first.fd, POLLIN);
+      list.add(second.fd, POLLIN | POLLOUT);
+      list.look();
+      return [list.at(0), list.at(1)];
+    };
+    expect(look()).toEqual([0, POLLIN | POLLOUT]);
+    recv(second.fd, new Uint8Array(1));
+    expect(look()).toEqual([0, POLLOUT]);
+    for (let size = 2; size < POLL_LIST_MAX; size++) list.add(first.fd, POLLOUT);
+    expect(list.isFull).toBe(true);
+    list.look();
+    expect(list.at(POLL_LIST_MAX - 1)).toBe(POLLOUT);
+    expect(() => list.add(first.fd, POLLIN)).toThrow();
   });
 
   test('unixDatagramSend fails with the reason when nobody listens', () => {

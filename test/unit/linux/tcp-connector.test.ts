@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { SystemError } from '../../../src/linux/libc.ts';
 import {
+  QUIET_CLOSES,
   type TcpConnection,
   TcpConnector,
   type TcpTalk,
@@ -12,6 +13,7 @@ import {
   closedTarget,
   listen,
   NO_PATH,
+  silentTarget,
   type TestServer,
   tcpServer,
   waitFor,
@@ -162,6 +164,89 @@ test('TcpConnector: a connection whose time is over is closed, unless it is give
   connector.open(to(server), 20, witness);
   await waitFor('the end', () => witness.isClosed);
   expect(witness.told).toEqual(['established', 'timeout', 'timeout', 'timeout', 'closed']);
+});
+
+/** What becomes of one connection after another that is left as soon as it stands. */
+async function leftStates(server: TestServer, count: number): Promise<string[]> {
+  const connector = new TcpConnector();
+  const destination = to(server);
+  const states: string[] = [];
+  for (let run = 0; run < count; run++) {
+    const witness = new Witness((connection) => {
+      connector.leave(connection);
+      states.push(connection.state);
+    }, false);
+    connector.open(destination, 5_000, witness);
+    await waitFor('the end', () => witness.isClosed);
+  }
+  await waitFor('the server to see the closes', () => server.open() === 0);
+  return states;
+}
+
+test('TcpConnector: a server that says nothing is not waited for, but looked at again', async () => {
+  const server = await serving(tcpServer((socket) => socket.resume()));
+  const states = await leftStates(server, QUIET_CLOSES + 3);
+  const quiet = Array<string>(QUIET_CLOSES).fill('closed');
+  expect(states).toEqual(['leaving', ...quiet, 'leaving', 'closed']);
+  expect(server.accepted()).toBe(states.length);
+  expect(server.errors).toEqual([]);
+});
+
+test('TcpConnector: a server that greets is heard each time, and never reset', async () => {
+  const server = await greeting();
+  const states = await leftStates(server, 5);
+  expect(states).toEqual(Array<string>(5).fill('leaving'));
+  expect(server.errors).toEqual([]);
+});
+
+test('TcpConnector: answers that come later are told of, each as it is', async () => {
+  const connector = new TcpConnector();
+  const server = await silentTarget();
+  const dying = await silentTarget();
+  try {
+    const close = (connection: TcpConnection) => connector.close(connection);
+    const listening = new Witness(close);
+    const leaving = new Witness((connection) => connector.leave(connection), false);
+    const refused = new Witness(close, false);
+    const refusedListening = new Witness(close);
+    connector.open(to(server), 9_000, listening);
+    connector.open(to(server), 9_000, leaving);
+    connector.open(to(dying), 9_000, refused);
+    connector.open(to(dying), 9_000, refusedListening);
+    await new Promise((resolve) => setImmediate(resolve));
+    const all = [listening, leaving, refused, refusedListening];
+    expect(all.map(({ told }) => told)).toEqual([[], [], [], []]);
+    server.resume();
+    dying.close();
+    await waitFor('all to be done', () => all.every((witness) => witness.isClosed));
+    expect(all.map(({ told }) => told[0])).toEqual([
+      ...['established', 'established', 'ECONNREFUSED', 'ECONNREFUSED'],
+    ]);
+    expect(connector.size).toBe(0);
+  } finally {
+    server.close();
+    dying.close();
+  }
+});
+
+test('TcpConnector: one that is given up before it was looked at is told of as closed alone', async () => {
+  const server = await serving(tcpServer((socket) => socket.resume()));
+  const connector = new TcpConnector();
+  const second = new Witness((connection) => connector.close(connection));
+  const witnesses = [new Witness(() => {}), second, new Witness(() => {})];
+  const [first, , third] = witnesses.map((one) => connector.open(to(server), 5_000, one));
+  second.onEstablished = (connection) => {
+    second.told.push('established');
+    connector.close(third as TcpConnection);
+    connector.close(connection);
+  };
+  connector.close(first as TcpConnection);
+  await waitFor('all to be done', () => witnesses.every((witness) => witness.isClosed));
+  expect(witnesses.map(({ told }) => told)).toEqual([
+    ['closed'],
+    ['established', 'closed'],
+    ['closed'],
+  ]);
 });
 
 test('TcpConnector: a device or a source that is not there is told at once', () => {

@@ -75,8 +75,15 @@ const STOPPED_SERVER = `
   });
 `;
 
+export interface SilentTarget {
+  readonly target: CheckTarget;
+  /** From now on it answers: also a SYN that the kernel sends again, a second after the first. */
+  resume(): void;
+  close(): void;
+}
+
 /** A listener whose process is stopped and whose backlog is full: it answers no SYN. */
-export async function silentTarget(): Promise<{ target: CheckTarget; close(): void }> {
+export async function silentTarget(): Promise<SilentTarget> {
   const stdio: ['ignore', 'pipe', 'inherit'] = ['ignore', 'pipe', 'inherit'];
   const child = spawn(process.execPath, ['-e', STOPPED_SERVER], { stdio });
   const port = await new Promise<number>((resolve) => {
@@ -89,6 +96,7 @@ export async function silentTarget(): Promise<{ target: CheckTarget; close(): vo
   await waitFor('the backlog to fill', () => fillers.every((filler) => !filler.pending));
   return {
     target,
+    resume: () => child.kill('SIGCONT'),
     close: () => {
       for (const filler of fillers) filler.destroy();
       child.kill('SIGKILL');

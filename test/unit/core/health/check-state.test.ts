@@ -76,7 +76,6 @@ describe('step', () => {
       recoveredAtUs: null,
       successes: 0,
       failures: 2,
-      lastResult: { ok: false, atUs: 3_000_000 },
       lastFailure: { ...failure, atUs: 3_000_000 },
     });
     expect(states[3]).toEqual({
@@ -85,7 +84,6 @@ describe('step', () => {
       recoveredAtUs: null,
       successes: 1,
       failures: 0,
-      lastResult: { ok: true, atUs: 4_000_000 },
       lastFailure: { ...failure, atUs: 3_000_000 },
     });
   });

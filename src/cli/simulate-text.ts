@@ -15,8 +15,8 @@ interface Entry {
   readonly style: Style;
 }
 
-/** All of it, to be rendered. */
-export function timelineLines(timeline: Timeline): readonly Line[] {
+/** All of it, to be rendered; `differences` are what directors have not in common. */
+export function timelineLines(timeline: Timeline, differences: readonly string[]): readonly Line[] {
   const { seed, durationUs, directors } = timeline;
   const entries = entriesOf(timeline);
   const width = Math.max(...entries.map(({ who }) => who.length), 8);
@@ -25,6 +25,7 @@ export function timelineLines(timeline: Timeline): readonly Line[] {
       span(`${spanText(durationUs)} of ${directors.join(', ')}`, 'strong'),
       span(` simulated with seed ${seed}; nothing on this machine was touched`, 'dim'),
     ],
+    ...differences.map((text): Line => [span(`! ${text}`, 'warn')]),
     [],
     ...entries.map(({ atUs, who, text, style }) => [
       span(`${timeText(atUs)}  `, 'dim'),

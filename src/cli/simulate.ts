@@ -24,6 +24,7 @@ import {
 import type { SimFault } from '../core/sim/scenario.ts';
 import { type Timeline, timelineOf } from '../core/sim/timeline.ts';
 import { EXIT } from './commands.ts';
+import { differencesOf } from './simulate-differences.ts';
 import { timelineSvg } from './simulate-svg.ts';
 import { timelineLines } from './simulate-text.ts';
 import { faultText } from './simulate-words.ts';
@@ -57,17 +58,20 @@ export async function simulate(options: SimulateOptions, terminal: Terminal): Pr
   const world = worldOf(configs.value, seed);
   const planned = await plan(world, configs.value, { ...options, durationUs });
   if (!planned.ok) return refuse(planned.error, options, terminal);
-  const endUs = Math.min(endOf(world, planned.value), DURATION_MAX_US);
+  const { faults, differences } = planned.value;
+  const endUs = Math.min(endOf(world, faults), DURATION_MAX_US);
   const timeline = timelineOf({
     world,
-    planned: planned.value,
+    planned: faults,
     seed,
     durationUs: durationUs ?? endUs,
   });
-  if (options.json) terminal.out(`${JSON.stringify(documentOf(timeline), null, 2)}\n`);
+  if (options.json)
+    terminal.out(`${JSON.stringify({ ...documentOf(timeline), differences }, null, 2)}\n`);
   else {
     const { color } = terminal;
-    terminal.out(render(timelineLines(timeline), { color, columns: null, rows: null }));
+    const lines = timelineLines(timeline, differences);
+    terminal.out(render(lines, { color, columns: null, rows: null }));
   }
   // Last, so that a file that cannot be written costs nobody the timeline.
   if (options.svg !== null) {
@@ -194,15 +198,23 @@ function checkDirectors(configs: readonly Config[]): void {
   }
 }
 
+interface Plan {
+  readonly faults: readonly PlannedFault[];
+  /** What directors have not in common, at the beginning and after reloads. */
+  readonly differences: readonly string[];
+}
+
 async function plan(
   world: OperatorWorld,
   configs: readonly Config[],
   options: { readonly script: string | null; readonly durationUs: number | null },
-): Promise<Result<readonly PlannedFault[], readonly ConfigError[]>> {
+): Promise<Result<Plan, readonly ConfigError[]>> {
   const { script, durationUs } = options;
   if (script === null) {
     const instance = configs[0]?.vrrp[0]?.name ?? '';
-    return ok(tourOf(world, instance).filter(({ fault }) => fault.atUs < (durationUs ?? Infinity)));
+    const tour = tourOf(world, instance);
+    const faults = tour.filter(({ fault }) => fault.atUs < (durationUs ?? Infinity));
+    return ok({ faults, differences: differencesOf(configs) });
   }
   const text = await readScript(script);
   const read = readFaultScript(text, { file: script, world, durationUs });
@@ -232,8 +244,9 @@ async function withReloads(
     readonly configs: readonly Config[];
     readonly script: string;
   },
-): Promise<Result<readonly PlannedFault[], readonly ConfigError[]>> {
+): Promise<Result<Plan, readonly ConfigError[]>> {
   const { world, configs, script } = context;
+  const differences = new Set(differencesOf(configs));
   const planned: PlannedFault[] = [];
   const errors: ConfigError[] = [];
   const current = [...configs];
@@ -250,10 +263,11 @@ async function withReloads(
       continue;
     }
     current[fault.director] = read.value;
+    for (const one of differencesOf(current)) differences.add(one);
     const instances = reloadedInstances(world, fault.director, current);
     planned.push({ fault: { ...fault, instances }, activeOf });
   }
-  return errors.length > 0 ? err(errors) : ok(planned);
+  return errors.length > 0 ? err(errors) : ok({ faults: planned, differences: [...differences] });
 }
 
 async function writePicture(path: string, timeline: Timeline): Promise<void> {
@@ -265,7 +279,7 @@ async function writePicture(path: string, timeline: Timeline): Promise<void> {
 }
 
 /** For scripts: the timeline with its faults in words, and without keys and passwords. */
-function documentOf(timeline: Timeline): unknown {
+function documentOf(timeline: Timeline): object {
   const { directors, faults } = timeline;
   return {
     ...timeline,

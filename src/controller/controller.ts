@@ -613,7 +613,7 @@ export class Controller implements DirectorControl {
       case 'address-restored':
         return this.#log.warn(
           { event: 'address-restored', ...withoutKind(message) },
-          `${message.instance === null ? 'Static address' : 'VIP'} ${message.address}${ownerText(message.instance)} was removed by ${removerText(message.byPid)} and put back`,
+          `${message.instance === null ? 'Static address' : 'VIP'} ${message.address}${ownerText(message.instance)} was removed${addressRemoverText(message)} and put back`,
         );
       case 'routing-restored':
         return this.#log.warn(
@@ -1074,6 +1074,12 @@ function ownerText(instance: string | null): string {
 
 function removerText(byPid: number | null): string {
   return byPid === null ? 'the kernel' : `another program (netlink port ${byPid})`;
+}
+
+/** Of an IPv6 address the kernel tells nobody as the one who removed it, whoever it was. */
+function addressRemoverText({ address, byPid }: { address: string; byPid: number | null }): string {
+  if (byPid === null && address.includes(':')) return ' (the kernel does not tell by whom)';
+  return ` by ${removerText(byPid)}`;
 }
 
 function changeText(reason: CheckChange['reason']): string {

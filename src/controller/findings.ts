@@ -24,6 +24,11 @@ export interface FindingEvent {
   readonly began: boolean;
 }
 
+/** An interface that was down and is gone now is in fault all the while, for another reason. */
+function isOtherFault(before: Finding, now: Finding): boolean {
+  return now.kind === 'in-fault' && before.text !== now.text;
+}
+
 export class Findings {
   #current = new Map<string, { readonly instance: string; readonly finding: Finding }>();
 
@@ -38,7 +43,10 @@ export class Findings {
     }
     const events: FindingEvent[] = [];
     for (const [key, found] of now) {
-      if (!this.#current.has(key)) events.push({ ...found, began: true });
+      const before = this.#current.get(key);
+      if (before === undefined || isOtherFault(before.finding, found.finding)) {
+        events.push({ ...found, began: true });
+      }
     }
     for (const [key, found] of this.#current) {
       if (!now.has(key)) events.push({ ...found, began: false });

@@ -176,6 +176,7 @@ describe('another program', { timeout: TEST_TIMEOUT_MS }, () => {
     await ip('address', 'del', `${VIP6}/64`, 'dev', 'eth0');
     const line = await a.waitForLine('address-restored');
     expect(line).toMatchObject({ instance: 'web', address: VIP6, byPid: null });
+    expect(line.msg).toContain('was removed (the kernel does not tell by whom) and put back');
     expect(await kernelAddress(VIP6)).not.toBeNull();
   });
 

@@ -400,7 +400,10 @@ export class Judge {
     const waitUs = first ? Math.min(...waits) : Math.max(...waits);
     const limitUs = waitUs + driftUs(waitUs) + 2 * this.limits.hopUs;
     if (vacancyUs > limitUs) {
-      this.#violate('takeover-in-time', `nobody held the VIP for ${vacancyUs} us (${limitUs})`);
+      this.#violate(
+        'takeover-in-time',
+        `nobody held the VIP for ${vacancyUs} us, allowed are ${limitUs}`,
+      );
     }
   }
 
@@ -427,7 +430,7 @@ export class Judge {
         const names = `${left.label} and ${right.label}`;
         this.#violate(
           'overlap-ends',
-          `${names} both held the VIP for ${overlapUs} us (${limitUs})`,
+          `${names} both held the VIP for ${overlapUs} us, allowed are ${limitUs}`,
         );
       }
     }

@@ -167,6 +167,28 @@ groups:
     expect(out).toContain('Broken: overlap-ends of web');
   });
 
+  test('says what the directors have not in common, at the beginning and after a reload', async () => {
+    const base = block('yaml').replace('{ dir-a: 150, dir-b: 100 }', '150');
+    const files = [
+      file('dir-a.yaml', base.replace('[192.0.2.10/24]', '[192.0.2.10/24, 192.0.2.11/24]')),
+      file('dir-b.yaml', base),
+    ];
+    file('slow.yaml', base.replace('vrid: 51', 'vrid: 51\n    interval: 2s'));
+    const script = file(
+      'slower.yaml',
+      '- { at: 9s, fault: reload, director: dir-b, file: slow.yaml }\n',
+    );
+    const lacks = 'dir-b lacks 192.0.2.11 of web: clients of it reach nobody while dir-b is active';
+    const { out } = await run({ files, duration: '5s' });
+    expect(out.split('\n').slice(1, 3)).toEqual([`! ${lacks}`, '']);
+    const { differences } = await document({ files, script });
+    expect(differences).toEqual([lacks, 'The interval of web is 1s on dir-a and 2s on dir-b']);
+    expect((await document({ duration: '5s' })).differences).toEqual([]);
+    const other = file('other.yaml', base.replace('web:', 'mail:').replace('51', '52'));
+    const apart = await document({ files: [files[1] as string, other], duration: '5s' });
+    expect(apart.differences).toEqual(['other has no instance web', 'dir-b has no instance mail']);
+  });
+
   test('a reload takes its file from beside the script', async () => {
     file('swapped.yaml', block('yaml').replace('dir-b: 100', 'dir-b: 200'));
     const script = file(

@@ -33,6 +33,19 @@ test('Findings tells of each peer that is refused once, and when it is over', ()
   ]);
 });
 
+test('Findings tells of another reason of a fault that goes on', () => {
+  const findings = new Findings();
+  const told = (report: Partial<InstanceReport>) =>
+    findings
+      .look([{ ...BASE, ...report }])
+      .map(({ finding, began }) => [finding.kind, began, finding.text.includes('no interface')]);
+  const down = { state: 'fault', reason: 'interface-down' } as const;
+  expect(told(down)).toEqual([['in-fault', true, false]]);
+  expect(told(down)).toEqual([]);
+  expect(told({ ...down, reason: 'interface-missing' })).toEqual([['in-fault', true, true]]);
+  expect(told({})).toEqual([['in-fault', false, true]]);
+});
+
 test('looking for findings takes the same small share of time, however many instances there are', () => {
   expect(findingsIntervalMs(1)).toBeLessThan(6_000);
   const costMs = 0.03;

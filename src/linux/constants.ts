@@ -22,61 +22,43 @@ export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 
 // linux/socket.h: message flags
-export const MSG_PEEK = 0x2;
-export const MSG_CTRUNC = 0x8;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 
 // asm-generic/socket.h
 export const SOL_SOCKET = 1;
-export const SO_REUSEADDR = 2;
 export const SO_ERROR = 4;
-export const SO_BROADCAST = 6;
-export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_PRIORITY = 12;
 export const SO_BINDTODEVICE = 25;
 export const SO_ATTACH_FILTER = 26;
-export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_TIMESTAMPNS_OLD = 35;
 export const SO_MARK = 36;
-export const SO_TIMESTAMPNS_NEW = 64;
 
 // linux/socket.h: option levels
 export const SOL_IP = 0;
 export const SOL_IPV6 = 41;
 export const SOL_RAW = 255;
-export const SOL_PACKET = 263;
 export const SOL_NETLINK = 270;
 
 // linux/in.h
-export const IPPROTO_IP = 0;
 export const IPPROTO_ICMP = 1;
 export const IPPROTO_TCP = 6;
 export const IPPROTO_UDP = 17;
-export const IPPROTO_IPV6 = 41;
 export const IPPROTO_ICMPV6 = 58;
-export const IPPROTO_RAW = 255;
 export const IP_TOS = 1;
 export const IP_TTL = 2;
-export const IP_HDRINCL = 3;
 export const IP_PKTINFO = 8;
-export const IP_MTU_DISCOVER = 10;
 export const IP_RECVTTL = 12;
-export const IP_FREEBIND = 15;
-export const IP_TRANSPARENT = 19;
 export const IP_BIND_ADDRESS_NO_PORT = 24;
 export const IP_MULTICAST_IF = 32;
 export const IP_MULTICAST_TTL = 33;
 export const IP_MULTICAST_LOOP = 34;
 export const IP_ADD_MEMBERSHIP = 35;
-export const IP_DROP_MEMBERSHIP = 36;
-export const IP_MULTICAST_ALL = 49;
 
 // linux/in6.h
-export const IPV6_CHECKSUM = 7;
 export const IPV6_UNICAST_HOPS = 16;
 export const IPV6_MULTICAST_IF = 17;
 export const IPV6_MULTICAST_HOPS = 18;
@@ -90,7 +72,6 @@ export const IPV6_PKTINFO = 50;
 export const IPV6_RECVHOPLIMIT = 51;
 export const IPV6_HOPLIMIT = 52;
 export const IPV6_TCLASS = 67;
-export const IPV6_FREEBIND = 78;
 
 // linux/icmp.h and linux/icmpv6.h
 export const ICMP_ECHOREPLY = 0;
@@ -103,7 +84,6 @@ export const ICMPV6_FILTER = 1;
 export const ETH_P_IP = 0x0800;
 export const ETH_P_ARP = 0x0806;
 export const ETH_P_IPV6 = 0x86dd;
-export const ETH_ALEN = 6;
 
 // linux/if.h
 export const IFNAMSIZ = 16;

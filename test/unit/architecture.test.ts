@@ -39,6 +39,38 @@ function roomOf(file: string): string {
   return rest.length === 0 ? 'entry' : (room as string);
 }
 
+/** A text without its comments. */
+function codeOf(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/\/\/.*$/gm, '');
+}
+
+test('nothing is exported that nobody uses', () => {
+  const folders = [SOURCE, join(SOURCE, '../test'), join(SOURCE, '../build')];
+  const texts = new Map(
+    folders.flatMap((folder) =>
+      readdirSync(folder, { recursive: true, encoding: 'utf8' })
+        .filter((path) => /\.(ts|mjs|cjs)$/.test(path))
+        .map((path) => join(folder, path))
+        .map((path) => [path, codeOf(readFileSync(path, 'utf8'))] as const),
+    ),
+  );
+  const counts = new Map<string, number>();
+  for (const word of [...texts.values()].flatMap((text) => text.match(/\w+/g) ?? [])) {
+    counts.set(word, (counts.get(word) ?? 0) + 1);
+  }
+  const unused = files.flatMap((file) => {
+    const exported = (texts.get(join(SOURCE, file)) ?? '').matchAll(
+      /^export (?:async )?(?:function|const|class|interface|type) (\w+)/gm,
+    );
+    return [...exported]
+      .map(([, name = '']) => name)
+      .filter((name) => counts.get(name) === 1)
+      .map((name) => `${file}: ${name}`);
+  });
+  expect(counts.size).toBeGreaterThan(1000);
+  expect(unused).toEqual([]);
+});
+
 describe('imports', () => {
   test('every room imports only rooms below it', () => {
     const wrong: string[] = [];

@@ -106,14 +106,6 @@ export function countsOfServers(
   return counts;
 }
 
-/** The entries of a service that are in the table. */
-export function observedEntries(
-  { entries }: ServiceConfig,
-  observed: ObservedTable,
-): readonly ObservedService[] {
-  return entries.flatMap(({ identity }) => observed.get(serviceKey(identity)) ?? []);
-}
-
 /** What the configuration has of each entry, by the entries' keys. */
 export function configuredEntries(
   services: readonly ServiceConfig[],

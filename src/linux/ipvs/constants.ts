@@ -90,9 +90,8 @@ export const IPVS_STATS_ATTR_OUTBPS = 10;
 export const IPVS_INFO_ATTR_VERSION = 1;
 export const IPVS_INFO_ATTR_CONN_TAB_SIZE = 2;
 
-// Virtual service flags. HASHED is the kernel's own and appears in dumps.
+// Virtual service flags. 0x0002, HASHED, is the kernel's own and appears in dumps.
 export const IP_VS_SVC_F_PERSISTENT = 0x0001;
-export const IP_VS_SVC_F_HASHED = 0x0002;
 export const IP_VS_SVC_F_ONEPACKET = 0x0004;
 export const IP_VS_SVC_F_SCHED1 = 0x0008;
 export const IP_VS_SVC_F_SCHED2 = 0x0010;

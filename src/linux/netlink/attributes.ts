@@ -9,7 +9,6 @@ import { HOST_LITTLE_ENDIAN } from '../sockaddr.ts';
 
 /** include/uapi/linux/netlink.h */
 export const NLA_F_NESTED = 0x8000;
-export const NLA_F_NET_BYTEORDER = 0x4000;
 export const NLA_TYPE_MASK = 0x3fff;
 export const NLA_ALIGNTO = 4;
 export const NLA_HDRLEN = 4;

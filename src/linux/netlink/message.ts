@@ -9,16 +9,13 @@ import { AttributeReader, type AttributeWriter, align4 } from './attributes.ts';
 
 /** include/uapi/linux/netlink.h */
 export const NLMSG_HDRLEN = 16;
-export const NLMSG_NOOP = 0x1;
 export const NLMSG_ERROR = 0x2;
 export const NLMSG_DONE = 0x3;
-export const NLMSG_OVERRUN = 0x4;
 export const NLMSG_MIN_TYPE = 0x10;
 
 export const NLM_F_REQUEST = 0x01;
 export const NLM_F_MULTI = 0x02;
 export const NLM_F_ACK = 0x04;
-export const NLM_F_ECHO = 0x08;
 export const NLM_F_DUMP_INTR = 0x10;
 export const NLM_F_ROOT = 0x100;
 export const NLM_F_MATCH = 0x200;

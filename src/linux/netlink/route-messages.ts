@@ -58,7 +58,6 @@ export const IFA_F_DADFAILED = 0x08;
 export const IFA_F_HOMEADDRESS = 0x10;
 export const IFA_F_DEPRECATED = 0x20;
 export const IFA_F_TENTATIVE = 0x40;
-export const IFA_F_PERMANENT = 0x80;
 export const IFA_F_MANAGETEMPADDR = 0x100;
 export const IFA_F_NOPREFIXROUTE = 0x200;
 /** A lifetime without end, in seconds. */

@@ -13,11 +13,13 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync 
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
-import { codeFile, codeOf, keyOf, loaderOf } from './start-files.mjs';
+import { codeFile, codeOf, keyOf, loaderOf, replaceDirectory } from './start-files.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const compiled = join(root, 'dist', 'src');
-const target = join(root, 'dist', 'start');
+const installed = join(root, 'dist', 'start');
+/** Made aside: a director may run from what is installed, and a build may fail. */
+const target = join(root, 'dist', 'start.next');
 
 const { CONTROLLER_NODE_FLAGS, KEEPER_NODE_FLAGS, READER_NODE_FLAGS } = await import(
   join(compiled, 'core', 'processes.js')
@@ -115,7 +117,8 @@ function compile(names, flags, options) {
     writeFileSync(join(target, name), loaderOf(keyOf(text)));
   }
   const maker = join(root, 'build', 'code-cache.mjs');
-  execFileSync(process.execPath, [...flags, maker, ...options, target, ...names], { stdio: 'inherit' });
+  const words = ['--as', installed, ...options, target, ...names];
+  execFileSync(process.execPath, [...flags, maker, ...words], { stdio: 'inherit' });
 }
 
 /** `run` begins as the keeper; Node must not read certificates that nobody asks for. */
@@ -145,3 +148,4 @@ for (const entry of ENTRIES) await bundle(entry, build);
 writeFileSync(join(target, 'package.json'), '{ "type": "commonjs" }\n');
 writeFileSync(join(target, 'vipkeeper'), launcher(KEEPER_NODE_FLAGS));
 chmodSync(join(target, 'vipkeeper'), 0o755);
+replaceDirectory(installed, target);

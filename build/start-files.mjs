@@ -4,6 +4,7 @@
  * that fits, as with another version of Node, V8 compiles the code as it does any other.
  */
 import { createHash } from 'node:crypto';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 
 /** The header's length keeps what follows it aligned, so that V8 need not copy it. */
 const HEADER_BYTES = 128;
@@ -57,4 +58,13 @@ const script = new Script(readFileSync(\`\${base}.code\`, 'latin1'), {
 const importModule = (specifier) => import(specifier);
 script.runInThisContext()(exports, require, module, __filename, __dirname, importModule);
 `;
+}
+
+/** Puts a directory in another one's place within two renames, whatever an earlier try left. */
+export function replaceDirectory(installed, next) {
+  const before = `${installed}.before`;
+  rmSync(before, { recursive: true, force: true });
+  if (existsSync(installed)) renameSync(installed, before);
+  renameSync(next, installed);
+  rmSync(before, { recursive: true, force: true });
 }

@@ -1,6 +1,6 @@
 /** The files of an installation's bundles: code, what V8 compiled of it, and what loads both. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -12,6 +12,7 @@ interface StartFiles {
   cacheHeader(key: string): Buffer;
   codeOf(moduleText: string): string;
   loaderOf(key: string): string;
+  replaceDirectory(installed: string, next: string): void;
 }
 
 const BUILD = join(REPOSITORY, 'build');
@@ -83,5 +84,29 @@ describe('a bundle', () => {
     // The header is all that tells them apart: V8 takes any code of the same length.
     execFileSync(process.execPath, ['-e', copy(headerOf(two))]);
     expect(run('two')).toBe('one\n');
+  });
+});
+
+describe('a build takes the place of the one before', () => {
+  function make(name: string, text: string): string {
+    const path = join(directory, name);
+    mkdirSync(path);
+    writeFileSync(join(path, text), text);
+    return path;
+  }
+  const contents = (path: string): string[] =>
+    readdirSync(path).map((name) => readFileSync(join(path, name), 'utf8'));
+
+  test.each([
+    ['the first one', []],
+    ['another one', ['start']],
+    ['one that was broken off between its renames', ['start.before']],
+    ['one that left both', ['start', 'start.before']],
+  ])('%s', (_, present) => {
+    for (const name of present) make(name, 'old');
+    const installed = join(directory, 'start');
+    files.replaceDirectory(installed, make('start.next', 'new'));
+    expect(contents(installed)).toEqual(['new']);
+    expect(readdirSync(directory)).toEqual(['start']);
   });
 });

@@ -132,6 +132,7 @@ export class Keeper {
     instance: (name) => this.#instanceStatus(name),
     rest: () => this.#statusRest(),
     send: (message) => this.#send(message),
+    nowUs: monotonicUs,
     later: (goOn) => setImmediate(goOn),
   });
 

@@ -6,7 +6,6 @@
  * Invariants: one answer after the other, each in order; no more than WAITING_MAX requests wait;
  * an instance that is gone meanwhile is in none of the parts that follow.
  */
-import { monotonicUs } from '../linux/clock.ts';
 import type { InstanceStatus, KeeperStatus, KeeperToController } from './messages.ts';
 
 /** A turn goes on for this long; as long again is needed to put it into a message. */
@@ -23,6 +22,8 @@ export interface StatusPorts {
   readonly instance: (name: string) => InstanceStatus | null;
   readonly rest: () => Omit<KeeperStatus, 'instances'>;
   readonly send: (message: KeeperToController) => void;
+  /** Monotonic microseconds. */
+  readonly nowUs: () => number;
   /** Calls back when the event loop has been round. */
   readonly later: (goOn: () => void) => void;
 }
@@ -59,9 +60,10 @@ export class StatusParts {
   }
 
   #part(names: Iterator<string>): { instances: readonly InstanceStatus[]; isLast: boolean } {
-    const startUs = monotonicUs();
+    const { nowUs } = this.#ports;
+    const startUs = nowUs();
     const instances: InstanceStatus[] = [];
-    while (instances.length < PART_MAX && monotonicUs() - startUs < TURN_US) {
+    while (instances.length < PART_MAX && nowUs() - startUs < TURN_US) {
       const next = names.next();
       if (next.done === true) return { instances, isLast: true };
       const instance = this.#ports.instance(next.value);

@@ -13,6 +13,9 @@ let there: string[];
 let sent: Told[];
 let later: (() => void)[];
 let parts: StatusParts;
+let nowUs: number;
+/** What passes between two looks at the clock. */
+let tickUs: number;
 
 const named = (name: string): InstanceStatus => ({ name }) as InstanceStatus;
 
@@ -20,11 +23,14 @@ beforeEach(() => {
   there = [];
   sent = [];
   later = [];
+  nowUs = 0;
+  tickUs = 0;
   parts = new StatusParts({
     names: () => [...there],
     instance: (name) => (there.includes(name) ? named(name) : null),
     rest: () => ({ pid: 7 }) as Omit<KeeperStatus, 'instances'>,
     send: (message) => sent.push(message as Told),
+    nowUs: () => (nowUs += tickUs),
     later: (goOn) => later.push(goOn),
   });
 });
@@ -59,6 +65,15 @@ describe('StatusParts', () => {
     goRound();
     expect(namesTold(1)).toEqual(there);
     expect(Math.max(...sent.map((message) => instancesOf(message).length))).toBeLessThan(50);
+  });
+
+  test('a turn is short, however long an instance takes', () => {
+    there = Array.from({ length: 20 }, (_, index) => `i${index}`);
+    tickUs = 400;
+    parts.request(1);
+    goRound();
+    expect(namesTold(1)).toEqual(there);
+    expect(Math.max(...sent.map((message) => instancesOf(message).length))).toBe(2);
   });
 
   test('requests are answered one after the other, and no more are kept than that', () => {

@@ -138,8 +138,8 @@ function takebackDetail(report: InstanceReport): string {
     );
   }
   return (
-    `${name} is not held back any more; from a director of lower priority it takes over ` +
-    `${rounded(activeDownIntervalSeconds)} s after the last advertisement, and its preempt_delay`
+    `${name} is not held back any more; it preempts a director of lower priority within ` +
+    `${rounded(activeDownIntervalSeconds)} s, plus preempt_delay if that is configured`
   );
 }
 

@@ -308,7 +308,7 @@ describe('planTakeback', () => {
 
   test('says what follows with and without preemption', () => {
     expect(planTakeback([held], 'web')[0]).toMatchObject({ heldBack: true });
-    expect(planTakeback([held], null)[0]?.detail).toContain('takes over 3.41 s after');
+    expect(planTakeback([held], null)[0]?.detail).toContain('within 3.41 s');
     expect(planTakeback([{ ...held, preempt: false }], 'web')[0]?.detail).toContain(
       'preempt is off',
     );

@@ -53,6 +53,41 @@ const MARK_MAX = 0xffff_ffff;
 /** Kinds that need no key of their own. */
 const WORDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping', 'bfd', ...PROTOCOL_WORDS] as const;
 const PROTOCOLS = Object.keys(DIALOGUES) as DialogueName[];
+const SCRIPT = 'a mapping such as { script: { command: [/path/to/command] } }';
+const DIALOGUE = 'the protocol, such as imap, or a mapping such as { dialogue: { steps: [...] } }';
+const LOGIN = 'a mapping such as { mysql: { user: check } }';
+/** What keepalived, ldirectord or people call a check, and what is to be written here. */
+const FOREIGN_CHECKS: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    tcp_check: 'tcp',
+    connect: 'tcp',
+    http_get: 'http',
+    ssl_get: 'https',
+    smtp_check: 'smtp',
+    submission: 'smtp',
+    dns_check: 'dns',
+    udp_check: 'udp',
+    ping_check: 'ping',
+    bfd_check: 'bfd',
+    pop: 'pop3',
+    pops: 'pop3s',
+    pgsql: 'postgresql',
+    postgres: 'postgresql',
+    on: 'none',
+    misc_check: SCRIPT,
+    script: SCRIPT,
+    external: SCRIPT,
+    'external-perl': SCRIPT,
+    file_check: 'a mapping such as { file: { path: /path/to/file } }',
+    file: 'a mapping such as { file: { path: /path/to/file } }',
+    dialogue: DIALOGUE,
+    negotiate: DIALOGUE,
+    simpletcp: DIALOGUE,
+    mysql: LOGIN,
+    mariadb: LOGIN,
+    radius: 'a mapping such as { radius: { secret: file:/path/to/secret } }',
+  }),
+);
 
 /** Most requests of one check: each has a connection of its own. */
 const REQUESTS_MAX = 32;
@@ -262,13 +297,15 @@ export function checkSchema(per: Per) {
   }));
   type Long = Output<typeof long>;
   const short = scalar(
-    `none, ${joinWords([...WORDS, ...PROTOCOLS], 'or')}, or a mapping`,
-    yaml.words(['none', ...WORDS, ...PROTOCOLS]),
+    `none, ${joinWords([...WORDS, 'ldaps', ...PROTOCOLS], 'or')}, or a mapping`,
+    yaml.words(['none', ...WORDS, 'ldaps', ...PROTOCOLS]),
     (kind): Long | 'none' => {
       if (kind === 'none') return kind;
+      if (kind === 'ldaps') return { ldap: { tls: 'tls' } };
       const protocol = PROTOCOLS.find((name) => name === kind);
       return protocol === undefined ? { [kind]: {} } : { dialogue: { protocol } };
     },
+    (raw) => (typeof raw === 'string' ? FOREIGN_CHECKS.get(raw.toLowerCase()) : undefined),
   );
   return shortOrLong(short, long);
 }

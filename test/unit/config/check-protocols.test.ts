@@ -32,12 +32,24 @@ const errorsOf = (check: string) =>
 
 test.each([
   ['ldap', { kind: 'ldap', tls: 'none', bindDn: null, base: null, filter: '(objectClass=*)' }],
+  ['ldaps', { kind: 'ldap', tls: 'tls', tlsVerify: true, bindDn: null }],
   ['postgresql', { kind: 'postgresql', tls: false, user: null, query: null, tlsVerify: true }],
   ['sip', { kind: 'sip', transport: 'udp', uri: null, status: [[200, 299]] }],
   ['{mysql: {user: m}}', { kind: 'mysql', user: 'm', password: null, database: null }],
   ['{radius: {secret: x}}', { kind: 'radius', user: null, expect: ['access-accept'] }],
 ])('%s has its defaults', (check, expected) => {
   expect(serverOf(check).check).toMatchObject(expected);
+});
+
+test.each([
+  ['MISC_CHECK', 'expected a mapping such as { script: { command: [/path/to/command] } }'],
+  ['SSL_GET', 'expected https'],
+  ['connect', 'expected tcp'],
+  ['pop', 'expected pop3'],
+  ['mysql', 'expected a mapping such as { mysql: { user: check } }'],
+  ['simpletcp', 'expected the protocol, such as imap, or a mapping'],
+])('%s, the word of another program, is told ours', (check, message) => {
+  expect(errorsOf(check)[0]).toContain(message);
 });
 
 test.each([

@@ -476,7 +476,7 @@ const CHECK_ROWS: readonly Row[] = [
   [
     'an unknown kind',
     service('address: 192.0.2.1:80', 'check: pong', 'servers: []'),
-    'f.yaml:4:12: services.s.check: expected none, tcp, http, https, dns, udp, ping, bfd, ldap, postgresql, sip, smtp, smtps, ftp, imap, imaps, pop3, pop3s, nntp or redis, or a mapping, found pong',
+    'f.yaml:4:12: services.s.check: expected none, tcp, http, https, dns, udp, ping, bfd, ldap, postgresql, sip, ldaps, smtp, smtps, ftp, imap, imaps, pop3, pop3s, nntp or redis, or a mapping, found pong',
   ],
   [
     'TLS options without TLS',

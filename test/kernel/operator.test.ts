@@ -1,0 +1,281 @@
+/**
+ * What operators lean on, on a real kernel and a pair of directors: services that are in the table,
+ * and are checked, only where the virtual IP is, for groups of entries and firewall marks too;
+ * decisions with an end that outlive reload, restart and stop; drains of persistent clients; the
+ * weight that a script asks for; and the share of servers that no failure takes out.
+ *
+ * The tests are one story: the pair runs from the first to the last, which loses director1.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { check, writeFile } from '../lab/host.ts';
+import { type LabNode, Topology } from '../lab/topology.ts';
+import { Vm } from '../lab/vm.ts';
+import { GuestDirector, Peer, SETUP_MS, startRealServer, TEST_MS, until } from './guest.ts';
+
+const VIP = '192.0.2.201';
+const REAL1 = '198.51.100.101';
+const REAL2 = '198.51.100.102';
+const SERVERS = [`${REAL1}:80`, `${REAL2}:80`];
+const HERE = { only_on_active: true, check_when: 'active', scheduler: 'rr' };
+const TCP = { interval: '1s', timeout: '20s' };
+/** Exit status 2 and more is a weight and 2, as with keepalived's MISC_CHECK. */
+const WEIGHT_SCRIPT = '/tmp/weight.sh';
+const WEIGHT = '/tmp/weight';
+
+const CONFIG = {
+  vrrp: {
+    all: {
+      interface: 'eth0',
+      vrid: 51,
+      interval: '1s',
+      priority: { director1: 150, director2: 100 },
+      addresses: [`${VIP}/24`, { address: '198.51.100.1/24', interface: 'eth1' }],
+    },
+  },
+  services: {
+    group: {
+      address: [`${VIP}:80,81`, '192.0.2.202:80'],
+      follow: 'all',
+      ...HERE,
+      check: TCP,
+      servers: SERVERS,
+    },
+    marked: { fwmark: 7, follow: 'all', ...HERE, check: { ping: {}, ...TCP }, servers: [REAL1] },
+    clients: {
+      address: `${VIP}:90`,
+      scheduler: 'rr',
+      persistence: '10m',
+      check: 'none',
+      servers: SERVERS,
+    },
+    scripted: {
+      address: `${VIP}:91`,
+      scheduler: 'wrr',
+      check: {
+        script: { command: [WEIGHT_SCRIPT, '{rip}'], dynamic_weight: true },
+        interval: '1s',
+        timeout: '20s',
+      },
+      servers: [{ address: `${REAL1}:80`, weight: 10 }],
+    },
+    guarded: {
+      address: `${VIP}:92`,
+      scheduler: 'rr',
+      min_healthy: '50%',
+      // Nobody listens there.
+      check: { ...TCP, port: 9, fall: 1 },
+      servers: SERVERS,
+    },
+  },
+  ipvs: { reconcile_interval: '1s' },
+  // The test's own, below /tmp.
+  notify: { script_security: false },
+};
+
+const GROUP = [`${VIP}:80`, `${VIP}:81`, '192.0.2.202:80'].flatMap((entry) => [
+  `-A -t ${entry} -s rr`,
+  ...SERVERS.map((server) => `-a -t ${entry} -r ${server} -m -w 1`),
+]);
+const MARKED = ['-A -f 7 -s rr', `-a -f 7 -r ${REAL1}:0 -m -w 1`];
+const CLIENTS = [
+  `-A -t ${VIP}:90 -s rr -p 600`,
+  ...SERVERS.map((server) => `-a -t ${VIP}:90 -r ${server} -m -w 1`),
+];
+
+let vm: Vm;
+let peer: Peer;
+let first: GuestDirector;
+let second: GuestDirector;
+
+beforeAll(async () => {
+  vm = await Vm.start();
+  const topology = await Topology.create(vm);
+  peer = await Peer.start(topology.clients[0] as LabNode);
+  await Promise.all(topology.realServers.map((server) => startRealServer(server)));
+  await writeFile(vm, WEIGHT, '7');
+  await writeFile(vm, WEIGHT_SCRIPT, `#!/bin/sh\nexit $(cat ${WEIGHT})\n`);
+  await check(vm, ['chmod', '755', WEIGHT_SCRIPT]);
+  const [one, two] = topology.directors.map((node) => new GuestDirector(vm, node, peer));
+  first = one as GuestDirector;
+  second = two as GuestDirector;
+  for (const director of [first, second]) await director.configure(CONFIG);
+  await Promise.all([first.start(), second.start()]);
+  for (const director of [first, second]) await director.started();
+  await first.until('to be active', async () => {
+    return (await first.status()).instances[0]?.state === 'active';
+  });
+}, SETUP_MS);
+
+afterAll(() => vm?.stop());
+
+/** Lines of the table, as `ipvsadm -Sn`, that belong to these. */
+async function saved(director: GuestDirector, of: readonly string[]): Promise<readonly string[]> {
+  const entries = new Set(of.map((line) => line.split(' ').slice(1, 3).join(' ')));
+  const lines = await director.saved();
+  return lines.filter((line) => entries.has(line.split(' ').slice(1, 3).join(' ')));
+}
+
+async function untilTable(director: GuestDirector, lines: readonly string[], of = lines) {
+  let found: readonly string[] = [];
+  const wanted = lines.toSorted();
+  await director.until(`the table\n${wanted.join('\n')}`, async () => {
+    found = await saved(director, of);
+    return found.join('\n') === wanted.join('\n');
+  });
+}
+
+async function serverOf(director: GuestDirector, service: string, server: string) {
+  const { services } = await director.status();
+  return services
+    .find(({ name }) => name === service)
+    ?.servers.find((one) => one.server === server);
+}
+
+function setting(director: GuestDirector, name: string): Promise<string> {
+  const argv = ['cat', `/proc/sys/net/ipv4/vs/${name}`];
+  return check(director.node, argv).then(({ stdout }) => stdout.trim());
+}
+
+describe('a pair of directors', { timeout: TEST_MS }, () => {
+  it('has services of the active one there alone, by address, group and mark, checks too', async () => {
+    await untilTable(first, [...GROUP, ...MARKED]);
+    expect(await saved(second, [...GROUP, ...MARKED])).toEqual([]);
+    const targets = async (director: GuestDirector) =>
+      (await director.status()).checks.map(({ kind, target }) => `${kind} ${target}`);
+    expect(await targets(first)).toEqual(
+      expect.arrayContaining(SERVERS.map((one) => `tcp ${one}`)),
+    );
+    expect((await targets(second)).filter((one) => /^(tcp \S+:80|ping)/.test(one))).toEqual([]);
+    const [name] = (await first.status()).services.flatMap((one) =>
+      one.name === 'group' ? one.entries.map(({ follow }) => follow) : [],
+    );
+    expect(name).toBe('all');
+  });
+
+  it('takes the weight that a script asks for, and the server out when it fails', async () => {
+    const server = `${REAL1}:80`;
+    const weight = async () => (await serverOf(first, 'scripted', server))?.weight;
+    // 7 less 2.
+    await first.until('the weight 5', async () => (await weight()) === 5);
+    await writeFile(vm, WEIGHT, '255');
+    await first.until('the weight 253', async () => (await weight()) === 253);
+    await writeFile(vm, WEIGHT, '1');
+    await first.until('the weight 0', async () => (await weight()) === 0);
+    await writeFile(vm, WEIGHT, '0');
+    await first.until('its own weight', async () => (await weight()) === 10);
+  });
+
+  it('leaves the share of servers in that min_healthy asks for, and says which', async () => {
+    const lines = SERVERS.map((server) => `-a -t ${VIP}:92 -r ${server} -m -w `);
+    await first.until('one of two servers to be out', async () => {
+      const found = (await first.saved()).filter((line) =>
+        lines.some((one) => line.startsWith(one)),
+      );
+      return (
+        found
+          .map((line) => line.at(-1))
+          .toSorted()
+          .join() === '0,1'
+      );
+    });
+    const { services } = await first.status();
+    const guarded = services.find(({ name }) => name === 'guarded')?.servers ?? [];
+    expect(guarded.map(({ health }) => health)).toEqual(['down', 'down']);
+    expect(guarded.map(({ weightReason }) => weightReason).toSorted()).toEqual([
+      'failed',
+      'guarded',
+    ]);
+  });
+});
+
+describe('a decision of an operator', { timeout: TEST_MS }, () => {
+  const server = `${REAL1}:80`;
+  const endMs = Math.floor(Date.now() / 1000) * 1000 + 3 * 86_400_000;
+  const end = `${new Date(endMs).toISOString().slice(0, 19)}Z`;
+
+  it('with an end is done, and told where one looks', async () => {
+    const why = ['--until', end, '--reason', 'new disk'];
+    const { stdout } = await first.vipkeeper('override', `clients/${server}`, '--down', ...why);
+    expect(stdout).toContain(`clients/${server}: taken out until ${end}`);
+    expect(stdout).toContain('on this director alone');
+    await first.until('it to be out', async () => {
+      return (await serverOf(first, 'clients', server))?.weightReason === 'forced-down';
+    });
+    const shown = await first.vipkeeper('status');
+    expect(shown.stdout).toContain(`until ${end.slice(0, 16)}Z: new disk`);
+    const labels = `service="clients",server="${server}"`;
+    expect(await first.metric('vipkeeper_server_override')).toEqual(
+      new Map([[`{${labels},action="down"}`, 1]]),
+    );
+    const ends = await first.metric('vipkeeper_server_override_end_timestamp_seconds');
+    expect([...ends.values()]).toEqual([endMs / 1000]);
+    expect(first.lines('override').at(-1)?.until).toBe(new Date(endMs).toISOString());
+    // The other director has not been asked.
+    expect((await serverOf(second, 'clients', server))?.override).toBeNull();
+  });
+
+  it.each(['reload', 'restart', 'stop and start'])('outlives a %s', async (how) => {
+    const pid = (await first.status()).controller.pid;
+    if (how === 'reload') await first.reload();
+    // The command waits for fifteen seconds, which are few where everything is emulated.
+    else if (how === 'restart')
+      expect(await first.post('/v1/restart')).toMatchObject({ status: 202 });
+    else {
+      expect(await first.stop()).toBe(0);
+      await first.start();
+    }
+    await first.until('an answer', async () => {
+      const status = await first.tryStatus();
+      return status !== null && (how === 'reload' || status.controller.pid !== pid);
+    });
+    await first.until('the decision', async () => {
+      const found = await serverOf(first, 'clients', server);
+      return found?.override?.untilMs === endMs && found.weightReason === 'forced-down';
+    });
+    expect((await serverOf(first, 'clients', server))?.override).toMatchObject({
+      action: { kind: 'down' },
+      reason: 'new disk',
+    });
+  });
+
+  it('is over when it is cleared', async () => {
+    await first.vipkeeper('override', `clients/${server}`, '--clear');
+    await untilTable(first, CLIENTS);
+  });
+});
+
+describe('a drain of persistent clients', { timeout: TEST_MS }, () => {
+  it('lets templates expire, and puts the setting back when it is done', async () => {
+    await first.until('to be active', async () => {
+      return (await first.status()).instances[0]?.state === 'active';
+    });
+    const answered = await peer.get(`http://${VIP}:90/`);
+    const [ip, other] = answered.server === 'real1' ? [REAL1, 'real2'] : [REAL2, 'real1'];
+    expect(answered.error).toBeNull();
+    expect(await setting(first, 'expire_quiescent_template')).toBe('0');
+    await first.vipkeeper('drain', `clients/${ip}`, '--no-wait');
+    expect(await setting(first, 'expire_quiescent_template')).toBe('1');
+    await until('the client to have another server', async () => {
+      return (await peer.get(`http://${VIP}:90/`)).server === other;
+    });
+    // Its last connection is known for two minutes more to the kernel, which nobody waits for.
+    await first.vipkeeper('undrain', `clients/${ip}`);
+    await until('the setting to be as before', async () => {
+      return (await setting(first, 'expire_quiescent_template')) === '0';
+    });
+    await untilTable(first, CLIENTS);
+  });
+});
+
+describe('the other director', { timeout: TEST_MS }, () => {
+  it('checks and has the services once it is active', async () => {
+    expect(await first.stop()).toBe(0);
+    await untilTable(second, [...GROUP, ...MARKED]);
+    await second.until('verdicts', async () => {
+      const { checks } = await second.status();
+      const found = checks.filter(({ target }) => SERVERS.includes(target));
+      return found.length > 0 && found.every(({ status }) => status === 'up');
+    });
+    expect(await peer.get(`http://${VIP}/`)).toMatchObject({ error: null, status: 200 });
+  });
+});

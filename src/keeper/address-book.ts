@@ -17,6 +17,9 @@ export class AddressBook {
   readonly #entries = new Map<string, InterfaceAddress[]>();
   readonly #claimed = new Set<string>();
   readonly #mark: number;
+  /** Made when asked for: with many instances that is often, and changes are rare. */
+  #all: readonly InterfaceAddress[] | null = null;
+  #others: readonly InterfaceAddress[] | null = null;
 
   /** `mark`: the IFA_PROTO of addresses that are vipkeeper's. */
   constructor(mark: number) {
@@ -42,11 +45,13 @@ export class AddressBook {
   /** Takes it for ours, whatever its mark. */
   claim(key: AddressKey): void {
     this.#claimed.add(keyOf(key));
+    this.#forget();
   }
 
   /** Ends a claim. */
   disclaim(key: AddressKey): void {
     this.#claimed.delete(keyOf(key));
+    this.#forget();
   }
 
   /** Notes an address that is there. */
@@ -57,6 +62,7 @@ export class AddressBook {
       this.#entries.set(placeOf(entry.interfaceIndex, entry.address), [entry]);
     } else if (place === -1) found.push(entry);
     else found[place] = entry;
+    this.#forget();
   }
 
   /** Forgets one that is gone, but not a claim to it; false when it was not known. */
@@ -64,6 +70,7 @@ export class AddressBook {
     const found = this.#at(key);
     const place = found?.findIndex(({ prefixLength }) => prefixLength === key.prefixLength) ?? -1;
     if (found === undefined || place === -1) return false;
+    this.#forget();
     found.splice(place, 1);
     if (found.length === 0) this.#entries.delete(placeOf(key.interfaceIndex, key.address));
     return true;
@@ -80,12 +87,25 @@ export class AddressBook {
   replace(entries: readonly InterfaceAddress[]): readonly InterfaceAddress[] {
     const before = this.all();
     this.#entries.clear();
+    this.#forget();
     for (const entry of entries) this.set(entry);
     return before.filter((entry) => !this.has(entry));
   }
 
   all(): readonly InterfaceAddress[] {
-    return [...this.#entries.values()].flat();
+    this.#all ??= [...this.#entries.values()].flat();
+    return this.#all;
+  }
+
+  /** Those that other programs put there. */
+  others(): readonly InterfaceAddress[] {
+    this.#others ??= this.all().filter((entry) => !this.isOurs(entry));
+    return this.#others;
+  }
+
+  #forget(): void {
+    this.#all = null;
+    this.#others = null;
   }
 
   #at({ interfaceIndex, address }: AddressKey): InterfaceAddress[] | undefined {

@@ -404,6 +404,8 @@ export class Keeper {
       this.#trackers.startSessions(() => this.#trackersChanged());
     }
     this.#network.resynchronise();
+    const vips = plan.instances.flatMap(({ addresses }) => addresses);
+    this.#network.setVirtualIps(new Set(vips.map(({ address }) => address)));
     this.#trackers.configure(plan.trackers);
     this.#announcer.configure(plan.announceGroups);
     this.#configureRouting(plan, first);

@@ -49,6 +49,7 @@ export class Network {
   readonly #raised = new Set<number>();
   /** Removals of our own that the monitor has not told of yet, by address. */
   readonly #removing = new Map<string, number>();
+  #virtualIps: ReadonlySet<IpText> = new Set();
   #monitor: RouteMonitor | null = null;
 
   private constructor(socket: RouteSocket, handlers: NetworkHandlers) {
@@ -93,6 +94,11 @@ export class Network {
     const lost = this.#addresses.replace(addresses.value);
     for (const address of lost) this.#tellLost(address, null);
     for (const link of returned) this.#handlers.onCarrier(link.name);
+  }
+
+  /** The VIPs of all instances: none of them is one to send from while it is there as ours. */
+  setVirtualIps(addresses: ReadonlySet<IpText>): void {
+    this.#virtualIps = addresses;
   }
 
   link(name: string): Link | null {
@@ -144,7 +150,7 @@ export class Network {
   ): IpText | null {
     const link = this.link(interfaceName);
     if (link === null) return null;
-    return chooseSourceAddress(this.#addresses.all(), link.index, family, vips);
+    return this.#choose((addresses) => chooseSourceAddress(addresses, link.index, family, vips));
   }
 
   /** The same for advertisements to these peers, of which there is at least one. */
@@ -155,7 +161,19 @@ export class Network {
   ): IpText | null {
     const link = this.link(interfaceName);
     if (link === null) return null;
-    return chooseUnicastSource(this.#addresses.all(), link.index, peers, vips);
+    return this.#choose((addresses) => chooseUnicastSource(addresses, link.index, peers, vips));
+  }
+
+  /**
+   * The order of an interface's addresses changes when one is removed and put back, so what other
+   * programs put there comes first, then static addresses, and VIPs never.
+   */
+  #choose(chosen: (from: readonly InterfaceAddress[]) => IpText | null): IpText | null {
+    const found = chosen(this.#addresses.others());
+    if (found !== null) return found;
+    const isVirtual = (entry: InterfaceAddress): boolean =>
+      this.#addresses.isOurs(entry) && this.#virtualIps.has(entry.address);
+    return chosen(this.#addresses.all().filter((entry) => !isVirtual(entry)));
   }
 
   hasAddress(interfaceName: string, address: IpText): boolean {

@@ -250,6 +250,50 @@ it(
   TEST_TIMEOUT_MS,
 );
 
+it(
+  'the source of advertisements is neither another instance’s VIP nor a static address, if there is another',
+  async () => {
+    const { addr_info: before } = (await ip('address', 'show', 'dev', 'eth0'))[0] as Fields;
+    const own = (before as Fields[]).find(({ family }) => family === 'inet') as Fields;
+    const { local, prefixlen, label } = own;
+    const instance = { interface: 'eth0', priority: 254, interval: '100ms' };
+    const other = { ...instance, vrid: 52, addresses: ['198.51.100.52/24'] };
+    // The own address becomes secondary to the VIP here, and is not to go with it at the end.
+    const promoted = { promote_secondaries: true };
+    const web = { ...instance, ...promoted, vrid: 51, addresses: [`${VIP}/24`] };
+    const config = {
+      vrrp: { web, other },
+      static: { addresses: [{ address: '10.66.0.1/24', interface: 'eth0' }] },
+    };
+    director = await Director.start(node, { config });
+    const a = director;
+    for (const name of ['web', 'other']) await a.waitForState(name, 'active');
+    const sources = async () =>
+      (await a.status()).instances.map(({ sourceAddress }) => sourceAddress);
+    expect(await sources()).toEqual([local, local]);
+    // As a DHCP client does whose lease was lost: the order of the addresses is another one then.
+    await ip('address', 'del', `${local}/${prefixlen}`, 'dev', 'eth0');
+    await a.waitFor('the static address to be taken', async () =>
+      (await sources()).every((source) => source === '10.66.0.1'),
+    );
+    await ip(
+      'address',
+      'add',
+      `${local}/${prefixlen}`,
+      'brd',
+      '+',
+      'dev',
+      'eth0',
+      'label',
+      `${label}`,
+    );
+    await a.waitFor('its own address to be taken again', async () =>
+      (await sources()).every((source) => source === local),
+    );
+  },
+  TEST_TIMEOUT_MS,
+);
+
 describe('a VIP on another interface', { timeout: TEST_TIMEOUT_MS }, () => {
   const makeLink = async (name: string) => {
     await ip('link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}-peer`);

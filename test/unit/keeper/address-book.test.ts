@@ -54,6 +54,18 @@ describe('a claim', () => {
   });
 });
 
+it('tells apart what other programs put there, as it is now', () => {
+  const book = bookOf(entry(24, MARK), entry(32, null));
+  expect(book.others()).toEqual([entry(32, null)]);
+  book.claim(entry(32, null));
+  expect(book.others()).toEqual([]);
+  book.disclaim(entry(32, null));
+  book.set(entry(31, 3));
+  expect(book.others()).toHaveLength(2);
+  book.delete(entry(31, 3));
+  expect([book.all().length, book.others().length]).toEqual([2, 1]);
+});
+
 it('keeps interfaces apart', () => {
   const book = bookOf(entry(24, MARK, 2), entry(24, null, 3));
   book.deleteInterface(2);

@@ -156,8 +156,9 @@ function eachServer(value: (server: ServiceReport['servers'][number]) => number 
   };
 }
 
-const INSTANCE = ['instance'];
-const PEER = ['instance', 'peer'];
+/** Not `instance`, which Prometheus gives to every target. */
+const INSTANCE = ['vrrp_instance'];
+const PEER = ['vrrp_instance', 'peer'];
 const SESSION = ['session'];
 const SERVICE = ['service'];
 const ENTRY = ['service', 'entry'];
@@ -209,7 +210,7 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     name: 'vipkeeper_vrrp_state',
     type: 'gauge',
     help: '1 for the state that the VRRP instance is in, 0 for the others',
-    labels: ['instance', 'state'],
+    labels: ['vrrp_instance', 'state'],
     samples: ({ status }) =>
       status.instances.flatMap((instance) =>
         STATES.map((state): Sample => [[instance.name, state], flag(instance.state === state)]),
@@ -250,7 +251,7 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     name: 'vipkeeper_vrrp_priority_delta',
     type: 'gauge',
     help: 'What the tracker adds to the priority of the VRRP instance now',
-    labels: ['instance', 'tracker'],
+    labels: ['vrrp_instance', 'tracker'],
     samples: ({ status }) =>
       status.instances.flatMap(({ name, priorityParts }) =>
         priorityParts.map(({ tracker, delta }): Sample => [[name, tracker], delta]),
@@ -260,7 +261,7 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     name: 'vipkeeper_vrrp_finding',
     type: 'gauge',
     help: '1 while something of this kind is found wrong: see vipkeeper explain and the runbooks',
-    labels: ['instance', 'kind'],
+    labels: ['vrrp_instance', 'kind'],
     samples: ({ status }) =>
       status.instances.flatMap((instance) => {
         const found = new Set(
@@ -273,14 +274,14 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     name: 'vipkeeper_vrrp_address_conflict',
     type: 'gauge',
     help: 'Other machines that have this source address or virtual IP of the instance too',
-    labels: ['instance', 'interface', 'address'],
+    labels: ['vrrp_instance', 'interface', 'address'],
     samples: ({ status }) => status.instances.flatMap((instance) => conflictSamples(instance)),
   },
   {
     name: 'vipkeeper_vrrp_transitions_total',
     type: 'counter',
     help: 'Transitions of the VRRP instance by the state that it went to',
-    labels: ['instance', 'to'],
+    labels: ['vrrp_instance', 'to'],
     samples: ({ status }) =>
       status.instances.flatMap(({ name, counters }) => byKey(counters.transitions, STATES, [name])),
   },
@@ -351,7 +352,7 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     name: 'vipkeeper_vrrp_adverts_refused_total',
     type: 'counter',
     help: 'Packets refused as advertisements by reason; those of no instance have an empty one',
-    labels: ['instance', 'reason'],
+    labels: ['vrrp_instance', 'reason'],
     samples: ({ status }) => [
       ...status.instances.flatMap(({ name, counters }) =>
         byKey(counters.refused, REFUSAL_REASONS, [name]),
@@ -391,7 +392,7 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     name: 'vipkeeper_vrrp_routing_present',
     type: 'gauge',
     help: '1 while the route or rule is in the kernel',
-    labels: ['instance', 'kind', 'object'],
+    labels: ['vrrp_instance', 'kind', 'object'],
     samples: ({ status }) =>
       status.instances.flatMap(({ name, routing }) =>
         routing.map(({ kind, text, present }): Sample => [[name, kind, text], flag(present)]),
@@ -429,7 +430,7 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
     name: 'vipkeeper_vrrp_vip_present',
     type: 'gauge',
     help: '1 while the virtual IP is on its interface',
-    labels: ['instance', 'address'],
+    labels: ['vrrp_instance', 'address'],
     samples: ({ status }) =>
       status.instances.flatMap((instance) =>
         instance.addresses.map((vip): Sample => [[instance.name, vip.address], flag(vip.present)]),
@@ -482,7 +483,7 @@ const PEER_METRICS: readonly MetricDefinition[] = [
     name: 'vipkeeper_vrrp_peer_adverts_refused_total',
     type: 'counter',
     help: 'Packets refused from the peer by reason, of peers that were accepted once',
-    labels: ['instance', 'peer', 'reason'],
+    labels: ['vrrp_instance', 'peer', 'reason'],
     samples: ({ status }) =>
       status.instances.flatMap(({ name, peers }) =>
         peers.flatMap(({ address, accepted, refused }): readonly Sample[] =>

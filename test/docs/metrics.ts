@@ -11,7 +11,7 @@ that is not known is absent, and so are the series of what the configuration no 
 
 Counters of VRRP begin at the start of the keeper, those of checks and of reconciliation at the
 start of the controller, those of virtual services and real servers when their entry was made in
-the kernel. The labels \`service\` and \`instance\` are names in the configuration, \`server\` and
+the kernel. The labels \`service\` and \`vrrp_instance\` are names in the configuration, \`server\` and
 \`target\` the addresses there.
 `;
 

@@ -237,7 +237,7 @@ export class Director {
     return found;
   }
 
-  /** Values of a metric by its labels: '{instance="web",reason="ttl"}' or ''. */
+  /** Values of a metric by its labels: '{vrrp_instance="web",reason="ttl"}' or ''. */
   async metric(name: string): Promise<ReadonlyMap<string, number>> {
     const values = new Map<string, number>();
     for (const line of (await this.ask('/metrics')).split('\n')) {

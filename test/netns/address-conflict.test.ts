@@ -117,8 +117,8 @@ describe('an address that another machine has too', { timeout: TEST_TIMEOUT_MS }
       ]);
       const metric = await director.metric('vipkeeper_vrrp_address_conflict');
       expect([...metric]).toEqual([
-        [`{instance="web",interface="eth0",address="${a.ipv4}"}`, 1],
-        [`{instance="web",interface="eth0",address="${VIP.ipv4}"}`, 1],
+        [`{vrrp_instance="web",interface="eth0",address="${a.ipv4}"}`, 1],
+        [`{vrrp_instance="web",interface="eth0",address="${VIP.ipv4}"}`, 1],
       ]);
       const { stdout } = await director.run(['status']);
       expect(stdout).toContain(`conflict ${a.ipv4} on eth0 is also on ${other.mac}`);

@@ -234,7 +234,9 @@ it(
     const a = director;
     await a.waitForState('web', 'backup');
     const finding = async () =>
-      (await a.metric('vipkeeper_vrrp_finding')).get('{instance="web",kind="address-unexpected"}');
+      (await a.metric('vipkeeper_vrrp_finding')).get(
+        '{vrrp_instance="web",kind="address-unexpected"}',
+      );
     expect(await finding()).toBe(0);
     await ip('address', 'add', `${VIP}/24`, 'dev', 'eth0');
     await a.waitFor('the finding', async () => (await finding()) === 1);
@@ -329,7 +331,7 @@ describe('a VIP on another interface', { timeout: TEST_TIMEOUT_MS }, () => {
     await a.waitForTransition('web', 'active', mark);
     expect(await kernelAddress('10.9.9.1')).toMatchObject({ interface: 'vip0' });
     const transitions = await a.metric('vipkeeper_vrrp_transitions_total');
-    expect(transitions.get('{instance="web",to="fault"}')).toBe(3);
+    expect(transitions.get('{vrrp_instance="web",to="fault"}')).toBe(3);
     await ip('link', 'delete', 'vip0');
   });
 
@@ -352,7 +354,7 @@ describe('a VIP on another interface', { timeout: TEST_TIMEOUT_MS }, () => {
 describe('a kernel that refuses an address', { timeout: TEST_TIMEOUT_MS }, () => {
   const ipv6 = (disabled: 0 | 1) =>
     check(node, ['sysctl', '-q', '-w', `net.ipv6.conf.eth0.disable_ipv6=${disabled}`]);
-  const finding = '{instance="web",kind="address-missing"}';
+  const finding = '{vrrp_instance="web",kind="address-missing"}';
 
   it('is told of as problem, finding and metric, costs no other VIP, and is tried again', async () => {
     await ipv6(1);

@@ -192,7 +192,7 @@ async function countsOf(director: Director): Promise<Counts> {
 async function refusedMetrics(director: Director): Promise<Readonly<Record<string, number>>> {
   const refused: Record<string, number> = {};
   for (const [labels, value] of await director.metric('vipkeeper_vrrp_adverts_refused_total')) {
-    const match = /instance="(.*)",reason="(.*)"/.exec(labels);
+    const match = /vrrp_instance="(.*)",reason="(.*)"/.exec(labels);
     if (value !== 0) refused[`${match?.[1] || '-'} ${match?.[2]}`] = value;
   }
   return refused;

@@ -204,7 +204,7 @@ describe('routes and rules', { timeout: TEST_TIMEOUT_MS }, () => {
     const { counters, state } = await a.instance('web');
     expect([state, counters.routingRestored]).toEqual(['active', 3]);
     const metric = await a.metric('vipkeeper_vrrp_routing_restored_total');
-    expect(metric.get('{instance="web"}')).toBe(3);
+    expect(metric.get('{vrrp_instance="web"}')).toBe(3);
   });
 
   it('change by a reload, and nothing of another program goes', async () => {

@@ -78,7 +78,7 @@ describe('Metrics.render', () => {
   });
 
   test('shows what each accepted peer said last, and why it was refused', async () => {
-    const labels = 'instance="web",peer="192.0.2.2"';
+    const labels = 'vrrp_instance="web",peer="192.0.2.2"';
     expect(await lines(STATUS, 'vipkeeper_vrrp_peer_')).toEqual(
       expect.arrayContaining([
         `vipkeeper_vrrp_peer_last_heard_seconds{${labels}} 11532`,
@@ -102,11 +102,11 @@ describe('Metrics.render', () => {
   });
 
   test('shows the state of an instance as one of four', async () => {
-    expect(await lines(STATUS, 'vipkeeper_vrrp_state{instance="web"')).toEqual([
-      'vipkeeper_vrrp_state{instance="web",state="initialize"} 0',
-      'vipkeeper_vrrp_state{instance="web",state="backup"} 0',
-      'vipkeeper_vrrp_state{instance="web",state="active"} 1',
-      'vipkeeper_vrrp_state{instance="web",state="fault"} 0',
+    expect(await lines(STATUS, 'vipkeeper_vrrp_state{vrrp_instance="web"')).toEqual([
+      'vipkeeper_vrrp_state{vrrp_instance="web",state="initialize"} 0',
+      'vipkeeper_vrrp_state{vrrp_instance="web",state="backup"} 0',
+      'vipkeeper_vrrp_state{vrrp_instance="web",state="active"} 1',
+      'vipkeeper_vrrp_state{vrrp_instance="web",state="fault"} 0',
     ]);
   });
 
@@ -136,10 +136,10 @@ describe('Metrics.render', () => {
   test('shows refused packets of no instance with an empty one', async () => {
     const refused = await lines(STATUS, 'vipkeeper_vrrp_adverts_refused_total');
     expect(refused).toContain(
-      'vipkeeper_vrrp_adverts_refused_total{instance="web",reason="checksum"} 3',
+      'vipkeeper_vrrp_adverts_refused_total{vrrp_instance="web",reason="checksum"} 3',
     );
     expect(refused).toContain(
-      'vipkeeper_vrrp_adverts_refused_total{instance="",reason="unknown-vrid"} 5',
+      'vipkeeper_vrrp_adverts_refused_total{vrrp_instance="",reason="unknown-vrid"} 5',
     );
   });
 
@@ -207,7 +207,7 @@ describe('Metrics.render', () => {
     expect(await textOf(metrics)).toContain('service="web"');
     const body = await textOf(metrics);
     expect(body).not.toContain('service="web"');
-    expect(body).not.toContain('instance="web"');
+    expect(body).not.toContain('vrrp_instance="web"');
     expect(body).not.toContain('target=');
   });
 

@@ -23,11 +23,12 @@ export function askDirector(
   runtimeDirectory: string,
   path: string,
   method: 'GET' | 'POST' = 'GET',
+  timeoutMs: number = ANSWER_TIMEOUT_MS,
 ): Promise<Result<string, Problem>> {
   const socketPath = join(runtimeDirectory, CONTROL_SOCKET);
   return new Promise((resolve) => {
-    const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
-    const fail = (error: Error) => resolve(err(connectionProblem(error, socketPath)));
+    const signal = AbortSignal.timeout(timeoutMs);
+    const fail = (error: Error) => resolve(err(connectionProblem(error, socketPath, timeoutMs)));
     const asked = request({ socketPath, path, method, signal, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       let lengthBytes = 0;
@@ -88,7 +89,11 @@ export function directorRuns(runtimeDirectory: string): Promise<boolean> {
   });
 }
 
-function connectionProblem(error: NodeJS.ErrnoException, socketPath: string): Problem {
+function connectionProblem(
+  error: NodeJS.ErrnoException,
+  socketPath: string,
+  timeoutMs: number,
+): Problem {
   if (error.code === 'EACCES' || error.code === 'EPERM') {
     return {
       code: 'VK-NOT-ROOT',
@@ -100,8 +105,8 @@ function connectionProblem(error: NodeJS.ErrnoException, socketPath: string): Pr
   if (silent) {
     return {
       code: 'VK-NOT-RUNNING',
-      message: `Nothing answered on ${socketPath} in ${ANSWER_TIMEOUT_MS / 1000} s`,
-      cure: 'Look at its log with `journalctl -u vipkeeper`, and restart it if it hangs',
+      message: `The vipkeeper on ${socketPath} did not answer in ${timeoutMs / 1000} s`,
+      cure: 'Look at its log with `journalctl -u vipkeeper`, and restart it only if it hangs',
     };
   }
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET') {
@@ -119,7 +124,7 @@ function connectionProblem(error: NodeJS.ErrnoException, socketPath: string): Pr
 }
 
 function answerProblem(body: string, socketPath: string): Problem {
-  let reason = 'its answer is not understood';
+  let reason = 'its answer cannot be read';
   try {
     const parsed = JSON.parse(body) as { readonly error?: unknown };
     if (typeof parsed.error === 'string') reason = parsed.error;

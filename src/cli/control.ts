@@ -12,13 +12,23 @@ export interface ControlOptions {
   readonly json: boolean;
 }
 
+/**
+ * A reload is answered when it is done: with ten thousand services that takes seconds, and more on a
+ * machine that is busy. The director's own limit (http/server.ts).
+ */
+const RELOAD_TIMEOUT_MS = 120_000;
 const POLL_MS = 100;
 /** A start takes a second at most on a machine that is not overloaded. */
 const RESTART_TIMEOUT_MS = 15_000;
 
 /** Exit status: 1 with the errors of the configuration on standard error. */
 export async function reload(options: ControlOptions, terminal: Terminal): Promise<number> {
-  const answer = await askDirector(options.runtimeDirectory, '/v1/reload', 'POST');
+  const answer = await askDirector(
+    options.runtimeDirectory,
+    '/v1/reload',
+    'POST',
+    RELOAD_TIMEOUT_MS,
+  );
   if (!answer.ok) return failed(answer.error, terminal);
   const { errors } = JSON.parse(answer.value) as { readonly errors: readonly string[] };
   if (options.json) terminal.out(`${JSON.stringify({ errors }, null, 2)}\n`);

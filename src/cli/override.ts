@@ -143,8 +143,8 @@ function report(answer: OverrideAnswer, options: OverrideOptions, terminal: Term
 
 /** What an operator who plans a failover or a reboot has to know at this moment. */
 const HOLDS =
-  'It holds on this director alone, over reloads and restarts of vipkeeper, and until this machine ' +
-  'boots. Give it on the other directors too where a failover must not end it.';
+  'This applies to this director only, across reloads and restarts of vipkeeper, until this machine ' +
+  'reboots. If it must survive a failover as well, repeat it on the other directors.';
 
 function effectText(after: Override | null): string {
   if (after === null) return 'left to its checks';

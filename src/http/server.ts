@@ -40,6 +40,8 @@ const HEADER_LENGTH_BYTES_MAX = 8 * 1024;
 const REQUEST_TIMEOUT_MS = 5_000;
 /** A reader that takes nothing for this long is cut off, and so is an idle connection. */
 const IDLE_TIMEOUT_MS = 10_000;
+/** Reading ten thousand services anew takes seconds, and more on a machine that is busy. */
+const RELOAD_TIMEOUT_MS = 120_000;
 /** The keeper answers in milliseconds; a status that takes longer is not coming. */
 const STATUS_TIMEOUT_MS = 5_000;
 /** Scrapers and people are few; more connections than this are closed at once. */
@@ -207,6 +209,7 @@ class Routes {
     if (action !== null) {
       if (request.method !== 'POST') return failure(405, 'Only POST is allowed');
       if (hasBody(request)) return failure(413, 'A request must not have a body');
+      if (path === '/v1/reload') request.socket.setTimeout(RELOAD_TIMEOUT_MS);
       try {
         return await action();
       } catch (error) {

@@ -197,7 +197,7 @@ describe('a decision of an operator', { timeout: TEST_MS }, () => {
     const why = ['--until', end, '--reason', 'new disk'];
     const { stdout } = await first.vipkeeper('override', `clients/${server}`, '--down', ...why);
     expect(stdout).toContain(`clients/${server}: taken out until ${end}`);
-    expect(stdout).toContain('on this director alone');
+    expect(stdout).toContain('to this director only');
     await first.until('it to be out', async () => {
       return (await serverOf(first, 'clients', server))?.weightReason === 'forced-down';
     });

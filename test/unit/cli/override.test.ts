@@ -206,7 +206,7 @@ describe('undrain and override', () => {
     expect(await override({ ...NOTHING, down: true }, until, terminal)).toBe(0);
     expect(asked[0]?.searchParams.get('until_ms')).toBe(`${nowMs + 7_200_000}`);
     expect(terminal.written.out).toContain('taken out until 2026-11-27T06:00:00Z');
-    expect(terminal.written.out).toContain('on this director alone');
+    expect(terminal.written.out).toContain('to this director only');
   });
 
   test.each([

@@ -515,10 +515,10 @@ function ipvsLines(ipvs: DirectorStatus['ipvs'], nowMs: number): Line[] {
     [
       title,
       span(`compared ${age(lastReconcileAt, nowMs)} ago${took}, `),
-      drifted.length === 0 ? span('no drift') : span(`drift: ${driftText}`, 'warn'),
+      drifted.length === 0 ? span('no drift') : span(`drift so far: ${driftText}`, 'warn'),
       ...(ipvs.operationErrors === 0
         ? []
-        : [span(`, ${counted(ipvs.operationErrors, 'change')} refused`, 'bad')]),
+        : [span(`, ${counted(ipvs.operationErrors, 'change')} refused so far`, 'bad')]),
       span(`, foreign: ${counted(foreignServices, 'service')}, `),
       span(counted(foreignServers, 'server')),
     ],

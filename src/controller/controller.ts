@@ -343,7 +343,7 @@ export class Controller implements DirectorControl {
     const error = plans.length === 0 ? none : (refused[0]?.refusal ?? null);
     if (error !== null || dryRun) return { started: false, error, plans };
     const instances = plans.map((plan) => plan.instance);
-    this.#log.info({ event: 'handover', instances }, `Hands over ${instances.join(', ')}`);
+    this.#log.info({ event: 'handover', instances }, `Handing over ${instances.join(', ')}`);
     this.#guard.send({ kind: 'handover', instances });
     return { started: true, error: null, plans };
   }
@@ -354,7 +354,7 @@ export class Controller implements DirectorControl {
     const none = instance === null ? 'No instance is held back' : `No instance ${instance}`;
     const held = plans.filter(({ heldBack }) => heldBack).map((plan) => plan.instance);
     if (held.length === 0) return { error: plans[0]?.detail ?? none, plans };
-    this.#log.info({ event: 'takeback', instances: held }, `Takes back ${held.join(', ')}`);
+    this.#log.info({ event: 'takeback', instances: held }, `Taking back ${held.join(', ')}`);
     this.#guard.send({ kind: 'takeback', instances: held });
     return { error: null, plans };
   }
@@ -1024,8 +1024,9 @@ function needsIpvs({ services, sync, ipvs }: Config): boolean {
 
 const EARLY_TEXTS = {
   'last-start':
-    'The keeper began with the plan of the last start, whose configuration is unchanged',
-  'own-reading': 'The keeper began with the configuration as it read it itself',
+    'The keeper started with the plan of the last start, as the configuration is unchanged',
+  'own-reading':
+    'The keeper started before the controller, with the configuration as it read it itself',
 } as const;
 
 const UNCHECKED: HealthReport = {

@@ -487,7 +487,7 @@ export interface DirectorStatus {
     /** Changes made in the kernel, by kind ('add-service', 'set-server', …). */
     readonly operations: Readonly<Record<string, number>>;
     readonly operationErrors: number;
-    /** Differences found by comparing, after the first comparison: 'missing', 'altered', 'leftover'. */
+    /** Differences found since the first comparison, repaired ones too: 'missing', 'altered', 'leftover'. */
     readonly drift: Readonly<Record<string, number>>;
     readonly foreignServices: number;
     readonly foreignServers: number;

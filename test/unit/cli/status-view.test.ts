@@ -38,7 +38,7 @@ dns  udp [2001:db8::53]:53 and 1 more  rr, 0 connections, 0 B in, 0 B out  missi
     entry  fwmark 53 ipv6         present  0 connections, 0 B in, 0 B out
   [2001:db8:1::53]:53  unchecked          1  dr           12     40        3   3412  1.2 MB  99 MB
 
-IPVS  compared 2s ago in 1.3 ms, drift: 1 missing, 2 altered, foreign: 1 service, 2 servers
+IPVS  compared 2s ago in 1.3 ms, drift so far: 1 missing, 2 altered, foreign: 1 service, 2 servers
       leaving tcp 192.0.2.10:81: 10.0.0.14:81, 3 connections left, deleted in 14m at most
 Sync  master on eth1, id 51, follows web
 `;
@@ -151,7 +151,7 @@ IPVS  not managed: no virtual service is configured
       .slice(-4);
     expect(drawn).toEqual([
       'IPVS  failed: EPERM',
-      'IPVS  compared 2s ago in 1.3 ms, no drift, 1 change refused, foreign: 1 service, 2 servers',
+      'IPVS  compared 2s ago in 1.3 ms, no drift, 1 change refused so far, foreign: 1 service, 2 servers',
       'Sync  not started on eth1, id 51, follows web, failed: ENODEV',
       '',
     ]);

@@ -389,6 +389,7 @@ export class Keeper {
   }
 
   #configure(plan: KeeperPlan): void {
+    this.#network.catchUp();
     const first = this.#plan === null;
     const problems: Problem[] = [];
     this.#plan = plan;
@@ -403,7 +404,6 @@ export class Keeper {
         : startsAtUs(plan.tuning);
       this.#trackers.startSessions(() => this.#trackersChanged());
     }
-    this.#network.resynchronise();
     const vips = plan.instances.flatMap(({ addresses }) => addresses);
     this.#network.setVirtualIps(new Set(vips.map(({ address }) => address)));
     this.#trackers.configure(plan.trackers);

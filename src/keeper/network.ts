@@ -79,6 +79,14 @@ export class Network {
     return ok(network);
   }
 
+  /**
+   * Knows what the kernel has told until now. It is not asked to list anything: it would wait for
+   * whoever holds the lock of all links, such as the driver of a card, for seconds at times.
+   */
+  catchUp(): void {
+    this.#monitor?.readNow();
+  }
+
   /** Reads everything again; addresses that vanished meanwhile are told as lost. */
   resynchronise(): void {
     const links = this.#socket.listLinks();

@@ -26,6 +26,9 @@ export const TRAFFIC_PACKAGES = ['socat'] as const;
 /** Its bfdd is a peer of BFD sessions; it is run in a namespace, by itself. */
 export const BFD_PEER_PACKAGES = ['frr'] as const;
 
+/** Tells which system calls a process makes. */
+export const TRACE_PACKAGES = ['strace'] as const;
+
 /**
  * What real servers are made of in the tests of health checks: one small program a protocol. The
  * tests run each by itself, with its own configuration; the services of the packages stay stopped.

@@ -11,7 +11,7 @@ import type { VrrpStateName } from '../../src/core/vrrp/types.ts';
 import { monotonicUs } from '../../src/linux/clock.ts';
 import { Director, schedulingPolicy } from '../lab/director.ts';
 import { check, LabError, localMachine, waitFor } from '../lab/host.ts';
-import { ensurePackages, NETWORK_PACKAGES } from '../lab/packages.ts';
+import { ensurePackages, NETWORK_PACKAGES, TRACE_PACKAGES } from '../lab/packages.ts';
 import { canUseNamespaces } from '../lab/requirements.ts';
 import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
 import { AddressWatch, AdvertWatch } from '../lab/watch.ts';
@@ -61,7 +61,7 @@ let addressesB: AddressWatch;
 const running: Director[] = [];
 
 beforeAll(async () => {
-  await ensurePackages(NETWORK_PACKAGES);
+  await ensurePackages([...NETWORK_PACKAGES, ...TRACE_PACKAGES]);
   const possible = await canUseNamespaces();
   if (!possible.ok) throw new LabError(possible.cure);
 }, SETUP_TIMEOUT_MS);
@@ -626,6 +626,30 @@ describe('configurations', { timeout: TEST_TIMEOUT_MS }, () => {
     await b.waitForState('web', 'active');
     await waitForHolder('b');
     expect(await a.pids()).toEqual(before);
+  });
+
+  it('a reload has the keeper list nothing, which could wait for others', async () => {
+    const { a } = await startPair();
+    const { keeper } = await a.pids();
+    let calls = '';
+    const tracer = await nodeA.spawn(['strace', '-e', 'trace=%network', '-p', String(keeper)], {
+      onStderr: (chunk) => {
+        calls += chunk.toString('latin1');
+      },
+    });
+    try {
+      await waitFor('strace', () => calls.includes('224.0.0.18'));
+      const sinceUs = monotonicUs();
+      a.configure(configOf({ web: { priority: 140 } }));
+      await a.reload();
+      await waitFor('the new priority on the wire', () =>
+        adverts.from(ipA, VRID, sinceUs).some(({ priority }) => priority === 140),
+      );
+    } finally {
+      tracer.kill('SIGTERM');
+      await tracer.exited;
+    }
+    expect(calls.split('\n').filter((line) => /^send.*nlmsg_/.test(line))).toEqual([]);
   });
 
   it('a file with errors changes nothing when it is reloaded', async () => {

@@ -332,6 +332,16 @@ describe('RouteMonitor', () => {
     await seen(`added 192.0.2.10 by ${route.portId}`);
   });
 
+  it('tells within readNow what the kernel has done until then', () => {
+    const reader = monitoring();
+    value(route.addAddress(vip()));
+    expect(events).toEqual([]);
+    reader.readNow();
+    expect(events).toEqual([`added 192.0.2.10 by ${route.portId}`]);
+    reader.readNow();
+    expect(events).toHaveLength(1);
+  });
+
   it('tells nothing after close', async () => {
     const closed = monitoring();
     value(route.addAddress(vip()));

@@ -32,7 +32,7 @@ export class Notifications {
   #lost = false;
   #continuing = false;
 
-  /** Handlers are called from the event loop, never from inside the constructor. */
+  /** Handlers are called from the event loop and from readNow(), never from inside the constructor. */
   constructor(fd: number, handlers: NotificationHandlers) {
     this.#fd = fd;
     this.#handlers = handlers;
@@ -50,6 +50,11 @@ export class Notifications {
     this.#poll.close();
     libc.close(this.#fd);
     this.#fd = -1;
+  }
+
+  /** Reads what waits now, a turn's worth at most: handlers are called from inside. */
+  readNow(): void {
+    this.#readable();
   }
 
   #readable(): void {

@@ -148,7 +148,7 @@ export class RouteMonitor {
     });
   }
 
-  /** Callbacks come from the event loop, never from inside open. */
+  /** Callbacks come from the event loop and from readNow(), never from inside open. */
   static open(
     callbacks: RouteMonitorCallbacks,
     options: { readonly receiveBufferBytes?: number } = {},
@@ -156,6 +156,11 @@ export class RouteMonitor {
     const groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
     const opened = openNetlink(NETLINK_ROUTE, { ...options, groups });
     return opened.ok ? ok(new RouteMonitor(opened.value.fd, callbacks)) : opened;
+  }
+
+  /** Takes what the kernel has told until now, without asking it for anything. */
+  readNow(): void {
+    this.#notifications.readNow();
   }
 
   /** Since open; for metrics. */

@@ -206,7 +206,7 @@ function readPerDirector(type: FormOf<'per-director'>, raw: unknown, issues: Iss
   }
   if (!Object.hasOwn(raw, key)) {
     const names = joinWords(Object.keys(raw), 'and');
-    const message = `a mapping here has a value for each director, and none for ${director} or default: its keys are ${names}`;
+    const message = `a mapping here has a value for each director, and none for ${director} or default: its keys are ${names} (--director says which one to be)`;
     refuse(issues, message, true);
   }
   return chosen;

@@ -46,7 +46,7 @@ describe('check', () => {
     const { code, stdout, stderr, file } = await run(VALID, { director: 'dir-x' });
     expect(stderr).toBe(
       `${file}:2:44: vrrp.w.priority: a mapping here has a value for each director,` +
-        ' and none for dir-x or default: its keys are dir-a\n',
+        ' and none for dir-x or default: its keys are dir-a (--director says which one to be)\n',
     );
     expect([code, stdout]).toEqual([1, '']);
   });

@@ -172,7 +172,7 @@ describe('a value per director', () => {
   test('checks those of the others too, and needs one for this', () => {
     expect(told(type, { d1: 4, d2: 5 })).toEqual(['d2: expected an even number']);
     const message =
-      'a mapping here has a value for each director, and none for d1 or default: its keys are d2 and d3';
+      'a mapping here has a value for each director, and none for d1 or default: its keys are d2 and d3 (--director says which one to be)';
     expect(issuesOf(type, { d2: 4, d3: 4 })).toEqual([
       { kind: 'value', path: [], message, bare: true },
     ]);

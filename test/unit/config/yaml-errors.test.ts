@@ -149,7 +149,7 @@ const DIRECTOR_ROWS: readonly Row[] = [
     'no value for this director',
     instance(ADDRESSES, 'priority: {dir-x: 1, dir-y: 2}'),
     'f.yaml:6:15: vrrp.w.priority: a mapping here has a value for each director,' +
-      ' and none for dir-a or default: its keys are dir-x and dir-y',
+      ' and none for dir-a or default: its keys are dir-x and dir-y (--director says which one to be)',
   ],
   [
     'another director’s value',

@@ -62,7 +62,7 @@ function draw(report: InstanceReport, all: readonly InstanceReport[], nowMs: num
     ...report.addresses.map(
       (vip) => `  VIP ${vip.address} is ${vip.present ? '' : 'not '}on ${vip.interface}`,
     ),
-    ...(peers.length === 0 ? ['  No other director was heard of'] : []),
+    ...(peers.length === 0 ? ['  No other director was heard'] : []),
     ...peers.map((peer) => `  Peer ${peer}`),
     `  ${whatIf}`,
     ...handoverLines(report, nowMs),

@@ -160,7 +160,7 @@ function unheardPeers(report: InstanceReport): readonly string[] {
   const heard = new Set(report.peers.map(({ address }) => address));
   return (report.unicast?.peers ?? [])
     .filter(({ address, self }) => !self && !heard.has(address))
-    .map(({ address }) => `${address}: not heard of, as backups are`);
+    .map(({ address }) => `${address}: not heard, as backups are`);
 }
 
 function checksumText(form: 'message' | 'pseudo-header'): string {
@@ -265,7 +265,7 @@ function whatIfThisDied(report: InstanceReport): string {
 /** Why no successor of this active director is known. */
 function whyUnknown({ peers }: InstanceReport): string {
   const resigned = resignedPeers(peers).map(({ address }) => address);
-  if (resigned.length === 0) return 'none was heard of yet, as backups are silent';
+  if (resigned.length === 0) return 'none was heard yet, as backups are silent';
   return (
     `the last that ${resigned.join(', ')} said was resigning: stopped, in fault, or backup since, ` +
     'as backups are silent'

@@ -119,7 +119,7 @@ function unknownSuccessor({ peers }: InstanceReport): string {
       `${address} resigned ${lastHeardSecondsAgo.toFixed(0)} s ago, and may have been stopped`,
   );
   if (resigned.length > 0) return resigned.join('; ');
-  return 'No other director was heard of since this keeper started';
+  return 'No other director was heard since this keeper started';
 }
 
 /** Directors that said last that they resign: stopped, in fault, or backup since. */

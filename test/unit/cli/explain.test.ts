@@ -52,9 +52,9 @@ web: active for 3h 12m, because no active director was heard
   Virtual router 51, version 3, on eth0
   Priority 150 = 150 configured
   VIP 192.0.2.10 is on eth0
-  No other director was heard of
+  No other director was heard
   If this director died now, the best of the others would take over 3 s to 4 s after the last \
-advertisement; none was heard of yet, as backups are silent
+advertisement; none was heard yet, as backups are silent
 `;
 
 const FAULT = `\
@@ -62,7 +62,7 @@ mail: fault for 3h 12m, because the interface is down
   Virtual router 51, version 3, on eth0
   Priority 150 = 150 configured
   VIP 192.0.2.10 is not on eth0
-  No other director was heard of
+  No other director was heard
   This director would not take over: it cannot take part while the fault lasts
   Last planned handover 1m ago: 192.0.2.2 took over after 12 ms
   ! eth0 is down or has no carrier, so this director cannot take part

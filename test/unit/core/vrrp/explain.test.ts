@@ -202,7 +202,7 @@ describe('explainInstance', () => {
         peers: [PEER],
       }),
     );
-    expect(peers.slice(1)).toEqual(['192.0.2.3: not heard of, as backups are']);
+    expect(peers.slice(1)).toEqual(['192.0.2.3: not heard, as backups are']);
     expect(findings).toEqual([]);
   });
 
@@ -364,7 +364,7 @@ describe('explainInstances', () => {
     expect(found?.whatIf).toContain('192.0.2.2 would take over 3.61 s after');
   });
 
-  test('says the bounds when no other director was heard of', () => {
+  test('says the bounds when no other director was heard', () => {
     const [found] = explainInstances([reportOf({ state: 'active', peers: [] })], null);
     expect(found?.ifActiveDied).toMatchObject({ successor: null });
     expect(found?.whatIf).toContain('would take over 3 s to 4 s after');

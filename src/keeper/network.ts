@@ -3,6 +3,7 @@
  * notifications and, when those were lost, by reading everything again. Changes of VIPs go
  * through here too, so that our own are told from other programs'.
  */
+import { release } from 'node:os';
 import type { AddressSpec } from '../core/address/plan-addresses.ts';
 import type { AddressFamily, IpText } from '../core/config/config.ts';
 import { compareIp, ipFamily } from '../core/ip.ts';
@@ -29,6 +30,14 @@ import { isOurLink } from './link-mark.ts';
  * later). Other daemons use other values: keepalived 0x12.
  */
 export const VIP_PROTOCOL = 0x76;
+
+const KEEPS_MARKS = keepsMarks(release());
+
+/** Whether a kernel of this release has IFA_PROTO; those that got it from a later one may say no. */
+export function keepsMarks(kernel: string): boolean {
+  const [major = 0, minor = 0] = kernel.split('.').map((part) => Number.parseInt(part, 10));
+  return major > 5 || (major === 5 && minor >= 18);
+}
 
 export interface NetworkHandlers {
   /** Links or addresses changed in a way that may raise or clear faults. */
@@ -198,8 +207,12 @@ export class Network {
     return info !== undefined && this.#addresses.isOurs(info);
   }
 
-  /** Takes an address for ours that an earlier keeper recorded, for kernels without IFA_PROTO. */
+  /**
+   * Takes an address for ours that an earlier keeper recorded, on kernels without IFA_PROTO. Others
+   * tell: what has no mark there is another program's, such as the own address of an owner.
+   */
   claim(interfaceName: string, address: IpText): void {
+    if (KEEPS_MARKS) return;
     const info = this.#find(interfaceName, address);
     if (info !== undefined && info.protocol === null) this.#addresses.claim(info);
   }

@@ -40,6 +40,8 @@ export interface SendOutcome {
 
 const NOTHING_SENT: SendOutcome = { sent: 0, failed: 0 };
 
+const NONE: ReadonlySet<IpText> = new Set();
+
 export class Reach {
   #config: VrrpConfig;
   readonly #network: Network;
@@ -100,8 +102,16 @@ export class Reach {
     return address === sourceText || this.#network.hasAddress(this.#config.interface, address);
   }
 
-  /** The address to send from now, or null when the interface has none. */
+  /**
+   * The address to send from now, or null when the interface has none. The addresses of an owner
+   * are its interface's own, and maybe all that it has (RFC 9568 section 6.1).
+   */
   findSource(vips: ReadonlySet<IpText>): IpText | null {
+    const found = this.#sourceWithout(vips);
+    return found === null && this.#config.priority === 255 ? this.#sourceWithout(NONE) : found;
+  }
+
+  #sourceWithout(vips: ReadonlySet<IpText>): IpText | null {
     const { interface: interfaceName, family, sourceAddress, unicast } = this.#config;
     if (sourceAddress !== null) {
       return this.#network.hasAddress(interfaceName, sourceAddress) ? sourceAddress : null;

@@ -296,6 +296,33 @@ it(
   TEST_TIMEOUT_MS,
 );
 
+it(
+  'an owner may have no address but its own, which neither crash, cleanup nor a reload takes away',
+  async () => {
+    const [link] = await ip('address', 'show', 'dev', 'eth0');
+    const all = (link?.addr_info ?? []) as Fields[];
+    const { local, prefixlen } = all.find(({ family }) => family === 'inet') as Fields;
+    const own = `${local}/${prefixlen}`;
+    const a = await start([own], { priority: 255 });
+    expect(await a.instance('web')).toMatchObject({ sourceAddress: local, state: 'active' });
+    await a.kill('SIGKILL', 'both');
+    await a.ended();
+    await a.run(['cleanup']);
+    expect(await kernelAddress(`${local}`)).not.toBeNull();
+    await a.restart();
+    await a.waitForState('web', 'active');
+    a.configure(configOf([`${VIP}/24`]));
+    const mark = a.mark;
+    await a.reload();
+    await a.waitFor('the VIP', async () => (await kernelAddress(VIP)) !== null);
+    expect(await kernelAddress(`${local}`)).not.toBeNull();
+    expect(await a.stop()).toBe(0);
+    expect(a.lines('transition', { to: 'fault' }, mark)).toEqual([]);
+    expect(await kernelAddress(`${local}`)).not.toBeNull();
+  },
+  TEST_TIMEOUT_MS,
+);
+
 describe('a VIP on another interface', { timeout: TEST_TIMEOUT_MS }, () => {
   const makeLink = async (name: string) => {
     await ip('link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}-peer`);

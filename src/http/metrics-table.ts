@@ -363,7 +363,7 @@ const VRRP_METRICS: readonly MetricDefinition[] = [
   {
     name: 'vipkeeper_vrrp_announcements_sent_total',
     type: 'counter',
-    help: 'Gratuitous ARP and unsolicited neighbor advertisement packets sent',
+    help: 'Gratuitous ARP and unsolicited neighbour advertisement packets sent',
     labels: INSTANCE,
     samples: eachInstance(({ counters }) => counters.announcementsSent),
   },

@@ -39,6 +39,11 @@ export const CONTROLLER_ENVIRONMENT: Readonly<Record<string, string>> = { MALLOC
 
 /**
  * Flags of the reader's Node: one that stays collects what reading has left behind; several
- * collector threads would cost it more than they take off.
+ * collector threads would cost it more than they take off, and so would optimized code, which is
+ * ready when a thousand services have been read, and no faster than its making for ten thousand.
  */
-export const READER_NODE_FLAGS: readonly string[] = ['--expose-gc', '--single-threaded-gc'];
+export const READER_NODE_FLAGS: readonly string[] = [
+  '--expose-gc',
+  '--single-threaded-gc',
+  '--no-opt',
+];

@@ -19,7 +19,7 @@ export function preflight(config: Config): readonly Problem[] {
     problems.push({
       code: 'VK-NO-INTERFACE',
       message: `Interface ${name} does not exist; ${users.join(', ')} needs it`,
-      cure: `Create it or correct its name; interfaces with addresses here: ${known.join(', ') || 'none'}`,
+      cure: `Create it or correct its name (interfaces with addresses here: ${known.join(', ') || 'none'}); if it comes later, set keeper.dynamic_interfaces`,
     });
   }
   return problems;

@@ -75,14 +75,14 @@ export function runBeside(layer, files) {
   };
 }
 
-function runTests({ name, realTime }, files, { command, stdio }) {
+function runTests({ name, atOnce }, files, { command, stdio }) {
   const report = join(root, '.cache', 'reports', `${name}.json`);
   mkdirSync(dirname(report), { recursive: true });
   rmSync(report, { force: true });
   // Itself, and not by npx: what ends this process ends it.
   const args = [process.execPath, VITEST, 'run', '--reporter=default'];
   args.push('--reporter=./test/reporter.mjs');
-  if (realTime) args.push('--no-file-parallelism');
+  if (atOnce !== undefined) args.push(`--maxWorkers=${atOnce}`);
   const [program, ...rest] = [...command, ...args, ...files];
   const env = { ...process.env, VIPKEEPER_TEST_REPORT: report };
   const child = spawn(program, rest, { cwd: root, stdio, env });

@@ -14,15 +14,16 @@ import { build, ensureModules, fail, helpIfAsked, root, step } from './steps.mjs
 /**
  * Layers in the order of their cost; vitest runs the files of one layer. With a closing slash,
  * or `test/servers` would be hostile-servers.test.ts of another folder, too. Those that must keep
- * real time run one at a time; `beside` them goes what the emulator makes of it.
+ * real time run one at a time (`atOnce`); `beside` them goes what the emulator makes of it, which
+ * takes one processor for each file.
  */
 const LAYERS = [
   { name: 'unit', folders: ['test/unit/', 'test/property/', 'test/rfc/'], realTime: false },
   { name: 'sim', folders: ['test/sim/'], realTime: false },
-  { name: 'netns', folders: ['test/netns/'], realTime: true },
-  { name: 'servers', folders: ['test/servers/'], realTime: true },
-  { name: 'interop', folders: ['test/interop/'], realTime: true },
-  { name: 'kernel', folders: ['test/kernel/'], realTime: true, beside: true },
+  { name: 'netns', folders: ['test/netns/'], realTime: true, atOnce: 1 },
+  { name: 'servers', folders: ['test/servers/'], realTime: true, atOnce: 1 },
+  { name: 'interop', folders: ['test/interop/'], realTime: true, atOnce: 1 },
+  { name: 'kernel', folders: ['test/kernel/'], realTime: true, atOnce: 2, beside: true },
 ];
 /**
  * Where processes must keep real time, a machine that is busy elsewhere can make a right program
@@ -87,7 +88,7 @@ async function tryAgain(results) {
     if (!layer.realTime || !mayRunAgain(failed)) continue;
     console.log(`\nOnce more what failed of ${layer.name}:`);
     const again = await runShown(
-      layer,
+      { ...layer, atOnce: 1 },
       failed.map(({ path }) => path),
     );
     const passing = new Set(again.filter(({ passes }) => passes).map(({ path }) => path));

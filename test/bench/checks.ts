@@ -24,7 +24,7 @@ const DISCIPLINES = [
   // As many servers as an emulated machine does with ease, so that nobody is late.
   { kind: 'tcp', port: 8_080, servers: 200, most: 1.5 },
   { kind: 'http', port: 8_080, servers: 200, most: 3 },
-  { kind: 'https', port: 8_443, servers: 50, most: 3 },
+  { kind: 'https', port: 8_443, servers: 20, most: 3 },
 ] as const;
 type Discipline = (typeof DISCIPLINES)[number];
 const KINDS = ['vipkeeper', 'keepalived'] as const;

@@ -8,7 +8,7 @@ import { explainInstance, type Finding } from '../core/vrrp/explain.ts';
 
 const INTERVAL_MS = 5_000;
 /** A look costs the keeper some 0.03 ms for each instance. */
-const INTERVAL_PER_INSTANCE_MS = 20;
+const INTERVAL_PER_INSTANCE_MS = 50;
 
 /**
  * Findings are looked for this often: a mistake of configuration lasts, a failover does not. With

@@ -60,6 +60,7 @@ export function vipkeeperConfig(load: Load, runtimeDirectory: string): string {
         address: `${ADDRESS}:${port}`,
         scheduler: 'rr',
         forwarding: 'nat',
+        check: 'none',
         servers: servers.map((server) => `${server}:80`),
       },
     ]),

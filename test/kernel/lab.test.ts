@@ -140,6 +140,15 @@ describe('Vm.stop', { timeout: TEST_TIMEOUT_MS * 3 }, () => {
     await vm.stop();
   });
 
+  it('a kernel that crashes at its boot is booted twice, and no more', async () => {
+    const progress: string[] = [];
+    const onProgress = (line: string) => void progress.push(line);
+    // It panics without a first process.
+    const started = Vm.start({ kernelArguments: 'rdinit=/none', onProgress });
+    await expect(started).rejects.toThrow(/The lab VM died.*(?:panic|Call Trace)/s);
+    expect(progress.filter((line) => line.includes('once more'))).toHaveLength(1);
+  });
+
   it('a kernel panic fails the running command with the console', async () => {
     const vm = await Vm.start();
     await expect(vm.run(['sh', '-c', 'echo c >/proc/sysrq-trigger; sleep 60'])).rejects.toThrow(

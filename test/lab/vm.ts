@@ -41,6 +41,8 @@ export interface VmOptions {
   readonly countsInstructions?: boolean;
   /** Host directories that the guest may write to, at the same path, beside the repository. */
   readonly shares?: readonly string[];
+  /** Behind those of the lab on the kernel's command line. */
+  readonly kernelArguments?: string;
   /** Told about installation and download on first use. */
   readonly onProgress?: Progress;
   /** Kernel messages and whatever else appears on the guest's console. */
@@ -66,6 +68,9 @@ const GUEST_MODULES = [
 
 /** Of the directory with a guest's socket and boot script, then the pid of its maker. */
 const DIRECTORY_PREFIX = 'vipkeeper-lab-';
+
+/** What a kernel that crashed leaves on the console. */
+const KERNEL_CRASH = /Call Trace:|Kernel panic/;
 
 /** The launcher finds Node by it, as this process's shell found the one it runs by. */
 const PATH = `${dirname(process.execPath)}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
@@ -107,11 +112,24 @@ export class Vm implements Machine {
   /**
    * Boots a guest and waits for its agent. Installs packages and fetches the kernel on first
    * use. Throws LabError with the reason and the console's tail.
+   *
+   * With two emulated processors on a busy machine Debian's kernel now and then crashes while it
+   * wakes its first threads, long before anything of ours: then it is booted once more.
    */
   static async start(options: VmOptions = {}): Promise<Vm> {
     const onProgress = options.onProgress ?? (() => {});
     await ensurePackages(VM_PACKAGES, { onProgress });
     const image = await ensureKernelImage(onProgress);
+    try {
+      return await Vm.#boot(options, image);
+    } catch (error) {
+      if (!(error instanceof LabError && KERNEL_CRASH.test(error.message))) throw error;
+      onProgress('The kernel of the guest crashed at its boot: once more');
+      return await Vm.#boot(options, image);
+    }
+  }
+
+  static async #boot(options: VmOptions, image: KernelImage): Promise<Vm> {
     const directory = mkdtempSync(join(tmpdir(), `${DIRECTORY_PREFIX}${process.pid}-`));
     if (/[\s,]/.test(directory)) throw new LabError(`TMPDIR must be plain, not "${directory}"`);
     const shares = [REPOSITORY, ...(options.shares ?? [])];
@@ -342,7 +360,7 @@ function qemuArguments(
     'console=ttyS0 quiet panic=-1 oops=panic mitigations=off random.trust_cpu=on ' +
     // A processor that waits for its turn on a busy machine misses ticks, and no timer is broken.
     'no_timer_check ' +
-    `nokaslr lab.boot=${join(directory, 'boot.sh')}`;
+    `nokaslr lab.boot=${join(directory, 'boot.sh')} ${options.kernelArguments ?? ''}`;
   // QEMU reads a comma as the end of a value and a doubled one as a comma.
   const quoted = (path: string) => path.replaceAll(',', ',,');
   const share = (tag: string, path: string, more: string) => [

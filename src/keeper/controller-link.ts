@@ -80,11 +80,12 @@ export class ControllerLink {
     this.#channel()?.sendAll(messages);
   }
 
-  /** Something the controller should know, now or when there is one again; `sendNow` sends it. */
-  report(message: KeeperToController, sendNow: (message: KeeperToController) => void): void {
-    if (this.#listens) return sendNow(message);
+  /** Keeps what the next controller is told; false when the present one listens. */
+  keep(message: KeeperToController): boolean {
+    if (this.#listens) return false;
     if (this.#backlog.length >= BACKLOG_MAX) this.#backlog.shift();
     this.#backlog.push(message);
+    return true;
   }
 
   /** No other controller from now on. */

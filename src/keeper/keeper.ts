@@ -309,9 +309,7 @@ export class Keeper {
 
   /** Something the controller should know, now or when there is one again. */
   #report(message: KeeperToController): void {
-    this.#controller.report(message, (now) => {
-      if (!this.#turns.collect(now)) this.#send(now);
-    });
+    if (!this.#controller.keep(message) && !this.#turns.collect(message)) this.#send(message);
   }
 
   #handle(message: ControllerToKeeper): void {

@@ -9,7 +9,6 @@ import type { MaintenanceWish } from '../core/health/maintenance.ts';
 import type { OverrideAction } from '../core/health/override.ts';
 import {
   decide,
-  INITIAL_POOL,
   type PoolDecision,
   type PoolMember,
   type PoolState,
@@ -106,7 +105,7 @@ export class Pools {
     };
     const decision = decide(
       service,
-      before?.state ?? INITIAL_POOL,
+      before?.state ?? null,
       service.servers.map(member),
       service.sorryServers.map(member),
       this.#ports.nowUs(),

@@ -3,7 +3,7 @@
  * and asks directors over their control sockets. Calls come as JSON lines on standard input, each
  * is answered with one JSON line; starting Node for each of them would cost a second.
  */
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
@@ -25,6 +25,13 @@ export type PeerCall =
       readonly port: number;
       readonly count: number;
     }
+  /** One after another, each after the answer to the last. */
+  | {
+      readonly method: 'messages';
+      readonly host: string;
+      readonly port: number;
+      readonly messages: readonly Message[];
+    }
   /** One after another; TCP connections stay open until `release`. */
   | { readonly method: 'exchange'; readonly exchanges: readonly Exchange[] }
   /** All at once, not waited for; they stay open until `release`. */
@@ -39,6 +46,12 @@ export type PeerCall =
   | { readonly method: 'release' }
   | { readonly method: 'startDownload'; readonly url: string }
   | { readonly method: 'download' };
+
+/** A datagram from a port of the client; the answer may come from any address. */
+export interface Message {
+  readonly fromPort: number;
+  readonly text: string;
+}
 
 /** One line from a server, over TCP of its own accord, over UDP as an answer. */
 export interface Exchange {
@@ -95,6 +108,8 @@ async function answer(call: PeerCall): Promise<unknown> {
       return Promise.all(
         Array.from({ length: call.count }, () => askByDatagram(call.host, call.port)),
       );
+    case 'messages':
+      return answersTo(call.host, call.port, call.messages);
     case 'exchange': {
       const said: string[] = [];
       for (const exchange of call.exchanges) {
@@ -160,6 +175,35 @@ async function askByDatagram(host: string, port: number): Promise<string | null>
   } finally {
     socket.close();
   }
+}
+
+/** What came back to each; null for the one without an answer, and no more after it. */
+async function answersTo(
+  host: string,
+  port: number,
+  messages: readonly Message[],
+): Promise<readonly (string | null)[]> {
+  const sockets = new Map<number, UdpSocket>();
+  const answers: (string | null)[] = [];
+  try {
+    for (const { fromPort, text } of messages) {
+      const socket = sockets.get(fromPort) ?? createSocket(host.includes(':') ? 'udp6' : 'udp4');
+      if (!sockets.has(fromPort)) {
+        sockets.set(fromPort, socket);
+        socket.bind(fromPort);
+        await once(socket, 'listening');
+      }
+      socket.send(text, port, host);
+      const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+      const [message] = (await once(socket, 'message', { signal })) as [Buffer];
+      answers.push(message.toString());
+    }
+  } catch {
+    answers.push(null);
+  } finally {
+    for (const socket of sockets.values()) socket.close();
+  }
+  return answers;
 }
 
 /** The first line of a connection, or the code of its error. */

@@ -20,7 +20,7 @@ import {
 } from '../lab/host.ts';
 import type { LabNode } from '../lab/topology.ts';
 import type { Vm } from '../lab/vm.ts';
-import type { Download, Exchange, HttpAnswer, PeerCall } from './guest-peer.ts';
+import type { Download, Exchange, HttpAnswer, Message, PeerCall } from './guest-peer.ts';
 
 /**
  * Limits for what hangs. The emulator may have to do with what the tests beside it leave of the
@@ -98,6 +98,11 @@ export class Peer {
   /** Names of the servers that answered, null where none did. */
   datagrams(host: string, port: number, count: number): Promise<(string | null)[]> {
     return this.#call({ method: 'udp', host, port, count });
+  }
+
+  /** What came back to each datagram; null for the first without an answer, and no more then. */
+  messages(host: string, port: number, messages: readonly Message[]): Promise<(string | null)[]> {
+    return this.#call({ method: 'messages', host, port, messages });
   }
 
   /** What servers said, one after another; an error is its code. */

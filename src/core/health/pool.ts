@@ -5,8 +5,10 @@
  *
  * decide(policy, state, members, sorry, nowUs) -> weights with their reasons, the next state, and
  * when to look again. Pure; time is an argument. Precedence, highest first: an operator's wish,
- * a maintenance window, the
- * quorum, the guard, the check, slow start.
+ * a maintenance window, the quorum, the guard, the check, slow start.
+ *
+ * The first decision begins with what the kernel's table says of the quorum and of who served, so
+ * that the next controller goes on where the one before it died.
  */
 import { assertNever } from '../assert.ts';
 import type { CheckInitial } from '../config/check.ts';
@@ -79,6 +81,8 @@ export interface PoolWeight {
 export interface PoolState {
   /** null before enough checks have spoken to decide it. */
   readonly quorumMet: boolean | null;
+  /** What the table said of it at first; null when it is decided, or nothing was there. */
+  readonly foundMet: boolean | null;
   /** Servers that had clients when the quorum was last met, by key: for 'keep-last'. */
   readonly lastServing: readonly string[];
   /** Healthy servers that are out for maintenance, by key: they stay out until it ends. */
@@ -96,25 +100,26 @@ export interface PoolDecision {
   readonly nextAtUs: number | null;
 }
 
-export const INITIAL_POOL: PoolState = { quorumMet: null, lastServing: [], maintained: [] };
-
 /** Steps of a slow start: each is one change of the kernel's table. */
 const SLOW_START_STEPS_MAX = 20;
 
-/** Decides for all servers of a service; `sorry` are its sorry servers. */
+/** Decides for all servers of a service; `before` is null at first, `sorry` its sorry servers. */
 export function decide(
   policy: PoolPolicy,
-  state: PoolState,
+  before: PoolState | null,
   asked: readonly PoolMember[],
   sorryAsked: readonly PoolMember[],
   nowUs: number,
 ): PoolDecision {
+  const state = before ?? foundState(asked, sorryAsked);
   const outMax = Math.floor((asked.length * (100 - policy.minHealthyPercent)) / 100);
   const { members, heldBack } = holdBack(policy, state, asked, outMax);
   // Sorry servers are nobody's quorum: whoever needs them has forced it.
   const sorry = sorryAsked.filter(({ maintenance }) => maintenance === null);
   const healthyWeight = sum(members, (member) => (isHealthy(member) ? weightOf(member) : 0));
-  const quorumMet = meetsQuorum(policy, state.quorumMet, members, healthyWeight);
+  const quorumMet = meetsQuorum(policy, state, members, healthyWeight);
+  // Nothing changes hands before it is decided.
+  const lost = (quorumMet ?? state.foundMet) === false;
   const weights = new Map<string, PoolWeight>();
   const maintained = members.filter(isMaintained);
   const guarded = beyond(Math.max(0, outMax - maintained.length), members);
@@ -125,15 +130,27 @@ export function decide(
     if (one.nextAtUs !== null) nextAtUs = Math.min(nextAtUs ?? Infinity, one.nextAtUs);
   }
   for (const { key } of sorryAsked) weights.set(key, { weight: 0, reason: 'maintenance' });
-  const sorryServes = serveSorry(policy, quorumMet, sorry, weights);
-  if (quorumMet === false) belowQuorum(policy, state, { members, sorryServes }, weights);
-  const lastServing =
-    quorumMet === false ? state.lastServing : members.filter(isHealthy).map(({ key }) => key);
+  const sorryServes = serveSorry(policy, lost, sorry, weights);
+  if (lost) belowQuorum(policy, { members, sorryServes }, weights);
+  if (quorumMet !== true) keepLast(policy, state, members, weights);
+  const healthy = members.filter(isHealthy).map(({ key }) => key);
+  const lastServing = servingAfter(quorumMet, state, healthy);
   const out = maintained.filter((member) =>
     isHealthy({ ...member, maintenance: null, passive: false }),
   );
-  const next = { quorumMet, lastServing, maintained: out.map(({ key }) => key) };
+  const foundMet = quorumMet === null ? state.foundMet : null;
+  const next = { quorumMet, foundMet, lastServing, maintained: out.map(({ key }) => key) };
   return { state: next, weights, heldBack, healthyWeight, nextAtUs };
+}
+
+/** As the kernel's table has it, which an earlier controller may have left. */
+function foundState(members: readonly PoolMember[], sorry: readonly PoolMember[]): PoolState {
+  const serves = ({ kernelWeight }: PoolMember) => (kernelWeight ?? 0) > 0;
+  const serving = members.filter(serves);
+  const present = [...members, ...sorry].some(({ kernelWeight }) => kernelWeight !== null);
+  const foundMet = present ? serving.length > 0 && !sorry.some(serves) : null;
+  const lastServing = serving.map(({ key }) => key);
+  return { quorumMet: null, foundMet, lastServing, maintained: [] };
 }
 
 /**
@@ -269,16 +286,23 @@ function slowStart(policy: PoolPolicy, member: PoolMember, full: number, nowUs: 
 /** Puts the sorry servers' weights in; true when at least one serves. */
 function serveSorry(
   policy: PoolPolicy,
-  quorumMet: boolean | null,
+  lost: boolean,
   sorry: readonly PoolMember[],
   weights: Map<string, PoolWeight>,
 ): boolean {
-  const wanted = quorumMet === false && policy.quorum.below === 'sorry';
+  const wanted = lost && policy.quorum.below === 'sorry';
   let serves = false;
   for (const member of sorry) {
     const healthy = isHealthy(member);
-    if (!healthy) weights.set(member.key, { weight: 0, reason: 'failed' });
-    else if (wanted) weights.set(member.key, { weight: member.weight, reason: 'sorry' });
+    if (wanted && mayBeHealthy(member) && (member.kernelWeight ?? 0) > 0) {
+      // Adopted, like a server of the service itself.
+      const weight = weightWhileUnknown(member, 0);
+      weights.set(member.key, { weight, reason: 'awaiting-check' });
+      serves ||= (weight ?? 0) > 0;
+    } else if (!healthy) {
+      const reason = mayBeHealthy(member) ? 'awaiting-check' : 'failed';
+      weights.set(member.key, { weight: 0, reason });
+    } else if (wanted) weights.set(member.key, { weight: member.weight, reason: 'sorry' });
     else weights.set(member.key, { weight: 0, reason: 'standby' });
     serves ||= wanted && healthy && member.weight > 0;
   }
@@ -288,7 +312,6 @@ function serveSorry(
 /** Changes the weights of the service's own servers while there are too few healthy ones. */
 function belowQuorum(
   policy: PoolPolicy,
-  state: PoolState,
   {
     members,
     sorryServes,
@@ -297,33 +320,61 @@ function belowQuorum(
 ): void {
   const quiesce =
     policy.quorum.below === 'drop' || (policy.quorum.below === 'sorry' && sorryServes);
-  for (const member of members) {
-    const { key, override } = member;
-    const before = weights.get(key);
-    if (before === undefined || (override !== null && override.kind !== 'weight')) continue;
-    if (before.reason === 'maintenance' || before.reason === 'accepts-nothing') continue;
-    if (quiesce && (before.weight ?? 0) > 0) {
+  if (!quiesce) return;
+  for (const { key, override } of members) {
+    if (isDecided(override)) continue;
+    if ((weights.get(key)?.weight ?? 0) > 0) {
       weights.set(key, { weight: 0, reason: 'below-quorum' });
-    } else if (policy.quorum.below === 'keep-last' && state.lastServing.includes(key)) {
-      if (!isHealthy(member)) weights.set(key, { weight: weightOf(member), reason: 'kept-last' });
     }
   }
+}
+
+/** Leaves failed servers in that served last, while too few are healthy, or may be. */
+function keepLast(
+  policy: PoolPolicy,
+  state: PoolState,
+  members: readonly PoolMember[],
+  weights: Map<string, PoolWeight>,
+): void {
+  if (policy.quorum.below !== 'keep-last') return;
+  const last = new Set(state.lastServing);
+  for (const member of members) {
+    if (isDecided(member.override) || isMaintained(member) || !last.has(member.key)) continue;
+    if (isHealthy(member) || (weights.get(member.key)?.weight ?? 0) > 0) continue;
+    weights.set(member.key, { weight: weightOf(member), reason: 'kept-last' });
+  }
+}
+
+/** Until it is decided, those that are found healthy are among those that were found in the table. */
+function servingAfter(
+  quorumMet: boolean | null,
+  { lastServing }: PoolState,
+  healthy: readonly string[],
+): readonly string[] {
+  if (quorumMet === true) return healthy;
+  return quorumMet === false ? lastServing : [...new Set([...lastServing, ...healthy])];
+}
+
+/** Whether an operator has decided it all. */
+function isDecided(override: OverrideAction | null): boolean {
+  return override !== null && override.kind !== 'weight';
 }
 
 /** With hysteresis; undecided while servers without a verdict could still decide it. */
 function meetsQuorum(
   { quorum }: PoolPolicy,
-  before: boolean | null,
+  state: PoolState,
   members: readonly PoolMember[],
   healthyWeight: number,
 ): boolean | null {
+  const before = state.quorumMet ?? state.foundMet;
   const gain = quorum.weight + (before === false ? quorum.hysteresis : 0);
   const keep = Math.max(1, quorum.weight - (before === true ? quorum.hysteresis : 0));
   const needed = before === true ? keep : gain;
   if (healthyWeight >= needed) return true;
   const possible =
     healthyWeight + sum(members, (member) => (mayBeHealthy(member) ? member.weight : 0));
-  return possible >= needed ? before : false;
+  return possible >= needed ? state.quorumMet : false;
 }
 
 /** Has clients as far as it is asked alone. */

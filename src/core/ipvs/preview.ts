@@ -12,7 +12,7 @@ import type {
 import { DEFAULTS } from '../config/defaults.ts';
 import { checkDefinition } from '../health/check-key.ts';
 import type { OverrideAction } from '../health/override.ts';
-import { decide, INITIAL_POOL, type PoolMember, type PoolState } from '../health/pool.ts';
+import { decide, type PoolMember, type PoolState } from '../health/pool.ts';
 import { type FieldChange, serverFields, serviceFields } from './compare.ts';
 import { desiredEntry } from './desired.ts';
 import { configuredEntries, countsOfServers, type ObservedTable } from './entries.ts';
@@ -182,7 +182,7 @@ function desiredOf(
   };
   const { weights } = decide(
     service,
-    knowledge.pools.get(service.name) ?? INITIAL_POOL,
+    knowledge.pools.get(service.name) ?? null,
     service.servers.map(member),
     service.sorryServers.map(member),
     knowledge.nowUs,

@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   decide,
-  INITIAL_POOL,
   type PoolDecision,
   type PoolMember,
   type PoolPolicy,
@@ -46,11 +45,15 @@ function decided(
   members: readonly PoolMember[],
   {
     sorry = [],
-    state = INITIAL_POOL,
+    state = null,
     nowUs = 0,
-  }: { sorry?: readonly PoolMember[]; state?: PoolState; nowUs?: number } = {},
+  }: { sorry?: readonly PoolMember[]; state?: PoolState | null; nowUs?: number } = {},
 ) {
   return decide({ ...POLICY, ...policy }, state, members, sorry, nowUs);
+}
+
+function decidedAs(quorumMet: boolean): PoolState {
+  return { quorumMet, foundMet: null, lastServing: [], maintained: [] };
 }
 
 describe('decide, one server', () => {
@@ -148,8 +151,7 @@ describe('decide, the quorum', () => {
   it('has hysteresis: lost below quorum less it, met again at quorum plus it', () => {
     const policy = quorum({ weight: 20, hysteresis: 5 });
     const at = (weight: number, quorumMet: boolean) =>
-      decided(policy, [member('a', { weight })], { state: { ...INITIAL_POOL, quorumMet } }).state
-        .quorumMet;
+      decided(policy, [member('a', { weight })], { state: decidedAs(quorumMet) }).state.quorumMet;
     expect([at(15, true), at(14, true), at(24, false), at(25, false)]).toEqual([
       true,
       false,
@@ -237,6 +239,90 @@ describe('decide, the guard', () => {
         const healthy = list.filter(({ failed }) => !failed).length;
         const least = pool.length - Math.floor((pool.length * (100 - minHealthyPercent)) / 100);
         expect(serving).toBe(Math.max(healthy, least));
+      }),
+    );
+  });
+});
+
+describe('decide, at first with a table that was left behind', () => {
+  const kept = (key: string, changes: Partial<PoolMember> = {}) =>
+    member(key, { health: 'unknown', kernelWeight: 10, ...changes });
+  const out = (key: string) => kept(key, { kernelWeight: 0 });
+
+  it('keeps those that served last, though they fail, until enough others are known', () => {
+    const policy = { quorum: { weight: 20, hysteresis: 0, below: 'keep-last' } } as const;
+    const failing = kept('b', { health: 'down' });
+    const first = decided(policy, [out('a'), failing, kept('c')]);
+    expect(told(first)).toEqual({
+      a: '0 awaiting-check',
+      b: '10 kept-last',
+      c: '10 awaiting-check',
+    });
+    const all = [kept('a', { health: 'down' }), failing, kept('c', { health: 'down' })];
+    const second = decided(policy, all, { state: first.state });
+    expect(told(second)).toEqual({ a: '0 failed', b: '10 kept-last', c: '10 kept-last' });
+    const enough = [kept('a', { health: 'up' }), failing, kept('c', { health: 'up' })];
+    const third = decided(policy, enough, { state: first.state });
+    expect(told(third)).toEqual({ a: '10 healthy', b: '0 failed', c: '10 healthy' });
+  });
+
+  it('leaves clients with the sorry servers until the quorum is known to be met', () => {
+    const policy = { quorum: { weight: 20, hysteresis: 0, below: 'sorry' } } as const;
+    const back = member('a', { kernelWeight: 0 });
+    const first = decided(policy, [back, out('b')], { sorry: [kept('s')] });
+    expect(told(first)).toEqual({
+      a: '0 below-quorum',
+      b: '0 awaiting-check',
+      s: '10 awaiting-check',
+    });
+    expect(first.state.quorumMet).toBeNull();
+    const both = [back, { ...back, key: 'b' }];
+    const second = decided(policy, both, { sorry: [kept('s')], state: first.state });
+    expect(told(second)).toEqual({ a: '10 healthy', b: '10 healthy', s: '0 awaiting-check' });
+  });
+
+  it('has the hysteresis of what it found', () => {
+    const policy = { quorum: { weight: 20, hysteresis: 10, below: 'drop' } } as const;
+    const met = (kernelWeight: number, weight: number) =>
+      decided(policy, [member('a', { kernelWeight, weight })]).state.quorumMet;
+    expect([met(20, 9), met(20, 10), met(0, 20), met(0, 29), met(0, 30)]).toEqual([
+      false,
+      true,
+      false,
+      false,
+      true,
+    ]);
+  });
+
+  it('changes no weight, whichever checks have spoken', () => {
+    const one = fc.record({
+      up: fc.boolean(),
+      weight: fc.integer({ min: 1, max: 5 }),
+      spoken: fc.boolean(),
+    });
+    const below = fc.constantFrom('serve', 'sorry', 'keep-last', 'drop');
+    const list = fc.array(one, { maxLength: 5 });
+    fc.assert(
+      fc.property(list, list, below, fc.integer({ min: 1, max: 12 }), (own, more, what, weight) => {
+        const policy = { quorum: { weight, hysteresis: 0, below: what } } as const;
+        const as = (drawn: typeof own, prefix: string) =>
+          drawn.map(({ up, weight: of }, index) =>
+            member(`${prefix}${index}`, { health: up ? 'up' : 'down', weight: of }),
+          );
+        const healthy = as(own, 'r').map((each): PoolMember => ({ ...each, health: 'up' }));
+        const sorry = as(more, 's');
+        const { state } = decided(policy, healthy, { sorry });
+        const before = decided(policy, as(own, 'r'), { sorry, state }).weights;
+        const left = (members: readonly PoolMember[], drawn: typeof own) =>
+          members.map((each, index): PoolMember => {
+            const kernelWeight = before.get(each.key)?.weight ?? null;
+            return { ...each, kernelWeight, ...(!drawn[index]?.spoken && { health: 'unknown' }) };
+          });
+        const after = decided(policy, left(as(own, 'r'), own), {
+          sorry: left(sorry, more),
+        }).weights;
+        const weights = (of: typeof after) => [...of].map(([key, found]) => [key, found.weight]);
+        expect(weights(after)).toEqual(weights(before));
       }),
     );
   });

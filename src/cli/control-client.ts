@@ -15,8 +15,8 @@ import { printable, type Terminal } from './terminal.ts';
 const ANSWER_TIMEOUT_MS = 8_000;
 /** Statuses whose body is what was asked for: fine, accepted, and a configuration with errors. */
 const ANSWERS: readonly number[] = [200, 202, 422];
-/** Ten thousand real servers take a few MB. */
-const ANSWER_LENGTH_BYTES_MAX = 32 * 1024 * 1024;
+/** The table of ten thousand services with two servers each takes 40 MB, with long checks more. */
+const ANSWER_LENGTH_BYTES_MAX = 512 * 1024 * 1024;
 
 /** Body of GET (or another method) of `path`, such as '/v1/status'; 422 is an answer too. */
 export function askDirector(

@@ -27,8 +27,11 @@ import type { TableView } from '../core/status.ts';
 import { DEFAULT_RUNTIME_DIRECTORY, EXIT } from './commands.ts';
 import { askDirector, directorRuns } from './control-client.ts';
 import { durationText } from './status-view.ts';
-import { type Line, render, type Style, span, type Terminal } from './terminal.ts';
+import { type Line, progressOf, render, type Style, span, type Terminal } from './terminal.ts';
 import { DEFAULT_CONFIG } from './usage.ts';
+
+/** A busy director with ten thousand services tells all it knows in some seconds. */
+const TABLE_TIMEOUT_MS = 60_000;
 
 export interface PlanOptions {
   /** Configuration file; null for the one that runs, or without a director the default one. */
@@ -50,6 +53,13 @@ interface Wanted {
 /** Who wrote the errors of a configuration out has nothing more to say. */
 type Refusal = Problem | 'told';
 
+interface Ports {
+  readonly terminal: Terminal;
+  readonly readTable: ReadTable;
+  /** Tells what is being done. */
+  readonly progress: (doing: string | null) => void;
+}
+
 /** Exit status: changes when something would change. */
 export async function plan(
   options: PlanOptions,
@@ -57,9 +67,11 @@ export async function plan(
   readTable: ReadTable,
 ): Promise<number> {
   const running = await directorRuns(options.runtimeDirectory);
+  const ports = { terminal, readTable, progress: progressOf(terminal) };
   const found = running
-    ? await withDirector(options, terminal, readTable)
-    : await withoutDirector(options, terminal, readTable);
+    ? await withDirector(options, ports)
+    : await withoutDirector(options, ports);
+  ports.progress(null);
   if (!found.ok) {
     if (found.error === 'told') return EXIT.failed;
     terminal.err(`${formatProblem(found.error)}\n`);
@@ -85,19 +97,17 @@ export async function readKernelTable(): Promise<Result<readonly ObservedService
   }
 }
 
-async function withDirector(
-  options: PlanOptions,
-  terminal: Terminal,
-  readTable: ReadTable,
-): Promise<Result<Preview, Refusal>> {
-  const asked = await askDirector(options.runtimeDirectory, '/v1/table');
+async function withDirector(options: PlanOptions, ports: Ports): Promise<Result<Preview, Refusal>> {
+  const { progress } = ports;
+  progress('Asking the director');
+  const asked = await askDirector(options.runtimeDirectory, '/v1/table', 'GET', TABLE_TIMEOUT_MS);
   if (!asked.ok) return asked;
   const view = JSON.parse(asked.value) as TableView;
   const { file } = options;
   const director = options.director ?? view.director;
-  const wanted = file === null ? ok(view) : await readWanted(file, director, terminal);
+  const wanted = file === null ? ok(view) : await readWanted(file, director, ports);
   if (!wanted.ok) return wanted;
-  const observed = view.observed === null ? await readTable() : ok(view.observed);
+  const observed = view.observed === null ? await ports.readTable() : ok(view.observed);
   if (!observed.ok) return observed;
   const owned = ownedFromJson(view.owned);
   const overrides = new Map(
@@ -117,6 +127,7 @@ async function withDirector(
     override: (service, server) => overrides.get(overrideKey(service, server)) ?? null,
   };
   const { services, ownership, onRemove, drainTimeoutUs } = wanted.value;
+  progress(comparing(services));
   return ok(
     previewTable({
       services,
@@ -131,12 +142,12 @@ async function withDirector(
 
 async function withoutDirector(
   options: PlanOptions,
-  terminal: Terminal,
-  readTable: ReadTable,
+  ports: Ports,
 ): Promise<Result<Preview, Refusal>> {
-  const wanted = await readWanted(options.file ?? DEFAULT_CONFIG, options.director, terminal);
+  const wanted = await readWanted(options.file ?? DEFAULT_CONFIG, options.director, ports);
   if (!wanted.ok) return wanted;
-  const observed = await readTable();
+  ports.progress("Reading the kernel's table");
+  const observed = await ports.readTable();
   if (!observed.ok) return observed;
   const { services, ownership, runtimeDirectory, onRemove, drainTimeoutUs } = wanted.value;
   const named = options.runtimeDirectory !== DEFAULT_RUNTIME_DIRECTORY;
@@ -152,6 +163,7 @@ async function withoutDirector(
     maintenance: () => null,
     override: () => null,
   };
+  ports.progress(comparing(services));
   return ok(
     previewTable({
       ...{ services, ownership, onRemove: { onRemove, drainTimeoutUs } },
@@ -163,14 +175,16 @@ async function withoutDirector(
 async function readWanted(
   file: string,
   director: string | null,
-  terminal: Terminal,
+  { terminal, progress }: Ports,
 ): Promise<Result<Wanted & { readonly runtimeDirectory: string }, 'told'>> {
+  progress(`Reading ${file}`);
   const { readConfigFile } = await import('../config/yaml.ts');
   const read: Result<Config, ConfigError[]> = await readConfigFile(file, {
     director,
     hostname: hostname(),
   });
   if (!read.ok) {
+    progress(null);
     terminal.err(formatConfigErrors(read.error, { color: terminal.errColor }));
     return err('told');
   }
@@ -183,6 +197,10 @@ async function readWanted(
     drainTimeoutUs,
     runtimeDirectory,
   });
+}
+
+function comparing({ length }: readonly ServiceConfig[]): string {
+  return `Comparing ${length} ${length === 1 ? 'service' : 'services'}`;
 }
 
 /** What an earlier run has recorded as its own; nothing without a record. */

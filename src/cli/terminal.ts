@@ -12,6 +12,8 @@ export interface Terminal {
   /** Whether it takes colour. */
   readonly color: boolean;
   readonly errColor: boolean;
+  /** Whether standard error is a terminal. */
+  readonly errInteractive: boolean;
   /** Size in characters at this moment; null when standard output is no terminal. */
   readonly columns: () => number | null;
   readonly rows: () => number | null;
@@ -30,10 +32,20 @@ export function processTerminal(): Terminal {
     interactive,
     color: mayColor && interactive,
     errColor: mayColor && stderr.isTTY === true,
+    errInteractive: stderr.isTTY === true,
     columns: () => (interactive ? stdout.columns : null),
     rows: () => (interactive ? stdout.rows : null),
     nowMs: () => Date.now(),
   };
+}
+
+/**
+ * Says on standard error what a long command does at the moment, in one line that the next one
+ * replaces and null takes away; nothing where no terminal is.
+ */
+export function progressOf(terminal: Terminal): (doing: string | null) => void {
+  if (!terminal.errInteractive) return () => {};
+  return (doing) => terminal.err(`\r\x1b[K${doing === null ? '' : `${printable(doing)} ...`}`);
 }
 
 /** Text without what could steer a terminal or end a line: control and format characters. */

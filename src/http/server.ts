@@ -29,7 +29,7 @@ import { inTurns } from '../core/in-turns.ts';
 import { endpointText } from '../core/ipvs/model.ts';
 import type { Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
-import type { DirectorControl, DirectorStatus, StatusSource } from '../core/status.ts';
+import type { DirectorControl, DirectorStatus, StatusSource, TableView } from '../core/status.ts';
 import { Turn } from '../core/turn.ts';
 import { explainInstances } from '../core/vrrp/explain.ts';
 import { Metrics } from './metrics.ts';
@@ -42,6 +42,8 @@ const REQUEST_TIMEOUT_MS = 5_000;
 const IDLE_TIMEOUT_MS = 10_000;
 /** Reading ten thousand services anew takes seconds, and more on a machine that is busy. */
 const RELOAD_TIMEOUT_MS = 120_000;
+/** So does telling all that is known of them, and only root may ask. */
+const TABLE_TIMEOUT_MS = 60_000;
 /** The keeper answers in milliseconds; a status that takes longer is not coming. */
 const STATUS_TIMEOUT_MS = 5_000;
 /** Scrapers and people are few; more connections than this are closed at once. */
@@ -53,6 +55,9 @@ const CONNECT_TIMEOUT_MS = 1_000;
 
 /** Time for an answer to reach whoever asked for a restart. */
 const RESTART_DELAY_MS = 50;
+
+/** Of a long list; some hundred kilobytes at most. */
+const ITEMS_PER_PART = 200;
 
 const TURNS = { nowUs: () => performance.now() * 1000, nextTurn: () => setImmediate() };
 
@@ -224,6 +229,7 @@ class Routes {
       return failure(405, 'Only GET and HEAD are allowed');
     }
     if (hasBody(request)) return failure(413, 'A request must not have a body');
+    if (path === '/v1/table') request.socket.setTimeout(TABLE_TIMEOUT_MS);
     try {
       return await route();
     } catch (error) {
@@ -292,7 +298,13 @@ class Routes {
       case '/v1/table': {
         // On the control socket only: it shows the whole configuration of the services.
         const control = this.#control;
-        return control === null ? null : async () => json(200, await control.table());
+        return control === null
+          ? null
+          : async () => ({
+              status: 200,
+              contentType: JSON_TYPE,
+              body: await tableParts(await control.table()),
+            });
       }
       case '/v1/explain':
         return () => this.#explain(query.get('instance'));
@@ -311,6 +323,37 @@ async function statusText({ services, checks, ...rest }: DirectorStatus): Promis
   const servicesText = (await inTurns(services, text, setImmediate)).join(',');
   const checksText = (await inTurns(checks, text, setImmediate)).join(',');
   return `${head},"services":[${servicesText}],"checks":[${checksText}]}`;
+}
+
+/** A table of ten thousand services is tens of megabytes: it is made and sent in parts. */
+async function tableParts(view: TableView): Promise<string[]> {
+  const { services, observed, owned, checks, pools, ...rest } = view;
+  const text = (one: object): string => JSON.stringify(one);
+  const member = ([key, value]: readonly [string, unknown]): string =>
+    `${JSON.stringify(key)}:${JSON.stringify(value)}`;
+  const parts = [JSON.stringify(rest).slice(0, -1)];
+  const add = async <T>(
+    head: string,
+    items: readonly T[],
+    make: (item: T) => string,
+    end: string,
+  ) => {
+    parts.push(head);
+    const texts = await inTurns(items, make, setImmediate);
+    for (let first = 0; first < texts.length; first += ITEMS_PER_PART) {
+      const some = texts.slice(first, first + ITEMS_PER_PART).join(',');
+      parts.push(first === 0 ? some : `,${some}`);
+    }
+    parts.push(end);
+  };
+  await add(',"services":[', services, text, ']');
+  if (observed === null) parts.push(',"observed":null');
+  else await add(',"observed":[', observed, text, ']');
+  await add(',"owned":{', Object.entries(owned), member, '}');
+  await add(',"checks":{', Object.entries(checks), member, '}');
+  await add(',"pools":{', Object.entries(pools), member, '}');
+  parts.push('}\n');
+  return parts;
 }
 
 function hasBody(request: IncomingMessage): boolean {

@@ -42,6 +42,7 @@ const CONTESTANTS = [
   'ipvsadm -R',
   'keepalived start',
   'vipkeeper start',
+  'vipkeeper plan',
 ] as const;
 type Contestant = (typeof CONTESTANTS)[number];
 
@@ -79,6 +80,10 @@ class Contest {
     const script = `ip netns add ${namespace} && ip -n ${namespace} link set lo up`;
     await check(this.#machine, ['sh', '-c', script]);
     try {
+      // What it compares with the file is there.
+      if (contestant === 'vipkeeper plan') {
+        await this.#guest.call<Measurement>(this.#call('ipvsadm -R', namespace));
+      }
       const measured = await this.#guest.call<Measurement>(this.#call(contestant, namespace));
       const { services, servers } = await this.#guest.call<Count>({ method: 'count', namespace });
       const wanted = this.#load.services * this.#load.servers;
@@ -105,6 +110,11 @@ class Contest {
         const file = `${DIRECTORY}/vipkeeper.yaml`;
         const argv = [...INSTALLED, 'run', '--config', file, '--director', 'bench'];
         return { method: 'daemon', namespace, argv };
+      }
+      case 'vipkeeper plan': {
+        const options = `--director bench --runtime-directory ${DIRECTORY}/run`;
+        const command = [...INSTALLED, 'plan', `${DIRECTORY}/vipkeeper.yaml`].join(' ');
+        return { method: 'command', namespace, script: `${command} ${options} >/dev/null` };
       }
     }
   }
@@ -156,6 +166,7 @@ async function measure(machine: Machine, guest: Guest, one: Case): Promise<Sampl
     'ipvsadm -R': [],
     'keepalived start': [],
     'vipkeeper start': [],
+    'vipkeeper plan': [],
   };
   const contest = new Contest(machine, guest, { keepalived, load: one });
   const warmUps = one.services * one.servers > WARM_UP_SERVERS ? 1 : WARM_UP_RUNS;

@@ -10,7 +10,7 @@ import type {
   ServiceEntry,
 } from '../config/config.ts';
 import { DEFAULTS } from '../config/defaults.ts';
-import { checkDefinition } from '../health/check-key.ts';
+import { checkOf } from '../health/check-key.ts';
 import type { OverrideAction } from '../health/override.ts';
 import { decide, type PoolMember, type PoolState } from '../health/pool.ts';
 import { type FieldChange, serverFields, serviceFields } from './compare.ts';
@@ -198,7 +198,8 @@ function healthOf(
 ): Omit<KnownHealth, 'health'> & Pick<PoolMember, 'health'> {
   const never = { sinceUs: null, recoveredAtUs: null, checkWeight: null };
   if (server.check === null) return { health: 'unchecked', ...never };
-  const known = checks.get(checkDefinition(server.check, server).key);
+  // Keys are long, and nobody knows anything where no director runs.
+  const known = checks.size === 0 ? undefined : checks.get(checkOf(server)?.key ?? '');
   if (known !== undefined) return known;
   return { health: kernelWeight === null ? 'up' : 'unknown', ...never };
 }

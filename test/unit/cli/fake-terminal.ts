@@ -19,6 +19,7 @@ export function fakeTerminal(given: Partial<Terminal> = {}): FakeTerminal {
     interactive: false,
     color: false,
     errColor: false,
+    errInteractive: false,
     columns: () => null,
     rows: () => null,
     nowMs: () => NOW_MS,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EXIT } from '../../../src/cli/commands.ts';
 import { plan, type ReadTable } from '../../../src/cli/plan.ts';
+import type { Terminal } from '../../../src/cli/terminal.ts';
 import { ZERO_STATS } from '../../../src/core/ipvs/apply.ts';
 import type { ObservedService, RealServer } from '../../../src/core/ipvs/model.ts';
 import type { PreviewItem } from '../../../src/core/ipvs/preview.ts';
@@ -79,8 +80,9 @@ async function runs(view: Partial<TableView>): Promise<void> {
 async function run(
   options: { file?: string | null; json?: boolean } = {},
   readTable: ReadTable = async () => ok(table(server(1))),
+  given: Partial<Terminal> = {},
 ) {
-  const terminal = fakeTerminal();
+  const terminal = fakeTerminal(given);
   const whole = { file, director: null, json: false, runtimeDirectory: directory, ...options };
   const exit = await plan(whole, terminal, readTable);
   return { exit, ...terminal.written };
@@ -120,6 +122,20 @@ describe('plan without a director', () => {
   test('ends with 0 where nothing would change', async () => {
     writeFileSync(file, text('["10.0.0.1:8080"]'));
     expect(await run()).toEqual({ exit: EXIT.ok, out: 'Nothing to change\n', err: '' });
+  });
+
+  test('tells on a terminal what it does, and leaves nothing of that', async () => {
+    writeFileSync(file, text('["10.0.0.1:8080"]'));
+    const { out, err: told } = await run({}, undefined, { errInteractive: true });
+    expect(out).toBe('Nothing to change\n');
+    const lines = told.split('\r\x1b[K');
+    expect(lines).toEqual([
+      '',
+      `Reading ${file} ...`,
+      "Reading the kernel's table ...",
+      'Comparing 1 service ...',
+      '',
+    ]);
   });
 
   test('fails with the errors of the file', async () => {

@@ -293,6 +293,23 @@ describe('serveControl', () => {
     expect(existsSync(path)).toBe(false);
   });
 
+  test('GET /v1/table tells all of a table, however long, there alone', async () => {
+    const many = <T>(value: T) =>
+      Object.fromEntries(Array.from({ length: 450 }, (_, index) => [`"${index}"`, value]));
+    const health = { health: 'up', sinceUs: 1, recoveredAtUs: null, checkWeight: null } as const;
+    const pool = { quorumMet: true, foundMet: null, lastServing: ['a'], maintained: [] };
+    const whole = { ...TABLE, checks: many(health), pools: many(pool), owned: many(['a', 'b']) };
+    for (const view of [whole, TABLE, { ...TABLE, observed: null }]) {
+      const source = { ...SOURCE, table: async () => view };
+      const server = await listening(serveControl(join(directory, 'control.sock'), source));
+      const reply = await ask(server, '/v1/table');
+      expect([reply.status, JSON.parse(reply.body)]).toEqual([200, view]);
+      await server.close();
+    }
+    const reachable = await listening(serveHttp(LOOPBACK, SOURCE));
+    expect((await ask(reachable, '/v1/table')).status).toBe(404);
+  });
+
   test('replaces a socket on which nobody answers', async () => {
     const path = join(directory, 'control.sock');
     await leaveStaleSocket(path);

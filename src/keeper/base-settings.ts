@@ -174,11 +174,22 @@ function readChanged(runtimeDirectory: string): readonly ChangedInterface[] {
     const text = readFileSync(join(runtimeDirectory, FILE), 'utf8');
     if (text.length > FILE_BYTES_MAX) return [];
     const { bootId, interfaces } = JSON.parse(text) as SettingsFile;
-    return bootId === readBootId() && Array.isArray(interfaces) ? interfaces : [];
+    return bootId === readBootId() ? interfaces.filter(isChanged) : [];
   } catch {
     // Nothing was changed, or by another version in other words.
     return [];
   }
+}
+
+function isChanged(value: ChangedInterface): boolean {
+  return (
+    Number.isSafeInteger(value?.index) &&
+    Array.isArray(value.settings) &&
+    value.settings.every(
+      (one) =>
+        KEYS.includes(one?.key) && typeof one.before === 'string' && typeof one.set === 'string',
+    )
+  );
 }
 
 function cannotSet(name: string, key: string, value: string, reason: string): Problem {

@@ -8,6 +8,8 @@
 import { closeSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { VrrpConfig } from '../core/config/config.ts';
+import { parseIp } from '../core/ip.ts';
+import { monotonicUs } from '../linux/clock.ts';
 import { makeDirectory } from '../linux/make-directory.ts';
 import { type KeeperPlan, PROTOCOL_VERSION } from './messages.ts';
 
@@ -79,13 +81,48 @@ function readStructure(runtimeDirectory: string): StructureFile | null {
   }
 }
 
+type RecordedAddress = RecordedInstance['addresses'][number];
+
+/** Whether what was read is as writeStructure() writes it, as far as a keeper relies on it. */
+function isInstance(value: StructureFile['instances'][number]): boolean {
+  return (
+    isObject(value) &&
+    typeof value.name === 'string' &&
+    typeof value.interface === 'string' &&
+    Number.isSafeInteger(value.vrid) &&
+    (value.family === 'ipv4' || value.family === 'ipv6') &&
+    (value.link === null || typeof value.link === 'string') &&
+    Number.isSafeInteger(value.advertIntervalUs) &&
+    (value.downTimerAdverts === undefined || Number.isSafeInteger(value.downTimerAdverts)) &&
+    areAddresses(value.addresses)
+  );
+}
+
+function areAddresses(value: readonly RecordedAddress[]): boolean {
+  return (
+    Array.isArray(value) &&
+    value.every(
+      (one) =>
+        isObject(one) &&
+        typeof one.address === 'string' &&
+        parseIp(one.address) !== null &&
+        Number.isSafeInteger(one.prefixLength) &&
+        typeof one.interface === 'string',
+    )
+  );
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
+}
+
 /** Process id of the keeper that wrote the record, if it still runs; else null. */
 export function livingKeeper(runtimeDirectory: string): number | null {
   const pid = readStructure(runtimeDirectory)?.pid;
-  if (pid === undefined) return null;
+  if (!Number.isSafeInteger(pid)) return null;
   try {
     const title = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-    return title.startsWith(KEEPER_TITLE) ? pid : null;
+    return title.startsWith(KEEPER_TITLE) ? (pid as number) : null;
   } catch {
     return null;
   }
@@ -97,15 +134,21 @@ export function readRecord(runtimeDirectory: string): readonly RecordedInstance[
   if (structure === null) return [];
   try {
     const slots = readFileSync(join(runtimeDirectory, 'adverts.bin'));
-    return structure.instances.map((instance, slot) => ({
-      ...instance,
-      lastAdvertAtUs:
-        slots.length >= (slot + 1) * SLOT_BYTES ? slots.readDoubleLE(slot * SLOT_BYTES) : 0,
-    }));
+    // What is not as it was written would end every keeper that reads it.
+    return structure.instances.flatMap((instance, slot) =>
+      isInstance(instance) ? [{ ...instance, lastAdvertAtUs: slotAt(slots, slot) }] : [],
+    );
   } catch {
     // Without the slots nobody can say that an instance was active: nothing to adopt.
     return [];
   }
+}
+
+/** A time that nobody can have written is none: it would make an instance active. */
+function slotAt(slots: Buffer, slot: number): number {
+  if (slots.length < (slot + 1) * SLOT_BYTES) return 0;
+  const atUs = slots.readDoubleLE(slot * SLOT_BYTES);
+  return atUs >= 0 && atUs <= monotonicUs() ? atUs : 0;
 }
 
 /** End of the startup delay of the previous keeper of this boot, or 0. Never throws. */
@@ -116,7 +159,10 @@ export function readStartsAtUs(runtimeDirectory: string): number {
 
 /** The rest of what the previous keeper of this boot may hold. Never throws. */
 export function readMore(runtimeDirectory: string): RecordedMore {
-  return readStructure(runtimeDirectory)?.more ?? NOTHING_MORE;
+  const more = readStructure(runtimeDirectory)?.more;
+  if (more === undefined || !isObject(more)) return NOTHING_MORE;
+  // Routes and the table bear our mark: looking for them once too often removes nothing of others.
+  return areAddresses(more.staticAddresses) ? more : { ...more, staticAddresses: [] };
 }
 
 interface PlanFile {

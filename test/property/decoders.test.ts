@@ -12,6 +12,8 @@ import { describe, expect, test } from 'vitest';
 import { Random } from '../../src/core/sim/random.ts';
 import { decodeArp } from '../../src/core/wire/arp.ts';
 import { decodeBfdControl } from '../../src/core/wire/bfd.ts';
+import { decodeDnsAnswer } from '../../src/core/wire/dns.ts';
+import { isEchoReply } from '../../src/core/wire/echo.ts';
 import { decodeEthernetHeader } from '../../src/core/wire/ethernet.ts';
 import { HttpAnswerReader } from '../../src/core/wire/http.ts';
 import { decodeIpv4 } from '../../src/core/wire/ipv4.ts';
@@ -42,6 +44,7 @@ import { MessageCursor } from '../../src/linux/netlink/message.ts';
 import { decodeNeighbor } from '../../src/linux/netlink/neighbors.ts';
 import { decodeProcessEvent } from '../../src/linux/netlink/process-events.ts';
 import { decodeAddress, decodeLink } from '../../src/linux/netlink/route-messages.ts';
+import { decodeRoute, decodeRule } from '../../src/linux/netlink/routing-messages.ts';
 import { decodeSockaddrIn, decodeSockaddrIn6, decodeSockaddrLl } from '../../src/linux/sockaddr.ts';
 import { fromHex, KEEPALIVED_FRAMES, toHex } from '../unit/core/wire/frames.ts';
 
@@ -190,6 +193,21 @@ function neighborMessages(bytes: Uint8Array): unknown {
   return [found, cursor.error];
 }
 
+/** The same as the messages of routes and rules. */
+function routingMessages(bytes: Uint8Array): unknown {
+  const cursor = new MessageCursor(bytes);
+  cursor.start(bytes.length + 64);
+  const found: unknown[] = [];
+  while (cursor.next()) found.push(decodeRoute(cursor), decodeRule(cursor));
+  return [found, cursor.error];
+}
+
+/** Whether it answers a ping of ours. */
+function echoReply(bytes: Uint8Array, random: Random): unknown {
+  const token = new TextEncoder().encode('12345678');
+  return isEchoReply(random.pick(['ipv4', 'ipv6'] as const), bytes, { id: 7, sequence: 1, token });
+}
+
 function ipvsAnswer(bytes: Uint8Array): unknown {
   const each = [
     decodeService,
@@ -215,6 +233,8 @@ const PURE: readonly [string, Decode, readonly Uint8Array[]][] = [
   ['decodeAdvertisement', advertisement, PACKETS],
   ['peekVrid', (bytes) => peekVrid(bytes, bytes.length), PACKETS],
   ['decodeBfdControl', control, corpus('bfd')],
+  ['decodeDnsAnswer', decodeDnsAnswer, corpus('dns')],
+  ['isEchoReply', echoReply, corpus('echo')],
   ['HttpAnswerReader', httpAnswer, corpus('http')],
   ['decodeLdapAnswer', decodeLdapAnswer, corpus('ldap')],
   ['the packets of MySQL', mysqlPacket, corpus('mysql')],
@@ -227,6 +247,7 @@ const PURE: readonly [string, Decode, readonly Uint8Array[]][] = [
 const VIEWED: readonly [string, Decode, readonly Uint8Array[]][] = [
   ['MessageCursor, decodeLink, decodeAddress', routeMessages, corpus('rtnetlink')],
   ['decodeNeighbor', neighborMessages, corpus('rtnetlink')],
+  ['decodeRoute, decodeRule', routingMessages, corpus('routing')],
   ['the answers of IPVS', ipvsAnswer, corpus('ipvs')],
   [
     'decodeProcessEvent',
@@ -283,8 +304,8 @@ describe('on damaged messages', () => {
   });
 
   test('the corpus has no file that is not used, and no line that is not hexadecimal', () => {
-    const protocols = ['http', 'ldap', 'mysql', 'postgresql', 'radius', 'sip'];
-    const used = ['bfd', 'ipvs', 'process-events', 'rtnetlink', ...protocols].sort();
+    const protocols = ['dns', 'echo', 'http', 'ldap', 'mysql', 'postgresql', 'radius', 'sip'];
+    const used = ['bfd', 'ipvs', 'process-events', 'routing', 'rtnetlink', ...protocols].sort();
     const files = readdirSync(CORPUS).sort();
     expect(files).toEqual(used.map((name) => `${name}.hex`));
     for (const file of files) {
@@ -295,7 +316,8 @@ describe('on damaged messages', () => {
   });
 
   test('whole messages are understood: damage begins at something', () => {
-    const understood = (text: string) => /"ok":true|"name":"v0"|"mac":"52:/.test(text);
+    const understood = (text: string) =>
+      /^true$|"ok":true|"name":"v0"|"mac":"52:|"table":100/.test(text);
     for (const [name, decode, messages] of [...PURE, ...VIEWED]) {
       if (name.startsWith('decodeSockaddr')) continue;
       const found = messages.map((message) => decode(message, new Random(0, 0)));

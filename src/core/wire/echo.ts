@@ -50,7 +50,8 @@ export function isEchoReply(family: AddressFamily, packet: Uint8Array, echo: Ech
 }
 
 function withoutHeader(packet: Uint8Array): Uint8Array | null {
-  const headerBytes = ((packet[0] ?? 0) & 0xf) * 4;
+  if (packet.length < IPV4_HEADER_BYTES_MIN) return null;
+  const headerBytes = ((packet[0] as number) & 0xf) * 4;
   if (headerBytes < IPV4_HEADER_BYTES_MIN || packet.length < headerBytes) return null;
   return packet.subarray(headerBytes);
 }

@@ -17,7 +17,16 @@ export interface MachineRequirement {
 
 const ROUTER =
   'A director serves its VIPs as a host does: it is no default router, and what it forwards is IPVS’s';
+const DUAL =
+  'sending and taking both versions at once is a MAY that vipkeeper leaves out: an instance has one';
+const OPERATOR = 'only the operator decides that';
 export const MACHINE_REQUIREMENTS = [
+  // --- Section 2.5: intervals below a second
+  {
+    ids: ['RFC9568-2.5-1'],
+    level: 'SHOULD',
+    text: 'An active that another one takes over from, because its advertisements are late, says so',
+  },
   // --- Section 6.1: parameters and timers
   {
     ids: ['RFC9568-6.1-1'],
@@ -43,7 +52,6 @@ export const MACHINE_REQUIREMENTS = [
     ids: ['RFC9568-6.1-4'],
     level: 'MUST NOT',
     text: 'Neighbour solicitations and advertisements are not dropped when Accept_Mode is false',
-    reason: 'Accept_Mode is always true: a director serves its VIPs',
   },
   // --- Section 6.4.1: initialize
   {
@@ -161,10 +169,21 @@ export const MACHINE_REQUIREMENTS = [
   {
     ids: ['RFC9568-6.4.3-6', 'RFC3768-6.4.3-4'],
     level: 'MUST NOT',
-    text: 'Without Accept_Mode, and in version 2 always, only the owner accepts such packets',
+    text: 'Without Accept_Mode (`accept: false`, `strict`), only the owner accepts such packets',
+  },
+  {
+    ids: ['RFC3768-6.4.3-10'],
+    level: 'MUST NOT',
+    text: 'In version 2, which knows no Accept_Mode, only the owner accepts such packets',
     reason:
-      'Accept_Mode is always true, for version 2 too: a director that did not accept them could ' +
-      'serve nobody; keepalived does the same',
+      'it does with `accept: false`; the default is to accept them for version 2 too, as ' +
+      'keepalived does: a director is a host for its VIPs',
+  },
+  {
+    ids: ['RFC9568-6.4.3-13'],
+    level: 'MUST',
+    text: 'The answer to a neighbour solicitation has the Router flag set',
+    reason: 'the kernel answers, and sets it where the interface forwards: see RFC9568-6.4.1-5',
   },
   {
     ids: ['RFC9568-6.4.3-7', 'RFC3768-6.4.3-5'],
@@ -228,6 +247,24 @@ export const MACHINE_REQUIREMENTS = [
     text: 'If the addresses are compared with the configured ones, a difference is logged',
     reason: 'comparing is a MAY; differences are found by `explain` and told as a finding',
   },
+  {
+    ids: ['RFC3768-7.1-10'],
+    level: 'MUST',
+    text: 'If they are compared and differ, what is not from the owner is dropped',
+    reason:
+      'comparing is a MAY, and `check_addresses: refuse` drops; by default they are compared for ' +
+      'people alone, or both directors would be active while an address is being added',
+  },
+  {
+    ids: ['RFC9568-7.1-9'],
+    level: 'SHOULD',
+    text: 'Version 3: another interval than its own is found, and told',
+  },
+  {
+    ids: ['RFC9568-7.1-10', 'RFC9568-8.3.2-2'],
+    level: 'SHOULD',
+    text: 'Another director with priority 255 is found, and told',
+  },
   // --- Section 7.2: sending, with 5.1
   {
     ids: ['RFC9568-5.1.1.3-2', 'RFC9568-5.1.2.3-2', 'RFC3768-5.2.3-2'],
@@ -236,7 +273,7 @@ export const MACHINE_REQUIREMENTS = [
   },
   {
     ids: ['RFC9568-5.1.1.1-1', 'RFC9568-5.1.2.1-1', 'RFC3768-5.2.1-1'],
-    level: 'procedure',
+    level: 'MUST',
     text: 'They come from the interface’s primary IPv4 address, or its link-local IPv6 address',
   },
   {
@@ -247,15 +284,25 @@ export const MACHINE_REQUIREMENTS = [
   },
   {
     ids: ['RFC9568-7.2-1', 'RFC3768-7.2-1'],
-    level: 'procedure',
+    level: 'MUST',
     text: 'They are sent from the virtual router’s MAC address, so that bridges learn it',
+  },
+  {
+    ids: ['RFC9568-7.2-2', 'RFC3768-7.2-2'],
+    level: 'MUST',
+    text: 'They say what is configured, and their checksum is right',
+  },
+  {
+    ids: ['RFC9568-7.2-3', 'RFC3768-7.2-3'],
+    level: 'MUST',
+    text: 'They are of protocol 112, and sent to the group',
   },
   {
     ids: ['RFC9568-5.2.9-2'],
     level: 'MUST',
     text: 'Over IPv6, the first address is the link-local one of the virtual router',
     reason:
-      'not demanded: it is for the default route of hosts, which a director is not, and a VIP that ' +
+      'demanded with `strict` only: it is for the default route of hosts, which a director is not, and a VIP that ' +
       'is served is global; keepalived and FRR take such advertisements',
   },
   // --- Section 7.3 and 7.4
@@ -266,13 +313,13 @@ export const MACHINE_REQUIREMENTS = [
   },
   {
     ids: ['RFC9568-7.4-1'],
-    level: 'SHOULD NOT',
+    level: 'MUST NOT',
     text: 'No interface identifier is made from the virtual MAC address',
   },
   // --- Section 8.1: IPv4
   {
-    ids: ['RFC9568-8.1.1-1', 'RFC3768-8.1-1'],
-    level: 'SHOULD',
+    ids: ['RFC9568-8.1.1-1', 'RFC9568-8.1.1-2', 'RFC3768-8.1-1', 'RFC3768-8.1-2'],
+    level: 'MUST',
     text: 'ICMP redirects name the virtual router that was used, or are switched off',
     reason: `${ROUTER}; redirects are the system’s (net.ipv4.conf.*.send_redirects)`,
   },
@@ -292,6 +339,22 @@ export const MACHINE_REQUIREMENTS = [
     text: 'After a restart, nothing is said of the addresses with the physical MAC',
   },
   {
+    ids: ['RFC9568-8.1.2-4', 'RFC9568-8.2.2-5', 'RFC3768-8.2-4'],
+    level: 'MUST',
+    text: 'Nothing is announced before both the address and the virtual MAC are there',
+  },
+  {
+    ids: ['RFC9568-8.1.2-5', 'RFC9568-8.2.2-6', 'RFC3768-8.2-5'],
+    level: 'SHOULD',
+    text: 'The active announces each address: by gratuitous ARP, or by an unsolicited NA',
+  },
+  {
+    ids: ['RFC9568-8.1.2-6'],
+    level: 'SHOULD',
+    text: 'Who wants one director, such as by SSH, asks for an address of its own',
+    reason: OPERATOR,
+  },
+  {
     ids: ['RFC9568-8.1.3-1', 'RFC3768-8.3-1'],
     level: 'MUST',
     text: 'Proxy ARP, if it is used, has the virtual MAC',
@@ -299,8 +362,8 @@ export const MACHINE_REQUIREMENTS = [
   },
   // --- Section 8.2: IPv6
   {
-    ids: ['RFC9568-8.2.1-1'],
-    level: 'SHOULD',
+    ids: ['RFC9568-8.2.1-1', 'RFC9568-8.2.1-2'],
+    level: 'MUST',
     text: 'ICMPv6 redirects name the virtual router that was used, or are switched off',
     reason: `${ROUTER}; what it does not forward it cannot redirect`,
   },
@@ -315,7 +378,7 @@ export const MACHINE_REQUIREMENTS = [
     text: 'The active does not answer it with its physical MAC',
   },
   {
-    ids: ['RFC9568-8.2.2-3'],
+    ids: ['RFC9568-8.2.2-3', 'RFC9568-8.2.2-7'],
     level: 'MUST',
     text: 'A solicitation sent for an address has the virtual MAC as its source, if any',
     reason:
@@ -330,6 +393,12 @@ export const MACHINE_REQUIREMENTS = [
     ids: ['RFC9568-8.2.3-1'],
     level: 'MUST',
     text: 'Backups send the same router advertisement options as the owner',
+    reason: `${ROUTER}; vipkeeper sends no router advertisements`,
+  },
+  {
+    ids: ['RFC9568-8.2.3-2'],
+    level: 'SHOULD NOT',
+    text: 'The owner advertises no special services that backups cannot take over',
     reason: `${ROUTER}; vipkeeper sends no router advertisements`,
   },
   {
@@ -351,9 +420,45 @@ export const MACHINE_REQUIREMENTS = [
     reason: 'only the operator knows who owns an address; two of them are found and one gives way',
   },
   {
+    ids: ['RFC9568-8.3.2-3'],
+    level: 'SHOULD',
+    text: 'Priorities differ by so much that only one backup takes over',
+    reason: `${OPERATOR}; of equal ones the greater address wins, and \`simulate\` shows what they do`,
+  },
+  {
     ids: ['RFC9568-8.4-1'],
     level: 'SHOULD NOT',
     text: 'Versions 2 and 3 are not mixed in one virtual router',
+  },
+  {
+    ids: ['RFC9568-8.4.2-1'],
+    level: 'MUST',
+    text: 'With both versions in one virtual router, the active sends both at the configured rate',
+    reason: DUAL,
+  },
+  {
+    ids: ['RFC9568-8.4.2-2', 'RFC9568-8.4.2-3'],
+    level: 'MUST',
+    text: 'With both, a backup waits by the rate of the active, translated from seconds',
+    reason: DUAL,
+  },
+  {
+    ids: ['RFC9568-8.4.2-4'],
+    level: 'SHOULD',
+    text: 'With both, version 2 is ignored from an active that sends version 3 too',
+    reason: `${DUAL}, and refuses the other`,
+  },
+  {
+    ids: ['RFC9568-8.4.2.1.1-1'],
+    level: 'SHOULD NOT',
+    text: 'A version 2 director has no higher priority than one with intervals below a second',
+    reason: OPERATOR,
+  },
+  {
+    ids: ['RFC9568-9-1'],
+    level: 'SHOULD',
+    text: 'Over IPv6, the link is secured as RFC 9099 section 2.3 says',
+    reason: `${OPERATOR}; \`hmac\` protects the election whatever the link does`,
   },
   {
     ids: ['RFC3768-9-1'],

@@ -25,6 +25,7 @@ import {
 } from '../../src/core/wire/ndisc.ts';
 import { unwrap } from '../unit/core/wire/frames.ts';
 import { MACHINE_REQUIREMENTS, type ProvenId } from './machine-ledger.ts';
+import { PACKET_REQUIREMENTS } from './packet-ledger.ts';
 
 const SECOND = 1_000_000;
 const V3: InstanceOptions = {
@@ -114,7 +115,25 @@ const BACKUP_LINK = vmac(
 );
 const FAILS_OVER = director('the higher priority preempts, in real time, and the lower one yields');
 
+const accept = (name: string): Elsewhere => ({ file: 'netns/accept.test.ts', name });
+const explain = (name: string): Elsewhere => ({ file: 'unit/core/vrrp/explain.test.ts', name });
+const ONLY_RESOLVED = accept(
+  'false: neighbours resolve the virtual IPs, and nothing else is taken',
+);
+const ANNOUNCED: Elsewhere = {
+  file: 'netns/announce.test.ts',
+  name: 'announces every VIP before any again, a second time later, and then refreshes',
+};
+
 const PARAMETERS = {
+  'RFC9568-2.5-1': {
+    positive: explain('finds a second active director and says who wins'),
+    negative: explain('does not take a peer that fell silent for a second active one'),
+  },
+  'RFC9568-6.1-4': {
+    positive: ONLY_RESOLVED,
+    negative: accept('is on by default, and the packet filter is left alone'),
+  },
   'RFC9568-6.1-1': {
     positive: () => {
       expect(skewTimeUs(V3, SECOND)).toBe(609_375);
@@ -317,6 +336,10 @@ const ACTIVE = {
     positive: director('the owner is active at once and its own address survives its stop'),
     negative: FAILS_OVER,
   },
+  'RFC9568-6.4.3-6': {
+    positive: ONLY_RESOLVED,
+    negative: accept('is always on for an owner'),
+  },
   'RFC9568-6.4.3-7': {
     positive: () => {
       for (const options of BOTH) {
@@ -441,6 +464,17 @@ const OPERATION = {
       name: 'from ever new senders does so too, and does not flood the log',
     },
   },
+  'RFC9568-7.1-9': {
+    positive: explain('finds another interval and other addresses'),
+    negative: explain('says that a backup which hears its active director needs no attention'),
+  },
+  'RFC9568-7.1-10': {
+    positive: explain('two owners are a finding on both, one owner is not'),
+    negative: {
+      file: 'unit/core/vrrp/election.test.ts',
+      name: 'yield: it is owner again when the other one is silent, and not before',
+    },
+  },
   'RFC9568-5.1.1.3-2': {
     positive: socket('carry the message, TTL 255, both addresses and the time of arrival'),
     negative: socket('a packet with a wrong TTL is delivered with its TTL'),
@@ -452,6 +486,17 @@ const OPERATION = {
   'RFC9568-7.2-1': {
     positive: KNOWN_MAC,
     negative: vmac('with xmit_base bears the VIPs, and advertisements come from the interface'),
+  },
+  'RFC9568-7.2-2': {
+    positive: {
+      file: 'interop/keepalived.test.ts',
+      name: 'tshark finds the checksums of every advert right, and nothing to remark',
+    },
+    negative: director('a reload changes the priority and touches nothing else'),
+  },
+  'RFC9568-7.2-3': {
+    positive: socket('carry the message, TTL 255, both addresses and the time of arrival'),
+    negative: socket('another multicast group and unicast are not heard'),
   },
   'RFC9568-7.3-1': {
     positive: () => {
@@ -475,6 +520,11 @@ const OPERATION = {
     ),
     negative: KNOWN_MAC,
   },
+  'RFC9568-8.1.2-4': {
+    positive: KNOWN_MAC,
+    negative: vmac('that cannot be made is a fault with its reason, until it can be made'),
+  },
+  'RFC9568-8.1.2-5': { positive: ANNOUNCED, negative: KNOWN_MAC },
   'RFC9568-8.2.2-1': { positive: KNOWN_MAC, negative: BACKUP_LINK },
   'RFC9568-8.2.2-2': { positive: KNOWN_MAC, negative: BACKUP_LINK },
   'RFC9568-8.2.2-4': {
@@ -535,6 +585,18 @@ describe('the ledger of the state machine', () => {
     const ids = rows.flatMap((row) => row.ids);
     expect(new Set(ids).size).toBe(ids.length);
     for (const id of ids) expect(id).toMatch(/^RFC(9568|3768)-\d+(\.\d+)*-\d+$/);
+  });
+
+  test('has a row for every section of RFC 9568 that demands something', () => {
+    const sections = [
+      ...['2.5', '5.1.1.2', '5.1.1.3', '5.1.2.2', '5.1.2.3', '5.2.2', '5.2.4', '5.2.5', '5.2.6'],
+      ...['5.2.8', '5.2.9', '6.1', '6.4.2', '6.4.3', '7.1', '7.2', '7.4', '8.1.1', '8.1.2'],
+      ...['8.1.3', '8.2.1', '8.2.2', '8.2.3', '8.2.4', '8.3.1', '8.3.2', '8.4.2', '8.4.2.1.1', '9'],
+    ];
+    const packets: readonly { readonly id: string }[] = PACKET_REQUIREMENTS;
+    const ids = [...rows.flatMap((row) => row.ids), ...packets.map(({ id }) => id)];
+    const covered = new Set(ids.map((id) => /^RFC9568-(.+)-\d+$/.exec(id)?.[1]));
+    expect(sections.filter((section) => !covered.has(section))).toEqual([]);
   });
 
   test('has for every row two proofs or a reason, and not both', () => {

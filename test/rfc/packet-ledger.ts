@@ -137,6 +137,12 @@ export const PACKET_REQUIREMENTS = [
     text: 'A packet of unknown type is discarded; the one known type is 1',
   },
   {
+    id: 'RFC3768-5.3.4-1',
+    level: 'MUST',
+    side: 'send',
+    text: 'The priority is 8 bits: 255 for the owner, 1 to 254 for backups, 0 when resigning',
+  },
+  {
     id: 'RFC3768-5.3.6-1',
     level: 'MUST',
     side: 'receive',

@@ -295,6 +295,16 @@ const VERSION_2_PROOFS = {
       }
     },
   },
+  'RFC3768-5.3.4-1': {
+    positive: () => {
+      for (const priority of [0, 1, 254, 255])
+        expect(encoded({ ...V2, priority })[2]).toBe(priority);
+    },
+    negative: () => {
+      expectUnsendable({ ...V2, priority: -1 });
+      expectUnsendable({ ...V2, priority: 256 });
+    },
+  },
   'RFC3768-5.3.6-1': {
     positive: () => expect(instanceVerdict(encoded(V2), V2)).toBe('accepted'),
     negative: () => {

@@ -1,188 +1,211 @@
 /**
- * MySQL check, of MariaDB too: a login and a query. Logins by mysql_native_password and
- * caching_sha2_password; a password never goes over the wire as it is, but within TLS. Nothing
- * less than a login is a check here: a server counts handshakes that were left (max_connect_errors)
- * and then refuses the director.
+ * MySQL check, of MariaDB too: a login and a query by the client library `mysql2`, which is loaded
+ * with the first such check. Logins by mysql_native_password and caching_sha2_password; a password
+ * never goes over the wire as it is, but within TLS. Nothing less than a login is a check here: a
+ * server counts handshakes that were left (max_connect_errors) and then refuses the director.
  */
-import { Buffer } from 'node:buffer';
-import { createHash } from 'node:crypto';
+import type { Buffer } from 'node:buffer';
+import type { Connection } from 'mysql2';
 import type { MysqlCheckConfig } from '../core/config/check-protocols.ts';
+import type { ProbeFailure } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
-import type { Result } from '../core/result.ts';
-import type { DecodeError } from '../core/wire/decode-error.ts';
+import { checkMysqlGreeting, decodeMysqlPacket, decodeMysqlReply } from '../core/wire/mysql.ts';
 import {
-  decodeMysqlColumnCount,
-  decodeMysqlHandshake,
-  decodeMysqlPacket,
-  decodeMysqlReply,
-  decodeMysqlRow,
-  encodeMysqlLogin,
-  encodeMysqlPacket,
-  encodeMysqlQuery,
-  encodeMysqlQuit,
-  encodeMysqlTlsRequest,
-  type MysqlHandshake,
-  type MysqlPacket,
-} from '../core/wire/mysql.ts';
-import { beginWithTls, type Exchange, exchangeProbe, protocolFailure, taking } from './exchange.ts';
+  beginWithTls,
+  type Exchange,
+  type ExchangeProbe,
+  exchangeProbe,
+  protocolFailure,
+  type Security,
+} from './exchange.ts';
+import { LibraryStream, takingWhole } from './library.ts';
 import { judgeRow } from './query-result.ts';
 
 const NATIVE = 'mysql_native_password';
 const SHA2 = 'caching_sha2_password';
 const CLEAR = 'mysql_clear_password';
-/** What caching_sha2_password says: it has the password, or wants it. */
-const FAST_SUCCESS = 3;
+/** What caching_sha2_password says when it wants the password itself. */
 const FULL_LOGIN = 4;
-/** Packets of one login, or of one query. */
-const PACKETS_MAX = 5000;
 
-const TAKE = taking(decodeMysqlPacket);
+const TAKE = takingWhole(decodeMysqlPacket);
 
-/** Asks once: see ExchangeProbe. */
-export const probeMysql = exchangeProbe<MysqlCheckConfig>(async (exchange, check, security) => {
-  const greeting = await exchange.next('the handshake', TAKE);
-  if (greeting === null) return;
-  const handshake = read(exchange, decodeMysqlHandshake(greeting.payload));
-  if (handshake === null) return refused(exchange, greeting);
-  let sequence = greeting.sequence;
-  if (check.tls) {
-    if (!handshake.tls) return exchange.fail(probeFailure('tls', 'The server does not speak TLS'));
-    exchange.send(encodeMysqlPacket(++sequence, encodeMysqlTlsRequest(check.database)));
-    if (!(await beginWithTls(exchange, security))) return;
-  }
-  if (!(await logIn(exchange, check, handshake, sequence + 1))) return;
-  if (check.query !== null && !(await ask(exchange, check, check.query))) return;
-  exchange.succeed(encodeMysqlPacket(0, encodeMysqlQuit()));
+/** What changes the form of answers or the meaning of queries, or offers files, is not asked for. */
+const FLAGS = [
+  '-CLIENT_QUERY_ATTRIBUTES',
+  '-CONNECT_ATTRS',
+  '-FOUND_ROWS',
+  '-IGNORE_SPACE',
+  '-LOCAL_FILES',
+  '-MULTI_RESULTS',
+  '-ODBC',
+  '-SESSION_TRACK',
+];
+
+type Library = typeof import('mysql2');
+const load = (): Promise<Library> => import('mysql2');
+
+const ask = exchangeProbe<MysqlCheckConfig>(async (exchange, check, security) => {
+  const session = new Session(exchange, check, await load());
+  const row = await session.run(security);
+  if (row === 'failed' || !(await judgeRow(exchange, check, row))) return;
+  session.quit();
+  exchange.succeed(null);
 });
 
-/** What was decoded; null with a verdict, or for what decoded to null. */
-function read<T>(exchange: Exchange, decoded: Result<T, DecodeError>): T | null {
-  if (decoded.ok) return decoded.value;
-  exchange.fail(protocolFailure(decoded.error));
-  return null;
+/** Asks once: see ExchangeProbe. */
+export const probeMysql: ExchangeProbe<MysqlCheckConfig> = async (...parameters) => {
+  // Before the check's time runs.
+  await load();
+  return ask(...parameters);
+};
+
+type Row = readonly (string | null)[] | null;
+
+/** What mysql2 says in an error: the server's number and words, or a name of its own. */
+interface LibraryError extends Error {
+  readonly code?: string;
+  readonly errno?: number;
+  readonly sqlMessage?: string;
 }
 
-/** An error in place of a handshake: too many connections, a host that is not allowed. */
-function refused(exchange: Exchange, { payload }: MysqlPacket): void {
-  if (exchange.settled) return;
-  const reply = read(exchange, decodeMysqlReply(payload));
-  if (reply?.kind === 'error') exchange.fail(errorFailure(reply));
-}
+/** A login, and the query behind it. */
+class Session {
+  readonly #exchange: Exchange;
+  readonly #check: MysqlCheckConfig;
+  readonly #library: Library;
+  readonly #stream: LibraryStream;
+  #connection: Connection | null = null;
+  #waitingFor = 'the handshake';
+  #state: 'greeting' | 'login' | 'query' = 'greeting';
+  /** Goes on behind the TLS handshake that the library asked for. */
+  #secured: (() => void) | null = null;
+  #firstRow: Row = null;
+  #over = false;
 
-const errorFailure = ({ code, text }: { readonly code: number; readonly text: string }) =>
-  probeFailure('status', `Error ${code}: ${text}`);
+  constructor(exchange: Exchange, check: MysqlCheckConfig, library: Library) {
+    this.#exchange = exchange;
+    this.#check = check;
+    this.#library = library;
+    this.#stream = new LibraryStream(exchange, 'MySQL');
+  }
 
-/** Until the server says yes; false with a verdict. */
-async function logIn(
-  exchange: Exchange,
-  check: MysqlCheckConfig,
-  { plugin: offered, nonce: firstNonce }: MysqlHandshake,
-  sequence: number,
-): Promise<boolean> {
-  const { tls, user, database } = check;
-  const password = check.password?.secret ?? '';
-  // The server asks again where the account has another plugin.
-  let plugin = offered === SHA2 ? SHA2 : NATIVE;
-  const response = answer(plugin, password, firstNonce);
-  const login = encodeMysqlLogin({ tls, user, database, plugin, response });
-  exchange.send(encodeMysqlPacket(sequence, login));
-  const refuse = (detail: string): false => {
-    exchange.fail(probeFailure('status', detail));
-    return false;
-  };
-  for (let count = 0; count < PACKETS_MAX; count++) {
-    const packet = await exchange.next('the end of the login', TAKE);
-    const reply = packet === null ? null : read(exchange, decodeMysqlReply(packet.payload));
-    if (packet === null || reply === null) return false;
-    const say = (payload: Uint8Array) =>
-      exchange.send(encodeMysqlPacket(packet.sequence + 1, payload));
-    const plain = Buffer.from(`${password}\0`);
-    switch (reply.kind) {
-      case 'ok':
-        return true;
-      case 'error':
-        exchange.fail(errorFailure(reply));
-        return false;
-      case 'switch':
-        ({ plugin } = reply);
-        if (plugin === CLEAR && !tls) {
-          return refuse('The server wants the password as it is, which goes by TLS only');
-        }
-        if (plugin !== CLEAR && plugin !== NATIVE && plugin !== SHA2) {
+  /** The query's first row, null when there is none or no query. */
+  async run(security: Security): Promise<Row | 'failed'> {
+    this.#stream.guard(() => this.#logIn());
+    while (!this.#over) {
+      const packet = await this.#exchange.next(this.#waitingFor, TAKE);
+      if (packet === null) return 'failed';
+      const refusal = this.#refuse(packet.message);
+      if (refusal !== null) {
+        this.#exchange.fail(refusal);
+        return 'failed';
+      }
+      this.#stream.deliver(packet.bytes);
+      const secured = this.#secured;
+      if (secured === null) continue;
+      this.#secured = null;
+      if (!(await beginWithTls(this.#exchange, security))) return 'failed';
+      this.#stream.guard(secured);
+    }
+    return this.#exchange.settled ? 'failed' : this.#firstRow;
+  }
+
+  /** Takes leave of the server. */
+  quit(): void {
+    this.#stream.guard(() => this.#connection?.end());
+  }
+
+  #logIn(): void {
+    const { user, password, database, tls, query } = this.#check;
+    const connection = this.#library.createConnection({
+      stream: this.#stream,
+      user,
+      ...(password === null ? {} : { password: password.secret }),
+      ...(database === null ? {} : { database }),
+      ...(tls ? { ssl: {} } : {}),
+      enableCleartextPlugin: tls,
+      flags: FLAGS,
+      // Time, and the end of everything, are the exchange's.
+      connectTimeout: 0,
+      // Values as they come, and no code made of what a server names its columns.
+      typeCast: false,
+      rowsAsArray: true,
+      disableEval: true,
+      maxPreparedStatements: 1,
+    });
+    this.#connection = connection;
+    // In place of its own TLS, of which we would not catch what it throws, and which trusts others.
+    const startTLS = (secured: () => void): void => {
+      this.#secured = secured;
+    };
+    Object.assign(connection, { startTLS });
+    connection.on('error', (error: LibraryError) => this.#fail(error));
+    connection.on('connect', () => {
+      this.#state = 'query';
+      if (query === null) this.#over = true;
+      else this.#ask(connection, query);
+    });
+  }
+
+  #ask(connection: Connection, query: string): void {
+    this.#waitingFor = 'the result of the query';
+    const command = connection.query(query);
+    command.on('error', (error: LibraryError) => this.#fail(error));
+    // Also the counts of a statement that has no rows.
+    command.on('result', (row: unknown) => {
+      if (!Array.isArray(row)) return;
+      this.#firstRow ??= row.map((value: Buffer | null) => value?.toString('utf8') ?? null);
+    });
+    command.on('end', () => {
+      this.#over = true;
+    });
+  }
+
+  /** Why the library does not get a packet; null when it does. */
+  #refuse(payload: Uint8Array): ProbeFailure | null {
+    const refuse = (detail: string) => probeFailure('status', detail);
+    if (this.#state === 'query') return null;
+    if (this.#state === 'greeting') {
+      this.#state = 'login';
+      this.#waitingFor = 'the end of the login';
+      const greeting = checkMysqlGreeting(payload);
+      return greeting.ok ? null : protocolFailure(greeting.error);
+    }
+    const reply = decodeMysqlReply(payload);
+    if (!reply.ok) return protocolFailure(reply.error);
+    const { tls } = this.#check;
+    switch (reply.value.kind) {
+      case 'switch': {
+        const { plugin } = reply.value;
+        if (plugin === NATIVE || plugin === SHA2) return null;
+        if (plugin !== CLEAR) {
           return refuse(`The account has the plugin ${plugin}; expected ${NATIVE} or ${SHA2}`);
         }
-        say(plugin === CLEAR ? plain : answer(plugin, password, reply.nonce));
-        break;
+        return tls
+          ? null
+          : refuse('The server wants the password as it is, which goes by TLS only');
+      }
       case 'more':
-        if (reply.data[0] === FAST_SUCCESS) break;
-        if (plugin !== SHA2 || reply.data[0] !== FULL_LOGIN) {
-          return refuse(`The plugin ${plugin} asks for something that is not known`);
-        }
-        if (!tls) return refuse('The server wants the password itself, which goes by TLS only');
-        say(plain);
-        break;
+        // The library would take a key of whoever asks, and tell the password with it.
+        if (reply.value.first !== FULL_LOGIN || tls) return null;
+        return refuse('The server wants the password itself, which goes by TLS only');
+      case 'second-factor':
+        return refuse('The account wants a second factor');
       default:
-        exchange.fail(probeFailure('protocol', `Not expected in a login: ${reply.kind}`));
-        return false;
+        return null;
     }
   }
-  return refuse('The login does not end');
-}
 
-/** A plugin's answer to a nonce; empty for an empty password. */
-function answer(plugin: string, password: string, nonce: Uint8Array): Uint8Array {
-  if (password === '') return new Uint8Array(0);
-  const hash = (...inputs: Uint8Array[]) => {
-    const sum = createHash(plugin === SHA2 ? 'sha256' : 'sha1');
-    for (const input of inputs) sum.update(input);
-    return sum.digest();
-  };
-  const once = hash(Buffer.from(password));
-  const twice = hash(once);
-  const mask = plugin === SHA2 ? hash(twice, nonce) : hash(nonce, twice);
-  return once.map((byte, index) => byte ^ (mask[index] as number));
-}
-
-async function ask(exchange: Exchange, check: MysqlCheckConfig, query: string): Promise<boolean> {
-  exchange.send(encodeMysqlPacket(0, encodeMysqlQuery(query)));
-  const first = await exchange.next('the result of the query', TAKE);
-  if (first === null) return false;
-  const head = read(exchange, decodeMysqlReply(first.payload));
-  if (head === null) return false;
-  if (head.kind === 'error') {
-    exchange.fail(errorFailure(head));
-    return false;
+  #fail(error: LibraryError): void {
+    this.#exchange.fail(this.#explain(error));
   }
-  const rows = head.kind === 'ok' ? { row: null } : await firstRow(exchange, first.payload);
-  if (rows === null) return false;
-  return judgeRow(exchange, check, rows.row);
-}
 
-/** Behind the number of columns: their definitions, an end, the rows, an end. Null: a verdict. */
-async function firstRow(
-  exchange: Exchange,
-  head: Uint8Array,
-): Promise<{ readonly row: readonly (Uint8Array | null)[] | null } | null> {
-  const columns = read(exchange, decodeMysqlColumnCount(head));
-  if (columns === null) return null;
-  let row: readonly (Uint8Array | null)[] | null = null;
-  let ends = 0;
-  for (let count = 0; count < PACKETS_MAX; count++) {
-    const packet = await exchange.next('the rows of the result', TAKE);
-    if (packet === null) return null;
-    const { payload } = packet;
-    const reply = payload[0] === 0xfe || payload[0] === 0xff ? decodeMysqlReply(payload) : null;
-    if (reply?.ok && reply.value.kind === 'error') {
-      exchange.fail(errorFailure(reply.value));
-      return null;
+  #explain({ code, errno, sqlMessage, message }: LibraryError): ProbeFailure {
+    if (sqlMessage !== undefined) return probeFailure('status', `Error ${errno}: ${sqlMessage}`);
+    if (code === 'HANDSHAKE_NO_SSL_SUPPORT') {
+      return probeFailure('tls', 'The server does not speak TLS');
     }
-    if (reply?.ok && reply.value.kind === 'end') ends++;
-    if (ends === 2) return { row };
-    if (ends === 1 && row === null && reply === null) {
-      row = read(exchange, decodeMysqlRow(payload, columns));
-      if (row === null) return null;
-    }
+    if (code === 'AUTH_SWITCH_PLUGIN_ERROR') return probeFailure('status', message);
+    return this.#stream.failure(message);
   }
-  exchange.fail(probeFailure('too-large', `More than ${PACKETS_MAX} packets`));
-  return null;
 }

@@ -1,5 +1,4 @@
 /** Judges what a query to a database gave: the first value of its first row. */
-import { Buffer } from 'node:buffer';
 import type { QueryCheckConfig } from '../core/config/check-protocols.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
 import type { Exchange } from './exchange.ts';
@@ -8,18 +7,16 @@ import type { Exchange } from './exchange.ts';
 const compiled = new WeakMap<QueryCheckConfig, RegExp>();
 
 /**
- * `row` is null when the query gave none; its values are text in UTF-8, null for NULL. False with
- * a verdict.
+ * `row` is null when the query gave none; its values are text, null for NULL. False with a verdict.
  */
 export async function judgeRow(
   exchange: Exchange,
   check: QueryCheckConfig,
-  row: readonly (Uint8Array | null)[] | null,
+  row: readonly (string | null)[] | null,
 ): Promise<boolean> {
   const { result, resultMatches } = check;
   if (result === null && resultMatches === null) return true;
-  const value = row?.[0] ?? null;
-  const text = value === null ? null : Buffer.from(value).toString('utf8');
+  const text = row?.[0] ?? null;
   const seen = row === null ? 'no row' : (text ?? 'NULL');
   if (text === null || (result !== null && text !== result)) {
     const expected = result ?? `/${resultMatches}/u`;

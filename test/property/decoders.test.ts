@@ -20,11 +20,9 @@ import { decodeIpv4 } from '../../src/core/wire/ipv4.ts';
 import { decodeIpv6 } from '../../src/core/wire/ipv6.ts';
 import { decodeLdapAnswer } from '../../src/core/wire/ldap.ts';
 import {
-  decodeMysqlColumnCount,
-  decodeMysqlHandshake,
+  checkMysqlGreeting,
   decodeMysqlPacket,
   decodeMysqlReply,
-  decodeMysqlRow,
 } from '../../src/core/wire/mysql.ts';
 import { decodeNaMessage, decodeNeighborAdvertisement } from '../../src/core/wire/ndisc.ts';
 import { decodePostgresqlAnswer } from '../../src/core/wire/postgresql.ts';
@@ -148,9 +146,8 @@ function control(bytes: Uint8Array, random: Random): unknown {
 function mysqlPacket(bytes: Uint8Array): unknown {
   const packet = decodeMysqlPacket(bytes);
   if (!packet.ok || packet.value === null) return packet;
-  const { payload } = packet.value.message;
-  const decoders = [decodeMysqlHandshake, decodeMysqlReply, decodeMysqlColumnCount];
-  return [packet, ...decoders.map((decode) => decode(payload)), decodeMysqlRow(payload, 3)];
+  const payload = packet.value.message;
+  return [packet, checkMysqlGreeting(payload), decodeMysqlReply(payload)];
 }
 
 /** With hashes that are always right, so that what is behind them is reached. */

@@ -1,10 +1,13 @@
 /**
  * PostgreSQL's frontend/backend protocol 3.0 (PostgreSQL documentation, chapter "Message
- * Formats"), as much of it as a check needs: start, TLS, passwords, one simple query.
+ * Formats"): what comes before a login, and as much of the server's messages as is looked at
+ * before the client library `pg` gets them.
  *
  *   type (1 byte) | length with itself (32 bits) | content
  *
- * The first messages of a client have no type. Answers that a check does not need are 'other'.
+ * The first messages of a client have no type. The library takes each message at its word: an
+ * error without its end lets it read for ever, and a row may announce more values than it has room
+ * for. What it would not survive is refused here.
  */
 import { ok, type Result } from '../result.ts';
 import { readU16 } from './bytes.ts';
@@ -19,16 +22,11 @@ const PROTOCOL_3_0 = [0, 3, 0, 0];
 const SSL_REQUEST = [0x04, 0xd2, 0x16, 0x2f];
 
 export type PostgresqlAnswer =
-  | { readonly kind: 'authenticated' | 'cleartext-password' | 'ready' | 'other' }
-  | { readonly kind: 'md5-password'; readonly salt: Uint8Array }
-  | { readonly kind: 'sasl'; readonly mechanisms: readonly string[] }
-  | { readonly kind: 'sasl-continue' | 'sasl-final'; readonly data: string }
-  /** A way to authenticate that is not known here, by its number. */
-  | { readonly kind: 'other-authentication'; readonly number: number }
+  /** What the server wants of a login, by its number; 0 is its success. */
+  | { readonly kind: 'authentication'; readonly number: number }
   /** Code (SQLSTATE) and the server's words. */
   | { readonly kind: 'error'; readonly code: string; readonly text: string }
-  /** Values as text in UTF-8, null for NULL. */
-  | { readonly kind: 'row'; readonly values: readonly (Uint8Array | null)[] };
+  | { readonly kind: 'ready' | 'other' };
 
 const word32 = (value: number) => [
   (value >>> 24) & 0xff,
@@ -37,10 +35,6 @@ const word32 = (value: number) => [
   value & 0xff,
 ];
 const text0 = (text: string) => concat([utf8(text), [0]]);
-
-function typed(type: string, content: Uint8Array | readonly number[]): Uint8Array {
-  return concat([[type.charCodeAt(0)], word32(content.length + 4), content]);
-}
 
 /** Asks for TLS; the answer is one byte, S or N, without a head. */
 export function encodeSslRequest(): Uint8Array {
@@ -53,26 +47,8 @@ export function encodeStartup(parameters: Readonly<Record<string, string>>): Uin
   return concat([word32(content.length + 4), content]);
 }
 
-export function encodePassword(password: string): Uint8Array {
-  return typed('p', text0(password));
-}
-
-/** The first message of SASL. */
-export function encodeSaslInitial(mechanism: string, data: string): Uint8Array {
-  const bytes = utf8(data);
-  return typed('p', concat([text0(mechanism), word32(bytes.length), bytes]));
-}
-
-export function encodeSaslResponse(data: string): Uint8Array {
-  return typed('p', utf8(data));
-}
-
-export function encodeQuery(query: string): Uint8Array {
-  return typed('Q', text0(query));
-}
-
 export function encodeTerminate(): Uint8Array {
-  return typed('X', []);
+  return concat([utf8('X'), word32(4)]);
 }
 
 function readU32(bytes: Uint8Array, offset: number): number {
@@ -103,11 +79,19 @@ export function decodePostgresqlAnswer(
 function readContent(type: string, content: Uint8Array): Result<PostgresqlAnswer, DecodeError> {
   switch (type) {
     case 'R':
-      return readAuthentication(content);
+      if (content.length < 4) return decodeError('truncated', 'An authentication request is cut');
+      return ok({ kind: 'authentication', number: readU32(content, 0) });
     case 'E':
       return readError(content);
-    case 'D':
-      return readRow(content);
+    case 'N': {
+      const notice = readError(content);
+      return notice.ok ? ok({ kind: 'other' }) : notice;
+    }
+    case 'D': {
+      // Each value takes four bytes at least.
+      const fits = content.length >= 2 && 2 + 4 * readU16(content, 0) <= content.length;
+      return fits ? ok({ kind: 'other' }) : decodeError('truncated', 'A row is cut');
+    }
     case 'Z':
       return ok({ kind: 'ready' });
     default:
@@ -115,63 +99,19 @@ function readContent(type: string, content: Uint8Array): Result<PostgresqlAnswer
   }
 }
 
-function readAuthentication(content: Uint8Array): Result<PostgresqlAnswer, DecodeError> {
-  if (content.length < 4) return decodeError('truncated', 'An authentication request is cut');
-  const number = readU32(content, 0);
-  switch (number) {
-    case 0:
-      return ok({ kind: 'authenticated' });
-    case 3:
-      return ok({ kind: 'cleartext-password' });
-    case 5:
-      if (content.length !== 8) return decodeError('malformed', 'A salt that has not 4 bytes');
-      return ok({ kind: 'md5-password', salt: content.slice(4, 8) });
-    case 10: {
-      const mechanisms = latin1(content, 4)
-        .split('\0')
-        .filter((name) => name !== '');
-      return ok({ kind: 'sasl', mechanisms });
-    }
-    case 11:
-      return ok({ kind: 'sasl-continue', data: latin1(content, 4) });
-    case 12:
-      return ok({ kind: 'sasl-final', data: latin1(content, 4) });
-    default:
-      return ok({ kind: 'other-authentication', number });
-  }
-}
-
-/** Fields: a letter and text with NUL; C is the code, M the message. */
+/** Fields: a letter and text with NUL, and a NUL behind the last; C is the code, M the message. */
 function readError(content: Uint8Array): Result<PostgresqlAnswer, DecodeError> {
   let code = '';
   let text = '';
-  for (let offset = 0; content[offset] !== undefined && content[offset] !== 0; ) {
-    const field = String.fromCharCode(content[offset] as number);
+  let offset = 0;
+  while (content[offset] !== 0) {
     const end = findNul(content, offset + 1, content.length);
     if (end === null) return decodeError('truncated', 'An error is cut');
+    const field = String.fromCharCode(content[offset] as number);
     if (field === 'C') code = latin1(content, offset + 1, end);
     else if (field === 'M') text = latin1(content, offset + 1, end);
     offset = end + 1;
+    if (offset === content.length) return decodeError('truncated', 'An error is cut');
   }
   return ok({ kind: 'error', code, text });
-}
-
-function readRow(content: Uint8Array): Result<PostgresqlAnswer, DecodeError> {
-  if (content.length < 2) return decodeError('truncated', 'A row is cut');
-  const values: (Uint8Array | null)[] = [];
-  let offset = 2;
-  // Each value takes four bytes at least, so the message's length bounds their number.
-  for (let count = readU16(content, 0); count > 0; count--) {
-    if (offset + 4 > content.length) return decodeError('truncated', 'A row is cut');
-    const length = readU32(content, offset);
-    offset += 4;
-    if (length === 0xffff_ffff) {
-      values.push(null);
-      continue;
-    }
-    if (offset + length > content.length) return decodeError('truncated', 'A value is cut');
-    values.push(content.slice(offset, offset + length));
-    offset += length;
-  }
-  return ok({ kind: 'row', values });
 }

@@ -71,6 +71,10 @@ async function dnsLoop(): Promise<TestServer['target']> {
 
 const HEAD = 'HTTP/1.1 200 OK\r\n';
 const block = Buffer.alloc(64 * 1024, 'x');
+const login = {
+  ...{ ...tlsSettings, tls: false, user: 'monitor', password: null, database: null },
+  ...{ query: 'SELECT 1', result: null, resultMatches: null },
+};
 
 /** A check, its server, and the reason that it must give. */
 const HOSTILE: Readonly<
@@ -132,6 +136,27 @@ const HOSTILE: Readonly<
     },
     () => stream((socket) => flood(socket.resume(), block)),
     'too-large',
+  ],
+  'a PostgreSQL server of a byte a minute': [
+    { ...{ ...tcpCheck, ...timing, kind: 'postgresql' }, ...login },
+    () => stream((socket) => socket.resume().write('R')),
+    'timeout',
+  ],
+  // Each has the form of a notice.
+  'a PostgreSQL server of notices without end': [
+    patient({ ...{ ...tcpCheck, ...timing, kind: 'postgresql' }, ...login }),
+    () => stream((socket) => flood(socket.resume(), Buffer.from('N\0\0\0\x08Sx\0\0'))),
+    'too-large',
+  ],
+  'a MySQL server of a byte a minute': [
+    { ...{ ...tcpCheck, ...timing, kind: 'mysql' }, ...login },
+    () => stream((socket) => socket.resume().write('\x4a')),
+    'timeout',
+  ],
+  'a MySQL server of garbage': [
+    patient({ ...{ ...tcpCheck, ...timing, kind: 'mysql' }, ...login }),
+    () => stream((socket) => flood(socket.resume(), block)),
+    'protocol',
   ],
   'a DNS name that is a loop': [
     {

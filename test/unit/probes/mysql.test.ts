@@ -24,11 +24,11 @@ function handshake(plugin: string): Buffer {
   ]);
 }
 
-/** Protocol::HandshakeResponse41 of user monitor, without database. */
+/** Protocol::HandshakeResponse41 of user monitor, with no database's name. */
 function login(tls: boolean, plugin: string, response: Buffer): Buffer {
   return Buffer.concat([
-    ...[hex(tls ? '018a0800' : '01820800'), hex('00000001 2d'), Buffer.alloc(23), text('monitor')],
-    ...[Buffer.from([response.length]), response, text(plugin)],
+    ...[hex(tls ? '0dfa2810' : '0df22810'), hex('00000000 e0'), Buffer.alloc(23), text('monitor')],
+    ...[Buffer.from([response.length]), response, text(''), text(plugin)],
   ]);
 }
 
@@ -153,6 +153,6 @@ test('an account without password sends none', async () => {
 test('what the plugin does not say is a refusal', async () => {
   const { port } = await serve(handshake(SHA2), [hex('0105')]);
   expect(await ask({ check: `{mysql: {${CHECK}}}`, port })).toBe(
-    `status: The plugin ${SHA2} asks for something that is not known`,
+    `status: Invalid AuthMoreData packet received by ${SHA2} plugin in STATE_TOKEN_SENT state.`,
   );
 });

@@ -5,7 +5,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { formatConfigError, formatConfigErrors } from './config/errors.ts';
+import { type ConfigError, formatConfigError, formatConfigErrors } from './config/errors.ts';
 import { type ConfigAnswer, ConfigSource } from './controller/config-source.ts';
 import { keepPlan } from './controller/next-start.ts';
 import { preflight } from './controller/preflight.ts';
@@ -58,17 +58,22 @@ function refuse(problems: readonly Problem[]): void {
 
 /** What takes long to load, and is needed only when there is a configuration. */
 async function loadOthers() {
-  const [{ Controller }, { openLog }, { serveControl, serveHttp }] = await Promise.all([
+  const [{ Controller }, { openLog }, bursts, { serveControl, serveHttp }] = await Promise.all([
     import('./controller/controller.ts'),
     import('./controller/log.ts'),
+    import('./controller/log-bursts.ts'),
     import('./http/server.ts'),
   ]);
-  return { Controller, openLog, serveControl, serveHttp };
+  return { Controller, openLog, ...bursts, serveControl, serveHttp };
 }
 
 /** Keeps the plan for the keeper of the next start. */
 function keeper(config: Config, sources: ConfigAnswer['sources']): (plan: KeeperPlan) => void {
   return (plan) => keepPlan({ request, config, sources }, plan);
+}
+
+function plainly(error: ConfigError): string {
+  return formatConfigError(error, { color: false });
 }
 
 async function main(): Promise<void> {
@@ -80,11 +85,10 @@ async function main(): Promise<void> {
   if (!result.ok) return refuseToStart([formatConfigErrors(result.error, { color }).trimEnd()]);
   const config: Config = result.value;
   refuse(preflight(config));
-  const { Controller, openLog, serveControl, serveHttp } = await loading;
+  const { Controller, openLog, serveControl, serveHttp, ...bursts } = await loading;
+  const { CONFIG_ERRORS, CONFIG_WARNINGS, logFirst } = bursts;
   const log = await openLog(config.log, config.director);
-  for (const warning of warnings) {
-    log.warn({ event: 'config' }, formatConfigError(warning, { color: false }));
-  }
+  logFirst(log, CONFIG_WARNINGS, warnings.map(plainly));
   const controller = new Controller({
     config,
     keeper: {
@@ -101,8 +105,8 @@ async function main(): Promise<void> {
       if (again.ok) {
         return ok({ config: again.value, keepForNextStart: keeper(again.value, files) });
       }
-      const lines = again.error.map((error) => formatConfigError(error, { color: false }));
-      for (const line of lines) log.error({ event: 'reload' }, line);
+      const lines = again.error.map(plainly);
+      logFirst(log, CONFIG_ERRORS, lines);
       log.error({ event: 'reload' }, 'The configuration is not valid: the running one stays');
       return err(lines);
     },

@@ -1047,7 +1047,8 @@ function sectionSchemas(per: Per) {
     log: option(
       section(() => ({
         level: option(per(word(['debug', 'info', 'warn', 'error'])), {
-          about: 'Least severity that is logged.',
+          about:
+            'Least severity that is logged. Of many lines at once, such as 1,000 servers that come up, those after the first 20 of a kind are debug, and counted.',
           default: log.level,
         }),
         format: option(per(word(['auto', 'json', 'pretty'])), {

@@ -64,6 +64,7 @@ import { KeeperGuard } from './guard.ts';
 import { IpvsSettings, kernelSettings } from './ipvs-settings.ts';
 import { keeperPlan } from './keeper-plan.ts';
 import { type Log, logProblem } from './log.ts';
+import { BURSTS, LogBursts } from './log-bursts.ts';
 import { Maintenance, type MaintenanceChange } from './maintenance.ts';
 import { Notifier } from './notify/notifier.ts';
 import { Overrides } from './overrides.ts';
@@ -99,6 +100,7 @@ export interface ControllerOptions {
 export class Controller implements DirectorControl {
   #config: Config;
   readonly #log: Log;
+  readonly #bursts: LogBursts;
   readonly #options: ControllerOptions;
   readonly #guard: KeeperGuard;
   readonly #startedAtMs = Date.now();
@@ -132,6 +134,7 @@ export class Controller implements DirectorControl {
     this.#options = options;
     this.#config = options.config;
     this.#log = options.log;
+    this.#bursts = new LogBursts(options.log);
     this.#notifier = new Notifier(options.config, options.log);
     this.#bfd = new BfdSessions({
       nowUs: monotonicUs,
@@ -163,8 +166,10 @@ export class Controller implements DirectorControl {
       nowUs: monotonicUs,
       onBegan: (service, server, evidence) => this.#acceptsNothing(service, server, evidence),
       onEnded: ({ name }, server) =>
-        this.#log.info(
-          { event: 'passive', service: name, server, began: false },
+        this.#bursts.say(
+          BURSTS.accepting,
+          `${name}/${server}`,
+          { service: name, server, began: false },
           `${name}/${server} accepts connections, or is tried again`,
         ),
     });
@@ -381,8 +386,10 @@ export class Controller implements DirectorControl {
     const until = untilMs === null ? null : new Date(untilMs).toISOString();
     const why = `${until === null ? '' : ` until ${until}`}${reason === '' ? '' : ` (${reason})`}`;
     for (const { service, server } of servers) {
-      this.#log.info(
-        { event: 'override', service, server, action, weight, until, by, reason },
+      this.#bursts.say(
+        BURSTS.override,
+        `${service}/${server}`,
+        { service, server, action, weight, until, by, reason },
         `Operator ${by || 'unknown'}: ${action} ${service}/${server}${why}`,
       );
     }
@@ -425,19 +432,24 @@ export class Controller implements DirectorControl {
       'Look from a client: a packet filter, the VIP on a server behind direct routing, or a full backlog';
     const seconds = Math.round(seen.windowUs / 1e6);
     const quiesces = passive.action === 'quiesce' ? '; it gets no new ones for a while' : '';
-    this.#log.warn(
-      { event: 'passive', service: name, server, began: true, ...seen, cure },
+    this.#bursts.say(
+      BURSTS.acceptingNothing,
+      `${name}/${server}`,
+      { service: name, server, began: true, ...seen, cure },
       `${name}/${server} passes its check and accepted none of ${seen.connections} connections in ${seconds} s${quiesces}. ${cure}`,
     );
   }
 
   #maintenanceChanged(changes: readonly MaintenanceChange[]): void {
     for (const { service, server, before, after } of changes) {
-      const fields = { event: 'maintenance', service, server };
+      const fields = { service, server };
+      const name = `${service}/${server}`;
       if (after === null) {
-        this.#log.info(
+        this.#bursts.say(
+          BURSTS.maintenance,
+          name,
           { ...fields, phase: 'ended' },
-          `Maintenance of ${service}/${server} is over`,
+          `Maintenance of ${name} is over`,
         );
         continue;
       }
@@ -445,9 +457,11 @@ export class Controller implements DirectorControl {
       if (before?.phase === phase && before.startMs === startMs) continue;
       const [start, end] = [new Date(startMs).toISOString(), new Date(endMs).toISOString()];
       const what = phase === 'before' ? `begins at ${start}, no new connections` : `until ${end}`;
-      this.#log.info(
+      this.#bursts.say(
+        BURSTS.maintenance,
+        name,
         { ...fields, phase, action, schedule, start, end, reason },
-        `Maintenance of ${service}/${server} ${what}${reason === '' ? '' : ` (${reason})`}`,
+        `Maintenance of ${name} ${what}${reason === '' ? '' : ` (${reason})`}`,
       );
     }
     this.#table?.changed(new Set(changes.map(({ service }) => service)));
@@ -456,13 +470,20 @@ export class Controller implements DirectorControl {
 
   /** Servers that a window asks for and the service needs. */
   #heldBack({ name }: ServiceConfig, servers: readonly string[]): void {
-    const fields = { event: 'held-back', service: name, servers };
+    const fields = { service: name, servers };
     if (servers.length === 0) {
-      return this.#log.info(fields, `Service ${name} holds no server back any more`);
+      return this.#bursts.say(
+        BURSTS.letGo,
+        name,
+        fields,
+        `Service ${name} holds no server back any more`,
+      );
     }
     const cure =
       'Bring other servers up, give a maintenance window force: true, or take the server out by hand with vipkeeper drain';
-    this.#log.warn(
+    this.#bursts.say(
+      BURSTS.heldBack,
+      name,
       { ...fields, cure },
       `Servers stay in that should be out: ${servers.map((server) => `${name}/${server}`).join(', ')}; too few others are healthy for the quorum or min_healthy. ${cure}`,
     );
@@ -473,16 +494,20 @@ export class Controller implements DirectorControl {
     this.#holdTemplates();
     for (const { name, entry, server, untilMs } of began) {
       const until = new Date(untilMs).toISOString();
-      this.#log.info(
-        { event: 'leaving', service: name, entry, server, until },
+      this.#bursts.say(
+        BURSTS.leaving,
+        `${name ?? entry}/${server}`,
+        { service: name, entry, server, until },
         `${server} was taken out of ${name ?? entry}: no new connections, deleted when its last one ends or at ${until}`,
       );
     }
     for (const { leaving, connectionsLeft } of ended) {
       const { name, entry, server } = leaving;
       const rest = connectionsLeft === 0 ? '' : `, with ${connectionsLeft} connections left`;
-      this.#log.info(
-        { event: 'left', service: name, entry, server, connectionsLeft },
+      this.#bursts.say(
+        BURSTS.left,
+        `${name ?? entry}/${server}`,
+        { service: name, entry, server, connectionsLeft },
         `${server} leaves the table of ${name ?? entry}${rest}`,
       );
     }
@@ -490,8 +515,10 @@ export class Controller implements DirectorControl {
 
   #overrideEnded({ service, server, action }: Override): void {
     this.#holdTemplates();
-    this.#log.info(
-      { event: 'override-ended', service, server, action: action.kind },
+    this.#bursts.say(
+      BURSTS.overrideEnded,
+      `${service}/${server}`,
+      { service, server, action: action.kind },
       `The time of "${action.kind}" for ${service}/${server} is over: its checks decide again`,
     );
   }
@@ -499,8 +526,10 @@ export class Controller implements DirectorControl {
   #drained({ service, server }: Override, connectionsLeft: number): void {
     this.#holdTemplates();
     const rest = connectionsLeft === 0 ? '' : `, with ${connectionsLeft} connections left`;
-    this.#log.info(
-      { event: 'drained', service, server, connectionsLeft },
+    this.#bursts.say(
+      BURSTS.drained,
+      `${service}/${server}`,
+      { service, server, connectionsLeft },
       `${service}/${server} is drained and leaves the table${rest}`,
     );
   }
@@ -721,8 +750,10 @@ export class Controller implements DirectorControl {
     const services = this.#serviceChecks.usersOf(key);
     const server = targetText(target);
     const detail = changeText(reason);
-    this.#log[to === 'up' ? 'info' : 'warn'](
-      { event: 'health', server, services, from, to, reason: reason.kind, detail },
+    this.#bursts.say(
+      to === 'up' ? BURSTS.up : BURSTS.down,
+      server,
+      { server, services, from, to, reason: reason.kind, detail },
       `Real server ${server} is ${to}: ${detail}`,
     );
     this.#notifier.services.healthChanged(key, services, { to, reason: detail });
@@ -874,7 +905,8 @@ export class Controller implements DirectorControl {
         this.#logChanges(operations, cause);
         if (operations.some(({ kind }) => kind.startsWith('delete-'))) this.#sync?.entriesDeleted();
       },
-      onProblem: (problem) => logProblem(this.#log, problem),
+      onProblem: ({ code, message, cure }) =>
+        this.#bursts.say(BURSTS.refused, message, { code, cure }, message),
     });
     await this.#table.start();
   }
@@ -920,11 +952,14 @@ export class Controller implements DirectorControl {
   #quorumChanged(service: ServiceConfig, met: boolean, healthyWeight: number): void {
     this.#notifier.services.quorumChanged(service, met, healthyWeight);
     const { name, quorum } = service;
-    const fields = { event: 'quorum', service: name, met, healthyWeight, quorum: quorum.weight };
+    const fields = { service: name, met, healthyWeight, quorum: quorum.weight };
     const weights = `healthy weight ${healthyWeight} of quorum ${quorum.weight}`;
-    if (met) this.#log.info(fields, `Service ${name} has its quorum: ${weights}`);
-    else
-      this.#log.warn(
+    if (met) {
+      this.#bursts.say(BURSTS.met, name, fields, `Service ${name} has its quorum: ${weights}`);
+    } else
+      this.#bursts.say(
+        BURSTS.lost,
+        name,
         fields,
         `Service ${name} lost its quorum: ${weights}; ${belowText(quorum.below, healthyWeight)}`,
       );
@@ -933,9 +968,10 @@ export class Controller implements DirectorControl {
   #logChanges(operations: readonly IpvsOperation[], cause: 'plan' | 'drift'): void {
     if (cause === 'plan' && !this.#log.isLevelEnabled('debug')) return;
     for (const operation of operations) {
-      const fields = { event: 'ipvs', operation: operation.kind, reason: cause };
-      const text = `${cause === 'drift' ? 'Repaired drift: ' : ''}${operationText(operation)}`;
-      this.#log[cause === 'drift' ? 'warn' : 'debug'](fields, text);
+      const fields = { operation: operation.kind, reason: cause };
+      const text = operationText(operation);
+      if (cause === 'plan') this.#log.debug({ event: 'ipvs', ...fields }, text);
+      else this.#bursts.say(BURSTS.drift, text, fields, `Repaired drift: ${text}`);
     }
   }
 
@@ -1011,6 +1047,7 @@ export class Controller implements DirectorControl {
     await this.#table?.close();
     this.#sync?.close();
     this.#settings?.close();
+    this.#bursts.close();
     for (const cleanup of this.#cleanups.reverse()) await cleanup();
     this.#client?.close();
   }

@@ -136,6 +136,8 @@ function configuration(settings: IpvsSettings = {}): Readonly<Record<string, unk
     },
     services: { ...LIVE, ...Object.fromEntries(cases.map(([name, { config }]) => [name, config])) },
     sync: { interface: 'eth2', id: 51 },
+    // A cleared table is more lines than are shown otherwise.
+    log: { level: 'debug' },
     ipvs: {
       reconcile_interval: '1s',
       timeouts: { udp: '70s' },

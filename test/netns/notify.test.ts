@@ -57,6 +57,15 @@ function lines(name: string): string[] {
   }
 }
 
+/** Whether a process still does something: one that nobody has waited for has no words left. */
+function runs(pid: string | undefined): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
+  } catch {
+    return false;
+  }
+}
+
 function configOf(priority: number): Readonly<Record<string, unknown>> {
   const out = join(directory, 'scripts');
   const loser = script('loser.sh', `echo $VIPKEEPER_PEER >> ${join(directory, 'loser')}`);
@@ -154,6 +163,54 @@ it(
     const written = [backup, active, 'MASTER_RX_LOWER_PRI 150', ...later];
     expect(lines('lines')).toEqual(written.map((word) => `INSTANCE "web" ${word}`));
     expect(lines('loser')).toEqual([topology.clients[0]?.on('front').ipv4]);
+  },
+  TEST_TIMEOUT_MS,
+);
+
+it(
+  'ends what a dead controller left running before it runs anything else, and keeps the lines',
+  async () => {
+    const out = join(directory, 'crash');
+    const fifo = join(directory, 'crash-fifo');
+    const say = (what: string) => `echo "$(basename $0) $$ ${what}" >> ${out}`;
+    const web = {
+      ...{ interface: 'eth0', vrid: 52, interval: '100ms' },
+      addresses: [`${virtualIp(2).ipv4}/24`],
+      notify: {
+        active: script(
+          'hangs',
+          `${say('begins')}; [ -e ${out}.free ] || sleep 600; ${say('ends')}`,
+        ),
+      },
+    };
+    // A reader that is busy with its first line when the controller dies.
+    const reader = `while read -r line; do echo "$$ $line" >> ${out}-lines; sleep 1; done < "$1"`;
+    const notify = { fifo, fifo_script: script('slow', reader) };
+    await using director = await Director.start(node, {
+      config: { vrrp: { web }, notify },
+    });
+    await director.waitFor('the script to hang', () => lines('crash').length === 1);
+    await director.waitFor('the first line', () => lines('crash-lines').length === 1);
+    writeFileSync(`${out}.free`, '');
+    const since = director.mark;
+    await director.kill('SIGKILL', 'controller');
+    await director.waitFor('the script to be run again', () => lines('crash').length === 3);
+    const [first, again, end] = lines('crash').map((line) => line.split(' '));
+    expect([first?.[2], again?.[2], end?.[2]]).toEqual(['begins', 'begins', 'ends']);
+    expect(again?.[1]).toBe(end?.[1]);
+    expect(again?.[1]).not.toBe(first?.[1]);
+    expect(runs(first?.[1])).toBe(false);
+    const told = director.lines('notify', { reason: 'left-running' }, since);
+    expect(told).toHaveLength(2);
+    await director.waitFor('the lines', () => lines('crash-lines').length >= 2);
+    const [oldReader, newReader] = lines('crash-lines').map((line) => line.split(' ')[0]);
+    expect(newReader).not.toBe(oldReader);
+    expect(runs(oldReader)).toBe(false);
+    // What the first reader had not read is there still, once and in order.
+    const states = lines('crash-lines').map((line) => line.split(' ').slice(1).join(' '));
+    expect(states.slice(0, 2)).toEqual(['INSTANCE "web" BACKUP 100', 'INSTANCE "web" MASTER 100']);
+    await director.kill('SIGTERM', 'keeper');
+    await director.ended();
   },
   TEST_TIMEOUT_MS,
 );

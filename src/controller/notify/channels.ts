@@ -17,6 +17,7 @@ import { type Account, findAccount } from './account.ts';
 import { FifoWriter } from './fifo.ts';
 import { FifoScript } from './fifo-script.ts';
 import { Lanes, RUNNING_MAX } from './lanes.ts';
+import { LeftScripts } from './left-scripts.ts';
 import { type Mail, Mailer } from './mail.ts';
 import { runScript, type ScriptOutcome } from './script.ts';
 import { findScriptFault } from './script-file.ts';
@@ -51,7 +52,7 @@ export interface ScriptJob {
   readonly done: () => void;
 }
 
-export type ChannelsConfig = Pick<Config, 'director' | 'notify' | 'mail'>;
+export type ChannelsConfig = Pick<Config, 'director' | 'notify' | 'mail' | 'runtimeDirectory'>;
 
 const NOTHING: NotifyChannelReport = { delivered: 0, failed: 0, dropped: 0, waiting: 0 };
 const TOPICS = ['vrrp', 'services'] as const;
@@ -66,6 +67,9 @@ export class Channels {
   #config: ChannelsConfig;
   #configured = false;
   #account: Result<Account | null, Problem> = ok(null);
+  readonly #left: LeftScripts;
+  /** What an earlier controller left running has ended; null before that was begun. */
+  #leftEnded: Promise<void> | null = null;
   #fifo: FifoWriter | null = null;
   #fifoScript: FifoScript | null = null;
   /** Counts of channels that a reload has closed. */
@@ -75,6 +79,7 @@ export class Channels {
   constructor(config: ChannelsConfig, log: Log) {
     this.#config = config;
     this.#log = log;
+    this.#left = new LeftScripts(config.runtimeDirectory);
     // Each script that runs listens to both.
     const running = RUNNING_MAX * TOPICS.length;
     setMaxListeners(running, this.#stopping.signal, this.#abandoned.signal);
@@ -88,6 +93,7 @@ export class Channels {
     const { notify, mail } = config;
     this.#account = findAccount(notify.user, notify.group);
     this.#replaceFifo(notify, before);
+    void this.#endLeft();
     if (mail === null) this.#closeMailers();
     else {
       for (const topic of TOPICS) {
@@ -174,6 +180,23 @@ export class Channels {
     for (const mailer of this.#mailers.values()) mailer.close();
     this.#fifo?.close();
     await this.#fifoScript?.stop();
+    this.#left.clear();
+  }
+
+  /**
+   * Ends what an earlier controller left running, once. The FIFO is open by then, so that lines
+   * which its reader has not read stay in it.
+   */
+  #endLeft(): Promise<void> {
+    this.#leftEnded ??= this.#left.endLeft().then((pids) => {
+      for (const pid of pids) {
+        this.#log.warn(
+          { event: 'notify', reason: 'left-running', pid },
+          `The script with process id ${pid}, which a controller that died had started, was ended`,
+        );
+      }
+    });
+    return this.#leftEnded;
   }
 
   #replaceFifo(notify: NotifyConfig, before: NotifyConfig | null): void {
@@ -204,7 +227,10 @@ export class Channels {
     if (command === null) return;
     const variables = scriptVariables(this.#config.director, null, null);
     this.#fifoScript = new FifoScript(
-      { command, fifo: path, variables, account, security },
+      {
+        ...{ command, fifo: path, variables, account, security },
+        ...{ after: this.#endLeft(), records: this.#left },
+      },
       {
         onProblem,
         onEnded: (detail, output) => this.#log.warn({ event: 'notify', output }, detail),
@@ -257,6 +283,7 @@ export class Channels {
     variables: Readonly<Record<string, string>>,
     about: Readonly<Record<string, string>>,
   ): Promise<void> {
+    await this.#endLeft();
     const { notify } = this.#config;
     const outcome: ScriptOutcome = this.#account.ok
       ? await runScript({
@@ -268,6 +295,7 @@ export class Channels {
           timeoutMs: notify.timeoutUs / 1000,
           stopping: this.#stopping.signal,
           abandoned: this.#abandoned.signal,
+          records: this.#left,
         })
       : { kind: 'not-run', problem: this.#account.error, output: '', durationMs: 0 };
     this.#logOutcome(command, about, outcome);

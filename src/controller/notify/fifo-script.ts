@@ -9,6 +9,7 @@ import type { Command } from '../../core/config/config.ts';
 import type { Problem } from '../../core/problem.ts';
 import { monotonicUs } from '../../linux/clock.ts';
 import type { Account } from './account.ts';
+import type { LeftScripts } from './left-scripts.ts';
 import { collectOutput, signalScript, startProblem, startScript } from './script.ts';
 import { findScriptFault } from './script-file.ts';
 
@@ -21,6 +22,10 @@ export interface FifoScriptOptions {
   readonly variables: Readonly<Record<string, string>>;
   readonly account: Account | null;
   readonly security: boolean;
+  /** It is not started before this resolves. */
+  readonly after: Promise<void>;
+  /** Where it is kept that it runs, for whoever comes after a crash. */
+  readonly records: Pick<LeftScripts, 'began' | 'ended'>;
 }
 
 export interface FifoScriptPorts {
@@ -60,7 +65,9 @@ export class FifoScript {
   }
 
   async #start(): Promise<void> {
-    const { command, fifo, account, security } = this.#options;
+    const { command, fifo, account, security, after, records } = this.#options;
+    await after;
+    if (this.#stopped) return;
     const [path, ...args] = command as [string, ...string[]];
     const startedAtUs = monotonicUs();
     const uid = account?.uid ?? process.getuid?.() ?? 0;
@@ -74,10 +81,13 @@ export class FifoScript {
       return this.#failed(startProblem(path, error), startedAtUs);
     }
     this.#child = child;
+    const { pid } = child;
+    if (pid !== undefined) records.began(pid);
     const output = collectOutput(child);
     child.once('error', (error) => this.#failed(startProblem(path, error), startedAtUs));
     child.once('exit', async (code, signal) => {
       this.#child = null;
+      if (pid !== undefined) records.ended(pid);
       if (this.#stopped) return;
       this.#again(startedAtUs);
       const how = signal === null ? `exit status ${code}` : `signal ${signal}`;

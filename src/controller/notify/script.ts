@@ -10,6 +10,7 @@ import { formatDuration } from '../../config/values.ts';
 import type { Command } from '../../core/config/config.ts';
 import type { Problem } from '../../core/problem.ts';
 import type { Account } from './account.ts';
+import type { LeftScripts } from './left-scripts.ts';
 import { findScriptFault, problem } from './script-file.ts';
 
 /** Time to clean up between SIGTERM and SIGKILL; less when the director stops. */
@@ -39,6 +40,8 @@ export interface ScriptRequest {
   readonly stopping: AbortSignal;
   /** Nobody waits any more: what runs is killed. */
   readonly abandoned: AbortSignal;
+  /** Where it is kept that it runs, for whoever comes after a crash. */
+  readonly records?: Pick<LeftScripts, 'began' | 'ended'>;
   /** What it has started and left behind is killed when it ends. */
   readonly leaveNothing?: boolean;
   /** Its time is over, and it is being ended: before the outcome, `detail` as there. */
@@ -83,7 +86,10 @@ export async function runScript(request: ScriptRequest): Promise<ScriptOutcome> 
     return notRun(startProblem(path, error));
   }
   const output = collectOutput(child);
+  const { pid } = child;
+  if (pid !== undefined) request.records?.began(pid);
   const ending = await waitForEnd(child, request);
+  if (pid !== undefined) request.records?.ended(pid);
   if (ending.kind === 'not-started') return notRun(startProblem(path, ending.error));
   const seen = { output: await output(), durationMs: performance.now() - startedAtMs };
   if (ending.detail === null) return { kind: 'succeeded', ...seen };

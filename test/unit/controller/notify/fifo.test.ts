@@ -150,6 +150,8 @@ describe('FifoScript', () => {
         variables: { VIPKEEPER_DIRECTOR: 'dir-a' },
         account: null,
         security: false,
+        after: Promise.resolve(),
+        records: { began: () => {}, ended: () => {} },
       },
       {
         onProblem: (problem) => problems.push(problem),

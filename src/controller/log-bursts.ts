@@ -3,6 +3,7 @@
  * changes everything. The first of a kind are logged as they are, the others at debug level, and
  * then one line counts these, names the first and says where all of them are.
  */
+import { serviceRunbook } from '../core/service-runbook.ts';
 import type { Log } from './log.ts';
 
 /** Lines that belong together. */
@@ -14,20 +15,32 @@ export interface BurstKind {
   readonly what: string;
   /** Where all of them are: 'vipkeeper status'. */
   readonly where: string;
+  /** What it means and what to do. */
+  readonly runbook?: string;
 }
 
 const STATUS = 'vipkeeper status';
 /** All kinds that there are. */
 export const BURSTS = {
   up: { level: 'info', event: 'health', what: 'real servers are up', where: STATUS },
-  down: { level: 'warn', event: 'health', what: 'real servers are down', where: STATUS },
+  down: {
+    ...{ level: 'warn', event: 'health', where: STATUS, runbook: serviceRunbook('server-down') },
+    what: 'real servers are down',
+  },
   met: { level: 'info', event: 'quorum', what: 'services have their quorum', where: STATUS },
-  lost: { level: 'warn', event: 'quorum', what: 'services lost their quorum', where: STATUS },
+  lost: {
+    ...{ level: 'warn', event: 'quorum', where: STATUS, runbook: serviceRunbook('below-quorum') },
+    what: 'services lost their quorum',
+  },
   refused: {
     ...{ level: 'error', event: 'ipvs-refused', where: 'vipkeeper plan' },
     what: 'problems with the IPVS table',
+    runbook: serviceRunbook('change-refused'),
   },
-  drift: { level: 'warn', event: 'ipvs', what: 'repairs of drift', where: STATUS },
+  drift: {
+    ...{ level: 'warn', event: 'ipvs', where: STATUS, runbook: serviceRunbook('drift') },
+    what: 'repairs of drift',
+  },
   leaving: {
     ...{ level: 'info', event: 'leaving', where: STATUS },
     what: 'servers were taken out of their services',
@@ -54,6 +67,7 @@ export const BURSTS = {
   acceptingNothing: {
     ...{ level: 'warn', event: 'passive', where: STATUS },
     what: 'servers accept no connection',
+    runbook: serviceRunbook('accepts-nothing'),
   },
   accepting: {
     ...{ level: 'info', event: 'passive', where: STATUS },
@@ -94,10 +108,12 @@ export class LogBursts {
   /** Logs a line of a kind; `name` is what the summary calls it. */
   say(kind: BurstKind, name: string, fields: object, text: string): void {
     const burst = this.#bursts.get(kind) ?? this.#begin(kind);
+    const { event, runbook } = kind;
+    const more = runbook === undefined ? {} : { runbook };
     burst.lines++;
     const shown = burst.lines <= LINES_MAX;
     if (!shown && burst.names.length < NAMES_MAX) burst.names.push(name);
-    this.#log[shown ? kind.level : 'debug']({ event: kind.event, ...fields }, text);
+    this.#log[shown ? kind.level : 'debug']({ event, ...fields, ...more }, text);
   }
 
   /** Says what is still to be summed up. */
@@ -121,10 +137,11 @@ export class LogBursts {
     const { names } = burst;
     const count = burst.lines - LINES_MAX;
     if (count <= 0) return;
-    const { level, event, what, where } = kind;
+    const { level, event, what, where, runbook } = kind;
+    const more = runbook === undefined ? {} : { runbook };
     const rest = count > names.length ? ` and ${count - names.length} others` : '';
     this.#log[level](
-      { event: `${event}-summary`, what, count, first: names },
+      { event: `${event}-summary`, what, count, first: names, ...more },
       `${count} more ${what}: ${names.join(', ')}${rest}. ${where} has all; log.level debug logs each`,
     );
   }

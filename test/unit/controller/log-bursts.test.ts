@@ -55,6 +55,7 @@ test('of more, the others are counted in one line of the same level, with the fi
       what: 'real servers are down',
       count: 980,
       first: ['s21', 's22', 's23', 's24', 's25'],
+      runbook: 'docs/runbooks/services.md#server-down',
       msg: '980 more real servers are down: s21, s22, s23, s24, s25 and 975 others. vipkeeper status has all; log.level debug logs each',
     },
   ]);

@@ -61,7 +61,7 @@ test('two active directors, and a failed server that nobody took out, are alerts
     }),
     ['vipkeeper_server_override{service="web",server="s2",instance="a",action="down"}', '1x40'],
   ];
-  const expected = {
+  const expected: Readonly<Record<string, readonly Readonly<Record<string, string>>[]>> = {
     VipkeeperNotOneActive: [
       { severity: 'critical', vrrp_instance: 'web', summary: '2 directors are active for web' },
     ],
@@ -69,6 +69,7 @@ test('two active directors, and a failed server that nobody took out, are alerts
       {
         ...{ severity: 'warning', service: 'web', server: 's1', instance: 'a' },
         summary: 's1 of web is down as a sees it',
+        description: 'See docs/runbooks/services.md#server-down',
       },
     ],
   };
@@ -84,9 +85,9 @@ test('two active directors, and a failed server that nobody took out, are alerts
           alert_rule_test: Object.entries(expected).map(([alertname, alerts]) => ({
             eval_time: '8m',
             alertname,
-            exp_alerts: alerts.map(({ summary, ...labels }) => ({
+            exp_alerts: alerts.map(({ summary, description, ...labels }) => ({
               exp_labels: labels,
-              exp_annotations: { summary },
+              exp_annotations: { summary, ...(description === undefined ? {} : { description }) },
             })),
           })),
         },

@@ -6,38 +6,18 @@
  * each server) take other seeds and more of them.
  */
 import { createHmac, pbkdf2Sync } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ask } from '../servers/ask.ts';
 import { type TestServer, tcpServer, waitFor } from '../unit/probes/servers.ts';
+import { type Talk, talksOf } from './talks.ts';
 
 const SEED = Number(process.env.VIPKEEPER_FUZZ_SEED ?? 1) >>> 0;
 const COUNT = Number(process.env.VIPKEEPER_FUZZ_COUNT ?? 2000);
 
 /** Longer than any answer takes; a check that waits for more has got less than it needs. */
 const TIMEOUT_MS = 5000;
-
-interface Talk {
-  readonly check: string;
-  readonly verdict: string;
-  /** What the server says: at once where the protocol has it, and after each word of the client. */
-  readonly turns: readonly Buffer[];
-}
-
-function talksOf(name: string): Talk[] {
-  const text = readFileSync(new URL(`talks/${name}.txt`, import.meta.url), 'utf8');
-  const [, ...talks] = text.trim().split('\n\n');
-  return talks.map((talk) => {
-    const [check = '', verdict = '', ...turns] = talk.split('\n');
-    return {
-      check: check.replace('check ', ''),
-      verdict: verdict.replace('verdict ', ''),
-      turns: turns.map((turn) => Buffer.from(turn, 'hex')),
-    };
-  });
-}
 
 /** A fault in one turn of the server. */
 interface Damage {

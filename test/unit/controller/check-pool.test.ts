@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -10,12 +11,14 @@ import type { CheckConfig } from '../../../src/core/config/check.ts';
 import type { CheckDefinition } from '../../../src/core/health/check-key.ts';
 import { checkDefinition } from '../../../src/core/health/check-key.ts';
 import { monotonicUs } from '../../../src/linux/clock.ts';
+import { talksOf } from '../../property/talks.ts';
 import {
   closedTarget,
   listen,
   type TestServer,
   tcpCheck,
   tcpServer,
+  tlsSettings,
   waitFor,
 } from '../probes/servers.ts';
 
@@ -157,6 +160,69 @@ test('CheckPool: after the death of a worker the next one goes on with what is k
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+});
+
+/** A server that says, after each word of the client, what a real one said. */
+function speaking(protocol: 'mysql' | 'postgresql'): Promise<TestServer> {
+  const [talk] = talksOf(protocol);
+  return tcpServer((socket) => {
+    const turns = [...(talk?.turns ?? [])];
+    const say = () => socket.write(turns.shift() ?? '');
+    socket.on('data', say);
+    if (protocol === 'mysql') say();
+  });
+}
+
+test.each(['controller', 'start'])(
+  'CheckPool: databases are asked by the worker of dist, as in %s, and by libraries beside it',
+  async (kind) => {
+    const installed = new URL('../../../dist/start/check-worker.js', import.meta.url);
+    const pool = newPool(1, kind === 'start' ? installed : WORKER_FILE);
+    const login = {
+      ...{ ...fast, ...tlsSettings, tls: false, user: 'monitor', password: null, database: null },
+      ...{ query: 'SELECT 42', result: '42', resultMatches: null },
+    };
+    const checks: CheckDefinition[] = [];
+    for (const protocol of ['mysql', 'postgresql'] as const) {
+      const { target } = await serving(speaking(protocol));
+      checks.push(checkDefinition({ ...login, kind: protocol }, target));
+    }
+    pool.configure(definitions(...checks));
+    await waitFor('a result of both', () =>
+      checks.every(({ key }) => results.some((result) => result.key === key)),
+    );
+    expect(pool.snapshot().map(({ lastFailure, status }) => [lastFailure, status])).toEqual([
+      [null, 'up'],
+      [null, 'up'],
+    ]);
+  },
+);
+
+test('libraries of databases are loaded by the first check that asks them', () => {
+  const probes = new URL('../../../dist/src/probes/', import.meta.url).href;
+  const program = `
+    import { createRequire } from 'node:module';
+    const { probePostgresql } = await import('${probes}postgresql.js');
+    const { probeMysql } = await import('${probes}mysql.js');
+    const cache = createRequire('${probes}').cache;
+    const loaded = () => ['pg', 'mysql2'].filter((name) =>
+      Object.keys(cache).some((file) => file.includes('/node_modules/' + name + '/')));
+    const target = { address: '127.0.0.1', port: 9 };
+    const options = { timeoutMs: 1000, signal: AbortSignal.abort() };
+    const steps = [loaded()];
+    const path = { source: null, device: null, mark: null, via: null };
+    await probePostgresql({ ...path, user: null }, target, {}, options);
+    steps.push(loaded());
+    await probePostgresql({ ...path, user: 'm' }, target, {}, options);
+    steps.push(loaded());
+    await probeMysql({ ...path, user: 'm' }, target, {}, options);
+    steps.push(loaded());
+    console.log(JSON.stringify(steps));
+  `;
+  const output = execFileSync(process.execPath, ['--input-type=module', '-e', program], {
+    encoding: 'utf8',
+  });
+  expect(JSON.parse(output)).toEqual([[], [], ['pg'], ['pg', 'mysql2']]);
 });
 
 test('workersFor: quick checks stay in the thread, many handshakes get all processors', () => {

@@ -48,5 +48,5 @@ export const LDIRECTORD_WORDS: Readonly<Record<string, string>> = {
   service: 'check with its kind, such as check: http',
   smtp: 'mail.server',
   supervised: `${NO}vipkeeper run stays in the foreground`,
-  virtual: 'services',
+  virtual: 'services, with address',
 };

@@ -3,6 +3,7 @@
  * ldirectord's word for the same thing is called here. Pure functions on short texts.
  */
 
+import { DIALOGUES } from '../core/health/dialogues.ts';
 import {
   CHECK_WORDS,
   PLACES_OF_WORDS,
@@ -161,6 +162,10 @@ export function unknownKeyMessage(key: string, valid: readonly string[]): string
   const ofRouting = valid.includes('onlink') || valid.includes('iif');
   if (ofRouting && Object.hasOwn(REFUSED_OF_ROUTING, plain.replaceAll('-', '_'))) {
     return REFUSED_OF_ROUTING[plain.replaceAll('-', '_')] as string;
+  }
+  if (valid.includes('dialogue') && (Object.hasOwn(DIALOGUES, plain) || plain === 'ldaps')) {
+    const written = plain === 'ldaps' ? 'ldap: { tls: tls }' : `dialogue: { protocol: ${plain} }`;
+    return `unknown key, expected ${written}, or ${plain} alone in place of the mapping`;
   }
   const ofChecks = valid.includes('retry_delay') || valid.includes('body_matches');
   if (ofChecks && Object.hasOwn(REFUSED_OF_CHECKS, plain))

@@ -38,6 +38,17 @@ test.each([
     ['tracker', 'weight', 'reverse'],
     'unknown key, expected a tracker with its weight as { tracker: haproxy, weight: -20 }',
   ],
+  [
+    'smtp',
+    ['dialogue', 'retry_delay'],
+    'unknown key, expected dialogue: { protocol: smtp }, or smtp alone in place of the mapping',
+  ],
+  [
+    'ldaps',
+    ['dialogue', 'retry_delay'],
+    'unknown key, expected ldap: { tls: tls }, or ldaps alone in place of the mapping',
+  ],
+  ['virtual', ['scheduler', 'servers'], 'unknown key, expected services, with address'],
   ['wieght', ['tracker', 'weight', 'reverse'], 'unknown key, did you mean weight?'],
 ])('%s is answered with what to write', (key, valid, message) =>
   expect(unknownKeyMessage(key, valid)).toBe(message),

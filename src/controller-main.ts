@@ -3,6 +3,7 @@
  * Whatever keeps it from starting is one sentence on standard error and a non-zero exit code,
  * which the keeper makes its own.
  */
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type ConfigError, formatConfigError, formatConfigErrors } from './config/errors.ts';
@@ -91,6 +92,7 @@ async function main(): Promise<void> {
   logFirst(log, CONFIG_WARNINGS, warnings.map(plainly));
   const controller = new Controller({
     config,
+    configFile: resolve(request.path),
     keeper: {
       nodeFlags: KEEPER_NODE_FLAGS,
       script: KEEPER,

@@ -218,7 +218,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { command: 'vipkeeper plan new.yaml', does: 'Show what a changed file would do' },
       {
         command: 'vipkeeper plan',
-        does: 'Show whether the kernel matches the running configuration',
+        does: 'Show what a reload would change',
       },
       {
         command: 'vipkeeper plan new.yaml --json | jq .delete',

@@ -34,7 +34,7 @@ import { DEFAULT_CONFIG } from './usage.ts';
 const TABLE_TIMEOUT_MS = 60_000;
 
 export interface PlanOptions {
-  /** Configuration file; null for the one that runs, or without a director the default one. */
+  /** Configuration file; null for the one that a reload would read, or the default one. */
   readonly file: string | null;
   readonly director: string | null;
   readonly runtimeDirectory: string;
@@ -103,9 +103,8 @@ async function withDirector(options: PlanOptions, ports: Ports): Promise<Result<
   const asked = await askDirector(options.runtimeDirectory, '/v1/table', 'GET', TABLE_TIMEOUT_MS);
   if (!asked.ok) return asked;
   const view = JSON.parse(asked.value) as TableView;
-  const { file } = options;
-  const director = options.director ?? view.director;
-  const wanted = file === null ? ok(view) : await readWanted(file, director, ports);
+  const file = options.file ?? view.configFile;
+  const wanted = await readWanted(file, options.director ?? view.director, ports);
   if (!wanted.ok) return wanted;
   const observed = view.observed === null ? await ports.readTable() : ok(view.observed);
   if (!observed.ok) return observed;

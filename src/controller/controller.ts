@@ -88,6 +88,8 @@ export interface ReadAgain {
 
 export interface ControllerOptions {
   readonly config: Config;
+  /** Absolute path of its file. */
+  readonly configFile: string;
   readonly keeper: TwinCommand;
   readonly log: Log;
   readonly version: string;
@@ -572,7 +574,7 @@ export class Controller implements DirectorControl {
   }
 
   async table(): Promise<TableView> {
-    const { director, ipvs, services } = this.#config;
+    const { director } = this.#config;
     const observed = (await this.#client?.dump()) ?? null;
     if (observed?.ok === false) throw new Error(observed.error.message);
     const checks = this.#checks.snapshot().map(({ key, status, sinceUs }) => {
@@ -582,16 +584,13 @@ export class Controller implements DirectorControl {
     });
     return {
       director,
-      ownership: ipvs.ownership,
-      services,
+      configFile: this.#options.configFile,
       observed: observed?.value ?? null,
       owned: this.#table?.owned() ?? {},
       nowUs: monotonicUs(),
       checks: Object.fromEntries(checks),
       pools: this.#pools.states(),
       overrides: this.#overrides.list(),
-      onRemove: ipvs.onRemove,
-      drainTimeoutUs: ipvs.drainTimeoutUs,
       maintenance: this.#maintenance
         .wishes()
         .flatMap(({ service, server, after }) =>

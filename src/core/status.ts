@@ -9,7 +9,6 @@ import type {
   AddressFamily,
   BelowQuorum,
   Forwarding,
-  ServiceConfig,
   TrackerConfig,
 } from './config/config.ts';
 import type { Override } from './health/override.ts';
@@ -556,9 +555,8 @@ export interface DirectorControl extends StatusSource {
 /** A running director's side of `vipkeeper plan`, in JSON. */
 export interface TableView {
   readonly director: string;
-  readonly ownership: 'shared' | 'exclusive';
-  /** The running configuration's. */
-  readonly services: readonly ServiceConfig[];
+  /** Absolute path of the configuration that a reload reads. */
+  readonly configFile: string;
   /** The kernel's table now; null where IPVS is not used. */
   readonly observed: readonly ObservedService[] | null;
   readonly owned: OwnedJson;
@@ -569,9 +567,6 @@ export interface TableView {
   readonly overrides: readonly Override[];
   /** Names of the VRRP instances that are active here. */
   readonly active: readonly string[];
-  /** The running configuration's `ipvs.on_remove`. */
-  readonly onRemove: 'drain' | 'delete';
-  readonly drainTimeoutUs: number;
   readonly leaving: readonly Leaving[];
   /** What maintenance windows ask of servers at this moment. */
   readonly maintenance: readonly {

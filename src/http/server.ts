@@ -327,7 +327,7 @@ async function statusText({ services, checks, ...rest }: DirectorStatus): Promis
 
 /** A table of ten thousand services is tens of megabytes: it is made and sent in parts. */
 async function tableParts(view: TableView): Promise<string[]> {
-  const { services, observed, owned, checks, pools, ...rest } = view;
+  const { observed, owned, checks, pools, ...rest } = view;
   const text = (one: object): string => JSON.stringify(one);
   const member = ([key, value]: readonly [string, unknown]): string =>
     `${JSON.stringify(key)}:${JSON.stringify(value)}`;
@@ -346,7 +346,6 @@ async function tableParts(view: TableView): Promise<string[]> {
     }
     parts.push(end);
   };
-  await add(',"services":[', services, text, ']');
   if (observed === null) parts.push(',"observed":null');
   else await add(',"observed":[', observed, text, ']');
   await add(',"owned":{', Object.entries(owned), member, '}');

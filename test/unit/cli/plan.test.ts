@@ -12,7 +12,6 @@ import type { ObservedService, RealServer } from '../../../src/core/ipvs/model.t
 import type { PreviewItem } from '../../../src/core/ipvs/preview.ts';
 import { err, ok } from '../../../src/core/result.ts';
 import type { TableView } from '../../../src/core/status.ts';
-import { configOf } from '../config/read.ts';
 import { server, service, WEB } from '../core/ipvs/samples.ts';
 import { fakeTerminal } from './fake-terminal.ts';
 
@@ -53,16 +52,13 @@ afterEach(async () => {
 async function runs(view: Partial<TableView>): Promise<void> {
   const whole: TableView = {
     director: 'dir-a',
-    ownership: 'shared',
-    services: configOf(text('["10.0.0.1:8080"]')).services,
+    configFile: file,
     observed: table(server(1)),
     owned: { 'tcp 192.0.2.10:80': ['10.0.0.1:8080'] },
     nowUs: 1,
     checks: {},
     pools: {},
     active: [],
-    onRemove: 'delete',
-    drainTimeoutUs: 1,
     leaving: [],
     maintenance: [],
     overrides: [],
@@ -156,8 +152,9 @@ describe('plan without a director', () => {
 describe('plan with a director', () => {
   const never: ReadTable = () => Promise.reject(new Error('read here, not by the director'));
 
-  test('compares the running configuration with the table that the director reads', async () => {
+  test('compares the file that a reload would read with the table that the director reads', async () => {
     await runs({ observed: table(server(1, { weight: 9 })) });
+    writeFileSync(file, text('["10.0.0.1:8080"]'));
     const { exit, out } = await run({ file: null }, never);
     expect(exit).toBe(EXIT.changes);
     expect(out).toContain('~     10.0.0.1:8080  weight 9 -> 1\n');
@@ -174,6 +171,7 @@ describe('plan with a director', () => {
       untilMs: null,
     } as const;
     await runs({ observed: table(server(1, { weight: 9 })), overrides: [override] });
+    writeFileSync(file, text('["10.0.0.1:8080"]'));
     expect(await run({ file: null }, never)).toMatchObject({ exit: EXIT.ok });
   });
 

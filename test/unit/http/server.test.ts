@@ -33,16 +33,13 @@ const SOURCE: DirectorControl = {
 };
 const TABLE: TableView = {
   director: 'dir-a',
-  ownership: 'shared',
-  services: [],
+  configFile: '/etc/vipkeeper/vipkeeper.yaml',
   observed: [],
   owned: { 'tcp 192.0.2.10:80': ['10.0.0.1:80'] },
   nowUs: 1,
   checks: {},
   pools: {},
   active: [],
-  onRemove: 'delete',
-  drainTimeoutUs: 1,
   leaving: [],
   maintenance: [],
   overrides: [],

@@ -31,6 +31,7 @@ import { countsOfServers, type ObservedTable } from '../core/ipvs/entries.ts';
 import type { Leaving, LeavingLook } from '../core/ipvs/leaving.ts';
 import type { IpvsOperation } from '../core/ipvs/model.ts';
 import { serverKey, serviceKey } from '../core/ipvs/model.ts';
+import type { DriftItem } from '../core/ipvs/plan.ts';
 import { checkServices } from '../core/ipvs/through-vip.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Result } from '../core/result.ts';
@@ -900,8 +901,8 @@ export class Controller implements DirectorControl {
       wanted: (service, entry) => this.#isWanted(service, entry),
       onCompared: (observed) => this.#lookAtCounters(observed),
       onLeaving: (began, ended) => this.#leavingChanged(began, ended),
-      onChanges: (operations, cause) => {
-        this.#logChanges(operations, cause);
+      onChanges: (operations, cause, found) => {
+        this.#logChanges(operations, cause, found);
         if (operations.some(({ kind }) => kind.startsWith('delete-'))) this.#sync?.entriesDeleted();
       },
       onProblem: ({ code, message, cure }) =>
@@ -964,13 +965,23 @@ export class Controller implements DirectorControl {
       );
   }
 
-  #logChanges(operations: readonly IpvsOperation[], cause: 'plan' | 'drift'): void {
+  /** `found`: what each of them repairs, or empty. */
+  #logChanges(
+    operations: readonly IpvsOperation[],
+    cause: 'plan' | 'drift',
+    found: readonly DriftItem[],
+  ): void {
     if (cause === 'plan' && !this.#log.isLevelEnabled('debug')) return;
-    for (const operation of operations) {
+    for (const [index, operation] of operations.entries()) {
       const fields = { operation: operation.kind, reason: cause };
       const text = operationText(operation);
-      if (cause === 'plan') this.#log.debug({ event: 'ipvs', ...fields }, text);
-      else this.#bursts.say(BURSTS.drift, text, fields, `Repaired drift: ${text}`);
+      const item = found[index];
+      if (item === undefined) this.#log.debug({ event: 'ipvs', ...fields }, text);
+      else {
+        const { class: kind, detail } = item;
+        const message = `Repaired drift: ${text} (${driftText(item)})`;
+        this.#bursts.say(BURSTS.drift, text, { ...fields, class: kind, detail }, message);
+      }
     }
   }
 
@@ -1136,6 +1147,11 @@ function changeText(reason: CheckChange['reason']): string {
 
 function inARow(checks: number): string {
   return checks === 1 ? '1 check' : `${checks} checks in a row`;
+}
+
+/** 'missing', or 'altered: weight 9, wanted 3'. */
+function driftText({ class: kind, detail }: DriftItem): string {
+  return kind === 'altered' ? `${kind}: ${detail}` : kind;
 }
 
 function operationText(operation: IpvsOperation): string {

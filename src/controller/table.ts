@@ -90,7 +90,12 @@ export interface TablePorts {
   readonly onCompared: (observed: ObservedTable) => Promise<void> | void;
   /** Which servers leave has changed: those that begin, and those that are gone. */
   readonly onLeaving: LeavingPorts['onLeaving'];
-  readonly onChanges: (operations: readonly IpvsOperation[], cause: ChangeCause) => void;
+  /** `found`: what each of the operations repairs; empty where they are our own wish. */
+  readonly onChanges: (
+    operations: readonly IpvsOperation[],
+    cause: ChangeCause,
+    found: readonly DriftItem[],
+  ) => void;
   readonly onProblem: (problem: Problem) => void;
 }
 
@@ -114,8 +119,8 @@ interface Planned {
   /** Of the entry. */
   readonly key: string;
   readonly operations: readonly IpvsOperation[];
-  /** Keys, as in drift items, of what they repair; null for nothing. */
-  readonly drifted: ReadonlySet<string> | null;
+  /** What they repair, by its key; null for nothing. */
+  readonly drifted: ReadonlyMap<string, DriftItem> | null;
 }
 
 /** An entry of the kernel's table; null for one that is not there. */
@@ -170,8 +175,8 @@ export class Table {
   readonly #deletions = new Map<string, Planned>();
   /** How often entries were read again, by their keys. */
   readonly #retries = new Map<string, number>();
-  /** By service, keys of entries that drifted and whose repair was outdated: it comes again. */
-  readonly #repairsAgain = new Map<string, Set<string>>();
+  /** By service, what drifted and whose repair was outdated: it comes again. */
+  readonly #repairsAgain = new Map<string, Map<string, DriftItem>>();
   /** What stays although it is not desired, by service key. */
   readonly #foreign = new Map<string, { readonly services: number; readonly servers: number }>();
   /** Resolved when no service is left that changed. */
@@ -698,16 +703,17 @@ export class Table {
     if (desired !== null) this.#claims.push(desired);
   }
 
-  /** Keys of what drifted, and of what is repaired `again`, which was counted before. */
+  /** What drifted, and what is repaired `again`, which was counted before; by its key. */
   #countDrift(
     items: readonly DriftItem[],
-    again: ReadonlySet<string> | null,
-  ): ReadonlySet<string> | null {
-    const drifted = new Set(again);
-    for (const { key, class: kind } of items) {
+    again: ReadonlyMap<string, DriftItem> | null,
+  ): ReadonlyMap<string, DriftItem> | null {
+    const drifted = new Map(again);
+    for (const item of items) {
+      const { key, class: kind } = item;
       if (again?.has(key) === true) continue;
       this.#drift[kind] = (this.#drift[kind] ?? 0) + 1;
-      drifted.add(key);
+      drifted.set(key, item);
     }
     return drifted.size === 0 ? null : drifted;
   }
@@ -781,26 +787,32 @@ export class Table {
 
   /** What drifted before it was known to be gone altogether is a repair the next time, too. */
   #repairAgain(path: string, { key, drifted }: Planned): void {
-    if (drifted?.has(path) !== true) return;
-    const paths = this.#repairsAgain.get(key) ?? new Set();
-    this.#repairsAgain.set(key, paths.add(path));
+    const item = drifted?.get(path);
+    if (item === undefined) return;
+    const items = this.#repairsAgain.get(key) ?? new Map<string, DriftItem>();
+    this.#repairsAgain.set(key, items.set(path, item));
   }
 
   #noteDone(done: readonly Planned[]): void {
     const repairs: IpvsOperation[] = [];
+    const found: DriftItem[] = [];
     const wishes: IpvsOperation[] = [];
     for (const { key, operations, drifted } of done) {
       if (operations.length === 0) continue;
       this.#note(key, afterwards(operations, this.#observed.get(key) ?? null));
       for (const operation of operations) {
         this.#operations[operation.kind] = (this.#operations[operation.kind] ?? 0) + 1;
-        const repair = drifted?.has(driftKey(operation, key)) === true;
-        (repair ? repairs : wishes).push(operation);
+        const item = drifted?.get(driftKey(operation, key));
+        if (item === undefined) wishes.push(operation);
+        else {
+          repairs.push(operation);
+          found.push(item);
+        }
       }
       this.#owned.change(disowned(operations));
     }
-    if (wishes.length > 0) this.#ports.onChanges(wishes, 'plan');
-    if (repairs.length > 0) this.#ports.onChanges(repairs, 'drift');
+    if (wishes.length > 0) this.#ports.onChanges(wishes, 'plan', []);
+    if (repairs.length > 0) this.#ports.onChanges(repairs, 'drift', found);
   }
 
   /** Servers of a service that was refused are refused with it: reading it again is in vain. */

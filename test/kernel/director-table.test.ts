@@ -348,7 +348,10 @@ describe('reconciliation', { timeout: TEST_MS }, () => {
     await director.until('the lines of the repair', () => told().length >= count);
     const lines = told();
     expect(lines.length).toBe(count);
-    expect(lines[0]?.msg).toMatch(/^Repaired drift: /);
+    const [kind] = Object.keys(expected);
+    expect(lines[0]?.class).toBe(kind);
+    const found = kind === 'altered' ? 'altered: .+, wanted .+' : kind;
+    expect(lines[0]?.msg).toMatch(new RegExp(`^Repaired drift: .* \\(${found}\\)$`));
   });
 });
 

@@ -30,6 +30,8 @@ let applied: IpvsOperation[];
 let changes: string[];
 /** How many began to leave, and the connections that each that ended was left with. */
 let left: number[][];
+/** What was found where something was repaired. */
+let repaired: string[];
 let wanted: boolean | null;
 let table: Table;
 /** Called when the services were read, before they are handed out. */
@@ -119,7 +121,10 @@ function make(options: TableOptions): Table {
     onCompared: () => {},
     onLeaving: (began, ended) =>
       left.push([began.length, ...ended.map(({ connectionsLeft }) => connectionsLeft)]),
-    onChanges: (operations, cause) => changes.push(...operations.map(() => cause)),
+    onChanges: (operations, cause, items) => {
+      changes.push(...operations.map(() => cause));
+      repaired.push(...items.map(({ class: kind, detail }) => `${kind}: ${detail}`));
+    },
     onProblem: (problem) => problems.push(problem),
   });
 }
@@ -127,7 +132,7 @@ function make(options: TableOptions): Table {
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'vipkeeper-table-'));
   [kernel, applied, changes, wanted, reads] = [[], [], [], false, []];
-  left = [];
+  [left, repaired] = [[], []];
   onDump = () => {};
   onServers = () => {};
   beforeApply = () => {};
@@ -172,6 +177,7 @@ describe('Table and a service of an instance', () => {
     expect(reads).toEqual(['services', `servers of ${ALWAYS}, now`]);
     expect(kernel.flatMap(({ servers }) => servers.map((server) => server.weight))).toEqual([1]);
     expect(changes.at(-1)).toBe('drift');
+    expect(repaired).toEqual(['altered: weight 7, wanted 1']);
   });
 
   test('programs it in the same turn when the instance becomes active', async () => {

@@ -4,7 +4,7 @@
  */
 import { formatProblem } from '../core/problem.ts';
 import type { InstanceReport } from '../core/status.ts';
-import { explainInstance, runbookOf } from '../core/vrrp/explain.ts';
+import { explainInstance } from '../core/vrrp/explain.ts';
 import { EXIT } from './commands.ts';
 import { askStatus } from './control-client.ts';
 import { age, reasonText } from './status-view.ts';
@@ -67,10 +67,7 @@ function draw(report: InstanceReport, all: readonly InstanceReport[], nowMs: num
     `  ${whatIf}`,
     ...handoverLines(report, nowMs),
     ...notes.map((note) => `  ${note}`),
-    ...findings.flatMap(({ kind, text, cure }) => [
-      `  ! ${text}`,
-      `    ${cure} (${runbookOf(kind)})`,
-    ]),
+    ...findings.flatMap(({ text, cure, runbook }) => [`  ! ${text}`, `    ${cure} (${runbook})`]),
   ];
   return lines.map((line) => `${printable(line)}\n`).join('');
 }

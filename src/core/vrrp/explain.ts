@@ -45,8 +45,21 @@ export interface Finding {
   readonly cure: string;
 }
 
+/** A finding, and where to read more about it. */
+export type ExplainedFinding = Finding & { readonly runbook: string };
+
+/** Everything that `vipkeeper explain` says; docs/reference/api.md has each field. */
 export interface Explanation {
   readonly instance: string;
+  /** The virtual router, and where it is. */
+  readonly vrid: number;
+  readonly version: InstanceReport['version'];
+  readonly interface: string;
+  readonly group: string | null;
+  readonly sourceAddress: string | null;
+  readonly unicast: InstanceReport['unicast'];
+  readonly link: InstanceReport['link'];
+  readonly addresses: InstanceReport['addresses'];
   /** "active for 3 h 2 min: no active director was heard" is made of these by the caller. */
   readonly state: InstanceReport['state'];
   /** Why it is in this state. */
@@ -77,7 +90,8 @@ export interface Explanation {
   };
   /** What an operator has asked for or should know, and is nothing wrong. */
   readonly notes: readonly string[];
-  readonly findings: readonly Finding[];
+  readonly lastHandover: InstanceReport['lastHandover'];
+  readonly findings: readonly ExplainedFinding[];
 }
 
 /** What was heard last is of the present while it is younger than this many intervals. */
@@ -106,6 +120,14 @@ export function explainInstance(
 ): Explanation {
   return {
     instance: report.name,
+    vrid: report.vrid,
+    version: report.version,
+    interface: report.interface,
+    group: report.group,
+    sourceAddress: report.sourceAddress,
+    unicast: report.unicast,
+    link: report.link,
+    addresses: report.addresses,
     state: report.state,
     reason: report.reason,
     since: report.lastTransitionAt,
@@ -120,7 +142,11 @@ export function explainInstance(
     whatIf: whatIfText(report),
     ifActiveDied: ifActiveDied(report),
     notes: notesOf(report, all),
-    findings: findingsOf(report, all),
+    lastHandover: report.lastHandover,
+    findings: findingsOf(report, all).map((finding) => ({
+      ...finding,
+      runbook: runbookOf(finding.kind),
+    })),
   };
 }
 
@@ -265,6 +291,7 @@ function whatIfThisDied(report: InstanceReport): string {
 /** Why no successor of this active director is known. */
 function whyUnknown({ peers }: InstanceReport): string {
   const resigned = resignedPeers(peers).map(({ address }) => address);
+  if (resigned.length === 0 && peers.length > 0) return 'nothing that was heard was accepted';
   if (resigned.length === 0) return 'none was heard yet, as backups are silent';
   return (
     `the last that ${resigned.join(', ')} said was resigning: stopped, in fault, or backup since, ` +
@@ -388,6 +415,15 @@ function unreachableFindings(report: InstanceReport): readonly Finding[] {
     }));
 }
 
+/** Refusals of what another director of this instance would send, rather than of a stranger's. */
+const MISUNDERSTOOD: readonly RefusalReason[] = [
+  ...(['not-multicast', 'not-unicast', 'version', 'version-mismatch', 'checksum'] as const),
+  ...(['authentication', 'interval-mismatch', 'no-addresses', 'addresses-mismatch'] as const),
+  ...(['hmac-missing', 'hmac-unknown-key', 'hmac-invalid', 'oversized'] as const),
+];
+/** Only who is active advertises. */
+const BOTH_ACTIVE = '. Whoever sends them is active too, so the VIPs may be on two machines';
+
 function peerFindings(report: InstanceReport, peer: PeerReport): readonly Finding[] {
   const findings: Finding[] = [];
   const { accepted, refused, address } = peer;
@@ -396,7 +432,9 @@ function peerFindings(report: InstanceReport, peer: PeerReport): readonly Findin
     findings.push({
       kind: 'adverts-refused',
       about: address,
-      text: `Advertisements of ${address} are refused (${refused.reason}): ${refused.detail}`,
+      text:
+        `Advertisements of ${address} are refused (${refused.reason}): ${refused.detail}` +
+        (report.state === 'active' && MISUNDERSTOOD.includes(refused.reason) ? BOTH_ACTIVE : ''),
       cure: refusalCure(report, refused.reason),
     });
   }

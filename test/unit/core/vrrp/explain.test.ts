@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { InstanceReport, PeerReport } from '../../../../src/core/status.ts';
 import { explainInstance, explainInstances } from '../../../../src/core/vrrp/explain.ts';
-import { FAULT_REASONS } from '../../../../src/core/vrrp/types.ts';
+import { FAULT_REASONS, type RefusalReason } from '../../../../src/core/vrrp/types.ts';
 import { STATUS } from '../../status-fixture.ts';
 
 const BASE: InstanceReport = {
@@ -131,6 +131,29 @@ describe('explainInstance', () => {
     expect(findings[0]).toMatchObject({ kind: 'adverts-refused' });
     expect(findings[0]?.cure).toContain('demands the same interval');
     expect(peers[0]).toContain('refused 7 (interval-mismatch), the last 500 ms ago');
+  });
+
+  test('says that both are active when this one refuses what another active one says', () => {
+    const refused = (reason: RefusalReason): PeerReport => ({
+      ...{ ...PEER, accepted: null },
+      refused: { counts: { [reason]: 3 }, secondsAgo: 0.1, reason, detail: 'No' },
+    });
+    const found = (state: InstanceReport['state'], reason: RefusalReason) =>
+      explainInstance(reportOf({ state, peers: [refused(reason)] }));
+    const { findings, whatIf } = found('active', 'hmac-invalid');
+    expect(findings[0]?.text).toBe(
+      'Advertisements of 192.0.2.2 are refused (hmac-invalid): No. Whoever sends them is ' +
+        'active too, so the VIPs may be on two machines',
+    );
+    expect(whatIf).toContain('nothing that was heard was accepted');
+    // A backup is not, and a stranger or a repeated packet is no director that is active.
+    for (const [state, reason] of [
+      ['backup', 'hmac-invalid'],
+      ['active', 'hmac-replayed'],
+      ['active', 'ttl'],
+    ] as const) {
+      expect(found(state, reason).findings[0]?.text).not.toContain('active');
+    }
   });
 
   test('finds a VIP that is not there, and a tracker that forbids to take part', () => {
@@ -343,6 +366,15 @@ describe('explainInstances', () => {
       reason: BASE.reason,
       since: BASE.lastTransitionAt,
       effectivePriority: { value: BASE.priority, configured: BASE.configuredPriority, parts },
+      vrid: BASE.vrid,
+      version: BASE.version,
+      interface: BASE.interface,
+      group: BASE.group,
+      sourceAddress: BASE.sourceAddress,
+      unicast: BASE.unicast,
+      link: BASE.link,
+      addresses: report.addresses,
+      lastHandover: BASE.lastHandover,
       heard: [PEER],
       ifActiveDied: { takesOver: 'this', afterSeconds: BASE.activeDownIntervalSeconds },
     });

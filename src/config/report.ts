@@ -4,6 +4,7 @@
  */
 
 import type { ConfigDocument, Path } from './document.ts';
+import { isDoubtful } from './doubtful.ts';
 import type { ConfigError } from './errors.ts';
 import type { Issue } from './forms.ts';
 import { unknownKeyMessage } from './suggest.ts';
@@ -41,13 +42,20 @@ export class Report {
   readonly #options: ReportOptions;
   readonly #errors: ConfigError[] = [];
   readonly #warnings: ConfigError[] = [];
+  readonly #doubts = new Map<string, ReadonlySet<string>>();
 
   constructor(options: ReportOptions) {
     this.#options = options;
   }
 
+  /** These keys of a service were left out: what may follow from that is no error of the file. */
+  doubt(service: string, without: ReadonlySet<string>): void {
+    this.#doubts.set(service, without);
+  }
+
   /** A value that is not allowed. */
   error(path: Path, message: string, show: Show = 'found'): void {
+    if (this.#doubts.size > 0 && isDoubtful(this.#doubts, path)) return;
     this.#errors.push(this.#locate(path, message, { show, atKey: false }));
   }
 

@@ -13,6 +13,7 @@ import { serviceFamily } from '../core/ipvs/model.ts';
 import { withCheckMarks } from '../core/ipvs/through-vip.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import { ConfigDocument, TEXT_LENGTH_MAX, type YamlFault } from './document.ts';
+import { readInPart } from './doubtful.ts';
 import { arrangeErrors, type ConfigError } from './errors.ts';
 import { foreignFile } from './foreign-file.ts';
 import { readAs, type Type } from './forms.ts';
@@ -191,7 +192,8 @@ function readValue(value: unknown, director: string, report: Report): Config {
     report,
   );
   const sections = readSections(schema, root);
-  const named = good === null ? readServices(schema, root.services) : servicesOf(good.services);
+  const named =
+    good === null ? readServices(schema, root.services, report) : servicesOf(good.services);
   const bfd = resolveBfd(readNamed(schema.bfd, root.bfd), report);
   const around = { scripts: notification.notify, bfd: knownSessions(names('bfd'), bfd), hasMail };
   const resolved = resolveServices(named, around, report);
@@ -277,10 +279,12 @@ function readNamed<T>(type: Type<T>, value: unknown): { name: string; input: T }
   });
 }
 
-function readServices(schema: Schema, value: unknown): NamedService[] {
+function readServices(schema: Schema, value: unknown, report: Report): NamedService[] {
   return Object.entries(mapping(value)).flatMap(([name, raw]) => {
-    const input = parsed(schema.service, raw);
-    if (input === null) return [];
+    const part = readInPart(schema.service, mapping(raw));
+    if (part === null) return [];
+    const { input, without } = part;
+    if (without.size > 0) report.doubt(name, without);
     const read = (list: unknown) =>
       (list === undefined ? [] : (parsed(schema.servers, list) ?? [])).map((item) =>
         parsed(schema.server, item),

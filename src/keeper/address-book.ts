@@ -13,8 +13,8 @@ import type { InterfaceAddress } from '../linux/netlink/route-messages.ts';
 export type AddressKey = Pick<InterfaceAddress, 'interfaceIndex' | 'address' | 'prefixLength'>;
 
 export class AddressBook {
-  /** Most have one entry; that of ours is found first. */
-  readonly #entries = new Map<string, InterfaceAddress[]>();
+  /** By interface and address; most have one entry. That of ours is found first. */
+  readonly #entries = new Map<number, Map<IpText, InterfaceAddress[]>>();
   readonly #claimed = new Set<string>();
   readonly #mark: number;
   /** Made when asked for: with many instances that is often, and changes are rare. */
@@ -28,13 +28,13 @@ export class AddressBook {
 
   /** Ours if it is there, else any with this address; undefined for none. */
   find(interfaceIndex: number, address: IpText): InterfaceAddress | undefined {
-    const found = this.#entries.get(placeOf(interfaceIndex, address));
+    const found = this.#entries.get(interfaceIndex)?.get(address);
     if (found === undefined || found.length === 1) return found?.[0];
     return found.find((entry) => this.isOurs(entry)) ?? found[0];
   }
 
   has(key: AddressKey): boolean {
-    return this.#at(key)?.some(({ prefixLength }) => prefixLength === key.prefixLength) ?? false;
+    return indexIn(this.#at(key), key.prefixLength) >= 0;
   }
 
   /** True when vipkeeper put it there: this process or an earlier one. */
@@ -56,11 +56,16 @@ export class AddressBook {
 
   /** Notes an address that is there. */
   set(entry: InterfaceAddress): void {
-    const found = this.#at(entry);
-    const place = found?.findIndex(({ prefixLength }) => prefixLength === entry.prefixLength) ?? -1;
-    if (found === undefined) {
-      this.#entries.set(placeOf(entry.interfaceIndex, entry.address), [entry]);
-    } else if (place === -1) found.push(entry);
+    const { interfaceIndex, address, prefixLength } = entry;
+    let ofInterface = this.#entries.get(interfaceIndex);
+    if (ofInterface === undefined) {
+      ofInterface = new Map();
+      this.#entries.set(interfaceIndex, ofInterface);
+    }
+    const found = ofInterface.get(address);
+    const place = indexIn(found, prefixLength);
+    if (found === undefined) ofInterface.set(address, [entry]);
+    else if (place < 0) found.push(entry);
     else found[place] = entry;
     this.#forget();
   }
@@ -68,19 +73,17 @@ export class AddressBook {
   /** Forgets one that is gone, but not a claim to it; false when it was not known. */
   delete(key: AddressKey): boolean {
     const found = this.#at(key);
-    const place = found?.findIndex(({ prefixLength }) => prefixLength === key.prefixLength) ?? -1;
-    if (found === undefined || place === -1) return false;
+    const place = indexIn(found, key.prefixLength);
+    if (found === undefined || place < 0) return false;
     this.#forget();
     found.splice(place, 1);
-    if (found.length === 0) this.#entries.delete(placeOf(key.interfaceIndex, key.address));
+    if (found.length === 0) this.#entries.get(key.interfaceIndex)?.delete(key.address);
     return true;
   }
 
   /** Forgets all of an interface. */
   deleteInterface(interfaceIndex: number): void {
-    for (const entry of this.all()) {
-      if (entry.interfaceIndex === interfaceIndex) this.delete(entry);
-    }
+    if (this.#entries.delete(interfaceIndex)) this.#forget();
   }
 
   /** Takes these for all that are there; returns those that are not any more. */
@@ -93,7 +96,7 @@ export class AddressBook {
   }
 
   all(): readonly InterfaceAddress[] {
-    this.#all ??= [...this.#entries.values()].flat();
+    this.#all ??= [...this.#entries.values()].flatMap((found) => [...found.values()].flat());
     return this.#all;
   }
 
@@ -109,15 +112,20 @@ export class AddressBook {
   }
 
   #at({ interfaceIndex, address }: AddressKey): InterfaceAddress[] | undefined {
-    return this.#entries.get(placeOf(interfaceIndex, address));
+    return this.#entries.get(interfaceIndex)?.get(address);
   }
+}
+
+/** Where among entries of one address that with this prefix length is; -1 for nowhere. */
+function indexIn(found: readonly InterfaceAddress[] | undefined, prefixLength: number): number {
+  const count = found?.length ?? 0;
+  for (let index = 0; index < count; index++) {
+    if (found?.[index]?.prefixLength === prefixLength) return index;
+  }
+  return -1;
 }
 
 /** As text, for maps. */
 export function keyOf({ interfaceIndex, address, prefixLength }: AddressKey): string {
-  return `${placeOf(interfaceIndex, address)}/${prefixLength}`;
-}
-
-function placeOf(interfaceIndex: number, address: IpText): string {
-  return `${interfaceIndex} ${address}`;
+  return `${interfaceIndex} ${address}/${prefixLength}`;
 }

@@ -2,7 +2,8 @@
  * Sends gratuitous ARP and unsolicited NA for VIPs: on each VIP's own interface, from that
  * interface's hardware address. Bursts wait in a queue (core/vrrp/announce-queue.ts) and are sent
  * in the keeper's turns: the first packets at once, the others as their pace allows, a bounded
- * number in one turn. Frames are built into one buffer, nothing is kept.
+ * number in one turn. The frame of a VIP is built once, and anew when its interface has another
+ * hardware address.
  *
  * Invariant: a VIP that is not on its interface at the moment of sending is not announced.
  */
@@ -10,9 +11,10 @@ import type { AnnounceConfig, AnnounceGroupConfig } from '../core/config/config.
 import { parseIp } from '../core/ip.ts';
 import { AnnounceQueue, type QueuedPacket } from '../core/vrrp/announce-queue.ts';
 import { ARP_FRAME_BYTES, encodeGratuitousArp } from '../core/wire/arp.ts';
-import { BROADCAST_MAC } from '../core/wire/ethernet.ts';
+import { BROADCAST_MAC, MAC_BYTES } from '../core/wire/ethernet.ts';
 import { encodeUnsolicitedNa, NA_FRAME_BYTES } from '../core/wire/ndisc.ts';
 import { monotonicUs } from '../linux/clock.ts';
+import type { Link } from '../linux/netlink/route-messages.ts';
 import { LinkSender } from '../linux/packet-socket.ts';
 import { readInterfaceSetting } from '../linux/sysctl.ts';
 import type { Network } from './network.ts';
@@ -45,19 +47,40 @@ export interface BurstRequest {
 
 interface Packet {
   readonly vip: AnnouncedVip;
-  readonly bytes: Uint8Array;
+  readonly frame: Frame;
   readonly counters: AnnounceCounters;
+}
+
+/** The packet of a VIP as it was sent last, and what it was made from. */
+interface Frame {
+  /** The VIP in network byte order. */
+  readonly address: Uint8Array;
+  readonly bytes: Uint8Array;
+  /** The very array of the link, which gets another one when it gets another address. */
+  senderMac: Uint8Array | null;
+  /** Of a neighbour advertisement. */
+  router: boolean;
+}
+
+/** What packets of an interface share their pace with: the names of their lanes. */
+interface Lanes {
+  readonly arp: string;
+  readonly na: string;
 }
 
 export class Announcer {
   readonly #network: Network;
   readonly #onWaiting: () => void;
   readonly #queue = new AnnounceQueue<Packet>();
-  readonly #frame = new Uint8Array(Math.max(ARP_FRAME_BYTES, NA_FRAME_BYTES));
   readonly #senders = new Map<number, LinkSender>();
   /** The switch of each interface that shares one with others. */
   readonly #groups = new Map<string, AnnounceGroupConfig>();
+  readonly #lanes = new Map<string, Lanes>();
+  /** By VIP, which is one object while it is configured. */
+  readonly #frames = new WeakMap<AnnouncedVip, Frame>();
   readonly #forwarding = new Map<string, { readonly value: boolean; readonly readAtUs: number }>();
+  /** Packets of bursts that have begun and were not asked for yet, by owner. */
+  readonly #begun = new Map<string, readonly QueuedPacket<Packet>[]>();
   #gathering = false;
 
   /** `onWaiting` is called when a burst has left something for flush(): deadlineUs has changed. */
@@ -69,6 +92,7 @@ export class Announcer {
   /** Takes over which interfaces share a switch; bursts that wait keep their pace. */
   configure(groups: readonly AnnounceGroupConfig[]): void {
     this.#groups.clear();
+    this.#lanes.clear();
     for (const group of groups) {
       for (const name of group.interfaces) this.#groups.set(name, group);
     }
@@ -79,9 +103,38 @@ export class Announcer {
    * pace allows it, everything else in later turns. See deadlineUs.
    */
   burst(request: BurstRequest): void {
-    const packets = request.vips.flatMap((vip) => this.#prepare(vip, request));
-    this.#queue.put(request.owner, packets, request.repeat);
+    const begun = this.#begun.get(request.owner);
+    this.#begun.delete(request.owner);
+    const packets = begun ?? this.#packets(request);
+    this.#queue.put(request.owner, packets, request.repeat, begun !== undefined);
     if (!this.#gathering) this.#sendFirst();
+  }
+
+  /**
+   * Sends the first packet of each VIP of a burst that is asked for with the same request later,
+   * which then is the rest. Nothing, where packets have to keep a distance.
+   */
+  begin(request: BurstRequest): void {
+    const packets = this.#packets(request);
+    for (let index = 0; index < packets.length; index++) {
+      if (!this.#queue.mayPass(packets[index] as QueuedPacket<Packet>)) return;
+    }
+    const nowUs = monotonicUs();
+    for (let index = 0; index < packets.length; index++) {
+      const packet = packets[index] as QueuedPacket<Packet>;
+      this.#queue.pass(packet, nowUs);
+      this.#send(packet.item, nowUs);
+    }
+    this.#begun.set(request.owner, packets);
+  }
+
+  #packets(request: BurstRequest): readonly QueuedPacket<Packet>[] {
+    const packets: QueuedPacket<Packet>[] = [];
+    for (let index = 0; index < request.vips.length; index++) {
+      const packet = this.#packet(request.vips[index] as AnnouncedVip, request);
+      if (packet !== null) packets.push(packet);
+    }
+    return packets;
   }
 
   /** Bursts that `action` asks for are looked at together when it is over. */
@@ -107,6 +160,7 @@ export class Announcer {
 
   /** The instance lets its VIPs go: what waits of its burst is never sent. */
   cancel(owner: string): void {
+    this.#begun.delete(owner);
     this.#queue.cancel(owner);
   }
 
@@ -129,39 +183,69 @@ export class Announcer {
     this.#senders.clear();
   }
 
-  #prepare(vip: AnnouncedVip, { pace, counters }: BurstRequest): readonly QueuedPacket<Packet>[] {
-    const bytes = parseIp(vip.address);
-    if (bytes === null) return [];
-    const group = this.#groups.get(vip.interface);
-    const { intervalUs, naIntervalUs } = group ?? pace;
-    const place = group === undefined ? `interface ${vip.interface}` : `switch ${group.name}`;
-    const isArp = bytes.length === 4;
-    return [
-      {
-        lane: `${place} ${isArp ? 'arp' : 'na'}`,
-        intervalUs: isArp ? intervalUs : naIntervalUs,
-        item: { vip, bytes, counters },
-      },
-    ];
+  /** Makes ready what a burst needs of these. */
+  prepare(vips: readonly AnnouncedVip[]): void {
+    for (const vip of vips) {
+      const link = this.#network.link(vip.interface);
+      const frame = this.#frameOf(vip);
+      if (frame !== null && link?.address.length === MAC_BYTES) this.#encode(frame, link, 0);
+      this.#lanesOf(vip.interface);
+    }
   }
 
-  #send({ vip, bytes, counters }: Packet, nowUs: number): void {
+  #packet(vip: AnnouncedVip, { pace, counters }: BurstRequest): QueuedPacket<Packet> | null {
+    const frame = this.#frameOf(vip);
+    if (frame === null) return null;
+    const lanes = this.#lanesOf(vip.interface);
+    const { intervalUs, naIntervalUs } = this.#groups.get(vip.interface) ?? pace;
+    const item = { vip, frame, counters };
+    return frame.address.length === 4
+      ? { lane: lanes.arp, intervalUs, item }
+      : { lane: lanes.na, intervalUs: naIntervalUs, item };
+  }
+
+  #frameOf(vip: AnnouncedVip): Frame | null {
+    const known = this.#frames.get(vip);
+    if (known !== undefined) return known;
+    const address = parseIp(vip.address);
+    if (address === null) return null;
+    const bytes = new Uint8Array(address.length === 4 ? ARP_FRAME_BYTES : NA_FRAME_BYTES);
+    const frame = { address, bytes, senderMac: null, router: false };
+    this.#frames.set(vip, frame);
+    return frame;
+  }
+
+  #lanesOf(interfaceName: string): Lanes {
+    const known = this.#lanes.get(interfaceName);
+    if (known !== undefined) return known;
+    const group = this.#groups.get(interfaceName);
+    const place = group === undefined ? `interface ${interfaceName}` : `switch ${group.name}`;
+    const lanes = { arp: `${place} arp`, na: `${place} na` };
+    this.#lanes.set(interfaceName, lanes);
+    return lanes;
+  }
+
+  #send({ vip, frame, counters }: Packet, nowUs: number): void {
     const link = this.#network.link(vip.interface);
     // Loopback and tunnels have no hardware address and no neighbours to tell.
-    if (link === null || link.loopback || link.address.length !== 6) return;
+    if (link === null || link.loopback || link.address.length !== MAC_BYTES) return;
     if (!this.#network.hasAddress(vip.interface, vip.address)) return;
-    const senderMac = link.address;
-    const length =
-      bytes.length === 4
-        ? encodeGratuitousArp(this.#frame, { senderMac, vip: bytes, targetMac: BROADCAST_MAC })
-        : encodeUnsolicitedNa(this.#frame, {
-            senderMac,
-            vip: bytes,
-            router: this.#forwards(link.name, nowUs),
-            override: true,
-          });
-    if (this.#sender(link.index).send(this.#frame, length) < 0) counters.sendErrors++;
+    this.#encode(frame, link, nowUs);
+    if (this.#sender(link.index).send(frame.bytes, frame.bytes.length) < 0) counters.sendErrors++;
     else counters.announcementsSent++;
+  }
+
+  /** Encodes the frame for this link, unless it is there already. */
+  #encode(frame: Frame, link: Link, nowUs: number): void {
+    const { address, bytes } = frame;
+    const { address: senderMac } = link;
+    const router = address.length === 16 && this.#forwards(link.name, nowUs);
+    if (frame.senderMac === senderMac && frame.router === router) return;
+    frame.senderMac = senderMac;
+    frame.router = router;
+    if (address.length === 4) {
+      encodeGratuitousArp(bytes, { senderMac, vip: address, targetMac: BROADCAST_MAC });
+    } else encodeUnsolicitedNa(bytes, { senderMac, vip: address, router, override: true });
   }
 
   #sender(interfaceIndex: number): LinkSender {

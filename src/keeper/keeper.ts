@@ -282,8 +282,16 @@ export class Keeper {
     return execve(process.execPath, argv, env);
   }
 
+  *#preparations(first: boolean, fresh: readonly InstanceRunner[]): Generator<void, void> {
+    if (first) yield* rehearseTakeover(this.#network);
+    for (const [index, runner] of fresh.entries()) {
+      if (index % INSTANCES_BETWEEN_ADVERTS === 0) yield;
+      if (!runner.hasStopped) runner.prepareAhead();
+    }
+  }
+
   /**
-   * What must be fast when it is needed is compiled at the start, a little at a time: a keeper that
+   * What must be fast when it is needed is made ready after the start, a little at a time: a keeper that
    * comes after a dead one adopts and advertises first.
    */
   #rehearse(steps: Generator<void, void>): void {
@@ -457,7 +465,7 @@ export class Keeper {
     this.#advertiseMeanwhile(0);
     problems.push(...this.#bfd.configure(plan.bfd));
     this.#arm();
-    if (first) this.#rehearse(rehearseTakeover(this.#network));
+    if (first || fresh.length > 0) this.#rehearse(this.#preparations(first, fresh));
     for (const problem of problems) this.#report({ kind: 'problem', instance: null, problem });
     this.#send({ kind: 'configured' });
     if (this.#provisional !== null) return;
@@ -670,6 +678,7 @@ export class Keeper {
       return this.#finishStop();
     }
     const settled = !this.#putOff.isWaiting;
+    if (settled) this.#turns.report();
     if (settled && this.#reexecuting && this.#plan !== null && this.#isReadyToReexecute()) {
       this.#becomeSuccessor(this.#plan);
     }

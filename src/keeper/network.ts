@@ -4,7 +4,6 @@
  * through here too, so that our own are told from other programs'.
  */
 import { release } from 'node:os';
-import type { AddressSpec } from '../core/address/plan-addresses.ts';
 import type { AddressFamily, IpText } from '../core/config/config.ts';
 import { compareIp, ipFamily } from '../core/ip.ts';
 import { err, ok, type Result } from '../core/result.ts';
@@ -12,7 +11,7 @@ import { formatMac } from '../core/wire/ethernet.ts';
 import type { NetlinkError } from '../linux/netlink/error.ts';
 import type { NewLink } from '../linux/netlink/link-messages.ts';
 import { deleteLink, makeLink, readLink, setLinkUp } from '../linux/netlink/links.ts';
-import { RouteMonitor, RouteSocket } from '../linux/netlink/route.ts';
+import { RouteMonitor, type RouteMonitorCallbacks, RouteSocket } from '../linux/netlink/route.ts';
 import {
   type AddressChange,
   IFA_F_DEPRECATED,
@@ -38,6 +37,9 @@ export function keepsMarks(kernel: string): boolean {
   const [major = 0, minor = 0] = kernel.split('.').map((part) => Number.parseInt(part, 10));
   return major > 5 || (major === 5 && minor >= 18);
 }
+
+/** Answers were lost: NetlinkSocket.transactWrittenSync(). */
+const UNKNOWN: ReadonlySet<string> = new Set(['ENOBUFS', 'ETIMEDOUT']);
 
 export interface NetworkHandlers {
   /** Links or addresses changed in a way that may raise or clear faults. */
@@ -71,7 +73,7 @@ export class Network {
     const socket = RouteSocket.open();
     if (!socket.ok) return socket;
     const network = new Network(socket.value, handlers);
-    const monitor = RouteMonitor.open({
+    const callbacks: RouteMonitorCallbacks = {
       linkChanged: (link) => network.#linkChanged(link),
       linkRemoved: (index) => network.#linkRemoved(index),
       addressAdded: (address) => network.#addressAdded(address),
@@ -81,7 +83,8 @@ export class Network {
         handlers.onChanged();
       },
       drained: () => network.#removing.clear(),
-    });
+    };
+    const monitor = RouteMonitor.open(callbacks, { addingPortId: socket.value.portId });
     if (!monitor.ok) return err(monitor.error);
     network.#monitor = monitor.value;
     network.resynchronise();
@@ -218,25 +221,29 @@ export class Network {
   }
 
   /** The kernel has this address already: another program was faster, its notice is to come. */
-  noteExisting(address: AddressSpec): void {
-    if (this.#addresses.has(address)) return;
-    this.#addresses.set({ ...addressOf({ ...address, kind: 'add' }), protocol: null });
+  noteExisting(change: AddressChange): void {
+    if (this.#addresses.has(change)) return;
+    this.#addresses.set({ ...addressOf(change), protocol: null });
   }
 
   /** Applies changes in one batch inside this call; one error or null per change, in order. */
   change(operations: readonly AddressChange[]): readonly (NetlinkError | null)[] {
-    const results = this.#socket
-      .changeAddresses(operations)
-      .map((result) => (result.ok ? null : result.error));
-    for (const [index, operation] of operations.entries()) {
-      const code = results[index]?.code ?? null;
-      if (operation.kind === 'delete') this.#noteRemoval(operation, code);
-      else if (code === null) {
+    const results = this.#socket.changeAddresses(operations);
+    const errors: (NetlinkError | null)[] = [];
+    for (let index = 0; index < operations.length; index++) {
+      const operation = operations[index] as AddressChange;
+      const result = results[index] as Result<void, NetlinkError>;
+      const error = result.ok ? null : result.error;
+      errors.push(error);
+      if (operation.kind === 'delete') this.#noteRemoval(operation, error?.code ?? null);
+      else if (error === null) {
         this.#addresses.claim(operation);
         this.#addresses.set(addressOf(operation));
       }
     }
-    return results;
+    // Of what is not known to be done, and of what the monitor does not tell, the kernel is asked.
+    if (errors.some((error) => UNKNOWN.has(error?.code ?? ''))) this.resynchronise();
+    return errors;
   }
 
   #noteRemoval(operation: AddressChange, code: string | null): void {
@@ -297,9 +304,8 @@ export class Network {
   }
 
   #addressAdded(address: InterfaceAddress): void {
-    const key = keyOf(address);
     // Older than a removal of our own.
-    if (this.#removing.has(key)) return;
+    if (this.#removing.size > 0 && this.#removing.has(keyOf(address))) return;
     const known = this.#addresses.has(address);
     this.#addresses.set(address);
     if (!known) this.#handlers.onChanged();

@@ -1,7 +1,8 @@
 /**
  * Effects that wait until the advertisements of all instances that are due are sent: when a
- * director with a thousand instances dies, each takeover is told to the peers on time, and the
- * addresses follow, those of several instances in one batch.
+ * director with a thousand instances dies, each takeover is told to the peers on time. What
+ * clients need follows, the addresses of several instances in one batch and their first
+ * announcements, and when all of them are there, what is left to be done of each.
  *
  * Invariants: what an instance put off is done before it takes its next step, in its order; of
  * those that wait, the first come first; settle() always gets on, however often it is called away;
@@ -11,8 +12,13 @@ import { monotonicUs } from '../linux/clock.ts';
 import type { Network } from './network.ts';
 import { type AddResult, addVipsTogether, removeVips, type WantedVip } from './vips.ts';
 
-/** Some half a millisecond's work: an advertisement that becomes due must not wait for more. */
+/**
+ * Addresses in a batch, some half a millisecond's work: an advertisement that becomes due must not
+ * wait for more.
+ */
 const BATCH_MAX = 16;
+/** An address that is added and announced takes some 25 us, or more on a slow machine. */
+const ADDRESS_US = 60;
 
 /**
  * A takeover within this time is waited for before addresses are: the instances of a director that
@@ -22,12 +28,18 @@ const LULL_US = 1_000;
 /** But no address waits for longer than this for the advertisements of others. */
 const WAIT_MAX_US = 25_000;
 
+const NOT_ASKED: readonly never[] = [];
+
 /** One who has put something off. */
 export interface Debtor {
+  /** How many addresses it has. */
+  readonly addressCount: number;
   /** Addresses that have to go before anything else that was put off; empty for none. */
   unwantedAddresses(): readonly WantedVip[];
   /** Addresses that are to be there first, of which the result is for settle(); null for none. */
   wantedAddresses(): readonly WantedVip[] | null;
+  /** Its addresses are there as far as the kernel took them: tells of them. */
+  announceFirst(): void;
   /** Does what was put off, once; the rest of the times nothing. */
   settle(added: AddResult | null): void;
 }
@@ -35,6 +47,8 @@ export interface Debtor {
 export class PutOff {
   readonly #network: Network;
   readonly #waiting = new Set<Debtor>();
+  /** Whose addresses are there and announced, and what became of them. */
+  readonly #placed = new Map<Debtor, AddResult>();
   /** Somebody has to let addresses go. */
   #urgent = false;
   /** When the first of those that wait came. */
@@ -48,12 +62,12 @@ export class PutOff {
 
   /** True while somebody waits. */
   get isWaiting(): boolean {
-    return this.#waiting.size > 0;
+    return this.#waiting.size > 0 || this.#placed.size > 0;
   }
 
   add(debtor: Debtor, urgent = false): void {
     if (urgent) this.#urgent = true;
-    if (this.#waiting.size === 0) this.#sinceUs = monotonicUs();
+    if (!this.isWaiting) this.#sinceUs = monotonicUs();
     this.#waiting.add(debtor);
   }
 
@@ -66,23 +80,63 @@ export class PutOff {
   /** It has settled by itself. */
   remove(debtor: Debtor): void {
     this.#waiting.delete(debtor);
+    this.#placed.delete(debtor);
   }
 
-  /** Lets the first BATCH_MAX do what they have put off, and all let go what another one has. */
+  /**
+   * Goes on with the first ones, as far as BATCH_MAX addresses or one instance; all let go what
+   * another one has.
+   */
   settleSome(): void {
     this.#removeUnwanted();
+    this.#goOn(BATCH_MAX, true);
+  }
+
+  /** The same, but no more than there is time for; false when that is nothing. */
+  settleWithin(us: number): boolean {
+    return !this.#urgent && this.#goOn(Math.min(BATCH_MAX, us / ADDRESS_US), false);
+  }
+
+  /** With as many as have `addresses` together; with `atLeastOne` not with none. */
+  #goOn(addresses: number, atLeastOne: boolean): boolean {
+    const from = this.#waiting.size > 0 ? this.#waiting : this.#placed.keys();
     const debtors: Debtor[] = [];
-    const wanted: (readonly WantedVip[] | null)[] = [];
-    for (const debtor of this.#waiting) {
+    let left = addresses;
+    for (const debtor of from) {
+      left -= Math.max(1, debtor.addressCount);
+      if (left < 0 && !(atLeastOne && debtors.length === 0)) break;
       debtors.push(debtor);
-      wanted.push(debtor.wantedAddresses());
-      if (debtors.length === BATCH_MAX) break;
+      if (left <= 0) break;
     }
-    const lists = wanted.map((vips) => vips ?? []);
-    const results = addVipsTogether(this.#network, lists);
-    for (const [index, debtor] of debtors.entries()) {
+    if (debtors.length === 0) return false;
+    if (this.#waiting.size > 0) this.#place(debtors);
+    else this.#finish(debtors);
+    return true;
+  }
+
+  #place(debtors: readonly Debtor[]): void {
+    const wanted: (readonly WantedVip[])[] = [];
+    for (let index = 0; index < debtors.length; index++) {
+      wanted.push(debtors[index]?.wantedAddresses() ?? NOT_ASKED);
+    }
+    const results = addVipsTogether(this.#network, wanted);
+    for (let index = 0; index < debtors.length; index++) {
+      const debtor = debtors[index] as Debtor;
       this.#waiting.delete(debtor);
-      debtor.settle(wanted[index] === null ? null : (results[index] ?? null));
+      if (wanted[index] === NOT_ASKED) debtor.settle(null);
+      else {
+        this.#placed.set(debtor, results[index] as AddResult);
+        debtor.announceFirst();
+      }
+    }
+  }
+
+  #finish(debtors: readonly Debtor[]): void {
+    for (let index = 0; index < debtors.length; index++) {
+      const debtor = debtors[index] as Debtor;
+      const added = this.#placed.get(debtor) as AddResult;
+      this.#placed.delete(debtor);
+      debtor.settle(added);
     }
   }
 

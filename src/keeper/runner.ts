@@ -45,7 +45,7 @@ import type { VrrpFrameSenderOptions } from '../linux/frame-sender.ts';
 import { SystemError } from '../linux/libc.ts';
 import type { Link } from '../linux/netlink/route-messages.ts';
 import type { ReceivedAdvert, VrrpSenderOptions } from '../linux/vrrp-socket.ts';
-import type { Announcer } from './announcer.ts';
+import type { Announcer, BurstRequest } from './announcer.ts';
 import type { BaseSettings } from './base-settings.ts';
 import { newCounters } from './counters.ts';
 import { HmacSession } from './hmac-session.ts';
@@ -59,7 +59,7 @@ import type { RecordedInstance } from './record.ts';
 import type { Routing } from './routing.ts';
 import { UsualAdvert } from './usual-advert.ts';
 import { VipHolder } from './vip-holder.ts';
-import { type AddResult, removeVips } from './vips.ts';
+import { type AddResult, prepareVips, removeVips } from './vips.ts';
 import { VirtualLink } from './virtual-link.ts';
 
 /** Two active directors are told of once a second, however fast the other one advertises. */
@@ -89,11 +89,7 @@ function patienceChanges(before: VrrpState, after: VrrpState): boolean {
 }
 
 const BURST_SCOPES: readonly Burst['scope'][] = ['all', 'extra-interfaces'];
-
-/** A burst takes the place of one with the same scope only. */
-function burstOwner(name: string, scope: Burst['scope']): string {
-  return `${name} ${scope}`;
-}
+const NO_ADDRESSES: readonly string[] = [];
 
 export interface RunnerPorts {
   readonly network: Network;
@@ -150,6 +146,8 @@ export class InstanceRunner implements Debtor {
   #goesOn = false;
   /** Until then it waits for trackers that may forbid to take part; 0 when all have spoken. */
   #awaitsUntilUs = 0;
+  /** What a takeover sends is made ready; it is looked at once more when it is sent. */
+  #isReady = false;
   /** The configuration with the effective priority. */
   #options: RunnerOptions;
   #evaluation: Evaluation;
@@ -160,6 +158,8 @@ export class InstanceRunner implements Debtor {
   #peer: { -readonly [Field in keyof Omit<PeerStatus, 'address'>]: PeerStatus[Field] } | null =
     null;
   readonly #peers: Peers;
+  /** A burst takes the place of one with the same scope only. */
+  readonly #burstOwners: Readonly<Record<Burst['scope'], string>>;
   readonly #vips: VipHolder;
   #peerChecksum: 'message' | 'pseudo-header' = 'pseudo-header';
   readonly #link: VirtualLink | null;
@@ -178,6 +178,7 @@ export class InstanceRunner implements Debtor {
     this.#wake = ports.deadlines.add(this);
     this.#peers = new Peers(config.family);
     const { virtualLink, name } = config;
+    this.#burstOwners = { all: `${name} all`, 'extra-interfaces': `${name} extra-interfaces` };
     this.#link = virtualLink === null ? null : new VirtualLink(virtualLink, name, ports);
     this.#reach = new Reach(config, ports.network, (options) => this.#openSocket(options));
     this.#vips = new VipHolder({
@@ -275,6 +276,7 @@ export class InstanceRunner implements Debtor {
     this.networkChanged();
     this.#dispatch({ kind: 'reconfigured', atUs: monotonicUs() });
     this.#reportPriority(priorityBefore);
+    this.prepareAhead();
   }
 
   #reportPriority(before: number): void {
@@ -350,6 +352,7 @@ export class InstanceRunner implements Debtor {
       advertIntervalUs: decoded.advertIntervalUs,
       lastHeardUs: receivedAtUs,
     };
+    if (this.#peerChecksum !== decoded.checksum) this.#isReady = false;
     this.#peerChecksum = decoded.checksum;
     const wasActive = this.isActive;
     this.#dispatch({
@@ -405,9 +408,18 @@ export class InstanceRunner implements Debtor {
     this.#schedule();
   }
 
-  /** Makes ready what a takeover at its deadline sends first. */
+  /** Of a backup, while there is time: a thousand instances may have to take over at once. */
+  prepareAhead(): void {
+    if (this.state.kind === 'backup') this.prepareTakeover();
+  }
+
+  /** Makes ready what a takeover at its deadline sends, unless it is. */
   prepareTakeover(): void {
+    if (this.#isReady) return;
+    this.#isReady = true;
     if (this.#hmac === null) this.#reach.prepare(this.#message, this.#content(false));
+    prepareVips(this.#ports.network, this.#config.addresses);
+    this.#ports.announcer.prepare(this.#config.addresses);
   }
 
   #schedule(): void {
@@ -456,6 +468,7 @@ export class InstanceRunner implements Debtor {
       this.#reportPriority(before.priority);
     }
     this.networkChanged();
+    this.prepareAhead();
   }
 
   /** Trackers that have not spoken yet and may forbid to take part. */
@@ -516,11 +529,8 @@ export class InstanceRunner implements Debtor {
   /** Before the addresses are there: what is not accepted must not be so for a moment. */
   #limitIntake(): void {
     const { name, addresses } = this.#config;
-    const refused = this.#accepts ? [] : addresses;
-    this.#ports.intake.hold(
-      name,
-      refused.map(({ address }) => address),
-    );
+    const refused = this.#accepts ? NO_ADDRESSES : addresses.map(({ address }) => address);
+    this.#ports.intake.hold(name, refused);
   }
 
   #raiseLink(): void {
@@ -702,7 +712,8 @@ export class InstanceRunner implements Debtor {
     const before = this.state;
     const { state, effects } = this.#held.take(this.#options, event);
     if (before.kind === 'fault' && state.kind === 'backup') this.#announceSource();
-    for (const effect of effects) this.#performOrPutOff(effect);
+    if (this.#ports.putOff.isOpen) this.#putOff(effects);
+    else for (const effect of effects) this.#perform(effect);
     this.#schedule();
     if (patienceChanges(before, state) || event.kind === 'reconfigured') {
       this.#ports.patienceChanged();
@@ -712,16 +723,27 @@ export class InstanceRunner implements Debtor {
   }
 
   #leaveActive(): void {
-    const { name } = this.#config;
-    for (const scope of BURST_SCOPES) this.#ports.announcer.cancel(burstOwner(name, scope));
+    for (const scope of BURST_SCOPES) this.#ports.announcer.cancel(this.#burstOwners[scope]);
     this.#ports.noteAdvert(this.slot, 0);
   }
 
-  #performOrPutOff(effect: VrrpEffect): void {
-    const { putOff } = this.#ports;
-    if (!putOff.isOpen || effect.kind === 'send-advert') return this.#perform(effect);
-    this.#owed.push(effect);
-    putOff.add(this, effect.kind === 'remove-addresses');
+  /** Advertises, and leaves everything else for settle(). */
+  #putOff(effects: readonly VrrpEffect[]): void {
+    let urgent = false;
+    for (let index = 0; index < effects.length; index++) {
+      const effect = effects[index] as VrrpEffect;
+      if (effect.kind === 'send-advert') {
+        this.#perform(effect);
+        continue;
+      }
+      this.#owed.push(effect);
+      if (effect.kind === 'remove-addresses') urgent = true;
+    }
+    if (this.#owed.length > 0) this.#ports.putOff.add(this, urgent);
+  }
+
+  get addressCount(): number {
+    return this.#config.addresses.length;
   }
 
   /** See Debtor: the VIPs of an instance that gives way, unless routes have to go before them. */
@@ -739,6 +761,14 @@ export class InstanceRunner implements Debtor {
     this.#raiseLink();
     this.#limitIntake();
     return this.#config.addresses;
+  }
+
+  /** See Debtor: the burst of a takeover begins before anything else about it is done. */
+  announceFirst(): void {
+    const next = this.#owed[1];
+    if (next?.kind === 'announce' && next.scope === 'all') {
+      this.#ports.announcer.begin(this.#burstOf(next));
+    }
   }
 
   /** Does what was put off; `added` is what became of wantedAddresses(), if they were asked for. */
@@ -776,6 +806,7 @@ export class InstanceRunner implements Debtor {
   }
 
   #sendAdvert(resign: boolean): void {
+    if (resign) this.#isReady = false;
     const { source } = this.#reach;
     if (source === null) return;
     const trailer = this.#hmac?.trailer({ family: this.#config.family, source }) ?? null;
@@ -823,8 +854,12 @@ export class InstanceRunner implements Debtor {
     this.#announce({ repeat: this.#config.announce.repeat, scope: 'all' });
   }
 
-  #announce({ repeat, scope }: Burst): void {
-    const { name, interface: own, addresses, announce: pace } = this.#config;
+  #announce(burst: Burst): void {
+    this.#ports.announcer.burst(this.#burstOf(burst));
+  }
+
+  #burstOf({ repeat, scope }: Burst): BurstRequest {
+    const { interface: own, addresses, announce: pace } = this.#config;
     const vips =
       scope === 'all'
         ? addresses
@@ -833,8 +868,8 @@ export class InstanceRunner implements Debtor {
               vip.interface !== own &&
               addresses.findIndex((other) => other.interface === vip.interface) === index,
           );
-    const owner = burstOwner(name, scope);
-    this.#ports.announcer.burst({ owner, vips, repeat, pace, counters: this.#counters });
+    const owner = this.#burstOwners[scope];
+    return { owner, vips, repeat, pace, counters: this.#counters };
   }
 
   #reportTransition(effect: Extract<VrrpEffect, { kind: 'report-transition' }>): void {
@@ -895,6 +930,7 @@ export class InstanceRunner implements Debtor {
    * came as JSON has one of its own, and what is looked up in it all the time is searched for.
    */
   #optionsOf(config: VrrpConfig): RunnerOptions {
+    this.#isReady = false;
     return {
       version: config.version,
       family: config.family,

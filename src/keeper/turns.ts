@@ -46,7 +46,9 @@ export class Turns {
   readonly #due: InstanceRunner[] = [];
   /** Those beside the instances that have something to do at times. */
   readonly #others: readonly { readonly deadlineUs: number | null }[];
-  #reports: KeeperToController[] | null = null;
+  /** Reports that wait for the end of the turn, and until nothing is put off any more. */
+  #reports: KeeperToController[] = [];
+  #inTurn = false;
   /** Turns in a row that did not empty the sockets. */
   #fullTurns = 0;
   #overSoon = false;
@@ -58,11 +60,19 @@ export class Turns {
     this.#timer = new DeadlineTimer(() => this.#take());
   }
 
-  /** Keeps the report for the end of the turn; false outside of one. */
+  /** Keeps the report, for the end of the turn or behind others; false when it may be sent now. */
   collect(report: KeeperToController): boolean {
-    if (this.#reports === null) return false;
+    if (!this.#inTurn && this.#reports.length === 0) return false;
     this.#reports.push(report);
     return true;
+  }
+
+  /** Sends the reports that are kept, in one message. */
+  report(): void {
+    const reports = this.#reports;
+    if (reports.length === 0) return;
+    this.#reports = [];
+    this.#ports.send(reports);
   }
 
   /** Nothing is to be done before the next deadline. */
@@ -90,6 +100,7 @@ export class Turns {
   /** There are no more turns. */
   close(): void {
     this.#timer.close();
+    this.report();
   }
 
   /**
@@ -106,8 +117,8 @@ export class Turns {
   }
 
   #take(): void {
-    const { putOff, record, announcer, send, over } = this.#ports;
-    this.#reports = [];
+    const { putOff, record, announcer, over } = this.#ports;
+    this.#inTurn = true;
     putOff.isOpen = true;
     const more = this.#decide();
     putOff.isOpen = false;
@@ -115,9 +126,9 @@ export class Turns {
     record()?.flush();
     // Last: whoever waited in a socket may have ended what is announced.
     if (!putOff.isWaiting) announcer.flush(monotonicUs());
-    const reports = this.#reports;
-    this.#reports = null;
-    if (reports.length > 0) send(reports);
+    this.#inTurn = false;
+    // A controller that is told of each takeover at once takes time from the next ones.
+    if (!putOff.isWaiting) this.report();
     if (more) setImmediate(() => this.#take());
     else over();
   }
@@ -167,7 +178,7 @@ export class Turns {
   /**
    * Whoever is woken before a takeover (core/vrrp/wake.ts) is awake when it is due: reading the
    * sockets meanwhile keeps at hand what is needed then, and instances that are active advertise
-   * as ever. No longer than TAKEOVER_LEAD_US.
+   * as ever, and what was put off is done as far as there is time. No longer than TAKEOVER_LEAD_US.
    */
   #awaitTakeover(): void {
     const startUs = monotonicUs();
@@ -182,7 +193,18 @@ export class Turns {
       if (monotonicUs() < takeoverUs) runner.prepareTakeover();
     }
     if (takeoverUs - startUs > TAKEOVER_LEAD_US) return;
-    while (this.#fireDue(true) < takeoverUs) this.#ports.receivers.drainAll();
+    const { putOff, receivers, announcer } = this.#ports;
+    for (;;) {
+      const leftUs = takeoverUs - this.#fireDue(true);
+      if (leftUs <= 0) return;
+      let settled = false;
+      if (putOff.isWaiting) {
+        announcer.together(() => {
+          settled = putOff.settleWithin(leftUs);
+        });
+      }
+      if (!settled) receivers.drainAll();
+    }
   }
 
   /** When there is something to do next; null for never. */
@@ -190,7 +212,8 @@ export class Turns {
     const { earliestUs } = this.deadlines;
     if (this.#ports.putOff.isWaiting) return this.#isYielding() ? earliestUs : 0;
     let nextUs = earliestUs;
-    for (const { deadlineUs } of this.#others) {
+    for (let index = 0; index < this.#others.length; index++) {
+      const deadlineUs = this.#others[index]?.deadlineUs ?? null;
       if (deadlineUs !== null && (nextUs === null || deadlineUs < nextUs)) nextUs = deadlineUs;
     }
     return nextUs;

@@ -44,10 +44,14 @@ export class VipHolder {
     return this.#add(vips) as readonly V[];
   }
 
-  /** Keeps these there, which were put there just now with this result; none was held before. */
+  /** Keeps these there, which were put there with this result; none was held before. */
   holdAdded(vips: readonly WantedVip[], result: AddResult): void {
     this.#held = vips;
     this.#noteAdded(vips, result);
+    for (const vip of result.added) {
+      // Removed since.
+      if (!this.#ports.network.hasAddress(vip.interface, vip.address)) this.#restore(vip, null);
+    }
   }
 
   /** Whether it keeps any. */
@@ -120,7 +124,8 @@ export class VipHolder {
     { added, problems, refused }: AddResult,
   ): readonly WantedVip[] {
     const { network } = this.#ports;
-    for (const vip of vips) {
+    const allWell = added.length === vips.length && this.#missing.size === 0;
+    for (const vip of allWell ? [] : vips) {
       if (network.hasAddress(vip.interface, vip.address)) this.#missing.delete(keyOf(vip));
       else if (network.link(vip.interface) === null) {
         this.#missing.set(keyOf(vip), noInterface(vip));

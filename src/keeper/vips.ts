@@ -13,7 +13,7 @@ import { ipFamily } from '../core/ip.ts';
 import type { Problem } from '../core/problem.ts';
 import { attributeFields, attributesOf } from '../linux/netlink/address-attributes.ts';
 import type { NetlinkError } from '../linux/netlink/error.ts';
-import type { AddressChange } from '../linux/netlink/route-messages.ts';
+import { type AddressChange, encodedAhead } from '../linux/netlink/route-messages.ts';
 import { type Network, VIP_PROTOCOL } from './network.ts';
 
 type Vip = Pick<VipConfig, 'address' | 'prefixLength' | 'interface'>;
@@ -37,67 +37,106 @@ export function addVipsTogether(
   network: Network,
   lists: readonly (readonly WantedVip[])[],
 ): readonly AddResult[] {
-  const plans = lists.map((vips) => planVips(network, vips));
-  const changes = plans.flatMap(({ operations }) => operations.map(changeOf));
-  const errors = changes.length === 0 ? [] : network.change(changes);
-  let done = 0;
-  return plans.map((plan) => {
-    const from = done;
-    done += plan.operations.length;
-    return resultOf(network, plan, errors.slice(from, done));
-  });
+  const batch: Batch = { changes: [], vips: [], ends: [], problems: [] };
+  for (let index = 0; index < lists.length; index++) {
+    plan(network, lists[index] as readonly WantedVip[], batch);
+  }
+  const errors = batch.changes.length === 0 ? [] : network.change(batch.changes);
+  const results: AddResult[] = [];
+  for (let index = 0; index < lists.length; index++) {
+    results.push(resultOf(network, batch, errors, index));
+  }
+  return results;
 }
 
-interface VipPlan {
-  readonly present: readonly WantedVip[];
-  readonly operations: readonly AddressOperation[];
-  readonly problems: readonly Problem[];
+/** The changes of several lists of VIPs, one after the other. */
+interface Batch {
+  readonly changes: AddressChange[];
+  /** The VIP that each change is for; changes of one VIP follow each other. */
+  readonly vips: WantedVip[];
+  /** Where each list's changes end. */
+  readonly ends: number[];
+  /** What hinders each list already. */
+  readonly problems: (readonly Problem[])[];
 }
 
-function planVips(network: Network, vips: readonly WantedVip[]): VipPlan {
-  const present: WantedVip[] = [];
-  const problems: Problem[] = [];
-  const wanted: AddressSpec[] = [];
+const NO_PROBLEMS: readonly Problem[] = [];
+
+/** Adds to `batch` what a list of VIPs needs. */
+function plan(network: Network, vips: readonly WantedVip[], batch: Batch): void {
+  let problems = NO_PROBLEMS;
+  for (let index = 0; index < vips.length; index++) {
+    const vip = vips[index] as WantedVip;
+    const link = network.link(vip.interface);
+    if (link === null) problems = [...problems, noInterface(vip)];
+    else if (network.addressInfo(vip.interface, vip.address) === null) {
+      batch.changes.push(additionOf(vip, link.index));
+      batch.vips.push(vip);
+    } else planChange(network, vip, link.index, batch);
+  }
+  batch.ends.push(batch.changes.length);
+  batch.problems.push(problems);
+}
+
+/** For a VIP that is there. */
+function planChange(network: Network, vip: WantedVip, interfaceIndex: number, batch: Batch): void {
+  const { address, prefixLength, attributes } = vip;
+  const wanted = { interfaceIndex, address, prefixLength, attributes };
+  for (const operation of planAddresses([wanted], (spec) => observed(network, spec))) {
+    batch.changes.push(changeOf(operation));
+    batch.vips.push(vip);
+  }
+}
+
+/**
+ * The additions of VIPs, for the interface that each was on last: a takeover finds its own here, as
+ * a VIP is the same object as long as its configuration is.
+ */
+const additions = new WeakMap<WantedVip, AddressChange>();
+
+function additionOf(vip: WantedVip, interfaceIndex: number): AddressChange {
+  const known = additions.get(vip);
+  if (known?.interfaceIndex === interfaceIndex) return known;
+  const { address, prefixLength, attributes } = vip;
+  const spec = { interfaceIndex, address, prefixLength, attributes };
+  const change = encodedAhead(changeOf({ kind: 'add', address: spec }));
+  additions.set(vip, change);
+  return change;
+}
+
+/** Makes ready what addVips() sends if none of these is there. */
+export function prepareVips(network: Network, vips: readonly WantedVip[]): void {
   for (const vip of vips) {
     const link = network.link(vip.interface);
-    if (link === null) problems.push(noInterface(vip));
-    else {
-      present.push(vip);
-      wanted.push({
-        interfaceIndex: link.index,
-        address: vip.address,
-        prefixLength: vip.prefixLength,
-        attributes: vip.attributes,
-      });
-    }
+    if (link !== null) additionOf(vip, link.index);
   }
-  const operations = planAddresses(wanted, (address) => observed(network, address));
-  return { present, operations, problems };
 }
 
 const NOTHING_REFUSED: ReadonlyMap<WantedVip, string> = new Map();
 
 function resultOf(
   network: Network,
-  { present, operations, problems: before }: VipPlan,
+  batch: Batch,
   errors: readonly (NetlinkError | null)[],
+  list: number,
 ): AddResult {
-  const problems = [...before];
-  const added: WantedVip[] = [];
+  let problems = batch.problems[list] as readonly Problem[];
   let refusals = NOTHING_REFUSED;
-  for (let index = 0; index < operations.length; index++) {
-    const operation = operations[index] as AddressOperation;
-    const vip = present[operation.wanted] as WantedVip;
+  const added: WantedVip[] = [];
+  const end = batch.ends[list] as number;
+  for (let index = list === 0 ? 0 : (batch.ends[list - 1] as number); index < end; index++) {
+    const change = batch.changes[index] as AddressChange;
+    const vip = batch.vips[index] as WantedVip;
     const error = errors[index] ?? null;
     if (error === null) {
-      // The operations of one address follow each other.
       if (added.at(-1) !== vip) added.push(vip);
     }
     // Somebody added it since we looked: it is there, which is what counts.
-    else if (error.code === 'EEXIST') network.noteExisting(operation.address);
-    else if (error.code === 'ENODEV') problems.push(noInterface(vip));
+    else if (error.code === 'EEXIST') network.noteExisting(change);
+    else if (error.code === 'ENODEV') problems = [...problems, noInterface(vip)];
     else {
-      problems.push(refused(operation.kind === 'delete' ? 'remove' : 'add', vip, error));
+      const problem = refused(change.kind === 'delete' ? 'remove' : 'add', vip, error);
+      problems = [...problems, problem];
       refusals = new Map(refusals).set(vip, error.message);
     }
   }
@@ -113,7 +152,10 @@ function observed(network: Network, wanted: AddressSpec): ObservedAddress | null
   return { interfaceIndex, address, prefixLength, ours, attributes: attributesOf(info, name) };
 }
 
-function changeOf({ kind, address: spec }: AddressOperation): AddressChange {
+function changeOf({
+  kind,
+  address: spec,
+}: Pick<AddressOperation, 'kind' | 'address'>): AddressChange {
   const { interfaceIndex, address, prefixLength, attributes } = spec;
   if (kind === 'delete') {
     return { kind, interfaceIndex, address, prefixLength, peer: attributes.peer ?? undefined };

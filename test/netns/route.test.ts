@@ -266,7 +266,9 @@ describe('RouteMonitor', () => {
     overrun: () => events.push('overrun'),
   };
 
-  function monitoring(options: { receiveBufferBytes?: number } = {}): RouteMonitor {
+  function monitoring(
+    options: { receiveBufferBytes?: number; addingPortId?: number } = {},
+  ): RouteMonitor {
     events = [];
     monitor = value(inside(() => RouteMonitor.open(callbacks, options)));
     return monitor;
@@ -288,6 +290,20 @@ describe('RouteMonitor', () => {
     const { pid, status } = spawnSync('ip', args);
     expect(status).toBe(0);
     await seen(`removed 192.0.2.10 by ${pid}`);
+  });
+
+  it('says nothing of IPv4 addresses that the given socket adds, and all of others', async () => {
+    monitoring({ addingPortId: route.portId });
+    value(route.addAddress(vip()));
+    value(route.addAddress({ ...vip6(), noDad: true }));
+    ip('addr', 'add', '192.0.2.11/32', 'dev', 'veth0');
+    value(route.deleteAddress(vip()));
+    await seen(`removed 192.0.2.10 by ${route.portId}`);
+    expect(events.map((event) => event.replace(/ by .*/, ''))).toEqual([
+      'added 2001:db8::10',
+      'added 192.0.2.11',
+      'removed 192.0.2.10',
+    ]);
   });
 
   it('tells of IPv6 addresses, for which the kernel names no cause', async () => {

@@ -19,6 +19,8 @@ type Operation =
       readonly owner: string;
       readonly lanes: number[];
       readonly repeat: number;
+      /** Its first packets go past the others, where they may. */
+      readonly begins: boolean;
     }
   | { readonly kind: 'cancel'; readonly owner: string }
   | { readonly kind: 'pass'; readonly us: number; readonly onlyFirst: boolean };
@@ -30,6 +32,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     owner: owners,
     lanes: fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 0, maxLength: 6 }),
     repeat: fc.integer({ min: 1, max: 4 }),
+    begins: fc.boolean(),
   }),
   fc.record({ kind: fc.constant('cancel' as const), owner: owners }),
   fc.record({
@@ -60,10 +63,19 @@ class Account {
   readonly last = new Map<string, { atUs: number; intervalUs: number }>();
   nowUs = 0;
 
-  put(owner: string, packets: readonly QueuedPacket<Item>[], repeat: number): void {
-    this.queue.put(owner, packets, repeat);
+  put(
+    owner: string,
+    packets: readonly QueuedPacket<Item>[],
+    { repeat, begins }: { readonly repeat: number; readonly begins: boolean },
+  ): void {
+    const begun = begins && packets.every((packet) => this.queue.mayPass(packet));
+    for (const packet of begun ? packets : []) {
+      this.queue.pass(packet, this.nowUs);
+      this.pace(packet.item);
+    }
+    this.queue.put(owner, packets, repeat, begun);
     const items = packets.map(({ item }) => item);
-    this.bursts.set(owner, { items, sent: items.map(() => 0), repeat });
+    this.bursts.set(owner, { items, sent: items.map(() => (begun ? 1 : 0)), repeat });
   }
 
   cancel(owner: string): void {
@@ -95,6 +107,11 @@ class Account {
     if (onlyFirst) expect(before).toBe(0);
     if (before > 0) expect(this.unsentOn(item.lane)).toEqual([]);
     burst.sent[item.vip] = before + 1;
+    this.pace(item);
+  }
+
+  /** A packet is sent now, which must be far enough from the one before it on its lane. */
+  pace(item: Item): void {
     const last = this.last.get(item.lane);
     if (last !== undefined) {
       const leastUs = Math.max(last.intervalUs, item.intervalUs);
@@ -118,7 +135,7 @@ describe('AnnounceQueue', () => {
         const account = new Account();
         for (const step of operations) {
           if (step.kind === 'put') {
-            account.put(step.owner, packetsOf(step.owner, step.lanes), step.repeat);
+            account.put(step.owner, packetsOf(step.owner, step.lanes), step);
           } else if (step.kind === 'cancel') {
             account.cancel(step.owner);
           } else {

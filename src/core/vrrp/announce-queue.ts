@@ -46,20 +46,35 @@ export class AnnounceQueue<T> {
   /**
    * Makes `packets`, each `repeat` times (1 or more), the pending burst of `owner`. If an earlier
    * one had not sent all first packets, the new one starts with those: however fast bursts follow
-   * each other, no VIP is left out.
+   * each other, no VIP is left out. With `begun` each packet has been sent once: see pass().
    */
-  put(owner: string, packets: readonly QueuedPacket<T>[], repeat: number): void {
+  put(owner: string, packets: readonly QueuedPacket<T>[], repeat: number, begun = false): void {
     const earlier = this.#remove(owner);
     const order = this.#bursts++;
-    if (packets.length === 0) return;
-    const ofOwner = groupByLane(packets).map((queued): Pending<T> => {
+    if (packets.length === 0 || (begun && repeat === 1)) return;
+    const ofOwner: Pending<T>[] = [];
+    const groups = groupByLane(packets);
+    for (let index = 0; index < groups.length; index++) {
+      const queued = groups[index] as readonly QueuedPacket<T>[];
       const lane = this.#lane((queued[0] as QueuedPacket<T>).lane);
       const before = earlier.find((pending) => pending.lane === lane);
       const first = before?.packets.length === queued.length ? nextIndex(before) : 0;
-      return { owner, lane, order, packets: queued, first, repeat, sent: 0 };
-    });
+      const sent = begun ? queued.length : 0;
+      const pending = { owner, lane, order, packets: queued, first, repeat, sent };
+      ofOwner.push(pending);
+      insert(pending);
+    }
     this.#owners.set(owner, ofOwner);
-    for (const pending of ofOwner) insert(pending);
+  }
+
+  /** Whether a packet may go past what waits on its lane: no packet there keeps a distance. */
+  mayPass({ lane, intervalUs }: QueuedPacket<T>): boolean {
+    return intervalUs === 0 && (this.#lanes.get(lane)?.lastIntervalUs ?? 0) === 0;
+  }
+
+  /** Notes a packet that was sent past the others; mayPass() has to say so. */
+  pass({ lane }: QueuedPacket<T>, nowUs: number): void {
+    this.#lane(lane).lastAtUs = nowUs;
   }
 
   #lane(name: string): Lane<T> {
@@ -147,7 +162,10 @@ export class AnnounceQueue<T> {
 const NOTHING: readonly never[] = [];
 
 /** In the order of their first packets; an instance has few lanes. */
-function groupByLane<T>(packets: readonly QueuedPacket<T>[]): QueuedPacket<T>[][] {
+function groupByLane<T>(
+  packets: readonly QueuedPacket<T>[],
+): readonly (readonly QueuedPacket<T>[])[] {
+  if (packets.length === 1) return [packets];
   const groups: QueuedPacket<T>[][] = [];
   for (const packet of packets) {
     const group = groups.find(([first]) => first?.lane === packet.lane);

@@ -38,14 +38,14 @@ export interface Announcement {
 
 /** The schedule after the burst that is sent on becoming active. */
 export function scheduleAfterTakeover(config: AnnounceConfig, nowUs: number): AnnounceSchedule {
-  const schedule: AnnounceSchedule = {
+  const { refreshAtUs, extraAtUs } = periodicFrom(config, nowUs);
+  return {
     repeatAtUs: config.delayUs > 0 ? nowUs + config.delayUs : null,
     lowerPriorityAtUs: null,
-    refreshAtUs: null,
-    extraAtUs: null,
+    refreshAtUs,
+    extraAtUs,
     quietUntilUs: nowUs + config.lowerPriorityDelayUs,
   };
-  return { ...schedule, ...periodicFrom(config, nowUs) };
 }
 
 /** When the next burst is due; null for never. */

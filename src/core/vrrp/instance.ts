@@ -392,7 +392,7 @@ function succeed(options: InstanceOptions, state: Resigning, event: AdvertReceiv
 /** Nobody took over: active as before, with addresses that never left. */
 function stay(options: InstanceOptions, nowUs: number): Step {
   const state = activeFrom(options, nowUs);
-  return { state, effects: [SEND_ADVERT, ...takeoverBurst(options), HANDOVER_STAYED] };
+  return { state, effects: [SEND_ADVERT, takeoverBurst(options), HANDOVER_STAYED] };
 }
 
 function stepFault(
@@ -475,10 +475,10 @@ function becomeActive(
   nowUs: number,
   reason: TransitionReason,
 ): Step {
-  const effects = [
+  const effects: VrrpEffect[] = [
     SEND_ADVERT,
     ADD_ADDRESSES,
-    ...takeoverBurst(options),
+    takeoverBurst(options),
     transition(from, 'active', reason),
   ];
   return { state: activeFrom(options, nowUs), effects };
@@ -645,8 +645,8 @@ function actOnDeadline(options: InstanceOptions, state: Active, nowUs: number): 
   return { state: next, effects: [...(advertDue ? ONLY_ADVERT : NOTHING), ...announcing(burst)] };
 }
 
-function takeoverBurst(options: InstanceOptions): readonly VrrpEffect[] {
-  return announcing({ repeat: options.announce.repeat, scope: 'all' });
+function takeoverBurst(options: InstanceOptions): VrrpEffect {
+  return { kind: 'announce', repeat: options.announce.repeat, scope: 'all' };
 }
 
 function announcing(burst: Burst | null): readonly VrrpEffect[] {

@@ -5,6 +5,7 @@
  * Standard: include/uapi/linux/netlink.h (struct nlattr), lib/nlattr.c; RFC 3549 section 2.
  */
 import { assert, InternalError } from '../../core/assert.ts';
+import { putIp } from '../../core/ip.ts';
 import { HOST_LITTLE_ENDIAN } from '../sockaddr.ts';
 
 /** include/uapi/linux/netlink.h */
@@ -17,6 +18,9 @@ export const NLA_HDRLEN = 4;
 export const WRITER_BYTES_MAX = 65_536;
 const WRITER_BYTES_INITIAL = 1_024;
 const ATTRIBUTE_BYTES_MAX = 0xffff;
+
+/** An interface's name and its NUL (IFNAMSIZ, include/uapi/linux/if.h). */
+const SHORT_TEXT_BYTES = 16;
 
 const textEncoder = new TextEncoder();
 const textDecoder = new TextDecoder();
@@ -158,6 +162,13 @@ export class AttributeWriter {
     return this;
   }
 
+  /** An IP address in network byte order; `text` is canonical. */
+  ip(type: number, text: string): this {
+    const offset = this.#attribute(type, text.includes(':') ? 16 : 4);
+    if (!putIp(text, this.#bytes, offset)) throw new InternalError(`not an address: ${text}`);
+    return this;
+  }
+
   /** Text in UTF-8 with its terminating NUL (NLA_NUL_STRING). */
   string0(type: number, value: string): this {
     const start = this.#length;
@@ -258,8 +269,14 @@ export type AttributeVisitor = (type: number, start: number, end: number) => voi
  */
 export class AttributeReader {
   readonly bytes: Uint8Array;
+  /** Of the attribute that next() went to: its type without flag bits, and where its value is. */
+  type = 0;
+  valueStart = 0;
+  valueEnd = 0;
   #view: DataView;
   #error: AttributeError | null = null;
+  #next = 0;
+  #end = 0;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
@@ -281,19 +298,46 @@ export class AttributeReader {
     if (!this.#has(start, end, 0)) return;
     let offset = start;
     while (offset < end && this.#error === null) {
-      if (end - offset < NLA_HDRLEN) {
-        this.#fail('attribute-header-truncated');
-        return;
-      }
-      const length = this.#view.getUint16(offset, HOST_LITTLE_ENDIAN);
-      if (length < NLA_HDRLEN || length > end - offset) {
-        this.#fail('attribute-length-invalid');
-        return;
-      }
+      const length = this.#lengthAt(offset, end);
+      if (length === 0) return;
       const type = this.#view.getUint16(offset + 2, HOST_LITTLE_ENDIAN) & NLA_TYPE_MASK;
       visit(type, offset + NLA_HDRLEN, offset + length);
       offset += align4(length);
     }
+  }
+
+  /** Begins to walk through the attributes in [start, end): see next(). */
+  begin(start: number, end: number): void {
+    this.#next = start;
+    this.#end = this.#has(start, end, 0) ? end : start;
+  }
+
+  /**
+   * Goes to the next attribute, whose `type` and value are told then; false at the end and after
+   * the first error. What forEach() does, without a function, and not for nested ones.
+   */
+  next(): boolean {
+    const start = this.#next;
+    if (start >= this.#end || this.#error !== null) return false;
+    const length = this.#lengthAt(start, this.#end);
+    if (length === 0) return false;
+    this.type = this.#view.getUint16(start + 2, HOST_LITTLE_ENDIAN) & NLA_TYPE_MASK;
+    this.valueStart = start + NLA_HDRLEN;
+    this.valueEnd = start + length;
+    this.#next = start + align4(length);
+    return true;
+  }
+
+  /** Length of the attribute at `offset`, header included; 0 when it is not within `end`. */
+  #lengthAt(offset: number, end: number): number {
+    if (end - offset < NLA_HDRLEN) {
+      this.#fail('attribute-header-truncated');
+      return 0;
+    }
+    const length = this.#view.getUint16(offset, HOST_LITTLE_ENDIAN);
+    if (length >= NLA_HDRLEN && length <= end - offset) return length;
+    this.#fail('attribute-length-invalid');
+    return 0;
   }
 
   u8(start: number, end: number): number {
@@ -331,6 +375,14 @@ export class AttributeReader {
   /** Text up to its NUL, or to the end of the value when there is none; invalid UTF-8 as U+FFFD. */
   string0(start: number, end: number): string {
     if (!this.#has(start, end, 0)) return '';
+    // Names are short and ASCII: the decoder costs more than all else about an address.
+    let text = '';
+    for (let at = start; at < end && at < start + SHORT_TEXT_BYTES; at++) {
+      const code = this.bytes[at] as number;
+      if (code === 0) return text;
+      if (code > 0x7f) break;
+      text += String.fromCharCode(code);
+    }
     const value = this.bytes.subarray(start, end);
     const nul = value.indexOf(0);
     return textDecoder.decode(nul === -1 ? value : value.subarray(0, nul));

@@ -3,11 +3,11 @@
  * are in route.ts. A decoder answers null for a damaged message and never reads beyond it.
  * Standard: include/uapi/linux/rtnetlink.h, if_link.h, if_addr.h, if.h; RFC 3549 section 3.
  */
-import { assert } from '../../core/assert.ts';
+import { InternalError } from '../../core/assert.ts';
 import type { AddressFamily, IpText } from '../../core/config/config.ts';
-import { formatIp, ipFamily, parseIp } from '../../core/ip.ts';
+import { formatIp, ipFamily } from '../../core/ip.ts';
 import { AF_INET, AF_INET6, AF_UNSPEC } from '../constants.ts';
-import type { AttributeReader, AttributeWriter } from './attributes.ts';
+import { AttributeWriter } from './attributes.ts';
 import type { MessageCursor } from './message.ts';
 
 /** include/uapi/linux/rtnetlink.h */
@@ -135,6 +135,15 @@ export interface AddressChange {
   readonly preferredSeconds?: number | undefined;
   /** Add only: metric of the prefix route. */
   readonly metric?: number | undefined;
+  /** What putAddressChange() appends, if it was encoded before: encodedAhead(). */
+  readonly payload?: Uint8Array | undefined;
+}
+
+/** The same change with its payload, for who is in a hurry later. */
+export function encodedAhead(change: AddressChange): AddressChange {
+  const writer = new AttributeWriter();
+  putAddressChange(writer, change);
+  return { ...change, payload: writer.copy() };
 }
 
 /** What a link message says, and of which side of the link. */
@@ -156,21 +165,27 @@ export function encodeAddressDump(writer: AttributeWriter): Uint8Array {
 }
 
 /**
- * The payload of RTM_NEWADDR or RTM_DELADDR, copied out of the writer. An IPv6 VIP of /128 has no
- * preferred lifetime, so that it answers but is never chosen as source (RFC 6724 section 5, rule
- * 3), unless one is given.
+ * Appends the payload of RTM_NEWADDR or RTM_DELADDR. An IPv6 VIP of /128 has no preferred lifetime,
+ * so that it answers but is never chosen as source (RFC 6724 section 5, rule 3), unless one is
+ * given.
  */
-export function encodeAddressChange(writer: AttributeWriter, change: AddressChange): Uint8Array {
-  const bytes = bytesOf(change.address);
-  assert(change.prefixLength <= bytes.length * 8, `prefix length ${change.prefixLength}`);
-  const family = ipFamily(change.address) === 'ipv4' ? AF_INET : AF_INET6;
-  const scope = change.scope ?? (isLinkLocal(bytes) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
-  const peer = change.peer === undefined ? bytes : bytesOf(change.peer);
-  writer.reset().putU8(family).putU8(change.prefixLength).putU8(0).putU8(scope);
-  writer.putU32(change.interfaceIndex).bytes(IFA_LOCAL, bytes).bytes(IFA_ADDRESS, peer);
+export function putAddressChange(writer: AttributeWriter, change: AddressChange): void {
+  if (change.payload !== undefined) {
+    writer.putBytes(change.payload);
+    return;
+  }
+  const { address } = change;
+  const family = ipFamily(address) === 'ipv4' ? AF_INET : AF_INET6;
+  const fits = change.prefixLength <= (family === AF_INET ? 32 : 128);
+  if (!fits) throw new InternalError(`prefix length ${change.prefixLength} of ${address}`);
+  const linkLocal = family === AF_INET6 && LINK_LOCAL.test(address);
+  const scope = change.scope ?? (linkLocal ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
+  writer.putU8(family).putU8(change.prefixLength).putU8(0).putU8(scope);
+  writer.putU32(change.interfaceIndex).ip(IFA_LOCAL, address);
+  writer.ip(IFA_ADDRESS, change.peer ?? address);
   if (change.label !== undefined) writer.string0(IFA_LABEL, change.label);
-  if (change.kind === 'delete') return writer.copy();
-  if (change.broadcast !== undefined) writer.bytes(IFA_BROADCAST, bytesOf(change.broadcast));
+  if (change.kind === 'delete') return;
+  if (change.broadcast !== undefined) writer.ip(IFA_BROADCAST, change.broadcast);
   const noDad = family === AF_INET6 && change.noDad === true ? IFA_F_NODAD : 0;
   const noRoute = change.noPrefixRoute === true ? IFA_F_NOPREFIXROUTE : 0;
   const flags = (change.flags ?? 0) | noDad | noRoute;
@@ -179,13 +194,6 @@ export function encodeAddressChange(writer: AttributeWriter, change: AddressChan
   if (change.protocol !== undefined) writer.u8(IFA_PROTO, change.protocol);
   const cacheInfo = cacheInfoOf(change, family);
   if (cacheInfo !== null) writer.bytes(IFA_CACHEINFO, cacheInfo);
-  return writer.copy();
-}
-
-function bytesOf(address: IpText): Uint8Array {
-  const bytes = parseIp(address);
-  assert(bytes !== null, `not an address: ${address}`);
-  return bytes;
 }
 
 /**
@@ -201,9 +209,8 @@ function cacheInfoOf(change: AddressChange, family: number): Uint8Array | null {
   return new Uint8Array(new Uint32Array([preferred, INFINITY_LIFE_TIME, 0, 0]).buffer);
 }
 
-function isLinkLocal(bytes: Uint8Array): boolean {
-  return bytes.length === 16 && bytes[0] === 0xfe && ((bytes[1] as number) & 0xc0) === 0x80;
-}
+/** fe80::/10, whose canonical text begins with all four digits of its first group. */
+const LINK_LOCAL = /^fe[89ab][0-9a-f]:/;
 
 /** RTM_NEWLINK or RTM_DELLINK to a value; null when damaged. */
 export function decodeLink(message: MessageCursor): LinkMessage | null {
@@ -257,48 +264,58 @@ export function decodeAddress(message: MessageCursor): InterfaceAddress | 'other
   const family = familyNumber === AF_INET ? 'ipv4' : 'ipv6';
   const addressBytes = familyNumber === AF_INET ? 4 : 16;
   const prefixLength = reader.u8(payloadStart + 1, payloadEnd);
-  let flags = reader.u8(payloadStart + 2, payloadEnd);
   const scope = reader.u8(payloadStart + 3, payloadEnd);
   const interfaceIndex = reader.u32(payloadStart + 4, payloadEnd);
   let local = -1;
   let prefix = -1;
+  let broadcast = -1;
+  let flags = reader.u8(payloadStart + 2, payloadEnd);
   let protocol: number | null = null;
-  let more: Mutable<Pick<InterfaceAddress, AddressDetail>> = {};
-  reader.forEach(payloadStart + IFADDRMSG_BYTES, payloadEnd, (type, start, end) => {
-    if (type === IFA_LOCAL && end - start === addressBytes) local = start;
-    else if (type === IFA_ADDRESS && end - start === addressBytes) prefix = start;
+  let label: string | undefined;
+  let metric: number | undefined;
+  let preferredSeconds: number | undefined;
+  reader.begin(payloadStart + IFADDRMSG_BYTES, payloadEnd);
+  while (reader.next()) {
+    const { type, valueStart: start, valueEnd: end } = reader;
+    const isAddress = end - start === addressBytes;
+    if (type === IFA_LOCAL && isAddress) local = start;
+    else if (type === IFA_ADDRESS && isAddress) prefix = start;
     else if (type === IFA_FLAGS) flags = reader.u32(start, end);
     else if (type === IFA_PROTO) protocol = reader.u8(start, end);
-    else more = { ...more, ...decodeDetail(reader, family, type, start, end) };
-  });
+    else if (type === IFA_BROADCAST && isAddress && family === 'ipv4') broadcast = start;
+    else if (type === IFA_LABEL) label = reader.string0(start, end);
+    else if (type === IFA_RT_PRIORITY) metric = reader.u32(start, end);
+    else if (type === IFA_CACHEINFO) {
+      const seconds = reader.u32(start, end);
+      preferredSeconds = seconds === INFINITY_LIFE_TIME ? undefined : seconds;
+    }
+  }
   // On a point-to-point link IFA_ADDRESS is the peer's, and IFA_LOCAL is ours.
   const offset = local !== -1 ? local : prefix;
   if (reader.error !== null || offset === -1 || prefixLength > addressBytes * 8) return null;
-  const address = formatIp(message.bytes, family, offset);
-  const peer = prefix === -1 ? address : formatIp(message.bytes, family, prefix);
-  if (peer !== address) more.peer = peer;
-  return { interfaceIndex, family, address, prefixLength, scope, flags, protocol, ...more };
+  const { bytes } = message;
+  const hasPeer = prefix !== -1 && !sameBytes(bytes, prefix, offset, addressBytes);
+  return {
+    interfaceIndex,
+    family,
+    address: formatIp(bytes, family, offset),
+    prefixLength,
+    scope,
+    flags,
+    protocol,
+    peer: hasPeer ? formatIp(bytes, family, prefix) : undefined,
+    broadcast: broadcast === -1 ? undefined : formatIp(bytes, family, broadcast),
+    label,
+    metric,
+    preferredSeconds,
+  };
 }
 
-type AddressDetail = 'peer' | 'broadcast' | 'label' | 'metric' | 'preferredSeconds';
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
-
-/** What an address says of itself beside what every one has. */
-function decodeDetail(
-  reader: AttributeReader,
-  family: AddressFamily,
-  type: number,
-  start: number,
-  end: number,
-): Pick<InterfaceAddress, AddressDetail> {
-  if (type === IFA_BROADCAST && family === 'ipv4' && end - start === 4) {
-    return { broadcast: formatIp(reader.bytes, family, start) };
+function sameBytes(bytes: Uint8Array, left: number, right: number, count: number): boolean {
+  for (let index = 0; index < count; index++) {
+    if (bytes[left + index] !== bytes[right + index]) return false;
   }
-  if (type === IFA_LABEL) return { label: reader.string0(start, end) };
-  if (type === IFA_RT_PRIORITY) return { metric: reader.u32(start, end) };
-  if (type !== IFA_CACHEINFO) return {};
-  const preferredSeconds = reader.u32(start, end);
-  return preferredSeconds === INFINITY_LIFE_TIME ? {} : { preferredSeconds };
+  return true;
 }
 
 /** Whether the kernel kept the tag (IFA_PROTO) of an address: Linux before 5.18 drops it. */

@@ -6,20 +6,41 @@
  * Standard: include/uapi/linux/rtnetlink.h; RFC 3549 section 3.
  */
 import { err, ok, type Result } from '../../core/result.ts';
+import {
+  AF_INET,
+  BPF_ABS,
+  BPF_B,
+  BPF_H,
+  BPF_JEQ,
+  BPF_JMP,
+  BPF_K,
+  BPF_LD,
+  BPF_W,
+} from '../constants.ts';
+import { attachFilter } from '../libc.ts';
+import { HOST_LITTLE_ENDIAN } from '../sockaddr.ts';
+import { ACCEPT, DROP, filterProgram } from '../socket-filter.ts';
 import { AttributeWriter } from './attributes.ts';
 import { type NetlinkError, netlinkError } from './error.ts';
-import { type MessageCursor, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
+import {
+  type MessageCursor,
+  type NetlinkOutcome,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  NLM_F_REPLACE,
+  NLMSG_HDRLEN,
+} from './message.ts';
 import { Notifications } from './notifications.ts';
 import {
   type AddressChange,
   decodeAddress,
   decodeLink,
-  encodeAddressChange,
   encodeAddressDump,
   encodeLinkDump,
   type InterfaceAddress,
   isWholeLink,
   type Link,
+  putAddressChange,
   RTM_DELADDR,
   RTM_DELLINK,
   RTM_GETADDR,
@@ -30,7 +51,7 @@ import {
   RTMGRP_IPV6_IFADDR,
   RTMGRP_LINK,
 } from './route-messages.ts';
-import { type NetlinkRequest, NetlinkSocket, openNetlink } from './socket.ts';
+import { NetlinkSocket, openNetlink } from './socket.ts';
 
 /** include/uapi/linux/netlink.h */
 export const NETLINK_ROUTE = 0;
@@ -40,6 +61,8 @@ const ADDRESS_FLAGS: Readonly<Record<AddressChange['kind'], number>> = {
   replace: NLM_F_REPLACE,
   delete: 0,
 };
+
+const DONE = ok(undefined);
 
 export class RouteSocket {
   readonly socket: NetlinkSocket;
@@ -97,21 +120,52 @@ export class RouteSocket {
     return this.changeAddresses([{ ...address, kind: 'delete' }])[0] as Result<void, NetlinkError>;
   }
 
-  /** Makes all changes now, in order; one that fails does not stop the next. */
+  /**
+   * Makes all changes now, in order; one that fails does not stop the next. Those of one kind that
+   * follow each other go in one send.
+   */
   changeAddresses(changes: readonly AddressChange[]): Result<void, NetlinkError>[] {
-    const requests = changes.map(
-      (change): NetlinkRequest => ({
-        type: change.kind === 'delete' ? RTM_DELADDR : RTM_NEWADDR,
-        flags: ADDRESS_FLAGS[change.kind],
-        payload: encodeAddressChange(this.#writer, change),
-      }),
-    );
-    return this.socket.transactSync(requests).map(({ errno, message }, index) => {
-      if (errno === 0) return ok(undefined);
-      const call = changes[index]?.kind === 'delete' ? 'RTM_DELADDR' : 'RTM_NEWADDR';
-      return err(netlinkError(errno, message, call));
-    });
+    const results: Result<void, NetlinkError>[] = [];
+    while (results.length < changes.length) {
+      const first = results.length;
+      const { kind } = changes[first] as AddressChange;
+      let end = first + 1;
+      while (end < changes.length && (changes[end] as AddressChange).kind === kind) end++;
+      const outcomes = this.socket.transactWrittenSync({
+        type: kind === 'delete' ? RTM_DELADDR : RTM_NEWADDR,
+        flags: ADDRESS_FLAGS[kind],
+        count: end - first,
+        write: (writer, index) => putAddressChange(writer, changes[first + index] as AddressChange),
+      });
+      const call = kind === 'delete' ? 'RTM_DELADDR' : 'RTM_NEWADDR';
+      for (let index = 0; index < outcomes.length; index++) {
+        const { errno, message } = outcomes[index] as NetlinkOutcome;
+        results.push(errno === 0 ? DONE : err(netlinkError(errno, message, call)));
+      }
+    }
+    return results;
   }
+}
+
+/**
+ * All notifications but those of IPv4 addresses that this socket adds (struct nlmsghdr: type at 4,
+ * port number at 12; struct ifaddrmsg behind it begins with the family).
+ */
+function withoutAdding(portId: number): Uint8Array {
+  const header = new DataView(new ArrayBuffer(NLMSG_HDRLEN));
+  header.setUint16(4, RTM_NEWADDR, HOST_LITTLE_ENDIAN);
+  header.setUint32(12, portId, HOST_LITTLE_ENDIAN);
+  return filterProgram([
+    // BPF reads in network order, the header is in the machine's.
+    { code: BPF_LD | BPF_H | BPF_ABS, k: 4 },
+    { code: BPF_JMP | BPF_JEQ | BPF_K, ifFalse: 5, k: header.getUint16(4) },
+    { code: BPF_LD | BPF_W | BPF_ABS, k: 12 },
+    { code: BPF_JMP | BPF_JEQ | BPF_K, ifFalse: 3, k: header.getUint32(12) },
+    { code: BPF_LD | BPF_B | BPF_ABS, k: NLMSG_HDRLEN },
+    { code: BPF_JMP | BPF_JEQ | BPF_K, ifFalse: 1, k: AF_INET },
+    DROP,
+    ACCEPT,
+  ]);
 }
 
 export interface RouteMonitorCallbacks {
@@ -148,14 +202,21 @@ export class RouteMonitor {
     });
   }
 
-  /** Callbacks come from the event loop and from readNow(), never from inside open. */
+  /**
+   * Callbacks come from the event loop and from readNow(), never from inside open. Of IPv4 addresses
+   * that the socket of port number `addingPortId` adds nothing is told: who adds a thousand knows
+   * it from the answers.
+   */
   static open(
     callbacks: RouteMonitorCallbacks,
-    options: { readonly receiveBufferBytes?: number } = {},
+    options: { readonly receiveBufferBytes?: number; readonly addingPortId?: number } = {},
   ): Result<RouteMonitor, NetlinkError> {
     const groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
     const opened = openNetlink(NETLINK_ROUTE, { ...options, groups });
-    return opened.ok ? ok(new RouteMonitor(opened.value.fd, callbacks)) : opened;
+    if (!opened.ok) return opened;
+    const { fd } = opened.value;
+    if (options.addingPortId !== undefined) attachFilter(fd, withoutAdding(options.addingPortId));
+    return ok(new RouteMonitor(fd, callbacks));
   }
 
   /** Takes what the kernel has told until now, without asking it for anything. */

@@ -89,6 +89,8 @@ export interface DumpRequest extends NetlinkRequest {
 /** Requests of one type that are written straight into the send buffer. */
 export interface WrittenRequests {
   readonly type: number;
+  /** As of NetlinkRequest; none by default. */
+  readonly flags?: number;
   readonly count: number;
   /** Appends fixed header and attributes of request `index`, WRITTEN_BYTES_MAX at most. */
   readonly write: (writer: AttributeWriter, index: number) => void;
@@ -209,7 +211,8 @@ export class NetlinkSocket {
     if (this.#busy) return new Array<NetlinkOutcome>(requests.count).fill(failure(EBUSY));
     const firstSequence = this.#reserveSequences(this.#batchMax);
     const writer = this.#writer.reset();
-    const header = { type: requests.type, flags: NLM_F_REQUEST, sequence: 0, portId: this.portId };
+    const flags = NLM_F_REQUEST | (requests.flags ?? 0);
+    const header = { type: requests.type, flags, sequence: 0, portId: this.portId };
     let count = 0;
     let last = 0;
     while (count < requests.count && count < this.#batchMax) {
@@ -221,7 +224,7 @@ export class NetlinkSocket {
       count++;
     }
     if (count === 0) return [];
-    setMessageFlags(writer, last, NLM_F_REQUEST | NLM_F_ACK);
+    setMessageFlags(writer, last, flags | NLM_F_ACK);
     const outcomes = new Array<NetlinkOutcome>(count).fill(SUCCESS);
     const sendErrno = this.#sendBytes(writer.buffer, writer.lengthBytes);
     if (sendErrno !== 0) return outcomes.fill(failure(sendErrno));

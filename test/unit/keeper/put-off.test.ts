@@ -33,46 +33,108 @@ function vipOf(index: number): WantedVip {
   return { address: `192.0.2.${index}`, prefixLength: 24, interface: 'eth0', attributes };
 }
 
-function debtors(putOff: PutOff, count: number) {
+/** Instances that take over, of which the third one wants no address. */
+function debtors(putOff: PutOff, count: number, addressCount = 1) {
   const settled: { readonly index: number; readonly added: AddResult | null }[] = [];
+  const told: number[] = [];
   for (let index = 0; index < count; index++) {
     const debtor: Debtor = {
+      addressCount,
       unwantedAddresses: () => [],
       wantedAddresses: () => (index === 2 ? null : [vipOf(index)]),
+      announceFirst: () => told.push(index),
       settle: (added) => settled.push({ index, added }),
     };
     putOff.add(debtor);
   }
-  return settled;
+  return { settled, told };
+}
+
+/** An instance that has to let an address go. */
+function giving(putOff: PutOff, vip: WantedVip): void {
+  const debtor: Debtor = {
+    addressCount: 1,
+    unwantedAddresses: () => [vip],
+    wantedAddresses: () => null,
+    announceFirst: () => {},
+    settle: () => {},
+  };
+  putOff.add(debtor, true);
 }
 
 describe('PutOff', () => {
-  test('settles the first that wait, with one change of addresses for all of them', () => {
+  test('puts addresses there in batches, and does the rest when all of them are there', () => {
     const { putOff, change } = makePutOff();
-    const settled = debtors(putOff, BATCH_MAX + 2);
+    const { settled, told } = debtors(putOff, BATCH_MAX + 3);
     putOff.settleSome();
-    expect(settled.map(({ index }) => index)).toEqual([...Array(BATCH_MAX).keys()]);
     expect(change).toHaveBeenCalledTimes(1);
+    expect(told).toHaveLength(BATCH_MAX - 1);
+    expect(settled.map(({ index }) => index)).toEqual([2]);
+    putOff.settleSome();
+    expect(told).toHaveLength(BATCH_MAX + 2);
+    expect(settled).toHaveLength(1);
+    putOff.settleSome();
+    expect(settled).toHaveLength(1 + BATCH_MAX);
     expect(putOff.isWaiting).toBe(true);
     putOff.settleSome();
-    expect(settled).toHaveLength(BATCH_MAX + 2);
+    expect(settled.map(({ index }) => index).slice(1)).toEqual(told);
     expect(putOff.isWaiting).toBe(false);
+    expect(change).toHaveBeenCalledTimes(2);
+  });
+
+  test('puts addresses of those that come later there before it does the rest of others', () => {
+    const { putOff } = makePutOff();
+    const first = debtors(putOff, 1);
+    putOff.settleSome();
+    const second = debtors(putOff, 1);
+    putOff.settleSome();
+    expect([first.settled.length, second.told.length]).toEqual([0, 1]);
+    putOff.settleSome();
+    expect([first.settled.length, second.settled.length]).toEqual([1, 1]);
+  });
+
+  test('counts addresses, not instances, and takes one instance however many it has', () => {
+    const { putOff } = makePutOff();
+    const { told } = debtors(putOff, 2, 12);
+    putOff.settleSome();
+    expect(told).toHaveLength(1);
+    putOff.settleSome();
+    expect(told).toHaveLength(2);
+    const many = debtors(putOff, 1, 100);
+    putOff.settleSome();
+    expect(many.told).toHaveLength(1);
+  });
+
+  test('does no more than there is time for before the next advertisement', () => {
+    const { putOff } = makePutOff();
+    const { told } = debtors(putOff, 2, 2);
+    expect(putOff.settleWithin(100)).toBe(false);
+    expect(told).toHaveLength(0);
+    expect(putOff.settleWithin(130)).toBe(true);
+    expect(told).toHaveLength(1);
+    // What has to be let go comes first, and is not begun when there is hardly time.
+    giving(putOff, vipOf(9));
+    expect(putOff.settleWithin(10_000)).toBe(false);
   });
 
   test('gives each its own result, and none to those that wanted no addresses', () => {
     const { putOff } = makePutOff();
-    const settled = debtors(putOff, 4);
+    const { settled } = debtors(putOff, 4);
     putOff.settleSome();
-    expect(settled[0]?.added?.added).toEqual([vipOf(0)]);
-    expect(settled[1]?.added).toMatchObject({ added: [], problems: [{ code: 'VK-ADDRESS' }] });
-    expect(settled[2]?.added).toBeNull();
-    expect(settled[3]?.added?.added).toEqual([vipOf(3)]);
+    putOff.settleSome();
+    const of = (index: number) => settled.find((one) => one.index === index)?.added;
+    expect(of(0)?.added).toEqual([vipOf(0)]);
+    expect(of(1)).toMatchObject({ added: [], problems: [{ code: 'VK-ADDRESS' }] });
+    expect(of(2)).toBeNull();
+    expect(of(3)?.added).toEqual([vipOf(3)]);
   });
 
   test('does not settle those that have settled by themselves', () => {
     const { putOff, change } = makePutOff();
     const settle = vi.fn();
     const debtor: Debtor = {
+      addressCount: 1,
+      announceFirst: () => {},
       unwantedAddresses: () => [],
       wantedAddresses: () => [vipOf(0)],
       settle,
@@ -82,36 +144,34 @@ describe('PutOff', () => {
     putOff.settleSome();
     expect(settle).not.toHaveBeenCalled();
     expect(change).not.toHaveBeenCalled();
+    putOff.add(debtor);
+    putOff.settleSome();
+    putOff.remove(debtor);
+    expect(putOff.isWaiting).toBe(false);
+    putOff.settleSome();
+    expect(settle).not.toHaveBeenCalled();
   });
 
   test('waits for what is due in a moment, but not for long, and not with an address to let go', () => {
     const { putOff } = makePutOff();
     const beforeUs = monotonicUs();
     expect(putOff.yieldsTo(beforeUs, beforeUs)).toBe(false);
-    const settled = debtors(putOff, 1);
+    const { told } = debtors(putOff, 1);
     expect(putOff.yieldsTo(null, beforeUs)).toBe(false);
     expect(putOff.yieldsTo(beforeUs + 500, beforeUs)).toBe(true);
     expect(putOff.yieldsTo(beforeUs + 5_000, beforeUs)).toBe(false);
     const laterUs = monotonicUs() + 1_000_000;
     expect(putOff.yieldsTo(laterUs + 500, laterUs)).toBe(false);
-    const giving: Debtor = {
-      unwantedAddresses: () => [vipOf(9)],
-      wantedAddresses: () => null,
-      settle: () => {},
-    };
-    putOff.add(giving, true);
+    giving(putOff, vipOf(9));
     expect(putOff.yieldsTo(beforeUs + 500, beforeUs)).toBe(false);
     putOff.settleSome();
-    expect(settled).toHaveLength(1);
+    expect(told).toHaveLength(1);
   });
 
   test('lets go what all of them have to let go in one change, before it adds anything', () => {
     const { putOff, change } = makePutOff([vipOf(20), vipOf(21)]);
     debtors(putOff, BATCH_MAX);
-    for (const vip of [vipOf(20), vipOf(21)]) {
-      const settle = vi.fn();
-      putOff.add({ unwantedAddresses: () => [vip], wantedAddresses: () => null, settle }, true);
-    }
+    for (const vip of [vipOf(20), vipOf(21)]) giving(putOff, vip);
     putOff.settleSome();
     const kinds = change.mock.calls.map(([operations]) => operations.map(({ kind }) => kind));
     expect(kinds[0]).toEqual(['delete', 'delete']);

@@ -167,6 +167,38 @@ describe('AttributeReader', () => {
     expect(types).toEqual([5]);
   });
 
+  it('walks through the same without a function, whatever the bytes are', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 64 }), fc.nat(70), (bytes, end) => {
+        const visiting = new AttributeReader(bytes);
+        const visited: number[][] = [];
+        visiting.forEach(0, end, (type, from, to) => visited.push([type, from, to]));
+        const walking = new AttributeReader(bytes);
+        const walked: number[][] = [];
+        walking.begin(0, end);
+        while (walking.next()) walked.push([walking.type, walking.valueStart, walking.valueEnd]);
+        expect([walked, walking.error]).toEqual([visited, visiting.error]);
+      }),
+    );
+  });
+
+  it('reads short names, long ones and such that are not ASCII alike', () => {
+    for (const text of [
+      '',
+      'eth0',
+      'a-name-of-15-ch',
+      'a-name-of-16-cha',
+      'é',
+      'wän0',
+      'x'.repeat(99),
+    ]) {
+      const bytes = new TextEncoder().encode(text);
+      const reader = new AttributeReader(new Uint8Array([...bytes, 0, 65]));
+      expect(reader.string0(0, bytes.length + 2)).toBe(text);
+      expect(reader.string0(0, bytes.length)).toBe(text);
+    }
+  });
+
   it.each([
     ['a header that is cut', '0800', 'attribute-header-truncated'],
     ['a length below its header', '03000100', 'attribute-length-invalid'],

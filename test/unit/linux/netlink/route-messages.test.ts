@@ -8,16 +8,23 @@ import { attributeFields, attributesOf } from '../../../../src/linux/netlink/add
 import { AttributeWriter } from '../../../../src/linux/netlink/attributes.ts';
 import { MessageCursor, putMessage } from '../../../../src/linux/netlink/message.ts';
 import {
+  type AddressChange,
   addressProtocolKept,
   decodeAddress,
   decodeLink,
-  encodeAddressChange,
   type InterfaceAddress,
   isWholeLink,
+  putAddressChange,
   RT_SCOPE_LINK,
 } from '../../../../src/linux/netlink/route-messages.ts';
 
 const hexOf = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+
+function payloadOf(change: AddressChange): Uint8Array {
+  const writer = new AttributeWriter();
+  putAddressChange(writer, change);
+  return writer.copy();
+}
 
 function cursorOn(payload: Uint8Array): MessageCursor {
   const bytes = new Uint8Array(16 + ((payload.length + 3) & ~3));
@@ -28,12 +35,10 @@ function cursorOn(payload: Uint8Array): MessageCursor {
   return cursor;
 }
 
-describe('encodeAddressChange', () => {
-  const writer = new AttributeWriter();
-
+describe('putAddressChange', () => {
   it('adds an IPv4 VIP with its tag and without a broadcast address', () => {
     const change = { interfaceIndex: 3, address: '192.0.2.10', prefixLength: 24 };
-    const bytes = encodeAddressChange(writer, { kind: 'add', ...change, protocol: 112 });
+    const bytes = payloadOf({ kind: 'add', ...change, protocol: 112 });
     expect(hexOf(bytes)).toBe(
       '0218000003000000' + '08000200c000020a' + '08000100c000020a' + '05000b0070000000',
     );
@@ -41,7 +46,7 @@ describe('encodeAddressChange', () => {
 
   it('adds an IPv6 /128 without duplicate address detection and with no preferred lifetime', () => {
     const change = { interfaceIndex: 3, address: '2001:db8::10', prefixLength: 128, noDad: true };
-    const bytes = encodeAddressChange(writer, { kind: 'add', ...change });
+    const bytes = payloadOf({ kind: 'add', ...change });
     expect(hexOf(bytes)).toBe(
       '0a80000003000000' +
         '1400020020010db8000000000000000000000010' +
@@ -53,12 +58,12 @@ describe('encodeAddressChange', () => {
 
   it('leaves the lifetime of a shorter IPv6 prefix alone', () => {
     const change = { interfaceIndex: 3, address: '2001:db8::10', prefixLength: 64 };
-    const bytes = encodeAddressChange(writer, { kind: 'add', ...change });
+    const bytes = payloadOf({ kind: 'add', ...change });
     expect(bytes.length).toBe(8 + 20 + 20);
   });
 
   it('adds an IPv4 VIP with every attribute that it can have', () => {
-    const bytes = encodeAddressChange(writer, {
+    const bytes = payloadOf({
       kind: 'add',
       interfaceIndex: 3,
       address: '192.0.2.10',
@@ -85,20 +90,20 @@ describe('encodeAddressChange', () => {
 
   it('deletes by address, prefix length and interface only', () => {
     const change = { interfaceIndex: 3, address: '192.0.2.10', prefixLength: 24, protocol: 112 };
-    const bytes = encodeAddressChange(writer, { kind: 'delete', ...change });
+    const bytes = payloadOf({ kind: 'delete', ...change });
     expect(hexOf(bytes)).toBe('0218000003000000' + '08000200c000020a' + '08000100c000020a');
   });
 
   it('gives an IPv6 link-local VIP link scope', () => {
     const change = { interfaceIndex: 3, address: 'fe80::10', prefixLength: 64 };
-    expect(encodeAddressChange(writer, { kind: 'add', ...change })[3]).toBe(RT_SCOPE_LINK);
+    expect(payloadOf({ kind: 'add', ...change })[3]).toBe(RT_SCOPE_LINK);
   });
 
   it('asserts on what the plan can never hold', () => {
     const change = { kind: 'add', interfaceIndex: 3, address: '192.0.2.10' } as const;
-    expect(() => encodeAddressChange(writer, { ...change, prefixLength: 33 })).toThrow('prefix');
+    expect(() => payloadOf({ ...change, prefixLength: 33 })).toThrow('prefix');
     const text = { ...change, address: 'web', prefixLength: 32 };
-    expect(() => encodeAddressChange(writer, text)).toThrow('not an address');
+    expect(() => payloadOf(text)).toThrow('not an address');
   });
 });
 
@@ -113,9 +118,9 @@ describe('decodeAddress', () => {
   const ours = new Uint8Array([192, 0, 2, 1]);
   const theirs = new Uint8Array([192, 0, 2, 2]);
 
-  it('reads back what encodeAddressChange wrote', () => {
+  it('reads back what putAddressChange wrote', () => {
     const change = { interfaceIndex: 9, address: '2001:db8::1', prefixLength: 128, noDad: true };
-    const payload = encodeAddressChange(new AttributeWriter(), {
+    const payload = payloadOf({
       kind: 'add',
       ...change,
       noPrefixRoute: true,
@@ -158,9 +163,7 @@ describe('decodeAddress', () => {
     for (const { address, attributes } of cases) {
       const fields = attributeFields(attributes, ipFamily(address));
       const change = { ...base, address, ...fields };
-      const decoded = decodeAddress(
-        cursorOn(encodeAddressChange(new AttributeWriter(), change)),
-      ) as InterfaceAddress;
+      const decoded = decodeAddress(cursorOn(payloadOf(change))) as InterfaceAddress;
       expect(decoded.address).toBe(address);
       expect(attributesOf(decoded, 'eth0')).toEqual(attributes);
     }

@@ -1,6 +1,6 @@
 /**
  * Interoperation with keepalived's use_vmac: both sides on macvlans with the virtual hardware
- * address, in version 3 over IPv4 and IPv6 at the same time. keepalived listens on its macvlan,
+ * address, in version 3 over IPv4 and IPv6, and in version 2 with a password, at the same time. keepalived listens on its macvlan,
  * which is in private mode, so our advertisements must come from the virtual address to be heard.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -15,9 +15,21 @@ import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
 const SETUP_TIMEOUT_MS = 10 * 60_000;
 const TEST_TIMEOUT_MS = 90_000;
 
+const FAST = { version: 3, intervalSeconds: 0.1 } as const;
+const SLOW = { version: 2, intervalSeconds: 1, password: 'secret12' } as const;
 const ROUTERS = [
-  { name: 'four', vrid: 71, link: 'vrrp.71', mac: '00:00:5e:00:01:47', vip: virtualIp(1).ipv4 },
-  { name: 'six', vrid: 72, link: 'vrrp.72', mac: '00:00:5e:00:02:48', vip: virtualIp(2).ipv6 },
+  {
+    ...{ ...FAST, name: 'four', vrid: 71, link: 'vrrp.71', vip: virtualIp(1).ipv4 },
+    mac: '00:00:5e:00:01:47',
+  },
+  {
+    ...{ ...FAST, name: 'six', vrid: 72, link: 'vrrp.72', vip: virtualIp(2).ipv6 },
+    mac: '00:00:5e:00:02:48',
+  },
+  {
+    ...{ ...SLOW, name: 'two', vrid: 73, link: 'vrrp.73', vip: virtualIp(3).ipv4 },
+    mac: '00:00:5e:00:01:49',
+  },
 ] as const;
 
 let topology: Topology;
@@ -47,21 +59,21 @@ function prefixed(vip: string): string {
 }
 
 function configOf(priority: number): Readonly<Record<string, unknown>> {
-  const instances = ROUTERS.map(({ name, vrid, vip }) => [
+  const instances = ROUTERS.map(({ name, vrid, vip, version, intervalSeconds, ...more }) => [
     name,
     {
-      ...{ interface: 'eth0', vrid, priority, interval: '100ms', vmac: true },
-      addresses: [prefixed(vip)],
+      ...{ interface: 'eth0', vrid, version, priority, vmac: true },
+      ...{ interval: `${intervalSeconds * 1000}ms`, addresses: [prefixed(vip)] },
+      ...('password' in more ? { password: more.password } : {}),
     },
   ]);
   return { vrrp: Object.fromEntries(instances) };
 }
 
 async function startKeepalived(): Promise<void> {
-  for (const { vrid, link, vip } of ROUTERS) {
-    const instance = { version: 3, vrid, priority: 100, intervalSeconds: 0.1 } as const;
-    const addresses = [prefixed(vip)];
-    peers.push(await Keepalived.start(theirs, { ...instance, addresses, vmac: link }));
+  for (const { link, vip, ...router } of ROUTERS) {
+    const instance = { ...router, priority: 100, addresses: [prefixed(vip)], vmac: link };
+    peers.push(await Keepalived.start(theirs, instance));
   }
 }
 

@@ -74,6 +74,7 @@ interface Variant {
   readonly family: 'ipv4' | 'ipv6';
   readonly vrid: number;
   readonly intervalMs: number;
+  readonly password?: string;
 }
 
 /** Both sides of a variant: ours on the first node, keepalived on the second. */
@@ -95,11 +96,12 @@ class Duel {
   }
 
   async startOurs(priority: number): Promise<Director> {
-    const { family, version, vrid, intervalMs } = this.#variant;
+    const { family, version, vrid, intervalMs, password } = this.#variant;
     // keepalived leaves the hop limit to the kernel.
     const minTtl = family === 'ipv4' ? 255 : KERNEL_HOP_LIMIT;
     const web = {
       ...{ interface: 'eth0', vrid, version, priority, interval: `${intervalMs}ms` },
+      ...(password === undefined ? {} : { password }),
       addresses: this.#addresses,
       peers: [this.#ours, { address: this.#theirs, min_ttl: minTtl }],
     };
@@ -109,8 +111,9 @@ class Duel {
   }
 
   async startPeer(): Promise<Keepalived> {
-    const { version, vrid, intervalMs } = this.#variant;
+    const { version, vrid, intervalMs, password } = this.#variant;
     const peer = await Keepalived.start(nodeOf(1), {
+      ...(password === undefined ? {} : { password }),
       ...{ version, vrid, priority: PEER_PRIORITY, intervalSeconds: intervalMs / 1000 },
       addresses: this.#addresses,
       unicast: { source: this.#theirs, peers: [this.#ours] },
@@ -179,6 +182,10 @@ async function loseAndWin(variant: Variant): Promise<void> {
 describe.concurrent('preemption and takeover', { timeout: TEST_TIMEOUT_MS }, () => {
   const variants: readonly [string, Omit<Variant, 'vrid'>][] = [
     ['version 2', { version: 2, family: 'ipv4', intervalMs: 1000 }],
+    [
+      'version 2 with a password',
+      { version: 2, family: 'ipv4', intervalMs: 1000, password: 'secret12' },
+    ],
     ['version 3 over IPv4', { version: 3, family: 'ipv4', intervalMs: 100 }],
     ['version 3 over IPv6', { version: 3, family: 'ipv6', intervalMs: 100 }],
   ];

@@ -18,7 +18,8 @@ import type { Framed } from '../core/wire/parts.ts';
 import { Attempt, type AttemptOptions } from './attempt.ts';
 import { openConnection, startTls, type TlsWishes } from './connection.ts';
 import { matchesInTime } from './expression.ts';
-import { errorCode, socketFailureReason } from './socket-error.ts';
+import { socketFailureReason } from './socket-error.ts';
+import { tlsFailure } from './tls-error.ts';
 import type { TrustStore } from './trust-store.ts';
 
 /** A server that says more than this to a few questions does not speak the protocol. */
@@ -231,11 +232,5 @@ export function beginWithTls(
 
 /** What an error of TLS, or of the connection below it, says about the server. */
 function explainTls(error: Error, socket: TLSSocket, verify: boolean): ProbeFailure {
-  const reason = socketFailureReason(error);
-  if (reason !== null) return probeFailure(reason, error.message);
-  // Set by Node.js when the chain or the name of the certificate was refused.
-  if (verify && socket.authorizationError) return probeFailure('tls-untrusted', error.message);
-  const code = errorCode(error);
-  const handshake = code === 'EPROTO' || /^ERR_(SSL|TLS)_/.test(code ?? '');
-  return probeFailure(handshake ? 'tls' : 'protocol', error.message);
+  return tlsFailure(error, socket, verify) ?? probeFailure('protocol', error.message);
 }

@@ -47,7 +47,9 @@ async function readStart(path: string): Promise<Result<string, ProbeFailure>> {
       await file.close();
     }
   } catch (error) {
-    return err(probeFailure('cannot-run', (error as Error).message));
+    const { code, message } = error as NodeJS.ErrnoException;
+    const detail = code === 'ENOENT' ? `${path} does not exist` : message;
+    return err(probeFailure('cannot-run', detail));
   }
 }
 

@@ -20,7 +20,7 @@ import { Attempt } from './attempt.ts';
 import { openConnection, startTls } from './connection.ts';
 import { explainAnswer, HttpAnswer, type HttpExpectation } from './http-answer.ts';
 import { Http1Answer } from './http1.ts';
-import { errorCode } from './socket-error.ts';
+import { tlsFailure } from './tls-error.ts';
 
 const USUAL_HEADERS = [
   ['user-agent', 'vipkeeper'],
@@ -197,15 +197,6 @@ export function tlsName(
 
 /** Errors of the socket, up to and including the TLS handshake, and of the parser behind it. */
 function explain(error: Error, socket: Socket, check: HttpCheckConfig): ProbeFailure {
-  if (socket instanceof TLSSocket) {
-    // Set by Node.js when the chain or the name of the certificate was refused.
-    if (check.tlsVerify && socket.authorizationError) {
-      return probeFailure('tls-untrusted', error.message);
-    }
-    const code = errorCode(error);
-    if (code === 'EPROTO' || code?.startsWith('ERR_SSL_') || code?.startsWith('ERR_TLS_')) {
-      return probeFailure('tls', error.message);
-    }
-  }
-  return explainAnswer(error);
+  const ofTls = socket instanceof TLSSocket ? tlsFailure(error, socket, check.tlsVerify) : null;
+  return ofTls ?? explainAnswer(error);
 }

@@ -424,7 +424,9 @@ describe('HTTPS probe', () => {
         createTcp((socket) => socket.once('data', () => socket.write('HTTP/1.1 400 No\r\n\r\n'))),
       ),
     );
-    expect(verdict(await run(server.target, { tls: true }))).toMatch(/^tls: /);
+    expect(verdict(await run(server.target, { tls: true }))).toBe(
+      'tls: The server does not speak TLS (wrong version number)',
+    );
     await waitFor('the socket to close', () => server.open() === 0);
   });
 
@@ -437,7 +439,20 @@ describe('HTTPS probe', () => {
 
   test('a server that closes in the TLS handshake is a reset', async () => {
     const server = await serving(tcpServer((socket) => socket.once('data', () => socket.end())));
-    expect(verdict(await run(server.target, { tls: true }))).toMatch(/^reset: /);
+    expect(verdict(await run(server.target, { tls: true }))).toBe(
+      'reset: The server closed the connection in the TLS handshake',
+    );
+  });
+
+  test('a server that refuses the handshake is told by its alert', async () => {
+    // Level fatal, 40: RFC 8446 section 6.
+    const alert = Buffer.from('15030300020228', 'hex');
+    const server = await serving(
+      tcpServer((socket) => socket.once('data', () => socket.end(alert))),
+    );
+    expect(verdict(await run(server.target, { tls: true }))).toBe(
+      'tls: The server sent the TLS alert handshake failure',
+    );
   });
 });
 

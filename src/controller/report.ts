@@ -220,6 +220,7 @@ function peerReport(record: PeerRecord, nowUs: number): PeerReport {
             priority: accepted.priority,
             advertIntervalSeconds: accepted.advertIntervalUs / US_PER_SECOND,
             checksum: accepted.checksum,
+            hmacKey: accepted.hmacKey,
             addresses: accepted.addresses,
           },
     refused:

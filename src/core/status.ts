@@ -262,6 +262,8 @@ export interface PeerReport {
     readonly priority: number;
     readonly advertIntervalSeconds: number;
     readonly checksum: 'message' | 'pseudo-header';
+    /** Number of the key that it was signed with; null for an unsigned one. */
+    readonly hmacKey: number | null;
     readonly addresses: readonly string[];
   } | null;
   /** The last one that was refused; null for none. */

@@ -85,6 +85,8 @@ export interface PeerRecord {
     readonly priority: number;
     readonly advertIntervalUs: number;
     readonly checksum: 'message' | 'pseudo-header';
+    /** Number of the key that it is signed with; null for an unsigned one. */
+    readonly hmacKey: number | null;
     readonly addresses: readonly string[];
   } | null;
   readonly refused: {

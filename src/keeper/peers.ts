@@ -9,6 +9,7 @@ import { AddressListCheck } from '../core/vrrp/address-list.ts';
 import type { Refusal, RefusalReason } from '../core/vrrp/types.ts';
 import { equalBytes } from '../core/wire/bytes.ts';
 import type { DecodedAdvertisement } from '../core/wire/vrrp.ts';
+import { readHmacTrailer } from '../core/wire/vrrp-hmac.ts';
 import type { PeerRecord } from './messages.ts';
 
 /** More routers than any VRID has; few enough to search one by one. */
@@ -92,6 +93,7 @@ export class Peers {
                 priority: peer.accepted.priority,
                 advertIntervalUs: peer.accepted.advertIntervalUs,
                 checksum: peer.accepted.checksum,
+                hmacKey: hmacKeyOf(peer.accepted),
                 addresses: peer.accepted.addresses,
               },
         refused:
@@ -137,4 +139,9 @@ export class Peers {
     }
     for (const peer of this.#peers.splice(oldest, 1)) peer.evicted = true;
   }
+}
+
+/** By its trailer: one that was accepted with a trailer has a right one. */
+function hmacKeyOf(advert: DecodedAdvertisement): number | null {
+  return advert.trailerBytes === 0 ? null : readHmacTrailer(advert.message).keyId;
 }

@@ -128,6 +128,12 @@ async function heardMore(): Promise<void> {
   });
 }
 
+/** Number of the key that the backup last heard the active sign with. */
+async function keyHeard(): Promise<readonly (number | null | undefined)[]> {
+  const { instances } = await b.status();
+  return instances.map(({ peers }) => peers[0]?.accepted?.hmacKey);
+}
+
 /** Does steps one after the other, of which none may be felt. */
 async function unfelt(steps: readonly (readonly [Director, Hmac])[]): Promise<void> {
   const before = await picture();
@@ -241,11 +247,13 @@ describe('a change by reloads that nobody feels', { timeout: TEST_TIMEOUT_MS }, 
     const both = { keys, active_key: 1 };
     const turned = { keys, active_key: 2 };
     const done = { keys: { 2: hexKey(2) }, active_key: 2 };
+    expect(await keyHeard()).toEqual([1, 1]);
     await unfelt([
       ...([a, b].map((director) => [director, both]) as [Director, Hmac][]),
       ...([a, b].map((director) => [director, turned]) as [Director, Hmac][]),
       ...([a, b].map((director) => [director, done]) as [Director, Hmac][]),
     ]);
+    expect(await keyHeard()).toEqual([2, 2]);
   });
 
   it('of modes: from enforce to no authentication, and back', async () => {

@@ -43,6 +43,7 @@ const INSTANCE: InstanceReport = {
         priority: 100,
         advertIntervalSeconds: 1,
         checksum: 'pseudo-header',
+        hmacKey: null,
         addresses: ['192.0.2.10'],
       },
       refused: {

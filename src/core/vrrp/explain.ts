@@ -173,6 +173,7 @@ function peerText(peer: PeerReport): string {
       ? 'nothing of it was accepted'
       : `version ${accepted.version}, priority ${accepted.priority}, every ` +
         `${seconds(accepted.advertIntervalSeconds)}, checksum over ${checksumText(accepted.checksum)}, ` +
+        `${accepted.hmacKey === null ? '' : `signed with key ${accepted.hmacKey}, `}` +
         `${accepted.addresses.join(' ') || 'no addresses'}`;
   const wrong =
     refused === null

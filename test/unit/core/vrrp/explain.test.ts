@@ -28,6 +28,7 @@ const PEER: PeerReport = {
     priority: 100,
     advertIntervalSeconds: 1,
     checksum: 'pseudo-header',
+    hmacKey: null,
     addresses: ['192.0.2.10'],
   },
   refused: null,
@@ -69,6 +70,13 @@ describe('explainInstance', () => {
 
   test('says that a backup which hears its active director needs no attention', () => {
     expect(kinds({ state: 'backup', peers: [accepted({ priority: 200 })] })).toEqual([]);
+  });
+
+  test('says which key a peer signs with, if it signs', () => {
+    const said = (hmacKey: number | null) =>
+      explainInstance(reportOf({ peers: [accepted({ hmacKey })] })).peers[0];
+    expect(said(2)).toContain('message and pseudo-header, signed with key 2, 192.0.2.10');
+    expect(said(null)).toContain('message and pseudo-header, 192.0.2.10');
   });
 
   test('finds a second active director and says who wins', () => {

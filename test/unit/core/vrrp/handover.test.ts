@@ -239,6 +239,7 @@ const PEER: PeerReport = {
     priority: 100,
     advertIntervalSeconds: 1,
     checksum: 'message',
+    hmacKey: null,
     addresses: [],
   },
   refused: null,

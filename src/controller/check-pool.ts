@@ -15,6 +15,7 @@ import type { CheckDefinition } from '../core/health/check-key.ts';
 import { type CheckState, initialCheckState } from '../core/health/check-state.ts';
 import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
 import { fnv1a32 } from '../core/health/schedule.ts';
+import { costUs } from './check-cost.ts';
 import {
   applyResult,
   type CheckMemory,
@@ -51,20 +52,6 @@ export type FromCheckWorker =
   | { readonly kind: 'defect'; readonly message: string }
   | { readonly kind: 'stopped' };
 
-/**
- * What one run of a check costs a thread, in microseconds of a current processor, as measured;
- * only their sum matters, and only roughly.
- */
-const COST_US: Readonly<Partial<Record<CheckConfig['kind'], number>>> = {
-  tcp: 90,
-  http: 100,
-  dns: 150,
-  udp: 120,
-  ping: 120,
-};
-const COST_OTHERS_US = 400;
-/** A TLS handshake on top. */
-const COST_TLS_US = 1_200;
 /** Share of a thread's time that checks may take beside everything else, and that fills a worker. */
 const SHARE_OF_THREAD = 0.5;
 const WORKERS_MAX = 16;
@@ -86,8 +73,7 @@ export function workersFor(definitions: Iterable<CheckDefinition>, processors: n
   let load = 0;
   for (const { check } of definitions) {
     if (LOCAL_KINDS.includes(check.kind)) continue;
-    const tlsUs = 'tls' in check && check.tls ? COST_TLS_US : 0;
-    load += ((COST_US[check.kind] ?? COST_OTHERS_US) + tlsUs) / check.intervalUs;
+    load += costUs(check) / check.intervalUs;
   }
   if (load <= SHARE_OF_THREAD) return 0;
   return Math.min(Math.ceil(load / SHARE_OF_THREAD), Math.max(1, processors), WORKERS_MAX);

@@ -523,8 +523,17 @@ function ipvsLines(ipvs: DirectorStatus['ipvs'], nowMs: number): Line[] {
       span(counted(foreignServers, 'server')),
     ],
     ...settingLines(ipvs),
+    ...strangerLines(ipvs),
     ...leavingLines(ipvs, nowMs),
   ];
+}
+
+/** What other programs have put into our services gets clients of ours. */
+function strangerLines({ strangers }: DirectorStatus['ipvs']): Line[] {
+  return strangers.map(({ service, entry, server, weight }) => {
+    const where = `${service} (${entry})`;
+    return [span(`      foreign in ${where}: ${server} with weight ${weight}`, 'warn')];
+  });
 }
 
 /** Leaving servers that are shown; a removed service may have thousands. */

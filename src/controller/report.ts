@@ -140,6 +140,7 @@ function statusHead(parts: StatusParts): Omit<DirectorStatus, 'services' | 'chec
       drift: table?.drift ?? {},
       foreignServices: table?.foreignServices ?? 0,
       foreignServers: table?.foreignServers ?? 0,
+      strangers: table?.strangers ?? [],
       leaving: parts.leaving.map((one) => leavingReport(one, table?.observed ?? new Map())),
       settings: parts.settings?.settings ?? [],
       settingRepairs: parts.settings?.repairs ?? 0,

@@ -38,6 +38,7 @@ import { type DriftItem, plan, planService, serverPath } from '../core/ipvs/plan
 import type { Problem } from '../core/problem.ts';
 import { ok, type Result } from '../core/result.ts';
 import { sameData } from '../core/same-data.ts';
+import type { StrangerReport } from '../core/status.ts';
 import { Turn } from '../core/turn.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { IpvsClient } from '../linux/ipvs/client.ts';
@@ -55,6 +56,8 @@ const TURN_BEFORE_BATCH_US = 1_000;
 /** Keys that are looked at between two looks at the clock. */
 const KEYS_PER_LOOK = 128;
 const TURNS = { nowUs: monotonicUs, nextTurn: () => setImmediate() };
+/** Foreign servers that are told of one by one. */
+const STRANGERS_MAX = 20;
 /** How often a service is read again when the kernel's table was not as it had been read. */
 const RETRIES_MAX = 2;
 
@@ -70,6 +73,8 @@ export interface TableReport {
   readonly drift: Readonly<Record<string, number>>;
   readonly foreignServices: number;
   readonly foreignServers: number;
+  /** Foreign servers in services of ours, up to a number. */
+  readonly strangers: readonly StrangerReport[];
   /** As last read from the kernel, by service key. */
   readonly observed: ObservedTable;
 }
@@ -338,8 +343,25 @@ export class Table {
       drift: { ...this.#drift },
       foreignServices,
       foreignServers,
+      strangers: this.#strangers(),
       observed: observed ?? this.#observed,
     };
+  }
+
+  #strangers(): StrangerReport[] {
+    const found: StrangerReport[] = [];
+    for (const [key, { servers }] of this.#foreign) {
+      const service = servers > 0 ? this.#byKey.get(key)?.service.name : undefined;
+      if (service === undefined) continue;
+      const ours = this.#owned.of(key);
+      for (const server of this.#observed.get(key)?.servers ?? []) {
+        const name = serverKey(server);
+        if (ours?.has(name) === true) continue;
+        found.push({ service, entry: key, server: name, weight: server.weight });
+        if (found.length === STRANGERS_MAX) return found;
+      }
+    }
+    return found;
   }
 
   /**

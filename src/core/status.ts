@@ -454,6 +454,16 @@ export interface NotifyReport {
   readonly mail: NotifyChannelReport;
 }
 
+/** A server that another program has put into a service of ours. */
+export interface StrangerReport {
+  /** Name of the service. */
+  readonly service: string;
+  /** Entry of the table, 'tcp 192.0.2.10:80'. */
+  readonly entry: string;
+  readonly server: string;
+  readonly weight: number;
+}
+
 export interface DirectorStatus {
   readonly director: string;
   readonly version: string;
@@ -492,6 +502,8 @@ export interface DirectorStatus {
     readonly drift: Readonly<Record<string, number>>;
     readonly foreignServices: number;
     readonly foreignServers: number;
+    /** Foreign servers in services of ours, where they get clients: some, if there are many. */
+    readonly strangers: readonly StrangerReport[];
     /** Servers that are no longer configured and wait for their connections to end. */
     readonly leaving: readonly LeavingReport[];
     /** What `ipvs.settings` and `ipvs.timeouts` want of the kernel. */

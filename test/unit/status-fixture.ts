@@ -370,6 +370,7 @@ export const STATUS: DirectorStatus = {
     drift: { missing: 1, altered: 2, leftover: 0 },
     foreignServices: 1,
     foreignServers: 2,
+    strangers: [{ service: 'web', entry: 'tcp 192.0.2.10:80', server: '10.0.0.99:80', weight: 7 }],
     leaving: [
       {
         service: null,

@@ -39,6 +39,7 @@ dns  udp [2001:db8::53]:53 and 1 more  rr, 0 connections, 0 B in, 0 B out  missi
   [2001:db8:1::53]:53  unchecked          1  dr           12     40        3   3412  1.2 MB  99 MB
 
 IPVS  compared 2s ago in 1.3 ms, drift so far: 1 missing, 2 altered, foreign: 1 service, 2 servers
+      foreign in web (tcp 192.0.2.10:80): 10.0.0.99:80 with weight 7
       leaving tcp 192.0.2.10:81: 10.0.0.14:81, 3 connections left, deleted in 14m at most
 Sync  master on eth1, id 51, follows web
 `;
@@ -72,8 +73,8 @@ describe('drawStatus', () => {
   test('leaves out what the terminal has no rows for, and says how much', () => {
     const drawn = drawStatus(STATUS, NOW_MS, { ...PLAIN, rows: 3 });
     expect(drawn.split('\n').slice(0, 2)).toEqual(DRAWN.split('\n').slice(0, 2));
-    expect(drawn.split('\n').slice(2)).toEqual(['… and 31 more lines', '']);
-    expect(drawStatus(STATUS, NOW_MS, { ...PLAIN, rows: 33 })).toBe(DRAWN);
+    expect(drawn.split('\n').slice(2)).toEqual(['… and 32 more lines', '']);
+    expect(drawStatus(STATUS, NOW_MS, { ...PLAIN, rows: 34 })).toBe(DRAWN);
   });
 
   test('draws a director with nothing but itself', () => {
@@ -137,7 +138,8 @@ IPVS  not managed: no virtual service is configured
   });
 
   test('tells why the last reconcile and the sync daemon failed', () => {
-    const ipvs = { ...STATUS.ipvs, lastError: 'EPERM', operationErrors: 1, drift: {}, leaving: [] };
+    const quiet = { drift: {}, strangers: [], leaving: [] };
+    const ipvs = { ...STATUS.ipvs, lastError: 'EPERM', operationErrors: 1, ...quiet };
     const sync = {
       interface: 'eth1',
       id: 51,
@@ -165,7 +167,7 @@ IPVS  not managed: no virtual service is configured
       { ...setting, name: 'est_nice', value: null },
       { ...setting, name: 'expire_quiescent_template', held: true },
     ];
-    const ipvs = { ...STATUS.ipvs, settings, settingRepairs: 2, leaving: [] };
+    const ipvs = { ...STATUS.ipvs, settings, settingRepairs: 2, strangers: [], leaving: [] };
     const lines = drawStatus({ ...STATUS, ipvs, sync: null }, NOW_MS, PLAIN)
       .split('\n')
       .slice(-5);

@@ -8,6 +8,7 @@ import type { Config, ServiceIdentity } from '../../../src/core/config/config.ts
 import { apply } from '../../../src/core/ipvs/apply.ts';
 import {
   type IpvsOperation,
+  type ObservedRealServer,
   type ObservedService,
   serverKey,
   serviceKey,
@@ -588,6 +589,16 @@ describe('Table and what others do to the kernel', () => {
     expect(changes).toContain('plan set-server');
     expect(many.report().drift).toEqual({ missing: 1, altered: 0, leftover: 0 });
     expect(weightOf(SEVENTH, '10.0.0.2:80')).toBe(8);
+  });
+
+  test('tells of a foreign server in a service of ours, where it gets clients', async () => {
+    expect(many.report().strangers).toEqual([]);
+    const one = (kernel[0] as ObservedService).servers[0] as ObservedRealServer;
+    const stranger = { ...one, address: '10.9.9.9', port: 80, weight: 7 };
+    tamper({ kind: 'add-server', identity, server: stranger });
+    await many.reconcile();
+    const found = { service: 's7', entry: SEVENTH, server: '10.9.9.9:80', weight: 7 };
+    expect(many.report()).toMatchObject({ foreignServers: 1, strangers: [found] });
   });
 
   test('takes out an entry of ours that somebody puts back, and leaves a foreign one', async () => {

@@ -58,6 +58,8 @@ export class Network {
   readonly #addresses = new AddressBook(VIP_PROTOCOL);
   /** Indexes of links that were set up here and whose carrier was not told yet. */
   readonly #raised = new Set<number>();
+  /** Indexes of links that have got another name, until what is ours has left them. */
+  readonly #renamed = new Set<number>();
   /** Removals of our own that the monitor has not told of yet, by address. */
   readonly #removing = new Map<string, number>();
   #virtualIps: ReadonlySet<IpText> = new Set();
@@ -105,13 +107,18 @@ export class Network {
     const addresses = this.#socket.listAddresses();
     if (!links.ok || !addresses.ok) return;
     const linksBefore = new Map(this.#linksByName);
+    const namesBefore = new Map(this.#namesByIndex);
     this.#linksByName.clear();
     this.#namesByIndex.clear();
-    for (const link of links.value) this.#rememberLink(link);
+    for (const link of links.value) {
+      this.#rememberLink(link);
+      if ((namesBefore.get(link.index) ?? link.name) !== link.name) this.#renamed.add(link.index);
+    }
     const returned = links.value.filter((link) =>
       mustBeLearntAgain(linksBefore.get(link.name), link),
     );
     const lost = this.#addresses.replace(addresses.value);
+    this.#leaveRenamed();
     for (const address of lost) this.#tellLost(address, null);
     for (const link of returned) this.#handlers.onCarrier(link.name);
   }
@@ -136,6 +143,7 @@ export class Network {
     if (!found.ok) return found;
     if (found.value !== null) this.#rememberLink(found.value);
     else this.#forgetLink(this.link(name)?.index ?? 0);
+    this.#leaveRenamed();
     return found;
   }
 
@@ -268,15 +276,37 @@ export class Network {
   #rememberLink(link: Link): void {
     const earlierName = this.#namesByIndex.get(link.index);
     if (earlierName !== undefined && earlierName !== link.name) {
-      this.#linksByName.delete(earlierName);
+      if (this.#linksByName.get(earlierName)?.index === link.index) {
+        this.#linksByName.delete(earlierName);
+      }
+      this.#renamed.add(link.index);
     }
     this.#linksByName.set(link.name, link);
     this.#namesByIndex.set(link.index, link.name);
   }
 
+  /**
+   * Takes what is ours off links that have got another name, which kernels since 6.2 allow while
+   * they are up: it was put there for the name, and by the name nobody would find it any more.
+   */
+  #leaveRenamed(): void {
+    if (this.#renamed.size === 0) return;
+    const left = this.#addresses
+      .all()
+      .filter((entry) => this.#renamed.has(entry.interfaceIndex) && this.#addresses.isOurs(entry));
+    this.#renamed.clear();
+    if (left.length === 0) return;
+    this.change(
+      left.map(({ interfaceIndex, address, prefixLength, peer }) => ({
+        ...{ kind: 'delete', interfaceIndex, address, prefixLength, peer },
+      })),
+    );
+  }
+
   #linkChanged(link: Link): void {
     const earlier = this.#linksByName.get(link.name);
     this.#rememberLink(link);
+    this.#leaveRenamed();
     // First, so that what becomes active because of it does not announce twice.
     // What we raised ourselves is announced by who asked for it.
     const raised = link.running && this.#raised.delete(link.index);

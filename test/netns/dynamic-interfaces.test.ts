@@ -86,6 +86,45 @@ describe('an interface', () => {
   );
 
   it(
+    'that is renamed while it is up does not keep the VIP, nor what is static',
+    async () => {
+      await makeInterface();
+      const addresses = [{ address: '203.0.113.99/24', interface: 'dyn0' }];
+      const config = { vrrp: instance(), static: { addresses } };
+      const director = await Director.start(node, { name: 'a', config });
+      running = director;
+      await director.waitForState('web', 'active');
+      const shown = async (): Promise<string> =>
+        (await check(node, ['ip', '-4', '-o', 'address', 'show'])).stdout;
+      expect(await shown()).toContain('203.0.113.99/24');
+      // Kernels before 6.2 rename only what is down.
+      const live = await node.run(['ip', 'link', 'set', 'dyn0', 'name', 'away0']);
+      if (live.code !== 0) {
+        await check(node, ['ip', 'link', 'set', 'dyn0', 'down']);
+        await check(node, ['ip', 'link', 'set', 'dyn0', 'name', 'away0']);
+        await check(node, ['ip', 'link', 'set', 'away0', 'up']);
+      }
+      await director.waitForState('web', 'fault');
+      expect(await hasVip()).toBe(false);
+      expect(await shown()).not.toContain('203.0.113.99/24');
+      expect(await shown()).toContain('203.0.113.2/24');
+      const back = await node.run(['ip', 'link', 'set', 'away0', 'name', 'dyn0']);
+      if (back.code !== 0) {
+        await check(node, ['ip', 'link', 'set', 'away0', 'down']);
+        await check(node, ['ip', 'link', 'set', 'away0', 'name', 'dyn0']);
+        await check(node, ['ip', 'link', 'set', 'dyn0', 'up']);
+      }
+      await director.waitForState('web', 'active');
+      expect(await hasVip()).toBe(true);
+      await director.waitFor('the static address', async () =>
+        (await shown()).includes('203.0.113.99/24'),
+      );
+      await check(node, ['ip', 'link', 'delete', 'dyn0']);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
     'that is down is no fault with track_interface false',
     async () => {
       await makeInterface();

@@ -23,6 +23,8 @@ export interface KeepalivedInstance {
   readonly vmac?: string;
   /** Without it, multicast. */
   readonly unicast?: { readonly source: string; readonly peers: readonly string[] };
+  /** What is told of its transitions: a FIFO that exists, and a script with a first argument. */
+  readonly notify?: { readonly fifo: string; readonly script: string };
 }
 
 export class Keepalived {
@@ -110,15 +112,20 @@ export class Keepalived {
 }
 
 function configurationOf(instance: KeepalivedInstance): string {
-  const { version, vrid, priority, intervalSeconds, password, addresses, unicast } = instance;
+  const { version, vrid, priority, intervalSeconds, password, addresses, unicast, notify } =
+    instance;
   const authentication =
     password === undefined ? '' : `authentication { auth_type PASS\n auth_pass ${password}\n }`;
   const peers =
     unicast === undefined
       ? ''
       : `unicast_src_ip ${unicast.source}\n unicast_peer {\n${unicast.peers.join('\n')}\n }`;
+  const words = ['', '_master', '_backup', '_fault', '_stop', '_master_rx_lower_pri'];
+  const notices =
+    notify === undefined ? [] : words.map((word) => `notify${word} "${notify.script} own${word}"`);
   return `global_defs {
   vrrp_version ${version}
+  ${notify === undefined ? '' : `script_user root\n vrrp_notify_fifo ${notify.fifo}`}
 }
 vrrp_instance peer {
   state BACKUP
@@ -129,6 +136,7 @@ vrrp_instance peer {
   ${authentication}
   ${instance.vmac === undefined ? '' : `use_vmac ${instance.vmac}`}
   ${peers}
+  ${notices.join('\n  ')}
   virtual_ipaddress {
     ${addresses.join('\n    ')}
   }

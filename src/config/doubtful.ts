@@ -1,5 +1,5 @@
 /**
- * Services with some values that are wrong in themselves: the rules between the others are applied
+ * Services and VRRP instances with some values that are wrong in themselves: the rules between the others are applied
  * all the same, so that one reading tells of everything. What is wrong is left out as if it were
  * not there; what a rule finds only because of that is not told (`isDoubtful`).
  */
@@ -11,7 +11,7 @@ import { nearestKey } from './suggest.ts';
  * Keys of a service that can be left out and nothing else than the service itself is another, and
  * the keys whose rules look at them. A rule is told by the key that it complains of.
  */
-const RULES_OF: Readonly<Record<string, readonly string[]>> = {
+const RULES_OF_SERVICE: Readonly<Record<string, readonly string[]>> = {
   below_quorum: [],
   check: ['servers', 'sorry_servers'],
   check_when: ['follow'],
@@ -35,7 +35,20 @@ const RULES_OF: Readonly<Record<string, readonly string[]>> = {
   tunnel: ['servers', 'sorry_servers'],
 };
 
-/** Keys of the services that were read in part, by the services' names. */
+/** Keys of an instance that can be left out and no other instance has another address or VRID. */
+const APART_IN_INSTANCE: readonly string[] = [
+  ...['priority', 'interval', 'preempt', 'preempt_delay', 'checksum', 'promote_secondaries'],
+  ...['track', 'track_interface', 'notify', 'announce'],
+];
+/** Keys of an instance whose rules look at none of those. */
+const SURE_IN_INSTANCE: readonly string[] = [
+  ...['vrid', 'addresses', 'source', 'peers', 'multicast_group', 'password', 'hmac'],
+  ...['routes', 'rules', 'track'],
+];
+
+type PartlySection = 'services' | 'vrrp';
+
+/** Keys of what was read in part, by 'services.NAME' and 'vrrp.NAME'. */
 export type Doubts = ReadonlyMap<string, ReadonlySet<string>>;
 
 export interface PartlyRead<T> {
@@ -44,8 +57,9 @@ export interface PartlyRead<T> {
   readonly without: ReadonlySet<string>;
 }
 
-/** A service without what is wrong with it; null where the rest would mean something else. */
+/** An entry without what is wrong with it; null where the rest would mean something else. */
 export function readInPart<T>(
+  section: PartlySection,
   type: Type<T>,
   raw: Readonly<Record<string, unknown>>,
 ): PartlyRead<T> | null {
@@ -55,7 +69,7 @@ export function readInPart<T>(
   const left = new Set<string>();
   for (const issue of whole.error) {
     for (const [key, meant] of keysOf(issue)) {
-      if (meant === null || !Object.hasOwn(RULES_OF, meant)) return null;
+      if (meant === null || !isApart(section, meant)) return null;
       left.add(key);
       without.add(meant);
     }
@@ -67,17 +81,26 @@ export function readInPart<T>(
 
 /** Whether an error may be there only because of what was left out. */
 export function isDoubtful(doubts: Doubts, [section, name, key]: Path): boolean {
-  if (section === 'ipvs') {
-    // What the servers of all services have in common.
-    const keys = [...doubts.values()].flatMap((without) => [...without]);
-    return keys.includes('check') || keys.includes('forwarding');
-  }
-  const without = section === 'services' ? doubts.get(String(name)) : undefined;
+  const anywhere = (of: PartlySection, keys: readonly string[]): boolean =>
+    [...doubts].some(([entry, without]) => {
+      return entry.startsWith(`${of}.`) && keys.some((one) => without.has(one));
+    });
+  // What the servers of all services, and the members of a group, have in common.
+  if (section === 'ipvs') return anywhere('services', ['check', 'forwarding']);
+  if (section === 'groups') return key === 'instances' && anywhere('vrrp', ['priority']);
+  const without = doubts.get(`${String(section)}.${String(name)}`);
   if (without === undefined) return false;
-  return [...without].some((one) => one === key || RULES_OF[one]?.includes(String(key)) === true);
+  if (without.has(String(key))) return true;
+  if (section === 'vrrp') return !SURE_IN_INSTANCE.includes(String(key));
+  return [...without].some((one) => RULES_OF_SERVICE[one]?.includes(String(key)) === true);
 }
 
-/** Keys of the service that an issue is about, with the ones that were meant; null for any. */
+function isApart(section: PartlySection, key: string): boolean {
+  if (section === 'vrrp') return APART_IN_INSTANCE.includes(key);
+  return Object.hasOwn(RULES_OF_SERVICE, key);
+}
+
+/** Keys of the entry that an issue is about, with the ones that were meant; null for any. */
 function keysOf(issue: Issue): readonly (readonly [string, string | null])[] {
   const [first] = issue.path;
   if (typeof first === 'string') return [[first, first]];

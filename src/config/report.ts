@@ -48,9 +48,9 @@ export class Report {
     this.#options = options;
   }
 
-  /** These keys of a service were left out: what may follow from that is no error of the file. */
-  doubt(service: string, without: ReadonlySet<string>): void {
-    this.#doubts.set(service, without);
+  /** These keys of 'services.NAME' or 'vrrp.NAME' were left out: what may follow is no error. */
+  doubt(entry: string, without: ReadonlySet<string>): void {
+    this.#doubts.set(entry, without);
   }
 
   /** A value that is not allowed. */

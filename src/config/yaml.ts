@@ -177,7 +177,7 @@ function readValue(value: unknown, director: string, report: Report): Config {
   }
   // What the whole schema has made is not made again part by part.
   const good = whole.ok ? whole.value : null;
-  const vrrps = good === null ? readVrrp(schema, root.vrrp) : entriesOf(good.vrrp);
+  const vrrps = good === null ? readVrrp(schema, root.vrrp, report) : entriesOf(good.vrrp);
   const alone = resolveVrrp(vrrps, report);
   const names = (section: string): string[] => Object.keys(mapping(root[section]));
   const hasMail = root.mail !== undefined;
@@ -265,10 +265,12 @@ function servicesOf(section: RootInput['services']): NamedService[] {
   });
 }
 
-function readVrrp(schema: Schema, value: unknown): NamedVrrp[] {
+function readVrrp(schema: Schema, value: unknown, report: Report): NamedVrrp[] {
   return Object.entries(mapping(value)).flatMap(([name, raw]) => {
-    const input = parsed(schema.vrrp, raw);
-    return input === null ? [] : [{ name, input }];
+    const part = readInPart('vrrp', schema.vrrp, mapping(raw));
+    if (part === null) return [];
+    if (part.without.size > 0) report.doubt(`vrrp.${name}`, part.without);
+    return [{ name, input: part.input }];
   });
 }
 
@@ -281,10 +283,10 @@ function readNamed<T>(type: Type<T>, value: unknown): { name: string; input: T }
 
 function readServices(schema: Schema, value: unknown, report: Report): NamedService[] {
   return Object.entries(mapping(value)).flatMap(([name, raw]) => {
-    const part = readInPart(schema.service, mapping(raw));
+    const part = readInPart('services', schema.service, mapping(raw));
     if (part === null) return [];
     const { input, without } = part;
-    if (without.size > 0) report.doubt(name, without);
+    if (without.size > 0) report.doubt(`services.${name}`, without);
     const read = (list: unknown) =>
       (list === undefined ? [] : (parsed(schema.servers, list) ?? [])).map((item) =>
         parsed(schema.server, item),

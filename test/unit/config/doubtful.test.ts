@@ -8,8 +8,11 @@ type Service = Readonly<Record<string, unknown>>;
 
 const VRRP = { web: { interface: 'eth0', vrid: 51, addresses: ['192.0.2.10/24'] } };
 
+/** Without aliases, whose place is another's. */
+const written = (config: object) => stringify(config, { aliasDuplicateObjects: false });
+
 function errors(services: Readonly<Record<string, Service>>, more: object = {}): string[] {
-  const lines = errorLines(stringify({ vrrp: VRRP, services, ...more }));
+  const lines = errorLines(written({ vrrp: VRRP, services, ...more }));
   return lines.map((line) => line.replace(/^f\.yaml:\d+:\d+: /, ''));
 }
 
@@ -37,6 +40,44 @@ describe('one reading tells of', () => {
     const found = errors({ s: { ...PLAIN, follow: 'db', schedular: 'rr' } });
     expect(found[0]).toMatch(/^services\.s\.follow: expected a VRRP instance: web/);
     expect(found[1]).toMatch(/^services\.s\.schedular: unknown key, did you mean scheduler/);
+  });
+});
+
+describe('of instances, one reading tells of', () => {
+  const instance = VRRP.web;
+  const ofInstances = (vrrp: object, more: object = {}) =>
+    errorLines(written({ vrrp, services: {}, ...more })).map((line) =>
+      line.replace(/^f\.yaml:\d+:\d+: /, ''),
+    );
+
+  test('a VRID and an address that two have, of which one has a wrong value', () => {
+    const found = ofInstances({ a: { ...instance, priority: 300 }, b: instance });
+    expect(found.map((line) => line.split(': ')[0])).toEqual([
+      'vrrp.a.priority',
+      'vrrp.b.vrid',
+      'vrrp.b.addresses[0]',
+    ]);
+  });
+
+  test('nothing that may follow from the wrong value alone', () => {
+    const rfc = { strict: true, owner_conflict: 'ignore', announce: { repeat: 1, delay: '0s' } };
+    const owner = { ...instance, ...rfc, priority: 255, accept: true, track: ['t'] };
+    const other = { interface: 'eth0', vrid: 52, addresses: ['192.0.2.20/24'] };
+    const more = {
+      groups: { g: { instances: ['a', 'b'] } },
+      trackers: { t: { interface: 'eth9' } },
+    };
+    const both = { a: owner, b: { ...other, priority: 255 } };
+    expect(ofInstances(both, more)).toEqual([]);
+    for (const key of Object.keys(owner)) {
+      const found = ofInstances({ ...both, a: { ...owner, [key]: { wrong: [] } } }, more);
+      expect(found.length).toBeGreaterThan(0);
+      expect(found.filter((line) => !line.startsWith(`vrrp.a.${key}`))).toEqual([]);
+      const { [key as 'vrid']: value, ...rest } = owner;
+      const misspelt = ofInstances({ ...both, a: { ...rest, [`${key}x`]: value } }, more);
+      const told = new RegExp(`^vrrp\\.a(\\.${key}x?)?: `);
+      expect(misspelt.filter((line) => !told.test(line))).toEqual([]);
+    }
   });
 });
 

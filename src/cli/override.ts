@@ -13,6 +13,7 @@ import { err, ok, type Result } from '../core/result.ts';
 import type { DirectorStatus, OverrideAnswer, ServerReport } from '../core/status.ts';
 import { EXIT } from './commands.ts';
 import { askDirector, askStatus, failed } from './control-client.ts';
+import { durationText } from './status-view.ts';
 import { printable, type Terminal } from './terminal.ts';
 import { parseMoment } from './until.ts';
 import { UsageError } from './usage.ts';
@@ -186,10 +187,11 @@ async function follow(
     }
     left = now;
     most = Math.max(most, now);
-    if (terminal.interactive && !options.json) terminal.out(`\r${bar(most, left)}\u001b[K`);
+    const cut = cutOff(draining, terminal.nowMs());
+    if (terminal.interactive && !options.json) terminal.out(`\r${bar(most, left)}${cut}\u001b[K`);
     else if (!options.json && terminal.nowMs() - toldAtMs >= LINE_INTERVAL_MS) {
       toldAtMs = terminal.nowMs();
-      terminal.out(`${left} connections left\n`);
+      terminal.out(`${left} connections left${cut}\n`);
     }
     await sleep(POLL_MS, undefined, { signal: interrupted }).catch(() => {});
   }
@@ -225,6 +227,15 @@ function drained(
 function bar(most: number, left: number): string {
   const done = most === 0 ? BAR_LENGTH : Math.round((BAR_LENGTH * (most - left)) / most);
   return `[${'#'.repeat(done)}${'-'.repeat(BAR_LENGTH - done)}] ${left} of ${most} connections left`;
+}
+
+/** ', cut off in 9m 30s' where there is a deadline: of several, the last one. */
+function cutOff(draining: readonly ServerReport[], nowMs: number): string {
+  const deadlines = draining.flatMap(({ override: one }) =>
+    one?.action.kind === 'drain' && one.action.deadlineMs !== null ? one.action.deadlineMs : [],
+  );
+  if (deadlines.length === 0) return '';
+  return `, cut off in ${durationText(Math.max(0, (Math.max(...deadlines) - nowMs) / 1000))}`;
 }
 
 function targets(status: DirectorStatus, wanted: ReadonlySet<string>): readonly ServerReport[] {

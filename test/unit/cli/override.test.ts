@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { drain, override, undrain } from '../../../src/cli/override.ts';
 import type { Override } from '../../../src/core/health/override.ts';
 import type { DirectorStatus, ServerReport } from '../../../src/core/status.ts';
-import { STATUS } from '../status-fixture.ts';
+import { NOW_MS, STATUS } from '../status-fixture.ts';
 import { fakeTerminal } from './fake-terminal.ts';
 
 let runtimeDirectory: string;
@@ -106,6 +106,19 @@ describe('drain', () => {
     expect(await drain({ ...options(), noWait: false }, terminal, never)).toBe(0);
     expect(terminal.written.out.split('\n')[0]).toBe('4 connections left');
     expect(terminal.written.out).not.toContain('\r');
+  });
+
+  test('tells when what is left will be cut off', async () => {
+    const action = { kind: 'drain', deadlineMs: NOW_MS + 90_000, drained: false } as const;
+    const limited = { ...busy, override: { ...draining(false), action } };
+    await directs({ error: null, servers: [TARGET] }, [
+      { ...limited, ...none, activeConnections: 4 },
+      { ...gone, ...none },
+    ]);
+    const terminal = fakeTerminal({ interactive: true });
+    const told = { ...options(), noWait: false, timeout: '2m' };
+    expect(await drain(told, terminal, never)).toBe(0);
+    expect(terminal.written.out).toContain('4 of 4 connections left, cut off in 1m 30s');
   });
 
   test('leaves it draining when interrupted, and says so', async () => {

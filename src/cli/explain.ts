@@ -4,7 +4,7 @@
  */
 import { formatProblem } from '../core/problem.ts';
 import type { InstanceReport } from '../core/status.ts';
-import { explainInstance } from '../core/vrrp/explain.ts';
+import { explainInstance, keeperProblem } from '../core/vrrp/explain.ts';
 import { EXIT } from './commands.ts';
 import { askStatus } from './control-client.ts';
 import { age, reasonText } from './status-view.ts';
@@ -23,6 +23,11 @@ export async function explain(options: ExplainOptions, terminal: Terminal): Prom
   if (!found.ok) {
     terminal.err(`${printable(formatProblem(found.error))}\n`);
     return found.error.code === 'VK-NOT-RUNNING' ? EXIT.notRunning : EXIT.failed;
+  }
+  const silent = keeperProblem(found.value);
+  if (silent !== null) {
+    terminal.err(`${printable(formatProblem(silent))}\n`);
+    return EXIT.failed;
   }
   const { instances } = found.value;
   const chosen = instances.filter(({ name }) => [name, 'all'].includes(options.instance));

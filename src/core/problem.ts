@@ -18,6 +18,7 @@ export const PROBLEM_CODES = {
   'VK-PORT-IN-USE': 'A port or socket that vipkeeper wants to listen on is taken',
   'VK-ALREADY-RUNNING': 'Another vipkeeper runs with the same runtime directory',
   'VK-NOT-RUNNING': 'No vipkeeper answers on the control socket',
+  'VK-NO-KEEPER': 'The keeper does not answer',
   'VK-RUNTIME-DIRECTORY': 'The runtime directory cannot be used',
   'VK-STATE-DIRECTORY': 'The state directory cannot be used',
   'VK-LINK': 'The virtual link of an instance cannot be made or kept',

@@ -27,11 +27,11 @@ import { setImmediate } from 'node:timers/promises';
 import { parseOverrideRequest } from '../core/health/override-request.ts';
 import { inTurns } from '../core/in-turns.ts';
 import { endpointText } from '../core/ipvs/model.ts';
-import type { Problem } from '../core/problem.ts';
+import { formatProblem, type Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import type { DirectorControl, DirectorStatus, StatusSource, TableView } from '../core/status.ts';
 import { Turn } from '../core/turn.ts';
-import { explainInstances } from '../core/vrrp/explain.ts';
+import { explainInstances, keeperProblem } from '../core/vrrp/explain.ts';
 import { Metrics } from './metrics.ts';
 
 /** Requests have a short line and few headers; browsers' cookies do not belong here. */
@@ -276,7 +276,10 @@ class Routes {
   }
 
   async #explain(instance: string | null): Promise<Answer> {
-    const { instances } = await this.#source.status();
+    const status = await this.#source.status();
+    const silent = keeperProblem(status);
+    if (silent !== null) return failure(503, formatProblem(silent));
+    const { instances } = status;
     const explanations = explainInstances(instances, instance);
     if (instance !== null && explanations.length === 0) {
       const names = instances.map(({ name }) => name).join(', ') || 'none';

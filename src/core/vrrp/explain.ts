@@ -4,7 +4,8 @@
  * died now. Pure: from a DirectorStatus to text and findings, for people and for --json alike.
  */
 import { compareIp, parseIp } from '../ip.ts';
-import type { InstanceReport, PeerReport } from '../status.ts';
+import type { Problem } from '../problem.ts';
+import type { DirectorStatus, InstanceReport, PeerReport } from '../status.ts';
 import { conflictText } from './explain-conflicts.ts';
 import { faultText } from './explain-faults.ts';
 import { planHandover, resignedPeers } from './handover.ts';
@@ -237,6 +238,19 @@ export function explainInstances(
   return reports
     .filter((report) => name === null || report.name === name)
     .map((report) => explainInstance(report, reports));
+}
+
+/** Why nothing can be explained while the keeper does not answer; null while it does. */
+export function keeperProblem({ keeper, ...status }: DirectorStatus): Problem | null {
+  if (status.static !== null) return null;
+  return {
+    code: 'VK-NO-KEEPER',
+    message:
+      keeper.pid === null
+        ? 'No keeper runs at this moment'
+        : `The keeper (process id ${keeper.pid}) does not answer`,
+    cure: 'Ask again in a moment; if it lasts, look at vipkeeper status and at the log',
+  };
 }
 
 /** Where the runbook has more about a kind of finding; refusals are one kind. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { explain } from '../../../src/cli/explain.ts';
-import type { InstanceReport } from '../../../src/core/status.ts';
+import type { DirectorStatus, InstanceReport } from '../../../src/core/status.ts';
 import { STATUS } from '../status-fixture.ts';
 import { fakeTerminal } from './fake-terminal.ts';
 
@@ -33,10 +33,12 @@ const WEB: InstanceReport = {
   peer: null,
 };
 
-async function directs(...instances: readonly InstanceReport[]): Promise<void> {
-  const started = createServer((_, response) =>
-    response.end(JSON.stringify({ ...STATUS, instances })),
-  );
+function directs(...instances: readonly InstanceReport[]): Promise<void> {
+  return answers({ ...STATUS, instances });
+}
+
+async function answers(status: DirectorStatus): Promise<void> {
+  const started = createServer((_, response) => response.end(JSON.stringify(status)));
   server = started;
   const path = join(runtimeDirectory, 'control.sock');
   await new Promise<void>((resolve) => started.listen(path, resolve));
@@ -104,6 +106,26 @@ test('explain lets nothing steer the terminal that came from elsewhere', async (
   expect(await code).toBe(0);
   expect(terminal.written.out).toContain('- 1 x (said  [2J this)\n');
   expect(terminal.written.out).not.toContain('\u001b');
+});
+
+test('explain does not take a keeper that does not answer for a lack of instances', async () => {
+  const { keeper } = STATUS;
+  for (const [pid, said] of [
+    [4711, 'The keeper (process id 4711) does not answer'],
+    [null, 'No keeper runs at this moment'],
+  ] as const) {
+    const mute = { ...STATUS, instances: [], static: null, keeper: { ...keeper, pid } };
+    await answers(mute);
+    for (const name of ['web', 'all']) {
+      const { terminal, code } = ask(name, true);
+      expect(await code).toBe(1);
+      expect(terminal.written.err).toContain(`VK-NO-KEEPER: ${said}. `);
+      expect(terminal.written.out).toBe('');
+    }
+    server?.closeAllConnections();
+    await new Promise((resolve) => server?.close(resolve));
+    server = null;
+  }
 });
 
 test('explain of an unknown instance names those that there are', async () => {

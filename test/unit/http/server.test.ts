@@ -261,7 +261,11 @@ describe('serveHttp', () => {
 
 describe('GET /v1/explain', () => {
   test('explains every instance, or the one that is asked for, as the command does', async () => {
-    const server = await listening(serveHttp({ host: '127.0.0.1', port: 0 }, SOURCE));
+    let mute = false;
+    const source = {
+      status: async () => (mute ? { ...STATUS, instances: [], static: null } : STATUS),
+    };
+    const server = await listening(serveHttp({ host: '127.0.0.1', port: 0 }, source));
     const all = await ask(server, '/v1/explain');
     expect(all.status).toBe(200);
     const names = STATUS.instances.map(({ name }) => name);
@@ -275,6 +279,10 @@ describe('GET /v1/explain', () => {
     const none = await ask(server, '/v1/explain?instance=none');
     expect(none.status).toBe(404);
     expect(none.body).toContain('instances here: web, mail6');
+    mute = true;
+    const unknown = await ask(server, '/v1/explain?instance=web');
+    expect(unknown.status).toBe(503);
+    expect(unknown.body).toContain('VK-NO-KEEPER');
     await server.close();
   });
 });

@@ -15,6 +15,7 @@ import type {
 import { PROTOCOL_VERSION } from '../keeper/messages.ts';
 import { type TwinCommand, TwinSupervisor } from '../keeper/twin.ts';
 import { monotonicUs } from '../linux/clock.ts';
+import { REALTIME_PRIORITY, spawnIntoRealtime } from '../linux/scheduling.ts';
 
 /** A keeper answers within a millisecond; one that does not is busy being started. */
 const STATUS_TIMEOUT_MS = 1_000;
@@ -47,6 +48,8 @@ export class KeeperGuard {
   #starter: ToKeeper | null = null;
   #plan: KeeperPlan | null = null;
   #pid: number | null = null;
+  /** The last keeper became a real-time process: the next one may be so from its beginning. */
+  #realtime = false;
   #restarts = 0;
   #nextId = 1;
   #giveUp: NodeJS.Timeout | null = null;
@@ -55,12 +58,15 @@ export class KeeperGuard {
 
   constructor(keeper: TwinCommand, handlers: GuardHandlers) {
     this.#handlers = handlers;
-    this.#supervisor = new TwinSupervisor(keeper, {
-      onMessage: (message) => this.#handle(message),
+    const supervision = {
+      onMessage: (message: KeeperToController) => this.#handle(message),
       onGone: () => this.#keeperDied(),
       // What becomes its successor does not end, but leaves the channel.
       onClosed: () => this.#onReexecuted?.(),
-    });
+    };
+    this.#supervisor = new TwinSupervisor(keeper, supervision, (argv, spawn) =>
+      this.#realtime ? spawnIntoRealtime(REALTIME_PRIORITY, argv, spawn) : spawn(argv),
+    );
     if (!startedByTwin()) return;
     this.#pid = process.ppid;
     this.#starter = channelToStarter({
@@ -143,6 +149,7 @@ export class KeeperGuard {
   #handle(message: KeeperToController): void {
     if (message.kind === 'status-part') return this.#collect(message.id, message.instances);
     if (message.kind === 'status') this.#answer(message.id, message.status);
+    if (message.kind === 'configured') this.#realtime = message.scheduling === 'realtime';
     if (message.kind === 'hello' && this.#supervisor.pid !== null) {
       // A new keeper: it gets everything again.
       this.#pid = message.pid;

@@ -17,7 +17,12 @@ import { GroupCoordinator, type Member } from '../core/vrrp/group.ts';
 import { safeSilenceUs } from '../core/vrrp/timing.ts';
 import { monotonicUs, uptimeUs } from '../linux/clock.ts';
 import { execve, SystemError } from '../linux/libc.ts';
-import { enterRealtime, leaveRealtime, spawnFromRealtime } from '../linux/scheduling.ts';
+import {
+  enterRealtime,
+  leaveRealtime,
+  REALTIME_PRIORITY,
+  spawnFromRealtime,
+} from '../linux/scheduling.ts';
 import { notifyServiceManager } from '../linux/service-manager.ts';
 import { Announcer } from './announcer.ts';
 import { BaseSettings } from './base-settings.ts';
@@ -61,8 +66,6 @@ import { DROPPED_ENVIRONMENT, type TwinCommand } from './twin.ts';
 import { removeVips } from './vips.ts';
 import { removeOurLink } from './virtual-link.ts';
 
-/** Above the kernel's own interrupt threads nothing is needed: lowest real-time priority. */
-const REALTIME_PRIORITY = 1;
 /** How long a stopping keeper waits for the controller to take its entries out. */
 const STOP_TIMEOUT_MS = 10_000;
 /** Between two steps of the rehearsal; all of it takes a tenth of a second. */
@@ -467,7 +470,7 @@ export class Keeper {
     this.#arm();
     if (first || fresh.length > 0) this.#rehearse(this.#preparations(first, fresh));
     for (const problem of problems) this.#report({ kind: 'problem', instance: null, problem });
-    this.#send({ kind: 'configured' });
+    this.#send({ kind: 'configured', scheduling: this.#scheduling });
     if (this.#provisional !== null) return;
     notifyServiceManager(`MAINPID=${process.pid}\nREADY=1`);
   }

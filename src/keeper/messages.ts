@@ -343,7 +343,7 @@ export type KeeperToController =
       readonly atMs: number;
     }
   | { readonly kind: 'problem'; readonly instance: string | null; readonly problem: Problem }
-  | { readonly kind: 'configured' }
+  | { readonly kind: 'configured'; readonly scheduling: KeeperStatus['scheduling'] }
   | { readonly kind: 'reload-requested' }
   | { readonly kind: 'stopping' };
 

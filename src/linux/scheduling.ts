@@ -11,6 +11,8 @@ import { SystemError, schedSetNormal, schedSetRealtime, schedSetRealtimeForAll }
 
 /** sched(7): SCHED_RR priorities are 1 (lowest) to 99. */
 export const REALTIME_PRIORITY_MAX = 99;
+/** The keeper's: above every ordinary process is enough, so the lowest one. */
+export const REALTIME_PRIORITY = 1;
 
 /**
  * Schedules the calling thread SCHED_RR | SCHED_RESET_ON_FORK at `priority` (1 to 99). A refusal
@@ -44,6 +46,20 @@ export function spawnFromRealtime<T>(
   } finally {
     enterRealtime(priority);
   }
+}
+
+/**
+ * Starts a process by `spawn` whose first thread is a real-time one from its very beginning, and
+ * what that starts is ordinary: an ordinary one would come up late on a busy machine, and become a
+ * real-time one too late. Without chrt(1) it is plain; whoever asks knows that it may be done.
+ */
+export function spawnIntoRealtime<T>(
+  priority: number,
+  argv: readonly string[],
+  spawn: (argv: readonly string[]) => T,
+): T {
+  if (!existsSync(CHRT)) return spawn(argv);
+  return spawn([CHRT, '--reset-on-fork', '--rr', String(priority), ...argv]);
 }
 
 /** Schedules the calling thread as an ordinary one again. */

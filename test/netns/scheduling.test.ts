@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
 import { SCHED_OTHER, SCHED_RR } from '../../src/linux/constants.ts';
-import { enterRealtime, leaveRealtime } from '../../src/linux/scheduling.ts';
+import { enterRealtime, leaveRealtime, spawnIntoRealtime } from '../../src/linux/scheduling.ts';
 
 /** Fields 40 and 41 of proc_pid_stat(5): real-time priority and policy. */
 function scheduling(stat: string): { priority: number; policy: number } {
@@ -25,6 +25,16 @@ test('enterRealtime makes the thread SCHED_RR, but not what it starts', () => {
   expect(own()).toEqual({ priority: 7, policy: SCHED_RR });
   const child = execFileSync('cat', ['/proc/self/stat'], { encoding: 'utf8' });
   expect(scheduling(child)).toEqual({ priority: 0, policy: SCHED_OTHER });
+});
+
+test('spawnIntoRealtime makes a process SCHED_RR from its beginning, but not what that starts', () => {
+  const shell = ['sh', '-c', 'read -r own < /proc/self/stat; echo "$own"; cat /proc/self/stat'];
+  const output = spawnIntoRealtime(7, shell, ([file = '', ...args]) =>
+    execFileSync(file, args, { encoding: 'utf8' }),
+  );
+  const [first = '', second = ''] = output.trim().split('\n');
+  expect(scheduling(first)).toEqual({ priority: 7, policy: SCHED_RR });
+  expect(scheduling(second)).toEqual({ priority: 0, policy: SCHED_OTHER });
 });
 
 test('leaveRealtime makes the thread ordinary again, and may be repeated', () => {

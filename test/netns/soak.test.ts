@@ -6,6 +6,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { LabError } from '../lab/host.ts';
 import { ensurePackages, NETWORK_PACKAGES, PEER_PACKAGES } from '../lab/packages.ts';
 import { canUseNamespaces } from '../lab/requirements.ts';
+import { FAULTS, type FaultName } from '../soak/faults.ts';
 import { soak } from '../soak/soak.ts';
 
 const SETUP_TIMEOUT_MS = 10 * 60_000;
@@ -22,8 +23,9 @@ it(
   'a pair under one fault after another has no transition without a cause',
   async () => {
     const lines: string[] = [];
+    const faults = Object.keys(FAULTS) as FaultName[];
     const progress = (line: string) => void lines.push(line);
-    const report = await soak({ durationMs: SOAK_MS, seed: 3, progress });
+    const report = await soak({ durationMs: SOAK_MS, seed: 3, busy: 0, faults, progress });
     expect(report.failures, lines.join('\n')).toEqual([]);
     expect(report.faults).toBeGreaterThanOrEqual(3);
     expect(report.transitions).toBeGreaterThan(0);

@@ -1,6 +1,6 @@
 /**
  * A pair of directors that live through one fault after another, for as long as wanted:
- * `npm run soak -- [--minutes N] [--seed N]`. Processes are killed and stopped, links flap,
+ * `npm run soak`, see test/soak.mjs. All of it on a busy machine. Processes are killed and stopped, links flap,
  * addresses vanish, configurations are read again, directors hand over, packets are lost. After
  * each fault the pair must come to rest as it was, and every transition must have a cause among
  * the faults; two owners at once are measured, not guessed, by the kernel's notifications on both
@@ -28,6 +28,9 @@ const DESCRIPTORS_GROWTH_MAX = 16;
 export interface SoakOptions {
   readonly durationMs: number;
   readonly seed: number;
+  /** Loops that keep the processors busy. */
+  readonly busy: number;
+  readonly faults: readonly FaultName[];
   readonly progress: (line: string) => void;
 }
 
@@ -98,10 +101,9 @@ class Soak {
     }
     const before = await this.#footprints();
     const endMs = performance.now() + this.#options.durationMs;
-    const names = Object.keys(FAULTS) as FaultName[];
     while (performance.now() < endMs) {
       // Every fault once, then again in another order.
-      const order = names.map((name) => ({ name, at: this.#random() }));
+      const order = this.#options.faults.map((name) => ({ name, at: this.#random() }));
       order.sort((left, right) => left.at - right.at);
       for (const { name } of order) {
         if (performance.now() >= endMs) break;
@@ -224,7 +226,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   const topology = await Topology.create(localMachine, { realServers: 0 });
   const directors: Director[] = [];
   const watches: AddressWatch[] = [];
-  const pings: { kill(signal: NodeJS.Signals): void }[] = [];
+  const others: { kill(signal: NodeJS.Signals): void }[] = [];
   try {
     const nodes = topology.directors as [LabNode, LabNode];
     const config = {
@@ -245,7 +247,10 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     }
     const client = topology.clients[0] as LabNode;
     await check(client, ['ip', 'link', 'show', 'eth0']);
-    pings.push(await client.spawn(['ping', '-q', '-i', '0.01', VIP]));
+    others.push(await client.spawn(['ping', '-q', '-i', '0.01', VIP]));
+    for (let count = 0; count < options.busy; count++) {
+      others.push(await localMachine.spawn(['sh', '-c', 'while :; do :; done']));
+    }
     const [a, b] = directors as [Director, Director];
     const [onA, onB] = watches as [AddressWatch, AddressWatch];
     return await new Soak(topology, [a, b], [onA, onB], options).run();
@@ -254,7 +259,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     const nothing = { faults: 0, transitions: 0, longestTwoOwnersMs: 0, longestNobodyMs: 0 };
     return { ...nothing, growthKib: 0, descriptorsGrowth: 0, failures: [error.message] };
   } finally {
-    for (const ping of pings) ping.kill('SIGKILL');
+    for (const other of others) other.kill('SIGKILL');
     for (const watch of watches) watch.close();
     for (const director of directors) await director.dispose();
     await topology.dispose();

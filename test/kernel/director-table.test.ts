@@ -4,13 +4,21 @@
  * dies. The director runs from the first test to the last; each test leaves it as it found it.
  */
 
-import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Preview } from '../../src/core/ipvs/preview.ts';
-import { check, REPOSITORY, writeFile } from '../lab/host.ts';
+import { check, writeFile } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, Peer, SETUP_MS, startRealServer, TEST_MS, until } from './guest.ts';
+import {
+  GuestDirector,
+  Peer,
+  SETUP_MS,
+  startRealServer,
+  TEST_MS,
+  until,
+  VIPKEEPER,
+  WAIT_MS,
+} from './guest.ts';
 import { LIMITED, TABLE_CASES, type TableCase, TWOS } from './table-cases.ts';
 
 const VIP = '192.0.2.201';
@@ -549,14 +557,13 @@ async function kernelSettings(): Promise<readonly string[]> {
 const SET = ['1', '0 10', 'Timeout (tcp tcpfin udp): 900 120 70'];
 const BEFORE = ['0', '3 50', 'Timeout (tcp tcpfin udp): 900 120 300'];
 
-/** `vipkeeper plan --json`, of the running configuration or of another. */
+/** `vipkeeper plan --json`, of the file that a reload would read or of another. */
 async function previewOf(config?: object): Promise<Preview & { readonly exit: number }> {
   const path = '/tmp/plan.yaml';
   if (config !== undefined) await writeFile(vm, path, JSON.stringify(config));
   const argv = ['plan', ...(config === undefined ? [] : [path]), '--json'];
   const options = ['--runtime-directory', director.runtimeDirectory];
-  const main = join(REPOSITORY, 'dist', 'src', 'main.js');
-  const { code, stdout } = await node.run([process.execPath, main, ...argv, ...options]);
+  const { code, stdout } = await node.run([VIPKEEPER, ...argv, ...options], { timeoutMs: WAIT_MS });
   return { ...(JSON.parse(stdout) as Preview), exit: code ?? -1 };
 }
 
@@ -587,6 +594,8 @@ describe('ownership', { timeout: TEST_MS }, () => {
     const { ipvs } = await director.reconciled(2);
     expect(await director.saved()).toEqual([...WITH_TWOS, ...FOREIGN].sort());
     expect(ipvs).toMatchObject({ foreignServices: 1, foreignServers: 2, drift: before });
+    const stranger = { entry: `tcp ${VIP}:80`, server: '198.51.100.161:80', weight: 0 };
+    expect(ipvs.strangers).toMatchObject([stranger]);
     expect(await director.metric('vipkeeper_ipvs_foreign_services')).toEqual(new Map([['', 1]]));
     expect(await director.metric('vipkeeper_ipvs_foreign_servers')).toEqual(new Map([['', 2]]));
   });

@@ -36,7 +36,7 @@ const START_MS = 300_000;
 /** A command in the VM takes 0.1 s to 0.5 s of a processor, which the product needs as well. */
 const POLL_MS = 250;
 /** The command of an installation, whose start is a third of the work that modules are. */
-const VIPKEEPER = join(REPOSITORY, 'dist', 'start', 'vipkeeper');
+export const VIPKEEPER = join(REPOSITORY, 'dist', 'start', 'vipkeeper');
 const PEER = join(REPOSITORY, 'dist', 'test', 'kernel', 'guest-peer.js');
 
 /** A log line of a director: fields differ by `event`. */

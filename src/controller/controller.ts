@@ -198,6 +198,7 @@ export class Controller implements DirectorControl {
       serversAt: (address) => this.#serversAt(address),
     });
     this.#trackers = new Trackers(options.config.director, {
+      records: this.#notifier.records,
       onStates: (states) => this.#guard.send({ kind: 'trackers', states }),
       onChange: (tracker, { up, value, detail }) =>
         this.#log[up ? 'info' : 'warn'](

@@ -186,9 +186,17 @@ it(
     // A reader that is busy with its first line when the controller dies.
     const reader = `while read -r line; do echo "$$ $line" >> ${out}-lines; sleep 1; done < "$1"`;
     const notify = { fifo, fifo_script: script('slow', reader) };
+    // A tracker whose script hangs, too.
+    const hung = script('tracker', `${say('tracks').replace(out, `${out}-tracker`)}; sleep 600`);
+    const trackers = { hung: { script: hung, timeout: '1m' } };
     await using director = await Director.start(node, {
-      config: { vrrp: { web }, notify },
+      config: {
+        ...{ trackers, notify },
+        vrrp: { web: { ...web, track: [{ tracker: 'hung', weight: 1 }] } },
+      },
     });
+    await director.waitFor('the tracker to hang', () => lines('crash-tracker').length === 1);
+    const [tracked] = lines('crash-tracker').map((line) => line.split(' ')[1]);
     await director.waitFor('the script to hang', () => lines('crash').length === 1);
     await director.waitFor('the first line', () => lines('crash-lines').length === 1);
     writeFileSync(`${out}.free`, '');
@@ -200,8 +208,9 @@ it(
     expect(again?.[1]).toBe(end?.[1]);
     expect(again?.[1]).not.toBe(first?.[1]);
     expect(runs(first?.[1])).toBe(false);
-    const told = director.lines('notify', { reason: 'left-running' }, since);
-    expect(told).toHaveLength(2);
+    const told = () => director.lines('notify', { reason: 'left-running' }, since).length;
+    await director.waitFor('three scripts to be told of', () => told() === 3);
+    expect(runs(tracked)).toBe(false);
     await director.waitFor('the lines', () => lines('crash-lines').length >= 2);
     const [oldReader, newReader] = lines('crash-lines').map((line) => line.split(' ')[0]);
     expect(newReader).not.toBe(oldReader);

@@ -17,7 +17,7 @@ import { type Account, findAccount } from './account.ts';
 import { FifoWriter } from './fifo.ts';
 import { FifoScript } from './fifo-script.ts';
 import { Lanes, RUNNING_MAX } from './lanes.ts';
-import { LeftScripts } from './left-scripts.ts';
+import { LeftScripts, type ScriptRecords } from './left-scripts.ts';
 import { type Mail, Mailer } from './mail.ts';
 import { runScript, type ScriptOutcome } from './script.ts';
 import { findScriptFault } from './script-file.ts';
@@ -83,6 +83,11 @@ export class Channels {
     // Each script that runs listens to both.
     const running = RUNNING_MAX * TOPICS.length;
     setMaxListeners(running, this.#stopping.signal, this.#abandoned.signal);
+  }
+
+  /** Of whatever script this controller runs. */
+  get records(): ScriptRecords {
+    return this.#left;
   }
 
   /** Opens what is needed; `commands`: all that could be run by this configuration. */

@@ -9,7 +9,7 @@ import type { Command } from '../../core/config/config.ts';
 import type { Problem } from '../../core/problem.ts';
 import { monotonicUs } from '../../linux/clock.ts';
 import type { Account } from './account.ts';
-import type { LeftScripts } from './left-scripts.ts';
+import type { ScriptRecords } from './left-scripts.ts';
 import { collectOutput, signalScript, startProblem, startScript } from './script.ts';
 import { findScriptFault } from './script-file.ts';
 
@@ -25,7 +25,7 @@ export interface FifoScriptOptions {
   /** It is not started before this resolves. */
   readonly after: Promise<void>;
   /** Where it is kept that it runs, for whoever comes after a crash. */
-  readonly records: Pick<LeftScripts, 'began' | 'ended'>;
+  readonly records: ScriptRecords;
 }
 
 export interface FifoScriptPorts {

@@ -21,6 +21,9 @@ const FILE_BYTES_MAX = 64 * 1024;
 /** A process: its id, and when it was started, in ticks since the boot (proc_pid_stat(5)). */
 type Identity = readonly [pid: number, startedAt: string];
 
+/** Where it is kept which scripts run. */
+export type ScriptRecords = Pick<LeftScripts, 'began' | 'ended'>;
+
 export class LeftScripts {
   readonly #directory: string;
   readonly #left: readonly Identity[];

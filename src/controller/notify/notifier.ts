@@ -36,6 +36,7 @@ import type { InstanceStatus } from '../../keeper/messages.ts';
 import { type Log, logProblem } from '../log.ts';
 import { type Call, Channels } from './channels.ts';
 import { type GroupChange, GroupStates } from './group-states.ts';
+import type { ScriptRecords } from './left-scripts.ts';
 import { isVrrpState, NotifyMemory } from './memory.ts';
 import { ServiceNotifier } from './service-notifier.ts';
 
@@ -109,6 +110,11 @@ export class Notifier {
     }
     this.#memory.save();
     await this.#channels.startup();
+  }
+
+  /** Where it is kept which scripts run, for whoever else runs some. */
+  get records(): ScriptRecords {
+    return this.#channels.records;
   }
 
   /** True when this controller takes the place of one that died. */

@@ -10,7 +10,7 @@ import { formatDuration } from '../../config/values.ts';
 import type { Command } from '../../core/config/config.ts';
 import type { Problem } from '../../core/problem.ts';
 import type { Account } from './account.ts';
-import type { LeftScripts } from './left-scripts.ts';
+import type { ScriptRecords } from './left-scripts.ts';
 import { findScriptFault, problem } from './script-file.ts';
 
 /** Time to clean up between SIGTERM and SIGKILL; less when the director stops. */
@@ -41,7 +41,7 @@ export interface ScriptRequest {
   /** Nobody waits any more: what runs is killed. */
   readonly abandoned: AbortSignal;
   /** Where it is kept that it runs, for whoever comes after a crash. */
-  readonly records?: Pick<LeftScripts, 'began' | 'ended'>;
+  readonly records?: ScriptRecords | undefined;
   /** What it has started and left behind is killed when it ends. */
   readonly leaveNothing?: boolean;
   /** Its time is over, and it is being ended: before the outcome, `detail` as there. */

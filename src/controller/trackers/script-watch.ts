@@ -73,6 +73,7 @@ export class ScriptWatch implements Watch {
       timeoutMs: timeoutUs / 1000,
       stopping: NEVER,
       abandoned: this.#abandoned.signal,
+      records: this.#ports.records,
       leaveNothing: true,
       onOverdue: (detail) => {
         this.#overdue = true;

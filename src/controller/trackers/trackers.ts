@@ -10,6 +10,7 @@ import type { ProcessPattern } from '../../core/process-match.ts';
 import type { TrackerReport } from '../../core/status.ts';
 import { serviceQuorum, type WeighedServer } from '../../core/vrrp/quorum.ts';
 import type { TrackerState } from '../../core/vrrp/tracking.ts';
+import type { ScriptRecords } from '../notify/left-scripts.ts';
 import { FileWatch } from './file-watch.ts';
 import { ProcessTable } from './process-table.ts';
 import { ProcessWatch } from './process-watch.ts';
@@ -26,6 +27,8 @@ export interface TrackerPorts {
   readonly onProcessMode: (mode: 'events' | 'polling', why: string | null) => void;
   /** Servers of a virtual service with their configured weights and health. */
   readonly servers: (service: string) => readonly WeighedServer[];
+  /** Where it is kept which scripts run, for whoever comes after a crash. */
+  readonly records?: ScriptRecords;
 }
 
 interface Entry {
@@ -132,6 +135,7 @@ export class Trackers {
     const ports: WatchPorts = {
       set: (state) => this.#set(entry, state),
       problem: (problem) => this.#tellProblem(entry, problem),
+      records: this.#ports.records,
     };
     switch (config.kind) {
       case 'interface':

@@ -5,11 +5,14 @@
 import type { Problem } from '../../core/problem.ts';
 import type { TrackerRunResult } from '../../core/status.ts';
 import type { TrackerState } from '../../core/vrrp/tracking.ts';
+import type { ScriptRecords } from '../notify/left-scripts.ts';
 
 export interface WatchPorts {
   readonly set: (state: TrackerState) => void;
   /** What keeps it from being looked at; null when nothing does. */
   readonly problem: (problem: Problem | null) => void;
+  /** Where it is kept which scripts run, for whoever comes after a crash. */
+  readonly records?: ScriptRecords | undefined;
 }
 
 export type RunCounts = Record<TrackerRunResult, number>;

@@ -129,6 +129,11 @@ export class Announcer {
   }
 
   #packets(request: BurstRequest): readonly QueuedPacket<Packet>[] {
+    const [only] = request.vips;
+    if (only !== undefined && request.vips.length === 1) {
+      const packet = this.#packet(only, request);
+      return packet === null ? [] : [packet];
+    }
     const packets: QueuedPacket<Packet>[] = [];
     for (let index = 0; index < request.vips.length; index++) {
       const packet = this.#packet(request.vips[index] as AnnouncedVip, request);

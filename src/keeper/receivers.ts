@@ -40,8 +40,9 @@ interface Listener {
   readonly handler: (packet: ReceivedAdvert) => void;
   readonly runners: Map<number, InstanceRunner>;
   readonly pace: ReadPace;
-  /** The least of its instances'; null when it has to be found. */
-  patienceUs: number | null;
+  /** The least of its instances', as of this turn of Receivers.#change. */
+  patienceUs: number;
+  patienceOf: number;
 }
 
 export class Receivers {
@@ -53,6 +54,8 @@ export class Receivers {
   readonly refusedUnassigned: Record<RefusalReason, number> = newRefusalCounts();
   /** False while the patience of a socket that is not watched may be another one. */
   #patienceKnown = true;
+  /** Counts what may have changed the patience of an instance. */
+  #change = 0;
 
   /** `onHandled` is called after packets were handled: deadlines may have moved. */
   constructor(report: (message: KeeperToController) => void, onHandled: () => void) {
@@ -84,7 +87,7 @@ export class Receivers {
 
   /** How long packets may wait has to be found again: an instance is another one, or in another state. */
   instancesChanged(): void {
-    for (const listener of this.#listeners.values()) listener.patienceUs = null;
+    this.#change++;
     this.#patienceKnown = false;
   }
 
@@ -105,8 +108,8 @@ export class Receivers {
   hurry(): void {
     if (this.#patienceKnown) return;
     this.#patienceKnown = true;
-    for (const { pace, receiver, patienceUs } of this.#listeners.values()) {
-      if (pace.lookAtUs === null || patienceUs !== null) continue;
+    for (const { pace, receiver, patienceOf } of this.#listeners.values()) {
+      if (pace.lookAtUs === null || patienceOf === this.#change) continue;
       pace.watch();
       receiver.watch();
     }
@@ -149,7 +152,8 @@ export class Receivers {
       handler: (packet) => this.#handle(listener, packet),
       runners: new Map(),
       pace: new ReadPace(),
-      patienceUs: null,
+      patienceUs: 0,
+      patienceOf: -1,
     };
     this.#listeners.set(key, listener);
     return listener;
@@ -160,11 +164,24 @@ export class Receivers {
     const count = receiver.drain(listener.handler);
     const wasWatched = pace.lookAtUs === null;
     if (count === 0 && wasWatched) return 0;
-    pace.noteRead(monotonicUs(), count, count >= DRAIN_PACKETS_MAX, patienceOf(listener));
+    pace.noteRead(monotonicUs(), count, count >= DRAIN_PACKETS_MAX, this.#patience(listener));
     const isWatched = pace.lookAtUs === null;
     if (wasWatched && !isWatched) receiver.unwatch();
     else if (!wasWatched && isWatched) receiver.watch();
     return count;
+  }
+
+  /** The least patience of the instances that the listener hears packets for. */
+  #patience(listener: Listener): number {
+    if (listener.patienceOf === this.#change) return listener.patienceUs;
+    let leastUs = PATIENCE_MAX_US;
+    for (const runner of listener.runners.values()) {
+      leastUs = Math.min(leastUs, runner.patienceUs);
+      if (leastUs === 0) break;
+    }
+    listener.patienceUs = leastUs;
+    listener.patienceOf = this.#change;
+    return leastUs;
   }
 
   #handle(listener: Listener, packet: ReceivedAdvert): void {
@@ -234,18 +251,6 @@ export class Receivers {
     reported.set(key, nowUs);
     return true;
   }
-}
-
-/** The least patience of the instances that the listener hears packets for. */
-function patienceOf(listener: Listener): number {
-  if (listener.patienceUs !== null) return listener.patienceUs;
-  let leastUs = PATIENCE_MAX_US;
-  for (const runner of listener.runners.values()) {
-    leastUs = Math.min(leastUs, runner.patienceUs);
-    if (leastUs === 0) break;
-  }
-  listener.patienceUs = leastUs;
-  return leastUs;
 }
 
 const UNICAST = 'unicast';

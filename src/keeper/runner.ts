@@ -88,6 +88,11 @@ function patienceChanges(before: VrrpState, after: VrrpState): boolean {
   return before.activeAdvertIntervalUs !== after.activeAdvertIntervalUs;
 }
 
+/** What comes after the advertisements of all. */
+function isPutOff({ kind }: VrrpEffect): boolean {
+  return kind !== 'send-advert';
+}
+
 const BURST_SCOPES: readonly Burst['scope'][] = ['all', 'extra-interfaces'];
 const NO_ADDRESSES: readonly string[] = [];
 
@@ -152,6 +157,8 @@ export class InstanceRunner implements Debtor {
   #options: RunnerOptions;
   #evaluation: Evaluation;
   readonly #peerAddress = new Uint8Array(16);
+  /** The same as text, while it is known. */
+  #peerName: string | null = null;
   #handoverSinceUs = 0;
   #lastHandover: InstanceStatus['lastHandover'] = null;
   #lowerPriorityToldAtUs = Number.NEGATIVE_INFINITY;
@@ -347,6 +354,7 @@ export class InstanceRunner implements Debtor {
     if (decoded.priority === 0) this.#counters.priorityZeroReceived++;
     const peer = this.#peers.accept(source, decoded, receivedAtUs);
     this.#peerAddress.set(source);
+    this.#peerName = null;
     this.#peer = {
       priority: decoded.priority,
       advertIntervalUs: decoded.advertIntervalUs,
@@ -364,6 +372,8 @@ export class InstanceRunner implements Debtor {
     });
     if (this.state.kind === 'backup' && this.#hmac === null && listsOurs) {
       this.#usual = new UsualAdvert(packet, toGroup, decoded, peer);
+      // A takeover, of many perhaps, tells of it.
+      this.#peerText();
     }
     if (wasActive && this.isActive && decoded.priority > 0) {
       this.#reportLowerPriority(receivedAtUs);
@@ -729,17 +739,18 @@ export class InstanceRunner implements Debtor {
 
   /** Advertises, and leaves everything else for settle(). */
   #putOff(effects: readonly VrrpEffect[]): void {
+    let adverts = 0;
     let urgent = false;
     for (let index = 0; index < effects.length; index++) {
       const effect = effects[index] as VrrpEffect;
       if (effect.kind === 'send-advert') {
+        adverts++;
         this.#perform(effect);
-        continue;
-      }
-      this.#owed.push(effect);
-      if (effect.kind === 'remove-addresses') urgent = true;
+      } else if (effect.kind === 'remove-addresses') urgent = true;
     }
-    if (this.#owed.length > 0) this.#ports.putOff.add(this, urgent);
+    if (adverts === effects.length) return;
+    this.#owed = effects.filter(isPutOff);
+    this.#ports.putOff.add(this, urgent);
   }
 
   get addressCount(): number {
@@ -1017,6 +1028,7 @@ export class InstanceRunner implements Debtor {
   }
 
   #peerText(): string {
-    return formatIp(this.#peerAddress, this.#config.family);
+    this.#peerName ??= formatIp(this.#peerAddress, this.#config.family);
+    return this.#peerName;
   }
 }

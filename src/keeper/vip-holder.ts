@@ -48,7 +48,9 @@ export class VipHolder {
   holdAdded(vips: readonly WantedVip[], result: AddResult): void {
     this.#held = vips;
     this.#noteAdded(vips, result);
-    for (const vip of result.added) {
+    const { added } = result;
+    for (let index = 0; index < added.length; index++) {
+      const vip = added[index] as WantedVip;
       // Removed since.
       if (!this.#ports.network.hasAddress(vip.interface, vip.address)) this.#restore(vip, null);
     }
@@ -123,15 +125,16 @@ export class VipHolder {
     vips: readonly WantedVip[],
     { added, problems, refused }: AddResult,
   ): readonly WantedVip[] {
+    if (problems.length > 0) this.#tell(problems);
+    // The usual way of a takeover.
+    if (added.length === vips.length && this.#missing.size === 0) return added;
     const { network } = this.#ports;
-    const allWell = added.length === vips.length && this.#missing.size === 0;
-    for (const vip of allWell ? [] : vips) {
+    for (const vip of vips) {
       if (network.hasAddress(vip.interface, vip.address)) this.#missing.delete(keyOf(vip));
       else if (network.link(vip.interface) === null) {
         this.#missing.set(keyOf(vip), noInterface(vip));
       } else this.#missing.set(keyOf(vip), refused.get(vip) ?? null);
     }
-    this.#tell(problems);
     return added;
   }
 

@@ -80,7 +80,7 @@ test('every step and every shortcut ends in the state of the machine alone', () 
       }
       for (const [state, before] of fromMachine) expect(state).toEqual(before);
     }),
-    { numRuns: 200 },
+    { numRuns: 1_000 },
   );
   expect(advertised).toBeGreaterThan(50);
   expect(heard).toBeGreaterThan(50);

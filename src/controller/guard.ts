@@ -64,9 +64,12 @@ export class KeeperGuard {
       // What becomes its successor does not end, but leaves the channel.
       onClosed: () => this.#onReexecuted?.(),
     };
-    this.#supervisor = new TwinSupervisor(keeper, supervision, (argv, spawn) =>
-      this.#realtime ? spawnIntoRealtime(REALTIME_PRIORITY, argv, spawn) : spawn(argv),
-    );
+    this.#supervisor = new TwinSupervisor(keeper, supervision, (argv, spawn) => {
+      const realtime = this.#realtime;
+      // If that is refused now, the one after it is started without.
+      this.#realtime = false;
+      return realtime ? spawnIntoRealtime(REALTIME_PRIORITY, argv, spawn) : spawn(argv);
+    });
     if (!startedByTwin()) return;
     this.#pid = process.ppid;
     this.#starter = channelToStarter({

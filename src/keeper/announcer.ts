@@ -129,6 +129,7 @@ export class Announcer {
   }
 
   #packets(request: BurstRequest): readonly QueuedPacket<Packet>[] {
+    // The usual burst of a takeover: an array that grows is three times the size.
     const [only] = request.vips;
     if (only !== undefined && request.vips.length === 1) {
       const packet = this.#packet(only, request);

@@ -151,8 +151,8 @@ export class InstanceRunner implements Debtor {
   #goesOn = false;
   /** Until then it waits for trackers that may forbid to take part; 0 when all have spoken. */
   #awaitsUntilUs = 0;
-  /** What a takeover sends is made ready; it is looked at once more when it is sent. */
-  #isReady = false;
+  /** What a takeover sends is ready for these options; it is looked at once more when it is sent. */
+  #readyFor: RunnerOptions | null = null;
   /** The configuration with the effective priority. */
   #options: RunnerOptions;
   #evaluation: Evaluation;
@@ -360,7 +360,7 @@ export class InstanceRunner implements Debtor {
       advertIntervalUs: decoded.advertIntervalUs,
       lastHeardUs: receivedAtUs,
     };
-    if (this.#peerChecksum !== decoded.checksum) this.#isReady = false;
+    if (this.#peerChecksum !== decoded.checksum) this.#readyFor = null;
     this.#peerChecksum = decoded.checksum;
     const wasActive = this.isActive;
     this.#dispatch({
@@ -425,8 +425,8 @@ export class InstanceRunner implements Debtor {
 
   /** Makes ready what a takeover at its deadline sends, unless it is. */
   prepareTakeover(): void {
-    if (this.#isReady) return;
-    this.#isReady = true;
+    if (this.#readyFor === this.#options) return;
+    this.#readyFor = this.#options;
     if (this.#hmac === null) this.#reach.prepare(this.#message, this.#content(false));
     prepareVips(this.#ports.network, this.#config.addresses);
     this.#ports.announcer.prepare(this.#config.addresses);
@@ -817,7 +817,7 @@ export class InstanceRunner implements Debtor {
   }
 
   #sendAdvert(resign: boolean): void {
-    if (resign) this.#isReady = false;
+    if (resign) this.#readyFor = null;
     const { source } = this.#reach;
     if (source === null) return;
     const trailer = this.#hmac?.trailer({ family: this.#config.family, source }) ?? null;
@@ -941,7 +941,6 @@ export class InstanceRunner implements Debtor {
    * came as JSON has one of its own, and what is looked up in it all the time is searched for.
    */
   #optionsOf(config: VrrpConfig): RunnerOptions {
-    this.#isReady = false;
     return {
       version: config.version,
       family: config.family,

@@ -40,6 +40,15 @@ async function makeInterface(): Promise<void> {
   await check(node, ['ip', 'link', 'set', 'dyn0', 'up']);
 }
 
+/** Renames an interface while it is up; kernels before 6.2 rename only what is down. */
+async function rename(from: string, to: string): Promise<void> {
+  const live = await node.run(['ip', 'link', 'set', from, 'name', to]);
+  if (live.code === 0) return;
+  await check(node, ['ip', 'link', 'set', from, 'down']);
+  await check(node, ['ip', 'link', 'set', from, 'name', to]);
+  await check(node, ['ip', 'link', 'set', to, 'up']);
+}
+
 async function hasVip(): Promise<boolean> {
   const { stdout } = await node.run(['ip', '-4', '-o', 'address', 'show']);
   return stdout.includes('203.0.113.10/24');
@@ -97,23 +106,12 @@ describe('an interface', () => {
       const shown = async (): Promise<string> =>
         (await check(node, ['ip', '-4', '-o', 'address', 'show'])).stdout;
       expect(await shown()).toContain('203.0.113.99/24');
-      // Kernels before 6.2 rename only what is down.
-      const live = await node.run(['ip', 'link', 'set', 'dyn0', 'name', 'away0']);
-      if (live.code !== 0) {
-        await check(node, ['ip', 'link', 'set', 'dyn0', 'down']);
-        await check(node, ['ip', 'link', 'set', 'dyn0', 'name', 'away0']);
-        await check(node, ['ip', 'link', 'set', 'away0', 'up']);
-      }
+      await rename('dyn0', 'away0');
       await director.waitForState('web', 'fault');
       expect(await hasVip()).toBe(false);
       expect(await shown()).not.toContain('203.0.113.99/24');
       expect(await shown()).toContain('203.0.113.2/24');
-      const back = await node.run(['ip', 'link', 'set', 'away0', 'name', 'dyn0']);
-      if (back.code !== 0) {
-        await check(node, ['ip', 'link', 'set', 'away0', 'down']);
-        await check(node, ['ip', 'link', 'set', 'away0', 'name', 'dyn0']);
-        await check(node, ['ip', 'link', 'set', 'dyn0', 'up']);
-      }
+      await rename('away0', 'dyn0');
       await director.waitForState('web', 'active');
       expect(await hasVip()).toBe(true);
       await director.waitFor('the static address', async () =>

@@ -103,8 +103,9 @@ async function main(): Promise<void> {
     keepForNextStart: keeper(config, sources),
     version: VERSION,
     reload: async () => {
-      const { result: again, sources: files } = await source.read();
+      const { result: again, warnings: anew, sources: files } = await source.read();
       if (again.ok) {
+        logFirst(log, CONFIG_WARNINGS, anew.map(plainly));
         return ok({ config: again.value, keepForNextStart: keeper(again.value, files) });
       }
       const lines = again.error.map(plainly);

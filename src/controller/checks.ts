@@ -21,9 +21,11 @@ import { descriptorsMax } from '../linux/limits.ts';
 import type { SessionLook } from '../probes/bfd.ts';
 import type { GiveUp, Probe } from '../probes/probe.ts';
 import { createProbe } from '../probes/probe.ts';
+import type { CommandRunner } from '../probes/script.ts';
 import { TrustStore } from '../probes/trust-store.ts';
-import { runCheckCommand } from './check-command.ts';
+import { runCheckCommand, slowOnly } from './check-command.ts';
 import { DueRuns } from './due-runs.ts';
+import type { ScriptRecords } from './notify/left-scripts.ts';
 
 /**
  * Runs in flight at once: as many as may time out together when a part of the network is gone, so
@@ -45,6 +47,8 @@ export interface CheckRunnerOptions {
   readonly concurrentRunsMax?: number;
   /** Tells of BFD sessions; without it, checks by them fail. */
   readonly session?: SessionLook;
+  /** Where it is kept which commands run, for whoever comes after a crash. */
+  readonly records?: ScriptRecords;
 }
 
 export interface CheckResultReport {
@@ -163,6 +167,7 @@ export function checkSnapshot(
 export class CheckRunner {
   readonly #ports: CheckRunnerPorts;
   readonly #session: SessionLook | undefined;
+  readonly #runCommand: CommandRunner;
   readonly #trust = new TrustStore();
   readonly #checks = new Map<string, RunningCheck>();
   readonly #sockets: DueRuns<RunningCheck>;
@@ -174,6 +179,8 @@ export class CheckRunner {
   constructor(options: CheckRunnerOptions, ports: CheckRunnerPorts) {
     this.#ports = ports;
     this.#session = options.session;
+    const records = options.records === undefined ? undefined : slowOnly(options.records);
+    this.#runCommand = (check, settings) => runCheckCommand(check, settings, records);
     const runs = {
       nowUs: ports.nowUs,
       start: (check: RunningCheck, dueUs: number) => this.#start(check, dueUs),
@@ -267,7 +274,7 @@ export class CheckRunner {
   }
 
   #probe({ check, target }: CheckDefinition): Probe {
-    return createProbe(check, target, this.#trust, runCheckCommand, this.#session);
+    return createProbe(check, target, this.#trust, this.#runCommand, this.#session);
   }
 
   #runsOf({ kind }: CheckConfig): DueRuns<RunningCheck> {

@@ -145,7 +145,11 @@ export class Controller implements DirectorControl {
         this.#checks.runNow(({ check }) => check.kind === 'bfd' && sessions.has(check.session)),
     });
     this.#checks = new CheckPool(
-      { workers: null, session: (name) => this.#bfd.verdict(name) },
+      {
+        workers: null,
+        session: (name) => this.#bfd.verdict(name),
+        records: this.#notifier.records,
+      },
       {
         nowUs: monotonicUs,
         onResult: (report) => this.#tally.count(report),

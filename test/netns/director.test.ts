@@ -652,6 +652,15 @@ describe('configurations', { timeout: TEST_TIMEOUT_MS }, () => {
     expect(calls.split('\n').filter((line) => /^send.*nlmsg_/.test(line))).toEqual([]);
   });
 
+  it('a reload says what is doubtful in the file, as a start does', async () => {
+    const { a } = await startPair();
+    const mark = a.mark;
+    a.configure(configOf({ web: { preempt: false, preempt_delay: '5s' } }));
+    await a.reload();
+    const { msg } = await a.waitForLine('config', { level: 40 }, mark);
+    expect(msg).toContain('without preempt it delays nothing');
+  });
+
   it('a file with errors changes nothing when it is reloaded', async () => {
     const { a } = await startPair();
     const before = await a.pids();

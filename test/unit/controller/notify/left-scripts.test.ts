@@ -1,11 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { runCheckCommand, slowOnly } from '../../../../src/controller/check-command.ts';
 import { LeftScripts } from '../../../../src/controller/notify/left-scripts.ts';
+import type { ScriptCheckConfig } from '../../../../src/core/config/check.ts';
 import { readBootId } from '../../../../src/keeper/record.ts';
-import { waitFor } from '../../probes/servers.ts';
+import { tcpCheck, waitFor } from '../../probes/servers.ts';
 import { ScriptDirectory } from './scripts.ts';
+
+const { kind: _, ...timing } = tcpCheck;
+const CHECK: Omit<ScriptCheckConfig, 'command'> = {
+  ...{ kind: 'script', ...timing, dynamicWeight: false },
+  ...{ user: null, group: null, scriptSecurity: false },
+};
 
 let directory: ScriptDirectory;
 let children: ChildProcess[];
@@ -86,6 +94,26 @@ describe('LeftScripts', () => {
     }
     expect(signalOf(0)).toBeNull();
     expect(exists(pid)).toBe(true);
+  });
+
+  test('has the command of a check that takes its time, too, and none that is quick', async () => {
+    const dead = open();
+    const said = directory.file('check.said');
+    const run = (body: string, timeoutMs: number, signal: AbortSignal) => {
+      const command: [string, ...string[]] = ['/bin/sh', '-c', body];
+      const check = { ...CHECK, command };
+      return runCheckCommand(check, { timeoutMs, signal }, slowOnly(dead));
+    };
+    const gaveUp = new AbortController();
+    expect(await run('exit 0', 5_000, gaveUp.signal)).toMatchObject({ exitStatus: 0 });
+    expect(existsSync(directory.file('scripts.json'))).toBe(false);
+    const hangs = run(`echo $$ >> ${said}; sleep 600`, 60_000, gaveUp.signal);
+    await waitFor('it to be kept', () => existsSync(directory.file('scripts.json')));
+    const pid = Number(directory.lines('check.said')[0]);
+    expect(await open().endLeft()).toEqual([pid]);
+    expect(await hangs).toMatchObject({ kind: 'killed' });
+    expect(await open().endLeft()).toEqual([]);
+    gaveUp.abort();
   });
 
   test('is about session leaders: what a script that has ended left behind stays', async () => {

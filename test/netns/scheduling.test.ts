@@ -1,9 +1,12 @@
 /** Real-time scheduling of this very thread, as the kernel shows it. Needs CAP_SYS_NICE. */
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { SCHED_OTHER, SCHED_RR } from '../../src/linux/constants.ts';
 import { enterRealtime, leaveRealtime, spawnIntoRealtime } from '../../src/linux/scheduling.ts';
+import { waitFor } from '../lab/host.ts';
 
 /** Fields 40 and 41 of proc_pid_stat(5): real-time priority and policy. */
 function scheduling(stat: string): { priority: number; policy: number } {
@@ -62,3 +65,42 @@ test('enterRealtime tells a process without CAP_SYS_NICE what to do', () => {
     error: { code: 'VK-NOT-ROOT', message: expect.stringContaining('EPERM') },
   });
 });
+
+test('a controller that may not start a real-time keeper starts an ordinary one next', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'vipkeeper-scheduling-'));
+  const said = join(directory, 'said');
+  const keeper = join(directory, 'keeper.sh');
+  writeFileSync(keeper, `read -r own < /proc/self/stat; echo "$own" >> ${said}; exec sleep 600\n`);
+  const compiled = new URL('../../dist/src/controller/guard.js', import.meta.url).href;
+  const nothing = '() => {}';
+  const controller = join(directory, 'controller.mjs');
+  // Its keeper says that it is a real-time process, and dies.
+  writeFileSync(
+    controller,
+    `const { KeeperGuard } = await import(${JSON.stringify(compiled)});
+    Object.defineProperty(process, 'execPath', { value: '/bin/sh' });
+    const keeper = { nodeFlags: [], script: ${JSON.stringify(keeper)}, args: [], env: {} };
+    const handlers = { onKeeperDied: ${nothing}, silencesEndUs: () => [], onGiveUp: ${nothing} };
+    const onMessage = () => process.send('heard');
+    new KeeperGuard(keeper, { ...handlers, onMessage });`,
+  );
+  const drop = ['--inh-caps=-sys_nice', '--bounding-set=-sys_nice'];
+  const child = spawn('setpriv', [...drop, process.execPath, controller], {
+    stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+    detached: true,
+  });
+  let refused = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    refused += chunk.toString();
+  });
+  try {
+    child.once('message', () => child.disconnect());
+    child.send({ kind: 'configured', scheduling: 'realtime' });
+    await waitFor('a keeper', () => existsSync(said), 30_000);
+    expect(scheduling(readFileSync(said, 'utf8'))).toEqual({ priority: 0, policy: SCHED_OTHER });
+    expect(refused).toContain('chrt');
+  } finally {
+    if (child.exitCode === null) process.kill(-(child.pid as number), 'SIGKILL');
+    rmSync(directory, { recursive: true, force: true });
+  }
+}, 40_000);

@@ -191,10 +191,11 @@ export class Announcer {
 
   /** Makes ready what a burst needs of these. */
   prepare(vips: readonly AnnouncedVip[]): void {
+    const nowUs = monotonicUs();
     for (const vip of vips) {
       const link = this.#network.link(vip.interface);
       const frame = this.#frameOf(vip);
-      if (frame !== null && link?.address.length === MAC_BYTES) this.#encode(frame, link, 0);
+      if (frame !== null && link?.address.length === MAC_BYTES) this.#encode(frame, link, nowUs);
       this.#lanesOf(vip.interface);
     }
   }

@@ -38,11 +38,13 @@ import {
   decodeTimeouts,
 } from '../../src/linux/ipvs/codec.ts';
 import { AttributeReader } from '../../src/linux/netlink/attributes.ts';
+import { decodeFamilyId } from '../../src/linux/netlink/genl.ts';
 import { MessageCursor } from '../../src/linux/netlink/message.ts';
 import { decodeNeighbor } from '../../src/linux/netlink/neighbors.ts';
 import { decodeProcessEvent } from '../../src/linux/netlink/process-events.ts';
 import { decodeAddress, decodeLink } from '../../src/linux/netlink/route-messages.ts';
 import { decodeRoute, decodeRule } from '../../src/linux/netlink/routing-messages.ts';
+import { decodeGeneration } from '../../src/linux/nftables/messages.ts';
 import { decodeSockaddrIn, decodeSockaddrIn6, decodeSockaddrLl } from '../../src/linux/sockaddr.ts';
 import { fromHex, KEEPALIVED_FRAMES, toHex } from '../unit/core/wire/frames.ts';
 
@@ -55,6 +57,8 @@ const POISONS = [0x00, 0xa5, 0xff];
 const EDGES = [0x00, 0x01, 0x7f, 0x80, 0xff];
 
 const CORPUS = new URL('corpus/', import.meta.url);
+/** That of control-requests.test.ts. */
+const REQUESTS = 'control-requests.txt';
 
 function corpus(name: string): Uint8Array[] {
   const lines = readFileSync(new URL(`${name}.hex`, CORPUS), 'utf8').split('\n');
@@ -219,6 +223,14 @@ function ipvsAnswer(bytes: Uint8Array): unknown {
   });
 }
 
+/** A decoder of one answer's payload, with what the reader says of it. */
+function answer(decode: typeof decodeGeneration): Decode {
+  return (bytes) => {
+    const reader = new AttributeReader(bytes);
+    return [decode({ reader, payloadStart: 0, payloadEnd: bytes.length }), reader.error];
+  };
+}
+
 /** Pure decoders, which read byte by byte. */
 const PURE: readonly [string, Decode, readonly Uint8Array[]][] = [
   ['decodeEthernetHeader', decodeEthernetHeader, FRAMES],
@@ -246,6 +258,8 @@ const VIEWED: readonly [string, Decode, readonly Uint8Array[]][] = [
   ['decodeNeighbor', neighborMessages, corpus('rtnetlink')],
   ['decodeRoute, decodeRule', routingMessages, corpus('routing')],
   ['the answers of IPVS', ipvsAnswer, corpus('ipvs')],
+  ['decodeFamilyId', answer(decodeFamilyId), corpus('genl')],
+  ['decodeGeneration', answer(decodeGeneration), corpus('nftables')],
   [
     'decodeProcessEvent',
     (bytes, random) => decodeProcessEvent(bytes, random.pick([0, 4]), bytes.length),
@@ -302,10 +316,11 @@ describe('on damaged messages', () => {
 
   test('the corpus has no file that is not used, and no line that is not hexadecimal', () => {
     const protocols = ['dns', 'echo', 'http', 'ldap', 'mysql', 'postgresql', 'radius', 'sip'];
-    const used = ['bfd', 'ipvs', 'process-events', 'routing', 'rtnetlink', ...protocols].sort();
+    const kernel = ['genl', 'ipvs', 'nftables', 'process-events', 'routing', 'rtnetlink'];
+    const used = ['bfd', ...kernel, ...protocols].sort();
     const files = readdirSync(CORPUS).sort();
-    expect(files).toEqual(used.map((name) => `${name}.hex`));
-    for (const file of files) {
+    expect(files).toEqual([...used.map((name) => `${name}.hex`), REQUESTS].sort());
+    for (const file of files.filter((name) => name !== REQUESTS)) {
       const lines = readFileSync(new URL(file, CORPUS), 'utf8').trimEnd().split('\n');
       const wrong = lines.filter((line) => !/^(# .*|([0-9a-f]{2})+)$/.test(line));
       expect(wrong).toEqual([]);
@@ -314,7 +329,7 @@ describe('on damaged messages', () => {
 
   test('whole messages are understood: damage begins at something', () => {
     const understood = (text: string) =>
-      /^true$|"ok":true|"name":"v0"|"mac":"52:|"table":100/.test(text);
+      /^true$|^\[\d+,null\]$|"ok":true|"name":"v0"|"mac":"52:|"table":100/.test(text);
     for (const [name, decode, messages] of [...PURE, ...VIEWED]) {
       if (name.startsWith('decodeSockaddr')) continue;
       const found = messages.map((message) => decode(message, new Random(0, 0)));

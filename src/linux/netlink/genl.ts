@@ -6,7 +6,7 @@
 import { err, ok, type Result } from '../../core/result.ts';
 import { AttributeWriter } from './attributes.ts';
 import { EBADMSG, type NetlinkError, netlinkError } from './error.ts';
-import { NLMSG_MIN_TYPE } from './message.ts';
+import { type MessageCursor, NLMSG_MIN_TYPE } from './message.ts';
 import type { NetlinkSocket } from './socket.ts';
 
 /** include/uapi/linux/netlink.h */
@@ -42,14 +42,25 @@ export function resolveFamily(
   let id: number | null = null;
   const outcome = socket.querySync(
     { type: GENL_ID_CTRL, flags: 0, payload: request.view() },
-    ({ reader, payloadStart, payloadEnd }) => {
-      reader.forEach(payloadStart + GENL_HDRLEN, payloadEnd, (type, start, end) => {
-        if (type === CTRL_ATTR_FAMILY_ID) id = reader.u16(start, end);
-      });
-      return reader.error === null;
+    (answer) => {
+      id = decodeFamilyId(answer);
+      return answer.reader.error === null;
     },
   );
   if (outcome.errno !== 0) return err(netlinkError(outcome.errno, outcome.message, call));
   if (id === null) return err(netlinkError(EBADMSG, null, call));
   return ok({ id });
+}
+
+/** The number in the answer to CTRL_CMD_GETFAMILY; null if there is none, or it is damaged. */
+export function decodeFamilyId({
+  reader,
+  payloadStart,
+  payloadEnd,
+}: Pick<MessageCursor, 'reader' | 'payloadStart' | 'payloadEnd'>): number | null {
+  let id: number | null = null;
+  reader.forEach(payloadStart + GENL_HDRLEN, payloadEnd, (type, start, end) => {
+    if (type === CTRL_ATTR_FAMILY_ID) id = reader.u16(start, end);
+  });
+  return reader.error === null ? id : null;
 }

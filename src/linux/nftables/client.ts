@@ -14,9 +14,9 @@ import {
   BATCH_END,
   buildTable,
   clearSets,
+  decodeGeneration,
   deleteElements,
   deleteTable,
-  NFTA_GEN_ID,
   RULES,
 } from './messages.ts';
 
@@ -110,12 +110,9 @@ export class NftClient {
 
   #readGeneration(): number | null {
     let generation: number | null = null;
-    this.#socket.querySync(askGeneration(), ({ reader, payloadStart, payloadEnd }) => {
-      // Behind struct nfgenmsg.
-      reader.forEach(payloadStart + 4, payloadEnd, (type, start, end) => {
-        if (type === NFTA_GEN_ID) generation = reader.be32(start, end);
-      });
-      return reader.error === null;
+    this.#socket.querySync(askGeneration(), (answer) => {
+      generation = decodeGeneration(answer);
+      return answer.reader.error === null;
     });
     return generation;
   }

@@ -17,7 +17,7 @@
  */
 import { ipFamily, parseIp } from '../../core/ip.ts';
 import { AttributeWriter } from '../netlink/attributes.ts';
-import { NLM_F_APPEND, NLM_F_CREATE } from '../netlink/message.ts';
+import { type MessageCursor, NLM_F_APPEND, NLM_F_CREATE } from '../netlink/message.ts';
 import type { NetlinkRequest } from '../netlink/socket.ts';
 
 /** include/uapi/linux/netfilter/nfnetlink.h */
@@ -240,8 +240,23 @@ export function askGeneration(): NetlinkRequest {
   return request(NFT_MSG_GETGEN, 0, () => {});
 }
 
-/** NFTA_GEN_ID, in network order, first in the answer's attributes. */
-export const NFTA_GEN_ID = 1;
+/** NFTA_GEN_ID, in network order. */
+const NFTA_GEN_ID = 1;
+/** sizeof(struct nfgenmsg), before the attributes of every message. */
+const NFGENMSG_BYTES = 4;
+
+/** The number in the answer to askGeneration(); null if there is none, or the answer is damaged. */
+export function decodeGeneration({
+  reader,
+  payloadStart,
+  payloadEnd,
+}: Pick<MessageCursor, 'reader' | 'payloadStart' | 'payloadEnd'>): number | null {
+  let generation: number | null = null;
+  reader.forEach(payloadStart + NFGENMSG_BYTES, payloadEnd, (type, start, end) => {
+    if (type === NFTA_GEN_ID) generation = reader.be32(start, end);
+  });
+  return reader.error === null ? generation : null;
+}
 
 /** Asks for the rules of the table's chain, by a dump. */
 export function askRules(table: string): NetlinkRequest {

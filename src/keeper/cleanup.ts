@@ -19,6 +19,7 @@ import {
   readMore,
   readRecord,
 } from './record.ts';
+import { findStrayed } from './strayed.ts';
 import { removeVips } from './vips.ts';
 import { removeOurLink } from './virtual-link.ts';
 
@@ -91,7 +92,8 @@ export function cleanUp(options: {
   const network = opened.value;
   const left: LeftBehind[] = [];
   const { silentAtUs } = options;
-  const recorded = readRecord(options.runtimeDirectory).filter(
+  const all = readRecord(options.runtimeDirectory);
+  const recorded = all.filter(
     (instance) => silentAtUs === undefined || silenceEndUs(instance) <= silentAtUs,
   );
   for (const instance of recorded) {
@@ -108,6 +110,9 @@ export function cleanUp(options: {
   for (const address of more.staticAddresses) {
     if (network.isOurs(address.interface, address.address)) left.push(address);
   }
+  const strayed = findStrayed(network, recorded, more.staticAddresses, all);
+  left.push(...strayed.addresses);
+  links.push(...strayed.links);
   // Routes before the addresses that they have as their source.
   const routing = more.routing ? cleanUpRouting(options.dryRun) : [];
   const problems = options.dryRun ? [] : [...removeVips(network, left)];

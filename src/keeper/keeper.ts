@@ -60,6 +60,7 @@ import { InstanceRunner } from './runner.ts';
 import { Senders } from './senders.ts';
 import { STATIC_OWNER, StaticObjects } from './static-objects.ts';
 import { StatusParts } from './status-parts.ts';
+import { findStrayed, removeStrayed } from './strayed.ts';
 import { Trackers } from './trackers.ts';
 import { Turns } from './turns.ts';
 import { DROPPED_ENVIRONMENT, type TwinCommand } from './twin.ts';
@@ -407,6 +408,8 @@ export class Keeper {
     this.#record ??= new RecordWriter(plan.runtimeDirectory);
     if (first) this.#settings.open(plan.runtimeDirectory);
     if (first) {
+      const { staticAddresses } = readMore(plan.runtimeDirectory);
+      removeStrayed(this.#network, findStrayed(this.#network, recorded, staticAddresses));
       problems.push(...this.#tune(plan));
       this.#startsAtUs = this.#successor
         ? readStartsAtUs(plan.runtimeDirectory)

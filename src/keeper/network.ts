@@ -55,6 +55,8 @@ export class Network {
   readonly #handlers: NetworkHandlers;
   readonly #linksByName = new Map<string, Link>();
   readonly #namesByIndex = new Map<number, string>();
+  /** By index: macvlans that other programs made, of which there are few. */
+  readonly #foreignMacvlans = new Map<number, Link>();
   readonly #addresses = new AddressBook(VIP_PROTOCOL);
   /** Indexes of links that were set up here and whose carrier was not told yet. */
   readonly #raised = new Set<number>();
@@ -110,6 +112,7 @@ export class Network {
     const namesBefore = new Map(this.#namesByIndex);
     this.#linksByName.clear();
     this.#namesByIndex.clear();
+    this.#foreignMacvlans.clear();
     for (const link of links.value) {
       this.#rememberLink(link);
       if ((namesBefore.get(link.index) ?? link.name) !== link.name) this.#renamed.add(link.index);
@@ -130,6 +133,18 @@ export class Network {
 
   link(name: string): Link | null {
     return this.#linksByName.get(name) ?? null;
+  }
+
+  /** The virtual links on top of the interface of this name. */
+  linksOn(name: string): readonly Link[] {
+    const base = this.link(name)?.index;
+    if (base === undefined) return [];
+    return [...this.#linksByName.values()].filter(({ baseIndex }) => baseIndex === base);
+  }
+
+  /** Macvlans that other programs made. */
+  foreignMacvlans(): Iterable<Link> {
+    return this.#foreignMacvlans.values();
   }
 
   /** Name of an interface by its index; null when there is none. */
@@ -218,6 +233,18 @@ export class Network {
     return info !== undefined && this.#addresses.isOurs(info);
   }
 
+  /** Names of the interfaces that have this address as ours. */
+  ownPlaces({
+    address,
+    prefixLength,
+  }: Pick<InterfaceAddress, 'address' | 'prefixLength'>): readonly string[] {
+    return this.#addresses
+      .all()
+      .filter((entry) => entry.address === address && entry.prefixLength === prefixLength)
+      .filter((entry) => this.#addresses.isOurs(entry))
+      .flatMap(({ interfaceIndex }) => this.nameOf(interfaceIndex) ?? []);
+  }
+
   /**
    * Takes an address for ours that an earlier keeper recorded, on kernels without IFA_PROTO. Others
    * tell: what has no mark there is another program's, such as the own address of an owner.
@@ -283,14 +310,22 @@ export class Network {
     }
     this.#linksByName.set(link.name, link);
     this.#namesByIndex.set(link.index, link.name);
+    const foreign = link.kind === 'macvlan' && !isOurLink(link);
+    if (foreign) this.#foreignMacvlans.set(link.index, link);
+    else this.#foreignMacvlans.delete(link.index);
   }
 
   /**
    * Takes what is ours off links that have got another name, which kernels since 6.2 allow while
-   * they are up: it was put there for the name, and by the name nobody would find it any more.
+   * they are up: it was put there for the name, and by the name nobody would find it any more. A
+   * virtual link of ours goes itself: no second one with its hardware address could come up.
    */
   #leaveRenamed(): void {
     if (this.#renamed.size === 0) return;
+    for (const index of this.#renamed) {
+      const link = this.link(this.nameOf(index) ?? '');
+      if (link !== null && isOurLink(link)) this.removeLink(link);
+    }
     const left = this.#addresses
       .all()
       .filter((entry) => this.#renamed.has(entry.interfaceIndex) && this.#addresses.isOurs(entry));
@@ -326,6 +361,7 @@ export class Network {
   #forgetLink(index: number): void {
     const name = this.#namesByIndex.get(index);
     this.#namesByIndex.delete(index);
+    this.#foreignMacvlans.delete(index);
     this.#raised.delete(index);
     if (name !== undefined && this.#linksByName.get(name)?.index === index) {
       this.#linksByName.delete(name);

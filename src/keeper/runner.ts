@@ -518,17 +518,19 @@ export class InstanceRunner implements Debtor {
   #restoreLink(): void {
     const link = this.#config.virtualLink?.name;
     if (link === undefined) return;
-    this.#holdAddresses();
+    if (!this.#holdAddresses()) return;
     this.#announceAll();
     this.#counters.linksRestored++;
     this.#ports.report({ kind: 'link-restored', instance: this.#config.name, link });
   }
 
-  #holdAddresses(): void {
-    this.#raiseLink();
+  /** False when the virtual link cannot come up. */
+  #holdAddresses(): boolean {
+    const raised = this.#raiseLink();
     this.#limitIntake();
     this.#vips.hold(this.#config.addresses);
     this.#ports.routing.hold(this.#config.name);
+    return raised;
   }
 
   /** RFC 9568 section 6.4.3: an owner always does. */
@@ -543,9 +545,10 @@ export class InstanceRunner implements Debtor {
     this.#ports.intake.hold(name, refused);
   }
 
-  #raiseLink(): void {
+  #raiseLink(): boolean {
     const refused = this.#link?.raise() ?? null;
     if (refused !== null) this.#reportProblems([refused]);
+    return refused === null;
   }
 
   #releaseAddresses(): void {
@@ -802,7 +805,8 @@ export class InstanceRunner implements Debtor {
       case 'send-advert':
         return this.#sendAdvert(effect.resign);
       case 'add-addresses':
-        return this.#holdAddresses();
+        this.#holdAddresses();
+        return;
       case 'remove-addresses':
         return this.#releaseAddresses();
       case 'announce':

@@ -92,7 +92,9 @@ export class VirtualLink {
 
   /** Makes it exist on `base` as configured, and says why it cannot. A new link is down. */
   ensure(base: Link): Problem | null {
-    return this.#prepareBase(base) ?? this.#exist(base) ?? this.#settle(base);
+    return (
+      this.#prepareBase(base) ?? this.#exist(base) ?? this.#settle(base) ?? this.#collision(base)
+    );
   }
 
   /** True when it is there and down, asked for now: notifications may be on their way. */
@@ -176,6 +178,21 @@ export class VirtualLink {
       }
     }
     this.#settledIndex = index;
+    return null;
+  }
+
+  /** The kernel raises no second macvlan with one hardware address on an interface. */
+  #collision(base: Link): Problem | null {
+    const { config } = this;
+    if (config.kind !== 'macvlan') return null;
+    for (const { name, baseIndex, up, address } of this.#network.foreignMacvlans()) {
+      if (baseIndex !== base.index || !up || formatMac(address) !== config.mac) continue;
+      return {
+        code: 'VK-LINK',
+        message: `Instance ${this.#instance} cannot use ${config.mac} on ${base.name}: ${name}, which vipkeeper did not make, has that hardware address`,
+        cure: `Stop the program that made it, such as keepalived, and remove it: ip link delete ${name}`,
+      };
+    }
     return null;
   }
 

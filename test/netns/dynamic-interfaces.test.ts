@@ -12,6 +12,9 @@ import { type LabNode, Topology } from '../lab/topology.ts';
 const SETUP_TIMEOUT_MS = 10 * 60_000;
 const TEST_TIMEOUT_MS = 40_000;
 
+/** Interfaces may be missing at a start. */
+const ANYTIME = { dynamic_interfaces: true };
+
 let topology: Topology;
 let node: LabNode;
 let running: Director | null = null;
@@ -49,6 +52,12 @@ async function rename(from: string, to: string): Promise<void> {
   await check(node, ['ip', 'link', 'set', to, 'up']);
 }
 
+/** What of ours is on any interface. */
+async function vips(): Promise<string[]> {
+  const { stdout } = await node.run(['ip', '-4', '-o', 'address', 'show']);
+  return ['203.0.113.10', '203.0.113.99'].filter((address) => stdout.includes(`${address}/24`));
+}
+
 async function hasVip(): Promise<boolean> {
   const { stdout } = await node.run(['ip', '-4', '-o', 'address', 'show']);
   return stdout.includes('203.0.113.10/24');
@@ -63,7 +72,7 @@ describe('an interface', () => {
   it(
     'that is missing at the start is waited for, may be renamed away and back, and be replaced',
     async () => {
-      const config = { vrrp: instance(), keeper: { dynamic_interfaces: true } };
+      const config = { vrrp: instance(), keeper: ANYTIME };
       const director = await Director.start(node, { name: 'a', config });
       running = director;
       await director.waitForState('web', 'fault');
@@ -118,6 +127,76 @@ describe('an interface', () => {
         (await shown()).includes('203.0.113.99/24'),
       );
       await check(node, ['ip', 'link', 'delete', 'dyn0']);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    'that is renamed while nothing runs is found by the cleanup, and by the next keeper',
+    async () => {
+      await makeInterface();
+      const addresses = [{ address: '203.0.113.99/24', interface: 'dyn0' }];
+      const config = { vrrp: instance(), static: { addresses }, keeper: ANYTIME };
+      const director = await Director.start(node, { name: 'a', config });
+      running = director;
+      for (const way of ['cleanup', 'start'] as const) {
+        await director.waitForState('web', 'active');
+        await director.kill('SIGKILL', 'both');
+        await director.ended();
+        await rename('dyn0', 'away0');
+        expect(await vips()).toEqual(['203.0.113.10', '203.0.113.99']);
+        if (way === 'cleanup') {
+          const { stdout } = await director.run(['cleanup']);
+          expect(stdout).toContain('Removed 203.0.113.10 from away0');
+        } else {
+          await director.restart();
+          await director.waitForState('web', 'fault');
+        }
+        expect(await vips()).toEqual([]);
+        await rename('away0', 'dyn0');
+        if (way === 'cleanup') await director.restart();
+      }
+      await director.waitForState('web', 'active');
+      await director.waitFor('both', async () => (await vips()).length === 2);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    'that is a virtual link is replaced, renamed while it runs or while nothing does',
+    async () => {
+      await makeInterface();
+      const config = { vrrp: instance({ vmac: true }) };
+      const director = await Director.start(node, { name: 'a', config });
+      running = director;
+      for (const way of ['running', 'dead', 'cleanup'] as const) {
+        await director.waitForState('web', 'active');
+        if (way !== 'running') {
+          await director.kill('SIGKILL', 'both');
+          await director.ended();
+        }
+        await rename('vrrp.63', 'away63');
+        if (way === 'cleanup') await director.run(['cleanup']);
+        if (way === 'dead') await director.restart();
+        await director.waitFor('the other name to be gone', async () => {
+          const { stdout } = await node.run(['ip', '-o', 'link', 'show']);
+          return !stdout.includes('away63') && stdout.includes('vrrp.63') === (way !== 'cleanup');
+        });
+        if (way === 'cleanup') break;
+        await director.waitFor('the VIP', async () => {
+          const { stdout } = await node.run([
+            'ip',
+            '-o',
+            'address',
+            'show',
+            'dev',
+            'vrrp.63',
+            'up',
+          ]);
+          return stdout.includes('203.0.113.10/24');
+        });
+        await director.waitForState('web', 'active');
+      }
     },
     TEST_TIMEOUT_MS,
   );

@@ -373,4 +373,31 @@ describe('the link', () => {
     },
     TEST_TIMEOUT_MS,
   );
+
+  it(
+    'whose hardware address another program uses there is a fault, until it does no more',
+    async () => {
+      const other = ['type', 'macvlan', 'mode', 'private'];
+      const link = ['ip', 'link'];
+      await check(nodeA, [...link, 'add', 'old51', 'link', 'eth0', 'address', VMAC, ...other]);
+      await check(nodeA, [...link, 'set', 'old51', 'up']);
+      try {
+        const a = await start(nodeA, configOf());
+        await a.waitForState('web', 'fault');
+        expect((await a.instance('web')).reason).toBe('no-virtual-link');
+        await a.waitForState('six', 'active');
+        expect(a.log.find(({ code }) => code === 'VK-LINK')).toMatchObject({
+          instance: 'web',
+          msg: expect.stringContaining(`old51, which vipkeeper did not make, has that hardware`),
+          cure: expect.stringContaining('ip link delete old51'),
+        });
+        await check(nodeA, [...link, 'set', 'old51', 'down']);
+        await a.waitForState('web', 'active');
+        await pingable(VIP);
+      } finally {
+        await nodeA.run([...link, 'delete', 'old51']);
+      }
+    },
+    TEST_TIMEOUT_MS,
+  );
 });

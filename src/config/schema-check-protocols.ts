@@ -4,7 +4,7 @@
  */
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { LDAP_SCOPES } from '../core/wire/ldap.ts';
-import { encodeLdapFilter } from '../core/wire/ldap-filter.ts';
+import { parseLdapFilter } from '../core/wire/ldap-filter.ts';
 import { isRadiusPassword, RADIUS_ANSWERS, type RadiusAnswerName } from '../core/wire/radius.ts';
 import { list, option, Refusal, required, scalar, section, truth, word } from './forms.ts';
 import { TEXT_LENGTH_MAX, text } from './scalars.ts';
@@ -55,8 +55,8 @@ function ldapFields(per: Per) {
     'a search filter (RFC 4515) such as (objectClass=*)',
     yaml.string({ min: 1, max: TEXT_LENGTH_MAX }),
     (value) => {
-      const encoded = encodeLdapFilter(value);
-      return encoded.ok ? value : new Refusal(`expected a search filter: ${encoded.error}`);
+      const filter = parseLdapFilter(value);
+      return filter.ok ? value : new Refusal(`expected a search filter: ${filter.error}`);
     },
   );
   const base = scalar('text', yaml.string({ max: TEXT_LENGTH_MAX }), (value) =>

@@ -17,7 +17,7 @@ const COST_US: Readonly<Record<CheckConfig['kind'], number>> = {
   udp: 80,
   ping: 135,
   dialogue: 250,
-  ldap: 200,
+  ldap: 240,
   radius: 200,
   sip: 150,
   mysql: 400,

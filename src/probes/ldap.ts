@@ -1,19 +1,28 @@
 /**
  * LDAP check: a bind, and a search that must find an entry, over plain TCP, TLS, or TLS by the
- * protocol's own StartTLS (RFC 4513 section 3). Ends with an unbind, as servers expect.
+ * protocol's own StartTLS (RFC 4513 section 3). Ends with an unbind, as servers expect. Messages
+ * are made and read by the client library `ldapts`, which is loaded with the first such check.
  */
+import type { Buffer } from 'node:buffer';
 import type { LdapCheckConfig } from '../core/config/check-protocols.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
 import {
   decodeLdapAnswer,
-  encodeLdapBind,
-  encodeLdapSearch,
-  encodeLdapStartTls,
-  encodeLdapUnbind,
-  type LdapAnswer,
+  type LdapEnd,
+  type LdapFinding,
+  ldapResultText,
 } from '../core/wire/ldap.ts';
-import { encodeLdapFilter } from '../core/wire/ldap-filter.ts';
-import { beginWithTls, type Exchange, exchangeProbe, taking } from './exchange.ts';
+import { parseLdapFilter } from '../core/wire/ldap-filter.ts';
+import {
+  beginWithTls,
+  type Exchange,
+  type ExchangeProbe,
+  exchangeProbe,
+  type Security,
+  taking,
+} from './exchange.ts';
+import { type LdapLibrary, LdapMessages } from './ldap-messages.ts';
+import { guarded } from './library.ts';
 
 /** Message identifiers, in their order. */
 const START_TLS_ID = 1;
@@ -25,63 +34,116 @@ const SIZE_LIMIT_EXCEEDED = 4;
 
 const TAKE = taking(decodeLdapAnswer);
 
-/** Asks once: see ExchangeProbe. */
-export const probeLdap = exchangeProbe<LdapCheckConfig>(async (exchange, check, security) => {
-  if (check.tls === 'starttls') {
-    exchange.send(encodeLdapStartTls(START_TLS_ID));
-    if (!(await succeeds(exchange, 'extended', START_TLS_ID, 'StartTLS'))) return;
-  }
-  if (check.tls !== 'none' && !(await beginWithTls(exchange, security))) return;
-  exchange.send(encodeLdapBind(BIND_ID, check.bindDn ?? '', check.password?.secret ?? ''));
-  if (!(await succeeds(exchange, 'bind', BIND_ID, 'The bind'))) return;
-  if (check.base !== null && !(await finds(exchange, check, check.base))) return;
-  exchange.succeed(encodeLdapUnbind(UNBIND_ID));
+const load = (): Promise<LdapLibrary> => import('ldapts');
+
+const ask = exchangeProbe<LdapCheckConfig>(async (exchange, check, security) => {
+  await new Session(exchange, check, await load()).run(security);
 });
 
-/** Waits for an answer of success; false when there is a verdict instead. */
-async function succeeds(
-  exchange: Exchange,
-  kind: 'bind' | 'extended',
-  id: number,
-  what: string,
-): Promise<boolean> {
-  const answer = await exchange.next(`the answer: ${what}`, TAKE);
-  if (answer === null || !isAnswerTo(exchange, answer, id)) return false;
-  if (answer.kind === kind && answer.result.code === 0) return true;
-  const text = 'result' in answer ? answer.result.text : answer.kind;
-  exchange.fail(probeFailure('status', `${what} was refused: ${text}`));
-  return false;
+/** Asks once: see ExchangeProbe. */
+export const probeLdap: ExchangeProbe<LdapCheckConfig> = async (...parameters) => {
+  // Before the check's time runs.
+  await load();
+  return ask(...parameters);
+};
+
+/** The end of an operation as the library reads it. */
+interface End {
+  readonly kind: LdapEnd['kind'];
+  readonly code: number;
+  readonly text: string;
 }
 
-async function finds(exchange: Exchange, check: LdapCheckConfig, base: string): Promise<boolean> {
-  const filter = encodeLdapFilter(check.filter);
-  if (!filter.ok) {
-    exchange.fail(probeFailure('cannot-run', `The filter: ${filter.error}`));
-    return false;
+/** A bind, and what stands before and behind it. */
+class Session {
+  readonly #exchange: Exchange;
+  readonly #check: LdapCheckConfig;
+  readonly #messages: LdapMessages;
+
+  constructor(exchange: Exchange, check: LdapCheckConfig, library: LdapLibrary) {
+    this.#exchange = exchange;
+    this.#check = check;
+    this.#messages = new LdapMessages(library);
   }
-  exchange.send(encodeLdapSearch(SEARCH_ID, { base, scope: check.scope, filter: filter.value }));
-  let entries = 0;
-  for (;;) {
-    const answer = await exchange.next('the result of the search', TAKE);
-    if (answer === null || !isAnswerTo(exchange, answer, SEARCH_ID)) return false;
-    if (!('result' in answer)) {
-      if (answer.kind === 'search-entry') entries++;
-      continue;
+
+  /** Comes to a verdict. */
+  async run(security: Security): Promise<void> {
+    const { tls, bindDn, password, base } = this.#check;
+    if (tls === 'starttls') {
+      this.#send((messages) => messages.startTls(START_TLS_ID));
+      if (!(await this.#succeeds('extended', START_TLS_ID, 'StartTLS'))) return;
     }
-    const { kind, result } = answer;
-    if (kind !== 'search-done' || (result.code !== 0 && result.code !== SIZE_LIMIT_EXCEEDED)) {
-      exchange.fail(probeFailure('status', `The search failed: ${result.text}`));
-    } else if (entries === 0) {
-      exchange.fail(probeFailure('body', `No entry below "${base}" matches ${check.filter}`));
-    } else return true;
+    if (tls !== 'none' && !(await beginWithTls(this.#exchange, security))) return;
+    this.#send((messages) => messages.bind(BIND_ID, bindDn ?? '', password?.secret ?? ''));
+    if (!(await this.#succeeds('bind', BIND_ID, 'The bind'))) return;
+    if (base !== null && !(await this.#finds(base))) return;
+    this.#send((messages) => messages.unbind(UNBIND_ID));
+    this.#exchange.succeed(null);
+  }
+
+  /** Waits for an answer of success; false when there is a verdict instead. */
+  async #succeeds(kind: LdapEnd['kind'], id: number, what: string): Promise<boolean> {
+    const answer = await this.#next(`the answer: ${what}`, id);
+    if (answer === null) return false;
+    if (answer.kind === kind && answer.code === 0) return true;
+    const text = 'text' in answer ? answer.text : answer.kind;
+    this.#exchange.fail(probeFailure('status', `${what} was refused: ${text}`));
     return false;
   }
-}
 
-function isAnswerTo(exchange: Exchange, answer: LdapAnswer, id: number): boolean {
-  if (answer.id === id) return true;
-  // 0 is a notice of disconnection (RFC 4511 section 4.4.1).
-  const text = answer.id === 0 && 'result' in answer ? answer.result.text : `to ${answer.id}`;
-  exchange.fail(probeFailure('protocol', `An answer that was not asked for: ${text}`));
-  return false;
+  async #finds(base: string): Promise<boolean> {
+    const { scope, filter: text } = this.#check;
+    const filter = parseLdapFilter(text);
+    if (!filter.ok) {
+      this.#exchange.fail(probeFailure('cannot-run', `The filter: ${filter.error}`));
+      return false;
+    }
+    const search = { base, scope, filter: filter.value };
+    this.#send((messages) => messages.search(SEARCH_ID, search));
+    let entries = 0;
+    for (;;) {
+      const answer = await this.#next('the result of the search', SEARCH_ID);
+      if (answer === null) return false;
+      if (!('code' in answer)) {
+        if (answer.kind === 'search-entry') entries++;
+        continue;
+      }
+      const { kind, code } = answer;
+      if (kind !== 'search-done' || (code !== 0 && code !== SIZE_LIMIT_EXCEEDED)) {
+        this.#exchange.fail(probeFailure('status', `The search failed: ${answer.text}`));
+      } else if (entries === 0) {
+        this.#exchange.fail(probeFailure('body', `No entry below "${base}" matches ${text}`));
+      } else return true;
+      return false;
+    }
+  }
+
+  #send(write: (messages: LdapMessages) => Buffer): void {
+    const message = this.#guarded(write);
+    if (message !== null) this.#exchange.send(message);
+  }
+
+  /** The answer to a request; null when there is a verdict instead. */
+  async #next(waitingFor: string, id: number): Promise<End | LdapFinding | null> {
+    const answer = await this.#exchange.next(waitingFor, TAKE);
+    if (answer === null) return null;
+    const read = 'content' in answer ? this.#read(answer) : answer;
+    if (read === null || answer.id === id) return read;
+    // 0 is a notice of disconnection (RFC 4511 section 4.4.1).
+    const text = answer.id === 0 && 'text' in read ? read.text : `to ${answer.id}`;
+    const detail = `An answer that was not asked for: ${text}`;
+    this.#exchange.fail(probeFailure('protocol', detail));
+    return null;
+  }
+
+  #read(answer: LdapEnd): End | null {
+    const result = this.#guarded((messages) => messages.result(answer));
+    if (result === null) return null;
+    const { code, said } = result;
+    return { kind: answer.kind, code, text: ldapResultText(code, said) };
+  }
+
+  #guarded<T>(work: (messages: LdapMessages) => T): T | null {
+    return guarded(this.#exchange, 'LDAP', () => work(this.#messages));
+  }
 }

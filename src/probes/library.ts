@@ -1,8 +1,9 @@
 /**
  * The client library of a protocol at one end of an exchange. The connection is ours: its path,
- * its time, its TLS, its bounds. The library has a stream that is fed with whole messages, each
- * looked at before; what it throws at one, or would write to the console, is a failure of the
- * check. When there is a verdict it hears nothing any more, and nobody hears it.
+ * its time, its TLS, its bounds. The library makes and reads single messages, or has a stream that
+ * is fed with them: whole ones, each looked at before. What it throws at one, or would write to the
+ * console, is a failure of the check. When there is a verdict it hears nothing any more, and nobody
+ * hears it.
  */
 import type { Buffer } from 'node:buffer';
 import { Duplex } from 'node:stream';
@@ -43,6 +44,32 @@ const NOTES = { debug: note, error: note, info: note, log: note, trace: note, wa
 /** A console of which nothing is seen. */
 const SILENT: Console = { ...globalThis.console, ...NOTES };
 
+/**
+ * Lets a library act. null, and the end of the check, when it throws, or would say something on
+ * the console. `protocol` is the name in the words of a failure.
+ */
+export function guarded<T>(exchange: Exchange, protocol: string, work: () => T): T | null {
+  const { console } = globalThis;
+  globalThis.console = SILENT;
+  let value: T | null = null;
+  try {
+    value = work();
+  } catch (error) {
+    said ??= (error as Error).message;
+  } finally {
+    globalThis.console = console;
+  }
+  if (said === null) return value;
+  exchange.fail(libraryFailure(protocol, said));
+  said = null;
+  return null;
+}
+
+/** An answer that a library does not take, by its words. */
+function libraryFailure(protocol: string, detail: string): ProbeFailure {
+  return probeFailure('protocol', `Not an answer of ${protocol}: ${detail}`);
+}
+
 /** What a library takes for its socket. */
 export class LibraryStream extends Duplex {
   readonly #exchange: Exchange;
@@ -56,19 +83,9 @@ export class LibraryStream extends Duplex {
     this.#protocol = protocol;
   }
 
-  /** Lets the library act; what it throws or would say on the console ends the check. */
+  /** Lets the library act: see guarded(). */
   guard(work: () => void): void {
-    const { console } = globalThis;
-    globalThis.console = SILENT;
-    try {
-      work();
-    } catch (error) {
-      said ??= (error as Error).message;
-    } finally {
-      globalThis.console = console;
-    }
-    if (said !== null) this.#exchange.fail(this.failure(said));
-    said = null;
+    guarded(this.#exchange, this.#protocol, work);
   }
 
   /** Hands a message to the library. */
@@ -79,7 +96,7 @@ export class LibraryStream extends Duplex {
 
   /** An answer that the library does not take, by its words. */
   failure(detail: string): ProbeFailure {
-    return probeFailure('protocol', `Not an answer of ${this.#protocol}: ${detail}`);
+    return libraryFailure(this.#protocol, detail);
   }
 
   /** The connection stands before there is a library. */

@@ -43,7 +43,9 @@ describe('slapd', () => {
       ].join('\n'),
     );
     const people = ['ada', 'grace'].map(
-      (name) => `dn: ou=${name},dc=example,dc=com\nobjectClass: organizationalUnit\nou: ${name}\n`,
+      (name) =>
+        `dn: ou=${name},dc=example,dc=com\nobjectClass: organizationalUnit\nou: ${name}\n` +
+        `description:: ${Buffer.from(`für ${name}`).toString('base64')}\n`,
     );
     const root =
       'dn: dc=example,dc=com\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: Example\n';
@@ -68,6 +70,21 @@ describe('slapd', () => {
     expect(
       await ask(check('base: "dc=example,dc=com", scope: one, filter: "(&(ou=a*a)(!(ou=grace)))"')),
     ).toBe('ok');
+  });
+
+  test.each([
+    '(2.5.4.11=grace)',
+    '(ou:caseExactMatch:=grace)',
+    '(:dn:2.5.13.5:=grace)',
+    '(description=für *)',
+    '(description=f\\c3\\bcr*)',
+    '(description~=für ada)',
+    '(|(ou>=zoe)(!(description=für ad*)))',
+  ])('a search by %s finds, and nothing when that must not be too', async (filter) => {
+    const search = 'base: "dc=example,dc=com", scope: one';
+    expect(await ask(check(`${search}, filter: '${filter}'`))).toBe('ok');
+    const none = `(&${filter}(!${filter}))`;
+    expect(await ask(check(`${search}, filter: '${none}'`))).toMatch(/^body: No entry below /);
   });
 
   test('TLS from the start and by StartTLS, with the certificate verified', async () => {

@@ -1,30 +1,52 @@
 /**
- * Search filters of LDAP from their text: RFC 4515, in the form of RFC 4511 section 4.5.1.7.
- * `&`, `|`, `!`, `=`, `>=`, `<=`, `~=`, presence and substrings; no extensible matches.
+ * Search filters of LDAP from their text: RFC 4515. Read here, and not by the client library
+ * `ldapts`, because a mistake must be found when the configuration is read, in processes that do
+ * not load it; and because it knows no attributes by number or with options, takes the bytes
+ * behind a backslash for characters, and does not miss a parenthesis at the end.
  */
 import { err, ok, type Result } from '../result.ts';
-import { ber } from './ldap.ts';
-import { utf8 } from './parts.ts';
+import { latin1, utf8 } from './parts.ts';
 
 /** Filters are nested by hand: deeper ones are a mistake, and reading them must end. */
 const DEPTH_MAX = 20;
 
-const SETS: Readonly<Record<string, number>> = { '&': 0xa0, '|': 0xa1 };
-const NOT = 0xa2;
-const COMPARISONS: Readonly<Record<string, number>> = {
-  '=': 0xa3,
-  '>=': 0xa5,
-  '<=': 0xa6,
-  '~=': 0xa8,
-};
-const SUBSTRINGS = 0xa4;
-const PRESENT = 0x87;
-const SEQUENCE = 0x30;
-const OCTET_STRING = 0x04;
-const ITEM = /^([A-Za-z][\w.;-]*|\d[\d.]*)(=|>=|<=|~=)([^()]*)$/;
+/** Values are bytes, one a character. */
+export type LdapFilter =
+  | { readonly kind: 'and' | 'or'; readonly filters: readonly LdapFilter[] }
+  | { readonly kind: 'not'; readonly filter: LdapFilter }
+  | { readonly kind: 'present'; readonly attribute: string }
+  | {
+      readonly kind: 'equal' | 'at-least' | 'at-most' | 'similar';
+      readonly attribute: string;
+      readonly value: string;
+    }
+  | {
+      readonly kind: 'substrings';
+      readonly attribute: string;
+      /** '' for none. */
+      readonly initial: string;
+      readonly any: readonly string[];
+      /** '' for none. */
+      readonly final: string;
+    }
+  | {
+      readonly kind: 'extensible';
+      /** '' for all that the rule is for. */
+      readonly attribute: string;
+      /** '' for that of the attribute. */
+      readonly rule: string;
+      /** Those in the entry's name too. */
+      readonly inName: boolean;
+      readonly value: string;
+    };
 
-/** The filter in BER, or what is wrong with its text. */
-export function encodeLdapFilter(text: string): Result<Uint8Array, string> {
+const SETS = { '&': 'and', '|': 'or' } as const;
+const COMPARISONS = { '=': 'equal', '>=': 'at-least', '<=': 'at-most', '~=': 'similar' } as const;
+const ITEM = /^([A-Za-z][\w.;-]*|\d[\d.]*)(=|>=|<=|~=)([^()]*)$/;
+const EXTENSIBLE = /^([A-Za-z][\w.;-]*|\d[\d.]*)?(:dn)?(?::([A-Za-z][\w-]*|\d[\d.]*))?:=([^()]*)$/i;
+
+/** The filter, or what is wrong with its text. */
+export function parseLdapFilter(text: string): Result<LdapFilter, string> {
   // RFC 4515 demands the parentheses, which people leave out.
   const reader = new Reader(text.startsWith('(') ? text : `(${text})`);
   const filter = reader.filter(0);
@@ -44,36 +66,32 @@ class Reader {
     return this.#at === this.#text.length;
   }
 
-  filter(depth: number): Result<Uint8Array, string> {
+  filter(depth: number): Result<LdapFilter, string> {
     if (depth > DEPTH_MAX) return err(`more than ${DEPTH_MAX} parentheses in one another`);
     if (!this.#take('(')) return err('an opening parenthesis is missing');
     const sign = this.#text[this.#at] ?? '';
-    const set = SETS[sign];
-    if (set === undefined && sign !== '!') return this.#item();
+    if (sign !== '&' && sign !== '|' && sign !== '!') return this.#item();
     this.#at++;
-    const parts: Uint8Array[] = [];
+    const filters: LdapFilter[] = [];
     while (this.#text[this.#at] === '(') {
       const part = this.filter(depth + 1);
       if (!part.ok) return part;
-      parts.push(part.value);
+      filters.push(part.value);
     }
     if (!this.#take(')')) return err('a closing parenthesis is missing');
-    if (parts.length === 0 || (set === undefined && parts.length > 1)) {
-      return err(`${sign} stands before ${parts.length} filters`);
+    const [first] = filters;
+    if (first === undefined || (sign === '!' && filters.length > 1)) {
+      return err(`${sign} stands before ${filters.length} filters`);
     }
-    return ok(ber(set ?? NOT, ...parts));
+    return ok(sign === '!' ? { kind: 'not', filter: first } : { kind: SETS[sign], filters });
   }
 
-  #item(): Result<Uint8Array, string> {
+  #item(): Result<LdapFilter, string> {
     const end = this.#text.indexOf(')', this.#at);
     if (end < 0) return err('a closing parenthesis is missing');
     const item = this.#text.slice(this.#at, end);
     this.#at = end + 1;
-    const [, attribute, sign, value] = ITEM.exec(item) ?? [];
-    if (attribute === undefined || sign === undefined || value === undefined) {
-      return err(`"${item}" is no attribute with =, >=, <= or ~= and a value`);
-    }
-    return encodeItem(attribute, sign, value);
+    return parseItem(item);
   }
 
   #take(sign: string): boolean {
@@ -83,37 +101,51 @@ class Reader {
   }
 }
 
-function encodeItem(attribute: string, sign: string, value: string): Result<Uint8Array, string> {
-  const name = ber(OCTET_STRING, utf8(attribute));
-  if (sign === '=' && value === '*') return ok(ber(PRESENT, utf8(attribute)));
-  const pieces: Uint8Array[] = [];
-  for (const piece of value.split('*')) {
-    const bytes = literalBytes(piece);
-    if (bytes === null) return err(`"${piece}" has a backslash without two hexadecimal digits`);
-    pieces.push(bytes);
+function parseItem(item: string): Result<LdapFilter, string> {
+  const [, attribute, sign, value] = ITEM.exec(item) ?? [];
+  if (attribute === undefined || sign === undefined || value === undefined) {
+    return parseExtensible(item);
   }
-  const [first, ...others] = pieces;
-  if (first === undefined) return err('a value is missing');
-  if (others.length === 0)
-    return ok(ber(COMPARISONS[sign] as number, name, ber(OCTET_STRING, first)));
+  if (sign === '=' && value === '*') return ok({ kind: 'present', attribute });
+  const pieces: string[] = [];
+  for (const piece of value.split('*')) {
+    const bytes = bytesOf(piece);
+    if (!bytes.ok) return bytes;
+    pieces.push(bytes.value);
+  }
+  const [initial = '', ...others] = pieces;
+  const final = others.pop();
+  if (final === undefined) {
+    return ok({ kind: COMPARISONS[sign as keyof typeof COMPARISONS], attribute, value: initial });
+  }
   if (sign !== '=') return err(`a * has no meaning behind ${sign}`);
-  // initial [0], any [1], final [2].
-  const parts = pieces.flatMap((piece, index) => {
-    if (piece.length === 0) return [];
-    const tag = index === 0 ? 0x80 : index === others.length ? 0x82 : 0x81;
-    return [ber(tag, piece)];
-  });
-  if (parts.length === 0) return err('only *');
-  return ok(ber(SUBSTRINGS, name, ber(SEQUENCE, ...parts)));
+  const any = others.filter((piece) => piece !== '');
+  if (initial === '' && any.length === 0 && final === '') return err('only *');
+  return ok({ kind: 'substrings', attribute, initial, any, final });
 }
 
-/** Backslash and two digits stand for a byte; null for anything else behind a backslash. */
-function literalBytes(text: string): Uint8Array | null {
-  const bytes: number[] = [];
-  for (const [, digits, plain, wrong] of text.matchAll(/\\([\da-fA-F]{2})|([^\\]+)|(\\)/g)) {
-    if (wrong !== undefined) return null;
-    if (digits !== undefined) bytes.push(Number.parseInt(digits, 16));
-    else bytes.push(...utf8(plain ?? ''));
+function parseExtensible(item: string): Result<LdapFilter, string> {
+  const [whole, attribute = '', dn, rule = '', text = ''] = EXTENSIBLE.exec(item) ?? [];
+  if (whole === undefined || (attribute === '' && rule === '')) {
+    return err(`"${item}" is no attribute with =, >=, <=, ~= or := and a value`);
   }
-  return Uint8Array.from(bytes);
+  const value = bytesOf(text);
+  if (!value.ok) return value;
+  const inName = dn !== undefined;
+  return ok({ kind: 'extensible', attribute, rule, inName, value: value.value });
+}
+
+/** The bytes of a value's text, one a character; backslash and two digits stand for one. */
+function bytesOf(text: string): Result<string, string> {
+  let bytes = '';
+  for (const [, digits, plain, wrong] of text.matchAll(/\\([\da-fA-F]{2})|([^\\]+)|(\\)/g)) {
+    if (wrong !== undefined) {
+      return err(`"${text}" has a backslash without two hexadecimal digits`);
+    }
+    bytes +=
+      digits === undefined
+        ? latin1(utf8(plain ?? ''))
+        : String.fromCharCode(Number.parseInt(digits, 16));
+  }
+  return ok(bytes);
 }

@@ -60,6 +60,10 @@ test.each([
     '{ldap: {base: "", filter: "(&)"}}',
     'ldap.filter: expected a search filter: & stands before 0 filters',
   ],
+  [
+    '{ldap: {base: "", filter: "(cn=a"}}',
+    'ldap.filter: expected a search filter: a closing parenthesis is missing',
+  ],
   ['{mysql: {}}', 'mysql.user: expected text, found nothing'],
   ['{mysql: {user: m, result: "1"}}', 'mysql.result: a result needs a query'],
   ['{postgresql: {query: SELECT 1}}', 'postgresql.query: expected a user beside it'],

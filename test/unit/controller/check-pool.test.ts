@@ -198,15 +198,20 @@ test.each(['controller', 'start'])(
   },
 );
 
-test('libraries of databases are loaded by the first check that asks them', () => {
+test('libraries of protocols are loaded by the first check that asks by them', () => {
   const probes = new URL('../../../dist/src/probes/', import.meta.url).href;
   const program = `
-    import { createRequire } from 'node:module';
+    import { Session } from 'node:inspector';
+    const { probeLdap } = await import('${probes}ldap.js');
     const { probePostgresql } = await import('${probes}postgresql.js');
     const { probeMysql } = await import('${probes}mysql.js');
-    const cache = createRequire('${probes}').cache;
-    const loaded = () => ['pg', 'mysql2'].filter((name) =>
-      Object.keys(cache).some((file) => file.includes('/node_modules/' + name + '/')));
+    const scripts = [];
+    const session = new Session();
+    session.connect();
+    session.on('Debugger.scriptParsed', ({ params }) => scripts.push(params.url));
+    session.post('Debugger.enable');
+    const loaded = () => ['pg', 'mysql2', 'ldapts'].filter((name) =>
+      scripts.some((file) => file.includes('/node_modules/' + name + '/')));
     const target = { address: '127.0.0.1', port: 9 };
     const options = { timeoutMs: 1000, signal: AbortSignal.abort() };
     const steps = [loaded()];
@@ -217,12 +222,20 @@ test('libraries of databases are loaded by the first check that asks them', () =
     steps.push(loaded());
     await probeMysql({ ...path, user: 'm' }, target, {}, options);
     steps.push(loaded());
+    await probeLdap(path, target, {}, options);
+    steps.push(loaded());
     console.log(JSON.stringify(steps));
   `;
   const output = execFileSync(process.execPath, ['--input-type=module', '-e', program], {
     encoding: 'utf8',
   });
-  expect(JSON.parse(output)).toEqual([[], [], ['pg'], ['pg', 'mysql2']]);
+  expect(JSON.parse(output)).toEqual([
+    [],
+    [],
+    ['pg'],
+    ['pg', 'mysql2'],
+    ['pg', 'mysql2', 'ldapts'],
+  ]);
 });
 
 test('workersFor: quick checks stay in the thread, many handshakes get all processors', () => {

@@ -2,58 +2,9 @@
  * Servers that are no PostgreSQL or MySQL, or lie: what the client libraries would throw, print,
  * wait for without end or give away is a failure with its reason. Each case was one of theirs.
  */
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { ask } from '../../servers/ask.ts';
-import { type TestServer, tcpServer } from './servers.ts';
-
-const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
-
-let server: TestServer | null = null;
-let heard: Buffer[] = [];
-const escaped: unknown[] = [];
-const printed: unknown[] = [];
-const onEscape = (error: unknown) => escaped.push(error);
-beforeEach(() => {
-  process.on('uncaughtException', onEscape).on('unhandledRejection', onEscape);
-  for (const method of ['error', 'log', 'trace', 'warn'] as const) {
-    vi.spyOn(console, method).mockImplementation((...words) => void printed.push(words));
-  }
-});
-afterEach(async () => {
-  await server?.close();
-  server = null;
-  process.off('uncaughtException', onEscape).off('unhandledRejection', onEscape);
-  vi.restoreAllMocks();
-  vi.unstubAllEnvs();
-  expect([escaped.splice(0), printed.splice(0)]).toEqual([[], []]);
-});
-
-/** A server that says one thing after each word of the client; the first at once if it greets. */
-async function verdict(
-  check: string,
-  turns: readonly Buffer[],
-  greets: boolean,
-  pieceBytes = Number.POSITIVE_INFINITY,
-): Promise<string> {
-  heard = [];
-  server = await tcpServer((socket) => {
-    socket.setNoDelay(true);
-    const waiting = [...turns];
-    const say = async () => {
-      const turn = waiting.shift() ?? Buffer.alloc(0);
-      for (let at = 0; at < turn.length && !socket.destroyed; at += pieceBytes) {
-        const piece = turn.subarray(at, Math.min(at + pieceBytes, turn.length));
-        await new Promise((resolve) => socket.write(piece, resolve));
-      }
-    };
-    socket.on('data', (data) => {
-      heard.push(data);
-      void say();
-    });
-    if (greets) void say();
-  });
-  return ask({ check, port: server.target.port, timeoutMs: 2000 });
-}
+import { close, heard, hex, serve, verdict } from './hostile.ts';
 
 describe('PostgreSQL', () => {
   const message = (type: string, content: string | Buffer, length?: number) => {
@@ -81,7 +32,7 @@ describe('PostgreSQL', () => {
   test('a conversation as it should be, in one piece and byte by byte', async () => {
     const turns = [IN, Buffer.concat([DESCRIPTION, ROW, DONE, READY])];
     expect(await verdict(QUERY, turns, false)).toBe('ok');
-    await server?.close();
+    await close();
     expect(await verdict(QUERY, turns, false, 1)).toBe('ok');
   });
 
@@ -185,12 +136,12 @@ describe('PostgreSQL', () => {
     expect(await talk(LOGIN, sasl, IN)).toBe(
       'protocol: The server has not proved that it knows the password',
     );
-    await server?.close();
+    await close();
     // The rest is what SCRAM does with a nonce that is not ours, or costs too much.
     expect(await talk(LOGIN, sasl, words(11, 'r=abc,s=c2FsdA==,i=4096'))).toMatch(
       /^protocol: .*nonce/,
     );
-    await server?.close();
+    await close();
     expect(await talk(LOGIN, sasl, words(12, 'v=AAAA'))).toMatch(
       /^protocol: Not expected in a login/,
     );
@@ -203,13 +154,13 @@ describe('PostgreSQL', () => {
     };
     const price = answer('s=c2FsdA==,i=1000001');
     let turn = 0;
-    server = await tcpServer((socket) =>
+    const port = await serve((socket) =>
       socket.on(
         'data',
         (data) => void (turn++ === 0 ? socket.write(sasl) : socket.write(price(data))),
       ),
     );
-    expect(await ask({ check: LOGIN, port: server.target.port, timeoutMs: 2000 })).toMatch(
+    expect(await ask({ check: LOGIN, port, timeoutMs: 2000 })).toMatch(
       /^protocol: .*iteration count 1000001 exceeds/,
     );
   });
@@ -224,7 +175,7 @@ describe('PostgreSQL', () => {
     expect(heard[0]?.subarray(8).toString('latin1')).toBe(
       'user\0u\0database\0u\0application_name\0vipkeeper\0client_encoding\0UTF8\0\0',
     );
-    await server?.close();
+    await close();
     expect(await talk('{postgresql: {user: u}}', sasl)).toBe(
       'status: The server wants a password, and the check has none',
     );
@@ -270,7 +221,7 @@ describe('MySQL', () => {
   test('a conversation as it should be, in one piece and byte by byte', async () => {
     const turns = [NATIVE, IN, result(packet(4, '0131'), hex(END))];
     expect(await verdict(QUERY, turns, true)).toBe('ok');
-    await server?.close();
+    await close();
     expect(await verdict(QUERY, turns, true, 1)).toBe('ok');
   });
 
@@ -381,7 +332,7 @@ describe('MySQL', () => {
       'tls: The server does not speak TLS',
     );
     expect(heard).toEqual([]);
-    await server?.close();
+    await close();
     const early = Buffer.concat([greeting('mysql_native_password', 'ffff'), IN]);
     expect(await talk(secure, early)).toBe('protocol: The server spoke before the TLS handshake');
     expect(Buffer.concat(heard).includes('mysql_native_password')).toBe(false);

@@ -1,5 +1,5 @@
 /**
- * The checks of PostgreSQL and MySQL on conversations of real servers that were damaged: whatever
+ * The checks of PostgreSQL, MySQL and LDAP on conversations of real servers that were damaged: whatever
  * their client libraries make of it, the check comes to a verdict, nothing is thrown where nobody
  * catches it, nothing is written to the console, and no socket or timer stays behind. The
  * conversations are in talks/; VIPKEEPER_FUZZ_SEED and VIPKEEPER_FUZZ_COUNT (of damaged ones of
@@ -8,7 +8,10 @@
 import { createHmac, pbkdf2Sync } from 'node:crypto';
 import type { Socket } from 'node:net';
 import fc from 'fast-check';
+import * as ldapts from 'ldapts';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { decodeLdapAnswer } from '../../src/core/wire/ldap.ts';
+import { LdapMessages } from '../../src/probes/ldap-messages.ts';
 import { ask } from '../servers/ask.ts';
 import { type TestServer, tcpServer, waitFor } from '../unit/probes/servers.ts';
 import { type Talk, talksOf } from './talks.ts';
@@ -150,6 +153,7 @@ const resources = () =>
 const SERVERS = [
   ['PostgreSQL', talksOf('postgresql'), false],
   ['MySQL', talksOf('mysql'), true],
+  ['LDAP', talksOf('ldap'), false],
 ] as const;
 
 describe.each(SERVERS)('%s', (_, talks, greets) => {
@@ -191,4 +195,47 @@ describe.each(SERVERS)('%s', (_, talks, greets) => {
     );
     await waitFor('sockets and timers to go', () => resources().length <= before.length);
   }, 600_000);
+});
+
+/** Elements of BER, some of which lie about their length. */
+const element = fc
+  .record({
+    tag: fc.constantFrom(0x02, 0x04, 0x0a, 0x30, 0x31, 0x87, 0x8a, 0x8b, 0xa0, 0xa3),
+    length: fc.option(fc.constantFrom('00', '01', '7f', '80', '8102', '84ffffffff', '8400000001')),
+    content: fc.oneof(fc.constant(new Uint8Array(1)), fc.uint8Array({ maxLength: 6 })),
+  })
+  .map(({ tag, length, content }) =>
+    Buffer.concat([
+      Buffer.from([tag]),
+      length === null ? Buffer.from([content.length]) : Buffer.from(length, 'hex'),
+      content,
+    ]),
+  );
+/** What an answer begins with: nothing, a part of a result, or all of it. */
+const BEGINNINGS = [
+  ...['', '0a0100', '0a000400', '0a010004000400', '0a02000004000400'],
+  ...['0a013104000400', '0a02010004000400', '0a0480000000040161040162'],
+];
+
+test('LDAP: the library reads what is let through, and success is a code of zeros alone', () => {
+  const messages = new LdapMessages(ldapts);
+  const codes = new Map<boolean, number>();
+  const property = fc.property(
+    fc.constantFrom(0x61, 0x65, 0x78),
+    fc.constantFrom(...BEGINNINGS),
+    fc.array(element, { maxLength: 6 }),
+    (tag, beginning, parts) => {
+      const content = Buffer.concat([Buffer.from(beginning, 'hex'), ...parts]);
+      const operation = [0x02, 1, 2, tag, content.length, ...content];
+      const answer = decodeLdapAnswer(Uint8Array.from([0x30, operation.length, ...operation]));
+      if (!answer.ok || answer.value === null || !('content' in answer.value.message)) return;
+      const { code } = messages.result(answer.value.message);
+      const size = content[1] ?? 0;
+      expect(code === 0).toBe(content.subarray(2, 2 + size).every((byte) => byte === 0));
+      codes.set(code === 0, (codes.get(code === 0) ?? 0) + 1);
+    },
+  );
+  fc.assert(property, { seed: SEED, numRuns: 20 * COUNT });
+  expect(codes.get(true)).toBeGreaterThan(COUNT);
+  expect(codes.get(false)).toBeGreaterThan(COUNT);
 });

@@ -614,7 +614,8 @@ export class Controller implements DirectorControl {
           this.#log.info({ event: 'early-start', plan: message.early }, EARLY_TEXTS[message.early]);
         }
         return this.#trackers.send();
-      // The guard keeps it.
+      // The guard keeps it, or answers.
+      case 'heard-request':
       case 'status-part':
         return;
       case 'status':

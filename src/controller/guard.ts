@@ -150,6 +150,7 @@ export class KeeperGuard {
   }
 
   #handle(message: KeeperToController): void {
+    if (message.kind === 'heard-request') return this.send({ kind: 'heard' });
     if (message.kind === 'status-part') return this.#collect(message.id, message.instances);
     if (message.kind === 'status') this.#answer(message.id, message.status);
     if (message.kind === 'configured') this.#realtime = message.scheduling === 'realtime';

@@ -11,6 +11,7 @@ export function keeperPlan(config: Config): KeeperPlan {
     static: config.static,
     trackers: config.trackers,
     runtimeDirectory: config.runtimeDirectory,
+    fifo: config.notify.fifo,
     tuning: config.keeper,
   };
 }

@@ -2,8 +2,10 @@
  * The keeper's link to its controller, whichever of the two started the other, and over all
  * controllers that follow each other.
  *
- * Invariant: what is reported while no controller listens is told to the next one, in its order;
- * of more than BACKLOG_MAX reports the oldest are dropped.
+ * Invariant: what is reported while no controller listens, or was sent to one that died before it
+ * said that it has heard it, is told to the next one, in its order; of more than BACKLOG_MAX
+ * reports the oldest are dropped. So a report may be told twice, where a controller died between
+ * doing something about it and saying so.
  */
 
 import { setInheritable } from '../linux/libc.ts';
@@ -26,7 +28,11 @@ export interface ControllerLinkHandlers {
 export class ControllerLink {
   readonly #handlers: ControllerLinkHandlers;
   readonly #twin: TwinSupervisor<KeeperToController, ControllerToKeeper>;
-  readonly #backlog: KeeperToController[] = [];
+  #backlog: KeeperToController[] = [];
+  /** Reports that were sent and not said to be heard. */
+  readonly #unheard: KeeperToController[] = [];
+  /** How many of them, from the first on, the controller was asked about; 0 when it was not. */
+  #asked = 0;
   #starter: ToController | null = null;
   #listens = false;
 
@@ -68,7 +74,15 @@ export class ControllerLink {
   /** It speaks our language: what was reported before is told now, and the rest at once. */
   listens(): void {
     this.#listens = true;
-    for (const message of this.#backlog.splice(0)) this.send(message);
+    const backlog = this.#backlog.splice(0);
+    if (backlog.length > 0) this.report(backlog);
+  }
+
+  /** It has done with the reports that it was asked about. */
+  heard(): void {
+    this.#unheard.splice(0, this.#asked);
+    this.#asked = 0;
+    this.#ask();
   }
 
   /** To the controller of now, if there is one. */
@@ -76,8 +90,27 @@ export class ControllerLink {
     this.#channel()?.send(message);
   }
 
-  sendAll(messages: readonly KeeperToController[]): void {
+  /** Tells the controller of now what the next one is told if this one dies before it has heard it. */
+  report(messages: readonly KeeperToController[]): void {
+    if (!this.#listens) {
+      for (const message of messages) this.keep(message);
+      return;
+    }
+    this.#unheard.push(...messages);
+    const excess = this.#unheard.length - BACKLOG_MAX;
+    if (excess > 0) {
+      this.#unheard.splice(0, excess);
+      this.#asked = Math.max(0, this.#asked - excess);
+    }
     this.#channel()?.sendAll(messages);
+    if (this.#asked === 0) this.#ask();
+  }
+
+  #ask(): void {
+    if (this.#unheard.length === 0) return;
+    if (this.#channel()?.send({ kind: 'heard-request' }) === true) {
+      this.#asked = this.#unheard.length;
+    }
   }
 
   /** Keeps what the next controller is told; false when the present one listens. */
@@ -112,6 +145,8 @@ export class ControllerLink {
 
   #gone(exitCode: number | null): void {
     this.#listens = false;
+    this.#asked = 0;
+    this.#backlog = [...this.#unheard.splice(0), ...this.#backlog].slice(-BACKLOG_MAX);
     this.#handlers.onGone(exitCode);
   }
 }

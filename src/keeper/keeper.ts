@@ -29,6 +29,7 @@ import { BaseSettings } from './base-settings.ts';
 import { BfdRunner } from './bfd.ts';
 import { startedByTwin } from './channel.ts';
 import { ControllerLink } from './controller-link.ts';
+import { HeldFifo } from './held-fifo.ts';
 import { Intake } from './intake.ts';
 import { InterfaceTrackers } from './interface-trackers.ts';
 import {
@@ -75,6 +76,8 @@ const REHEARSAL_PAUSE_MS = 5;
 const REEXECUTION_US = 1_000_000;
 /** Tells the process that this one becomes where the plan is. */
 const RESUME_VARIABLE = 'VIPKEEPER_RESUME';
+/** Descriptor of the FIFO that the process before held. */
+const FIFO_VARIABLE = 'VIPKEEPER_FIFO';
 
 /** A new instance takes some 0.1 ms to start, one that is the same far less. */
 const INSTANCES_BETWEEN_ADVERTS = 8;
@@ -100,6 +103,7 @@ export class Keeper {
   readonly #network: Network;
   readonly #announcer: Announcer;
   readonly #settings = new BaseSettings();
+  readonly #fifo = new HeldFifo();
   readonly #routing: Routing;
   readonly #promotion: Promotion;
   readonly #intake = new Intake((problem) =>
@@ -219,7 +223,7 @@ export class Keeper {
       announcer: this.#announcer,
       putOff: this.#putOff,
       record: () => this.#record,
-      send: (reports) => this.#controller.sendAll(reports),
+      send: (reports) => this.#controller.report(reports),
       over: () => this.#arm(),
     });
   }
@@ -248,6 +252,9 @@ export class Keeper {
   #resume(): void {
     const directory = process.env[RESUME_VARIABLE];
     delete process.env[RESUME_VARIABLE];
+    const fifo = process.env[FIFO_VARIABLE];
+    delete process.env[FIFO_VARIABLE];
+    if (directory !== undefined && fifo !== undefined) this.#fifo.inherit(Number(fifo));
     this.#successor = directory !== undefined;
     const early = directory === undefined ? this.#earlyPlan() : null;
     const plan = directory === undefined ? (early?.plan ?? null) : readPlan(directory);
@@ -277,6 +284,8 @@ export class Keeper {
   #becomeSuccessor(plan: KeeperPlan): never {
     writePlan(plan);
     const env: Record<string, string> = { [RESUME_VARIABLE]: plan.runtimeDirectory };
+    const fifo = this.#fifo.passOn();
+    if (fifo !== null) env[FIFO_VARIABLE] = String(fifo);
     for (const [name, value] of Object.entries(process.env)) {
       if (value !== undefined && !DROPPED_ENVIRONMENT.includes(name)) env[name] = value;
     }
@@ -321,7 +330,8 @@ export class Keeper {
 
   /** Something the controller should know, now or when there is one again. */
   #report(message: KeeperToController): void {
-    if (!this.#controller.keep(message) && !this.#turns.collect(message)) this.#send(message);
+    if (this.#controller.keep(message) || this.#turns.collect(message)) return;
+    this.#controller.report([message]);
   }
 
   #handle(message: ControllerToKeeper): void {
@@ -351,6 +361,8 @@ export class Keeper {
         return this.#each(message.instances, (runner) => runner.beginHandover());
       case 'takeback':
         return this.#each(message.instances, (runner) => runner.takeBack());
+      case 'heard':
+        return this.#controller.heard();
       case 'stopped':
         return this.#end();
       default:
@@ -403,6 +415,7 @@ export class Keeper {
     const first = this.#plan === null;
     const problems: Problem[] = [];
     this.#plan = plan;
+    this.#fifo.hold(plan.fifo);
     this.#controllerBack();
     const recorded = first ? readRecord(plan.runtimeDirectory) : [];
     this.#record ??= new RecordWriter(plan.runtimeDirectory);
@@ -755,6 +768,8 @@ export class Keeper {
     this.#static.close();
     this.#receivers.close();
     this.#bfd.stop();
+    // Before the controller closes it, whose reader waits for the end.
+    this.#fifo.hold(null);
     this.#send({ kind: 'stopping' });
     if (!this.#controller.exists) return this.#end();
     setTimeout(() => {

@@ -25,7 +25,7 @@ import type {
 } from '../core/vrrp/types.ts';
 
 /** Raised when the meaning of a message changes: both sides refuse a stranger. */
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 
 /** What the keeper is to do, complete: a later one replaces an earlier one. */
 export interface KeeperPlan {
@@ -37,6 +37,8 @@ export interface KeeperPlan {
   /** All of them: interfaces are watched by the keeper, the others by the controller. */
   readonly trackers: readonly TrackerConfig[];
   readonly runtimeDirectory: string;
+  /** The FIFO that the controller writes to; null for none. */
+  readonly fifo: string | null;
   readonly tuning: KeeperTuning;
 }
 
@@ -345,6 +347,8 @@ export type KeeperToController =
   | { readonly kind: 'problem'; readonly instance: string | null; readonly problem: Problem }
   | { readonly kind: 'configured'; readonly scheduling: KeeperStatus['scheduling'] }
   | { readonly kind: 'reload-requested' }
+  /** To be answered with 'heard' when all that was said before is done with. */
+  | { readonly kind: 'heard-request' }
   | { readonly kind: 'stopping' };
 
 export type ControllerToKeeper =
@@ -353,6 +357,8 @@ export type ControllerToKeeper =
   /** States of the trackers that the controller watches, all of them. */
   | { readonly kind: 'trackers'; readonly states: Readonly<Record<string, TrackerState>> }
   | { readonly kind: 'status-request'; readonly id: number }
+  /** The answer to 'heard-request'. */
+  | { readonly kind: 'heard' }
   /** The controller cannot start (its reason is already shown): end with this exit code. */
   | { readonly kind: 'startup-failed'; readonly exitCode: number }
   | { readonly kind: 'stop' }

@@ -61,7 +61,7 @@ function configuration(runtimeDirectory: string): Config {
 }
 
 function planOf(config: Config): KeeperPlan {
-  return { ...config, instances: config.vrrp, tuning: config.keeper };
+  return { ...config, instances: config.vrrp, fifo: null, tuning: config.keeper };
 }
 
 /** The keeper and the checks, joined as the controller joins them. */

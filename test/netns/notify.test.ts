@@ -15,11 +15,11 @@ import {
 import { ifIndex } from '../../src/linux/libc.ts';
 import { VrrpSender } from '../../src/linux/vrrp-socket.ts';
 import { Director } from '../lab/director.ts';
-import { check, LabError, localMachine } from '../lab/host.ts';
+import { check, LabError, localMachine, waitFor } from '../lab/host.ts';
 import { ensurePackages, NETWORK_PACKAGES } from '../lab/packages.ts';
 import { canUseNamespaces } from '../lab/requirements.ts';
 import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
-import { inside } from '../lab/watch.ts';
+import { AddressWatch, inside } from '../lab/watch.ts';
 
 const SETUP_TIMEOUT_MS = 10 * 60_000;
 const TEST_TIMEOUT_MS = 60_000;
@@ -220,6 +220,49 @@ it(
     expect(states.slice(0, 2)).toEqual(['INSTANCE "web" BACKUP 100', 'INSTANCE "web" MASTER 100']);
     await director.kill('SIGTERM', 'keeper');
     await director.ended();
+  },
+  TEST_TIMEOUT_MS,
+);
+
+it(
+  'no line of the FIFO is lost with a controller, whether it was read, told or neither',
+  async () => {
+    const fifo = join(directory, 'unread');
+    const web = {
+      // Long enough for a restart in place without a handover.
+      ...{ interface: 'eth0', vrid: 53, interval: '700ms' },
+      addresses: [`${virtualIp(3).ipv4}/24`],
+    };
+    await using director = await Director.start(node, {
+      config: { vrrp: { web }, notify: { fifo } },
+    });
+    await director.waitForTransition('web', 'active');
+    const expected = ['BACKUP', 'MASTER'];
+    for (const way of ['between', 'stopped', 'restart'] as const) {
+      const mark = director.mark;
+      const { controller } = await director.pids();
+      if (way === 'restart') await director.run(['restart']);
+      else {
+        // What is reported to one that does not run is in nobody's hands.
+        if (way === 'stopped') process.kill(controller, 'SIGSTOP');
+        else process.kill(controller, 'SIGKILL');
+        const watch = new AddressWatch(node);
+        try {
+          await check(node, ['ip', 'link', 'set', 'eth0', 'down']);
+          await waitFor('the VIP to go', () => !watch.holds(virtualIp(3).ipv4));
+          await check(node, ['ip', 'link', 'set', 'eth0', 'up']);
+          await waitFor('the VIP to return', () => watch.holds(virtualIp(3).ipv4));
+        } finally {
+          watch.close();
+        }
+        expected.push('FAULT', 'BACKUP', 'MASTER');
+        if (way === 'stopped') process.kill(controller, 'SIGKILL');
+      }
+      await director.waitForLine('started', {}, mark);
+      await director.waitForState('web', 'active');
+    }
+    const { stdout } = await node.run(['timeout', '1', 'cat', fifo]);
+    expect(stdout).toBe(expected.map((word) => `INSTANCE "web" ${word} 100\n`).join(''));
   },
   TEST_TIMEOUT_MS,
 );

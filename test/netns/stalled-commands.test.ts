@@ -57,6 +57,7 @@ function planOf(runtimeDirectory: string): KeeperPlan {
   return {
     director: 'a',
     announceGroups: [],
+    fifo: null,
     bfd: [],
     trackers: [],
     static: { addresses: [], routes: [], rules: [] },

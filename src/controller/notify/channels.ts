@@ -15,6 +15,7 @@ import type { NotifyChannelReport, NotifyReport } from '../../core/status.ts';
 import { type Log, logProblem } from '../log.ts';
 import { type Account, findAccount } from './account.ts';
 import { FifoWriter } from './fifo.ts';
+import { FifoJournal } from './fifo-journal.ts';
 import { FifoScript } from './fifo-script.ts';
 import { Lanes, RUNNING_MAX } from './lanes.ts';
 import { LeftScripts, type ScriptRecords } from './left-scripts.ts';
@@ -219,7 +220,11 @@ export class Channels {
     const account = this.#account.value;
     const onProblem = (problem: Problem): void => logProblem(this.#log, problem);
     this.#fifo = new FifoWriter(
-      { path, account },
+      {
+        path,
+        account,
+        journal: new FifoJournal(`${this.#config.runtimeDirectory}/fifo-lines`, path),
+      },
       {
         onProblem,
         onOverflow: () =>

@@ -2,14 +2,15 @@
  * The FIFO that other programs read transitions from. It is opened for reading and writing, so
  * that opening it never waits for a reader and writing never raises SIGPIPE. A line is shorter
  * than PIPE_BUF, so the kernel takes it whole or not at all; while the pipe is full, lines wait
- * here in their order. Only when LINES_MAX wait is the oldest dropped, of minor ones if there are
- * any, and that is counted.
+ * here in their order, and in a file for whoever comes after a crash (fifo-journal.ts). Only when
+ * LINES_MAX wait is the oldest dropped, of minor ones if there are any, and that is counted.
  */
 import { chownSync, closeSync, constants, fstatSync, openSync, statSync, writeSync } from 'node:fs';
 import type { Problem } from '../../core/problem.ts';
 import type { NotifyChannelReport } from '../../core/status.ts';
 import { mkfifo, SystemError } from '../../linux/libc.ts';
 import type { Account } from './account.ts';
+import type { FifoJournal, Line } from './fifo-journal.ts';
 
 /** Beside the pipe's own 64 KiB: days of transitions for a reader that is not there. */
 const LINES_MAX = 4096;
@@ -18,15 +19,12 @@ const MODE = 0o600;
 const RETRY_MIN_MS = 10;
 const RETRY_MAX_MS = 1_000;
 
-interface Line {
-  readonly text: string;
-  readonly minor: boolean;
-}
-
 export interface FifoOptions {
   readonly path: string;
   /** Owner of a FIFO that is made; null for vipkeeper's own. */
   readonly account: Account | null;
+  /** Where it is kept what waits. */
+  readonly journal: Pick<FifoJournal, 'takeLeft' | 'add' | 'remove' | 'clear'>;
 }
 
 export interface FifoPorts {
@@ -39,6 +37,8 @@ export class FifoWriter {
   readonly #options: FifoOptions;
   readonly #ports: FifoPorts;
   readonly #waiting: Line[] = [];
+  /** How many of them, from the first on, are in the journal. */
+  #kept = 0;
   #fd: number | null = null;
   #timer: NodeJS.Timeout | null = null;
   #delayMs = RETRY_MIN_MS;
@@ -52,6 +52,9 @@ export class FifoWriter {
     this.#options = options;
     this.#ports = ports;
     this.#open();
+    this.#waiting.push(...options.journal.takeLeft());
+    this.#kept = this.#waiting.length;
+    if (this.#kept > 0) this.#drain();
   }
 
   get path(): string {
@@ -67,13 +70,14 @@ export class FifoWriter {
   write(text: string, rank: 'important' | 'minor' = 'important'): void {
     if (this.#waiting.length >= LINES_MAX) {
       const oldest = this.#waiting.findIndex(({ minor }) => minor);
-      this.#waiting.splice(Math.max(0, oldest), 1);
+      this.#remove(Math.max(0, oldest));
       this.#dropped++;
       if (!this.#overflowed) this.#ports.onOverflow(this.path);
       this.#overflowed = true;
     }
     this.#waiting.push({ text, minor: rank === 'minor' });
     if (this.#timer === null) this.#drain();
+    else this.#keep();
   }
 
   /** Resolves when every line is in the pipe, or the writer is closed. */
@@ -89,6 +93,8 @@ export class FifoWriter {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#dropped += this.#waiting.splice(0).length;
+    this.#kept = 0;
+    this.#options.journal.clear();
     this.#closeFd();
     this.#emptied();
   }
@@ -103,7 +109,7 @@ export class FifoWriter {
         if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') this.#fail(error);
         return this.#retry();
       }
-      this.#waiting.shift();
+      this.#remove(0);
       this.#written++;
       this.#delayMs = RETRY_MIN_MS;
     }
@@ -111,8 +117,23 @@ export class FifoWriter {
     this.#emptied();
   }
 
+  #remove(index: number): void {
+    this.#waiting.splice(index, 1);
+    if (index >= this.#kept) return;
+    this.#kept--;
+    this.#options.journal.remove(index);
+  }
+
+  /** Has all that waits in the journal. */
+  #keep(): void {
+    for (; this.#kept < this.#waiting.length; this.#kept++) {
+      this.#options.journal.add(this.#waiting[this.#kept] as Line);
+    }
+  }
+
   #retry(): void {
     if (this.#waiting.length === 0) return;
+    this.#keep();
     this.#timer = setTimeout(() => this.#drain(), this.#delayMs);
     this.#delayMs = Math.min(this.#delayMs * 2, RETRY_MAX_MS);
   }

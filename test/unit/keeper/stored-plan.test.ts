@@ -38,6 +38,7 @@ beforeEach(() => {
     director: 'a',
     instances: [],
     announceGroups: [],
+    fifo: null,
     bfd: [],
     static: { addresses: [], routes: [], rules: [] },
     trackers: [],

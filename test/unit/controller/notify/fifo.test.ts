@@ -1,8 +1,16 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { createReadStream, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FifoWriter } from '../../../../src/controller/notify/fifo.ts';
+import { FifoJournal } from '../../../../src/controller/notify/fifo-journal.ts';
 import { FifoScript } from '../../../../src/controller/notify/fifo-script.ts';
 import type { Problem } from '../../../../src/core/problem.ts';
 import { waitFor } from '../../probes/servers.ts';
@@ -23,9 +31,11 @@ afterEach(() => {
   directory.remove();
 });
 
+const journal = (name = 'fifo') => new FifoJournal(directory.file('journal'), directory.file(name));
+
 function open(name = 'fifo'): FifoWriter {
   const writer = new FifoWriter(
-    { path: directory.file(name), account: null },
+    { path: directory.file(name), account: null, journal: journal(name) },
     { onProblem: (problem) => problems.push(problem), onOverflow: () => overflows++ },
   );
   writers.push(writer);
@@ -137,6 +147,70 @@ describe('FifoWriter', () => {
     writer.write(line(0));
     writer.close();
     expect(writer.report()).toEqual({ delivered: 0, failed: 0, dropped: 1, waiting: 0 });
+  });
+});
+
+describe('what waits for a full FIFO', () => {
+  /** A writer that ends as by SIGKILL: its memory is gone, pipe and file stay as they are. */
+  const die = (writer: FifoWriter): void => {
+    const file = directory.file('journal');
+    const left = existsSync(file) ? readFileSync(file) : null;
+    writer.close();
+    if (left !== null) writeFileSync(file, left);
+  };
+
+  test('is with the next writer after a death, whole and in its order, and once', async () => {
+    const count = 6_000;
+    let next = 0;
+    // Whoever reads keeps the pipe, as the keeper does.
+    execFileSync('mkfifo', [directory.file('fifo')]);
+    const reader = slowReader(1024, 4);
+    for (const until of [3_500, 5_000, count]) {
+      const writer = open();
+      while (next < until) writer.write(line(next++));
+      await waitFor('the reader', () => reader.text() !== '');
+      expect(writer.report()).toMatchObject({ dropped: 0 });
+      expect(writer.report().waiting).toBeGreaterThan(500);
+      if (until < count) die(writer);
+      else {
+        await writer.empty();
+        expect(existsSync(directory.file('journal'))).toBe(false);
+        writer.close();
+      }
+    }
+    await reader.ended;
+    expect(reader.text()).toBe(linesOf(count));
+  });
+
+  test('is not there while nothing waits, and without what was dropped', () => {
+    const kept = journal();
+    const file = directory.file('journal');
+    expect(kept.takeLeft()).toEqual([]);
+    for (let n = 0; n < 3; n++) kept.add({ text: line(n), minor: n === 1 });
+    kept.remove(1);
+    expect(journal().takeLeft()).toEqual([0, 2].map((n) => ({ text: line(n), minor: false })));
+    const again = journal();
+    expect(again.takeLeft()).toHaveLength(2);
+    again.remove(0);
+    again.remove(0);
+    expect(existsSync(file)).toBe(false);
+  });
+
+  test('is not taken from another boot, for another FIFO, or from a piece of a line', () => {
+    const file = directory.file('journal');
+    journal().add({ text: line(0), minor: true });
+    const text = readFileSync(file, 'utf8');
+    expect(journal('other').takeLeft()).toEqual([]);
+    for (const [wrong, count] of [
+      [`x${text}`, 0],
+      [text.slice(0, -1), 0],
+      [`${text}+0 INSTA`, 1],
+      [`${text}-x\n-9\n`, 0],
+      ['', 0],
+    ] as const) {
+      writeFileSync(file, wrong);
+      expect([wrong, journal().takeLeft().length]).toEqual([wrong, count]);
+    }
   });
 });
 

@@ -16,7 +16,7 @@ const COST_US: Readonly<Record<CheckConfig['kind'], number>> = {
   dns: 100,
   udp: 80,
   ping: 135,
-  dialogue: 250,
+  dialogue: 200,
   ldap: 240,
   radius: 200,
   sip: 150,

@@ -7,6 +7,7 @@
 import { Buffer } from 'node:buffer';
 import type { DialogueCheckConfig } from '../core/config/check.ts';
 import type { CheckTarget } from '../core/health/check-key.ts';
+import { DIALOGUE_EXPRESSIONS } from '../core/health/dialogues.ts';
 import type { ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
 import { ok } from '../core/result.ts';
@@ -35,22 +36,30 @@ export function probeDialogue(
 /** Says what a step says and hears what it expects; false with a verdict. */
 async function perform(
   exchange: Exchange,
-  { send, expect, refuse }: Expressions,
+  { send, expect, refuse, readyMade }: Expressions,
   number: number,
 ): Promise<boolean> {
   if (send !== null) exchange.send(Buffer.from(send));
   if (expect === null) return !exchange.settled;
   let text = '';
+  /** What was not looked at yet. */
+  let fresh = '';
+  const matches = (expression: RegExp, lines: string): boolean | Promise<boolean> =>
+    readyMade ? expression.test(lines) : exchange.matches(expression, text);
   for (;;) {
     const heard = await exchange.next(`what step ${number} expects`, TAKE_ALL);
     if (heard === null) return false;
     text += heard;
-    if (refuse !== null && (await exchange.matches(refuse, text))) {
+    fresh += heard;
+    if (readyMade && !heard.includes('\n')) continue;
+    const lines = fresh.slice(0, fresh.lastIndexOf('\n') + 1);
+    fresh = fresh.slice(lines.length);
+    if (refuse !== null && (await matches(refuse, lines))) {
       exchange.fail(probeFailure('status', `Refused: ${text}`));
       return false;
     }
     // What came meanwhile is the next step's, once this one has what it waits for.
-    if (await exchange.matches(expect, text)) return true;
+    if (await matches(expect, lines)) return true;
   }
 }
 
@@ -59,6 +68,8 @@ interface Expressions {
   readonly expect: RegExp | null;
   readonly refuse: RegExp | null;
   readonly starttls: boolean;
+  /** Both are of a ready-made dialogue. All others see the whole text, in threads of their own. */
+  readonly readyMade: boolean;
 }
 
 /** Compiled once for each check: an expression is known by its object. */
@@ -70,6 +81,7 @@ function stepsOf(check: DialogueCheckConfig): readonly Expressions[] {
   const expression = (source: string | null) => (source === null ? null : new RegExp(source, 'um'));
   const steps = check.steps.map(({ send, expect, refuse, starttls }) => ({
     ...{ send, starttls, expect: expression(expect), refuse: expression(refuse) },
+    readyMade: DIALOGUE_EXPRESSIONS.has(expect) && DIALOGUE_EXPRESSIONS.has(refuse),
   }));
   compiled.set(check, steps);
   return steps;

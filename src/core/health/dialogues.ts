@@ -79,3 +79,13 @@ export const DIALOGUES = {
   redis: { tls: false, steps: REDIS, starttls: null },
 } as const satisfies Readonly<Record<string, Dialogue>>;
 export type DialogueName = keyof typeof DIALOGUES;
+
+/**
+ * Their expressions. Each is about a single line with its end, and takes no more time than the line
+ * is long, so that what comes may be looked at line by line.
+ */
+export const DIALOGUE_EXPRESSIONS: ReadonlySet<string | null> = new Set(
+  Object.values<Dialogue>(DIALOGUES)
+    .flatMap(({ steps, starttls }) => [...steps, ...(starttls ?? [])])
+    .flatMap(({ expect, refuse }) => [expect, refuse]),
+);

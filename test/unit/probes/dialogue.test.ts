@@ -3,7 +3,11 @@ import { createServer as createTls } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { runCheckCommand } from '../../../src/controller/check-command.ts';
 import type { DialogueCheckConfig } from '../../../src/core/config/check.ts';
-import { DIALOGUES, type DialogueName } from '../../../src/core/health/dialogues.ts';
+import {
+  DIALOGUE_EXPRESSIONS,
+  DIALOGUES,
+  type DialogueName,
+} from '../../../src/core/health/dialogues.ts';
 import { createProbe } from '../../../src/probes/probe.ts';
 import { TrustStore } from '../../../src/probes/trust-store.ts';
 import type { TestCertificate, TestServer } from './servers.ts';
@@ -103,6 +107,46 @@ describe('dialogue probe: ready-made', () => {
     const server = await lineServer(greeting, {});
     const seen = await run(server, { steps: DIALOGUES[name].steps, timeoutUs: 600_000_000 });
     expect(seen).toBe(`status: Refused: ${greeting.trim()}`);
+  });
+
+  test('lines that come a byte at a time, and a refusal behind others', async () => {
+    const bytewise = (text: string) =>
+      serving(
+        tcpServer((socket) => {
+          socket.setNoDelay(true);
+          for (const byte of Buffer.from(text)) socket.write(Buffer.of(byte));
+          socket.resume();
+        }),
+      );
+    const { steps } = DIALOGUES.ftp;
+    expect(await run(await bytewise('220-one\r\n220-two\r\n220 three\r\n'), { steps })).toBe('ok');
+    expect(await run(await bytewise('220-one\r\n421 two\r\n'), { steps })).toBe(
+      'status: Refused: 220-one 421 two',
+    );
+    // A line that is not all there says nothing.
+    expect(await run(await bytewise('220 three'), { steps, timeoutUs: 50_000 })).toMatch(
+      /^timeout: /,
+    );
+  });
+
+  test('their expressions need no thread, as they are as quick as texts are short', async () => {
+    const threads = () => (process.report.getReport() as { workers: object[] }).workers.length;
+    expect(threads()).toBe(0);
+    const server = await lineServer('220 ready\r\n', {});
+    const own = { send: null, expect: '^220 r', refuse: null, starttls: false };
+    expect(await run(server, { steps: [own] })).toBe('ok');
+    expect(threads()).toBe(1);
+    const pieces = ['220 ', '220-', '+OK ', '* OK ', 'a0 OK ', '-NOAUTH ', '-ERR', '4', ' ', '\r'];
+    for (const source of DIALOGUE_EXPRESSIONS) {
+      const expression = new RegExp(source ?? '', 'um');
+      const startMs = performance.now();
+      for (const piece of pieces) {
+        expression.test(piece.repeat(65_536 / piece.length));
+        expression.test(`${piece}${'x'.repeat(65_536)}`);
+      }
+      // The square of these lengths would take minutes.
+      expect(performance.now() - startMs).toBeLessThan(5_000);
+    }
   });
 });
 

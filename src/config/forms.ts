@@ -161,7 +161,7 @@ function readScalar(type: FormOf<'scalar'>, raw: unknown, issues: Issue[]): unkn
 
 function readList({ item, min, most }: FormOf<'list'>, raw: unknown, issues: Issue[]): unknown {
   if (!Array.isArray(raw) || raw.length < min) {
-    return refuse(issues, `expected a list${min === 0 ? '' : ' with at least one entry'}`);
+    return refuse(issues, `expected a list${entriesText(min)}`);
   }
   if (most !== null && raw.length > most.count) {
     return refuse(issues, `expected at most ${most.count} ${most.what}`);
@@ -292,6 +292,12 @@ interface NameTexts {
 /** A mapping from names to values of one type. */
 export function names<T>(value: Type<T>, texts: NameTexts): Type<Record<string, T>> {
   return { kind: 'names', value, ...texts };
+}
+
+/** ' with at least one entry' */
+function entriesText(min: number): string {
+  if (min === 0) return '';
+  return min === 1 ? ' with at least one entry' : ` with at least ${min} entries`;
 }
 
 /** A list of values of one type, `min` or more. */

@@ -87,6 +87,9 @@ const REFUSED_WORDS: Readonly<Record<string, string>> = {
 
 /** The same for addresses, which have another section's keys beside them. */
 const REFUSED_OF_ADDRESSES: Readonly<Record<string, string>> = {
+  use_vmac:
+    'a virtual IP on another interface has that one’s hardware address, expected an instance of ' +
+    'its own with vmac there, in the same sync group',
   autojoin: 'autojoin is for multicast addresses, which cannot be virtual IPs',
   valid_lft: 'a virtual IP is valid while its instance is active, no shorter',
 };
@@ -94,13 +97,34 @@ const REFUSED_OF_ADDRESSES: Readonly<Record<string, string>> = {
 /** The same for routes and rules. */
 const MARK = 'vipkeeper marks what it puts there with its own protocol, 118, and knows it by that';
 const REFUSED_OF_ROUTING: Readonly<Record<string, string>> = {
+  add: 'a route is put in front of others, expected metric where the order counts',
+  append: 'a route is put in front of others, expected metric where the order counts',
   encap: 'encapsulation of routes (MPLS, IP, ILA) is not supported',
+  expires: 'a route is there while its instance is active, no shorter',
+  from: 'routes by source are not supported, expected a rule with from, and a table of its own',
+  l3mdev: 'unknown key, expected action: vrf',
+  no_track: 'a route or rule that the kernel refuses is a finding and no fault, without option',
+  nop: 'unknown key, expected action: nop',
+  or: 'alternatives of a route are not supported, expected another one with a greater metric',
+  prepend: 'a route is put in front of others, expected metric where the order counts',
   nhid: 'next hop objects of other programs are not supported, expected via or nexthops',
   proto: MARK,
   protocol: MARK,
   ttl_propagate: 'encapsulation of routes (MPLS, IP, ILA) is not supported',
   tun_id: 'rules by tunnel are not supported',
   vrf: 'expected table with the number of the VRF’s table',
+};
+
+/** ip(8)'s and keepalived's words that mean something else, or nothing, in other sections. */
+const ROUTING_WORDS: Readonly<Record<string, string>> = {
+  congctl: 'congestion',
+  features: 'ecn',
+  ip_proto: 'ip_protocol',
+  order: 'priority',
+  pref: 'preference',
+  priority: 'metric',
+  track_group: 'instances',
+  type: 'action',
 };
 
 /** keepalived's words of an instance for keys of its sections, by keepalived's word. */
@@ -162,6 +186,10 @@ export function unknownKeyMessage(key: string, valid: readonly string[]): string
   const ofRouting = valid.includes('onlink') || valid.includes('iif');
   if (ofRouting && Object.hasOwn(REFUSED_OF_ROUTING, plain.replaceAll('-', '_'))) {
     return REFUSED_OF_ROUTING[plain.replaceAll('-', '_')] as string;
+  }
+  const routing = ofRouting ? ownOf(ROUTING_WORDS, plain) : undefined;
+  if (routing !== undefined && valid.includes(routing)) {
+    return `unknown key, did you mean ${routing}?`;
   }
   if (valid.includes('dialogue') && (Object.hasOwn(DIALOGUES, plain) || plain === 'ldaps')) {
     const written = plain === 'ldaps' ? 'ldap: { tls: tls }' : `dialogue: { protocol: ${plain} }`;

@@ -131,6 +131,14 @@ test.each([
     route('to: 10.0.0.0/8, via: 192.0.2.9, nexthops: [{via: 10.1.1.1}, {via: 10.1.1.2}]'),
     'nexthops: not allowed beside via',
   ],
+  [
+    route('to: 10.0.0.0/8, nexthops: [{via: 192.0.2.9}]'),
+    'nexthops: expected a list with at least 2 entries, found a list',
+  ],
+  [
+    route('to: 10.0.0.0/8, nexthops: [{via: 192.0.2.9, encap: mpls}, {via: 192.0.2.8}]'),
+    'nexthops[0].encap: encapsulation of routes (MPLS, IP, ILA) is not supported',
+  ],
   [route('to: 10.0.0.0/8, type: blackhole, via: 192.0.2.9'), 'a blackhole route leads nowhere'],
   [
     route('to: 10.0.0.0/8, source: "2001:db8::1"'),

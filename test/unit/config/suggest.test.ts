@@ -49,9 +49,16 @@ test.each([
     'unknown key, expected ldap: { tls: tls }, or ldaps alone in place of the mapping',
   ],
   ['virtual', ['scheduler', 'servers'], 'unknown key, expected services, with address'],
+  ['pref', ['onlink', 'preference', 'metric'], 'unknown key, did you mean preference?'],
+  ['pref', ['iif', 'priority', 'action'], 'unknown key, did you mean priority?'],
+  ['type', ['iif', 'priority', 'action'], 'unknown key, did you mean action?'],
+  ['l3mdev', ['iif', 'action'], 'unknown key, expected action: vrf'],
+  ['or', ['onlink', 'metric'], expect.stringContaining('expected another one with a greater')],
+  ['from', ['onlink', 'metric'], expect.stringContaining('expected a rule with from')],
+  ['use_vmac', ['prefix_route'], expect.stringContaining('expected an instance of its own')],
   ['wieght', ['tracker', 'weight', 'reverse'], 'unknown key, did you mean weight?'],
 ])('%s is answered with what to write', (key, valid, message) =>
-  expect(unknownKeyMessage(key, valid)).toBe(message),
+  expect(unknownKeyMessage(key, valid)).toEqual(message),
 );
 
 test('editDistance counts insertions, deletions, changes and swaps', () => {

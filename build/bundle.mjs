@@ -10,7 +10,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 import { codeFile, codeOf, keyOf, loaderOf, replaceDirectory } from './start-files.mjs';
@@ -25,24 +25,6 @@ const { CONTROLLER_NODE_FLAGS, KEEPER_NODE_FLAGS, READER_NODE_FLAGS } = await im
   join(compiled, 'core', 'processes.js')
 );
 
-/** The processes of a director, which npm packages are made part of their file, and Node's flags. */
-const ENTRIES = [
-  // Apart, since what they had in common would be files of its own, and each takes half a
-  // millisecond to be found and opened.
-  { input: ['run-main.js', 'keeper-main.js'], packages: [], flags: KEEPER_NODE_FLAGS },
-  { input: ['cleanup-main.js'], packages: [], flags: KEEPER_NODE_FLAGS },
-  { input: ['controller-main.js'], packages: [], flags: CONTROLLER_NODE_FLAGS },
-  { input: ['controller/check-worker.js'], packages: [], flags: CONTROLLER_NODE_FLAGS },
-  // Only ever used whole, and soon done with.
-  {
-    input: ['controller/first-plan.js'],
-    packages: ['yaml'],
-    flags: KEEPER_NODE_FLAGS,
-    used: ['firstPlan', { config: join(root, 'conf', 'minimal.yaml'), director: 'dir-a' }],
-  },
-  { input: ['controller/config-worker.js'], packages: ['yaml'], flags: READER_NODE_FLAGS },
-];
-
 /** In place of koffi's own loader; its version is that of the addon. */
 const KOFFI = join(root, 'build', 'koffi.cjs');
 const koffiVersion = JSON.parse(
@@ -54,6 +36,34 @@ const koffiVersion = JSON.parse(
  * waits for node:buffer, which takes as long to load as a usual file to parse.
  */
 const YAML = join(root, 'node_modules', 'yaml', 'browser', 'dist', 'index.js');
+/** In its place where it is loaded when it is needed. */
+const YAML_LATER = join(root, 'build', 'yaml.mjs');
+
+/** The processes of a director, what is taken as yaml, and Node's flags. */
+const ENTRIES = [
+  // Apart, since what they had in common would be files of its own, and each takes half a
+  // millisecond to be found and opened.
+  { inputs: ['run-main.js', 'keeper-main.js'], flags: KEEPER_NODE_FLAGS },
+  { inputs: ['cleanup-main.js'], flags: KEEPER_NODE_FLAGS },
+  { inputs: ['controller-main.js'], flags: CONTROLLER_NODE_FLAGS },
+  { inputs: ['controller/check-worker.js'], flags: CONTROLLER_NODE_FLAGS },
+  // Only ever used whole, and soon done with: nobody sees its lines in a stack trace.
+  {
+    inputs: ['controller/first-plan.js'],
+    yaml: YAML_LATER,
+    flags: KEEPER_NODE_FLAGS,
+    minify: true,
+    used: ['firstPlan', { config: join(root, 'conf', 'minimal.yaml'), director: 'dir-a' }],
+  },
+  {
+    inputs: [YAML],
+    name: 'yaml.js',
+    flags: KEEPER_NODE_FLAGS,
+    minify: true,
+    used: ['parseDocument', readFileSync(join(root, 'conf', 'minimal.yaml'), 'utf8')],
+  },
+  { inputs: ['controller/config-worker.js'], yaml: YAML, flags: READER_NODE_FLAGS },
+];
 
 /** Hash of everything that the processes run, with the versions of npm packages. */
 function buildIdentity() {
@@ -65,19 +75,21 @@ function buildIdentity() {
   return hash.update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
 }
 
-async function bundle({ input, packages, flags, used = null }, build) {
+async function bundle(entry, build) {
+  const { inputs, yaml = null, flags } = entry;
+  const { name = '[name].js', minify = 'dce-only', used = null } = entry;
   const external = (id, importer) => {
     if (id === 'koffi') return importer === KOFFI;
-    if (id.startsWith('.') || id.startsWith('/')) return false;
-    return !packages.some((name) => id === name || id.startsWith(`${name}/`));
+    if (id === 'yaml') return yaml === null;
+    return !(id.startsWith('.') || id.startsWith('/'));
   };
   const bundled = await rolldown({
-    input: input.map((name) => join(compiled, name)),
+    input: inputs.map((input) => resolve(compiled, input)),
     platform: 'node',
     external,
     // A module is imported for what it exports; one of which nothing is used is left out.
     treeshake: { moduleSideEffects: false },
-    resolve: { alias: packages.includes('yaml') ? { yaml: YAML } : {} },
+    resolve: { alias: yaml === null ? {} : { yaml } },
     plugins: [
       {
         name: 'koffi',
@@ -91,15 +103,16 @@ async function bundle({ input, packages, flags, used = null }, build) {
       },
     },
     onLog: (level, log) => {
-      if (level === 'warn') throw new Error(`${input}: ${log.message}`);
+      if (level === 'warn') throw new Error(`${inputs}: ${log.message}`);
     },
   });
   const { output } = await bundled.write({
     dir: target,
     format: 'cjs',
-    entryFileNames: '[name].js',
+    entryFileNames: name,
     chunkFileNames: '[name]-[hash].js',
     comments: false,
+    minify,
   });
   await bundled.close();
   compile(

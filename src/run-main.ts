@@ -3,12 +3,13 @@
  * of Node, so that this process is the keeper as soon as its command line has been read, and Node
  * starts once. Without the launcher, main.ts does the same by execve.
  */
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { parseRun } from './cli/run.ts';
 
-const KEEPER = fileURLToPath(new URL('./keeper-main.js', import.meta.url));
+const KEEPER = join(import.meta.dirname, 'keeper-main.js');
 /** From here and from the bundles, which lie in a directory next to this one's. */
-const MAIN = new URL('../src/main.js', import.meta.url).href;
+const MAIN = join(import.meta.dirname, '../src/main.js');
 
 /** The keeper's arguments; null for what the command line itself has to answer. */
 function keeperArguments(): readonly string[] | null {
@@ -22,7 +23,7 @@ function keeperArguments(): readonly string[] | null {
 
 async function run(): Promise<void> {
   const args = keeperArguments();
-  if (args === null) return void (await import(MAIN));
+  if (args === null) return void (await import(pathToFileURL(MAIN).href));
   // What a keeper that becomes its successor starts again.
   process.argv.splice(1, Number.POSITIVE_INFINITY, KEEPER, ...args);
   await import('./keeper-main.ts');

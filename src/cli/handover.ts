@@ -12,6 +12,7 @@ import type {
   InstanceReport,
   TakebackAnswer,
 } from '../core/status.ts';
+import { keeperProblem } from '../core/vrrp/explain.ts';
 import { EXIT } from './commands.ts';
 import { askDirector, askStatus, failed } from './control-client.ts';
 import { printable, type Terminal } from './terminal.ts';
@@ -89,6 +90,8 @@ interface Chosen {
 async function chosen(options: CommonOptions): Promise<Result<Chosen, Problem>> {
   const found = await askStatus(options.runtimeDirectory);
   if (!found.ok) return found;
+  const silent = keeperProblem(found.value);
+  if (silent !== null) return err(silent);
   const reports = found.value.instances;
   if (options.instance !== undefined) return ok({ instance: options.instance, reports });
   const [only] = reports;

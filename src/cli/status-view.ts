@@ -114,8 +114,8 @@ function directorLine(status: DirectorStatus, nowMs: number): Line {
     keeper.pid === null
       ? span(`no keeper${restarts}`, 'bad')
       : span(
-          `keeper ${keeper.pid} (${keeper.scheduling ?? 'starting'})${restarts}`,
-          keeper.restarts === 0 ? 'plain' : 'warn',
+          `keeper ${keeper.pid} (${keeper.scheduling ?? 'does not answer'})${restarts}`,
+          keeper.scheduling === null ? 'bad' : keeper.restarts === 0 ? 'plain' : 'warn',
         );
   return [
     span('Director ', 'dim'),

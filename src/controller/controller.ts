@@ -350,7 +350,9 @@ export class Controller implements DirectorControl {
     readonly instance: string | null;
     readonly dryRun: boolean;
   }): Promise<HandoverAnswer> {
-    const plans = planHandover(await this.#instanceReports(), instance);
+    const reports = await this.#instanceReports();
+    if (reports === null) return { started: false, error: SILENT_KEEPER, plans: [] };
+    const plans = planHandover(reports, instance);
     const refused = plans.filter(({ refusal }) => refusal !== null);
     const none = instance === null ? 'No instance is active here' : `No instance ${instance}`;
     const error = plans.length === 0 ? none : (refused[0]?.refusal ?? null);
@@ -363,7 +365,9 @@ export class Controller implements DirectorControl {
 
   /** Lets instances preempt again that were handed over. */
   async takeback(instance: string | null): Promise<TakebackAnswer> {
-    const plans = planTakeback(await this.#instanceReports(), instance);
+    const reports = await this.#instanceReports();
+    if (reports === null) return { error: SILENT_KEEPER, plans: [] };
+    const plans = planTakeback(reports, instance);
     const none = instance === null ? 'No instance is held back' : `No instance ${instance}`;
     const held = plans.filter(({ heldBack }) => heldBack).map((plan) => plan.instance);
     if (held.length === 0) return { error: plans[0]?.detail ?? none, plans };
@@ -542,9 +546,10 @@ export class Controller implements DirectorControl {
     );
   }
 
-  async #instanceReports(): Promise<readonly InstanceReport[]> {
+  /** Null when the keeper does not answer. */
+  async #instanceReports(): Promise<readonly InstanceReport[] | null> {
     const keeper = await this.#guard.status();
-    return this.#reportsOf(keeper);
+    return keeper === null ? null : this.#reportsOf(keeper);
   }
 
   #reportsOf(keeper: KeeperStatus | null): readonly InstanceReport[] {
@@ -1074,6 +1079,8 @@ function needsIpvs({ services, sync, ipvs }: Config): boolean {
   const set = [...Object.values(settings), ...Object.values(timeouts)];
   return services.length > 0 || sync !== null || set.some((value) => value !== null);
 }
+
+const SILENT_KEEPER = 'The keeper does not answer, so its instances are not known';
 
 const EARLY_TEXTS = {
   'last-start':

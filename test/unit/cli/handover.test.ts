@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { handover, takeback } from '../../../src/cli/handover.ts';
-import type { HandoverPlan, InstanceReport } from '../../../src/core/status.ts';
+import type { DirectorStatus, HandoverPlan, InstanceReport } from '../../../src/core/status.ts';
 import { STATUS } from '../status-fixture.ts';
 import { fakeTerminal } from './fake-terminal.ts';
 
@@ -41,14 +41,18 @@ const LAST: NonNullable<InstanceReport['lastHandover']> = {
   seconds: 0.61,
 };
 
+interface Answers {
+  readonly status?: number;
+  readonly ended?: typeof LAST;
+  readonly instances?: InstanceReport[];
+  /** Of the status. */
+  readonly more?: Partial<DirectorStatus>;
+}
+
 /** Answers a POST with `answer`, and from then on says that the handover ended as `ended`. */
 async function directs(
   answer: object,
-  {
-    status = 202,
-    ended = LAST,
-    instances = [WEB],
-  }: { status?: number; ended?: typeof LAST; instances?: InstanceReport[] } = {},
+  { status = 202, ended = LAST, instances = [WEB], more = {} }: Answers = {},
 ): Promise<void> {
   const started = createServer((request, response) => {
     asked.push(`${request.method} ${request.url}`);
@@ -58,7 +62,7 @@ async function directs(
     }
     const done = asked.some((line) => line.startsWith('POST'));
     const shown = instances.map((one) => (done ? { ...one, lastHandover: ended } : one));
-    response.end(JSON.stringify({ ...STATUS, instances: shown }));
+    response.end(JSON.stringify({ ...STATUS, instances: shown, ...more }));
   });
   server = started;
   const path = join(runtimeDirectory, 'control.sock');
@@ -66,6 +70,20 @@ async function directs(
 }
 
 const PLAIN = { json: false, dryRun: false };
+
+describe('of a keeper that does not answer', () => {
+  const more = { static: null, instances: [] };
+
+  test.each(['handover', 'takeback'] as const)('%s says so, and asks for nothing', async (name) => {
+    await directs({ started: false, error: 'No instance web', plans: [] }, { more });
+    const terminal = fakeTerminal();
+    const options = { ...PLAIN, instance: 'web', runtimeDirectory };
+    const run = name === 'handover' ? handover : takeback;
+    expect(await run(options, terminal)).toBe(1);
+    expect(terminal.written.err).toContain('VK-NO-KEEPER: The keeper (process id');
+    expect(asked.some((line) => line.startsWith('POST'))).toBe(false);
+  });
+});
 
 describe('handover', () => {
   test('tells the plan with its warnings, waits for the end and says who took over', async () => {

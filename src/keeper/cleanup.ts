@@ -12,13 +12,7 @@ import { BaseSettings } from './base-settings.ts';
 import { removeIntakeTable } from './intake.ts';
 import { isOurLink } from './link-mark.ts';
 import { Network } from './network.ts';
-import {
-  livingKeeper,
-  NOTHING_MORE,
-  type RecordedInstance,
-  readMore,
-  readRecord,
-} from './record.ts';
+import { livingKeeper, NOTHING_MORE, type RecordedInstance, readRecord } from './record.ts';
 import { findStrayed } from './strayed.ts';
 import { removeVips } from './vips.ts';
 import { removeOurLink } from './virtual-link.ts';
@@ -42,7 +36,7 @@ export interface CleanUpResult {
 /** When peers may have taken over from the instances that a dead keeper left active. */
 export function silencesEndUs(runtimeDirectory: string): readonly number[] {
   return readRecord(runtimeDirectory)
-    .filter(({ lastAdvertAtUs }) => lastAdvertAtUs > 0)
+    .instances.filter(({ lastAdvertAtUs }) => lastAdvertAtUs > 0)
     .map(silenceEndUs);
 }
 
@@ -92,8 +86,8 @@ export function cleanUp(options: {
   const network = opened.value;
   const left: LeftBehind[] = [];
   const { silentAtUs } = options;
-  const all = readRecord(options.runtimeDirectory);
-  const recorded = all.filter(
+  const record = readRecord(options.runtimeDirectory);
+  const recorded = record.instances.filter(
     (instance) => silentAtUs === undefined || silenceEndUs(instance) <= silentAtUs,
   );
   for (const instance of recorded) {
@@ -106,11 +100,11 @@ export function cleanUp(options: {
     const found = link === null ? null : network.link(link);
     return found !== null && isOurLink(found) ? [found.name] : [];
   });
-  const more = silentAtUs === undefined ? readMore(options.runtimeDirectory) : NOTHING_MORE;
+  const more = silentAtUs === undefined ? record.more : NOTHING_MORE;
   for (const address of more.staticAddresses) {
     if (network.isOurs(address.interface, address.address)) left.push(address);
   }
-  const strayed = findStrayed(network, recorded, more.staticAddresses, all);
+  const strayed = findStrayed(network, recorded, more.staticAddresses, record.instances);
   left.push(...strayed.addresses);
   links.push(...strayed.links);
   // Routes before the addresses that they have as their source.

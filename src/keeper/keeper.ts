@@ -47,12 +47,12 @@ import { PutOff } from './put-off.ts';
 import { Receivers } from './receivers.ts';
 import {
   KEEPER_TITLE,
+  type KeeperRecord,
+  NOTHING_MORE,
   type RecordedInstance,
   RecordWriter,
-  readMore,
   readPlan,
   readRecord,
-  readStartsAtUs,
   writePlan,
 } from './record.ts';
 import { rehearseTakeover } from './rehearsal.ts';
@@ -417,23 +417,22 @@ export class Keeper {
     this.#plan = plan;
     this.#fifo.hold(plan.fifo);
     this.#controllerBack();
-    const recorded = first ? readRecord(plan.runtimeDirectory) : [];
+    const before = first ? readRecord(plan.runtimeDirectory) : null;
+    const recorded = new Map(before?.instances.map((instance) => [instance.name, instance]));
     this.#record ??= new RecordWriter(plan.runtimeDirectory);
-    if (first) this.#settings.open(plan.runtimeDirectory);
-    if (first) {
-      const { staticAddresses } = readMore(plan.runtimeDirectory);
-      removeStrayed(this.#network, findStrayed(this.#network, recorded, staticAddresses));
+    if (before !== null) {
+      this.#settings.open(plan.runtimeDirectory);
+      const { instances, more } = before;
+      removeStrayed(this.#network, findStrayed(this.#network, instances, more.staticAddresses));
       problems.push(...this.#tune(plan));
-      this.#startsAtUs = this.#successor
-        ? readStartsAtUs(plan.runtimeDirectory)
-        : startsAtUs(plan.tuning);
+      this.#startsAtUs = this.#successor ? before.startsAtUs : startsAtUs(plan.tuning);
       this.#trackers.startSessions(() => this.#trackersChanged());
     }
     const vips = plan.instances.flatMap(({ addresses }) => addresses);
     this.#network.setVirtualIps(new Set(vips.map(({ address }) => address)));
     this.#trackers.configure(plan.trackers);
     this.#announcer.configure(plan.announceGroups);
-    this.#configureRouting(plan, first);
+    this.#configureRouting(plan, before);
     problems.push(...this.#promotion.configure(plan.instances));
     // Members of a group start before the group is looked at.
     this.#groups.hold();
@@ -441,8 +440,7 @@ export class Keeper {
     try {
       const adverts = plan.instances.map(
         ({ name }) =>
-          this.#runners.get(name)?.lastAdvertAtUs ||
-          (recorded.find((instance) => instance.name === name)?.lastAdvertAtUs ?? 0),
+          this.#runners.get(name)?.lastAdvertAtUs || (recorded.get(name)?.lastAdvertAtUs ?? 0),
       );
       this.#record.writeStructure(plan.instances, adverts, this.#startsAtUs, {
         staticAddresses: plan.static.addresses.map((one) => ({
@@ -460,15 +458,8 @@ export class Keeper {
     this.#assignReceivers(problems);
     for (const [index, runner] of fresh.entries()) {
       this.#advertiseMeanwhile(index);
-      const { name, interface: interfaceName, vrid, family } = runner.config;
-      const left = recorded.find(
-        (candidate) =>
-          candidate.name === name &&
-          candidate.interface === interfaceName &&
-          candidate.vrid === vrid &&
-          candidate.family === family,
-      );
-      runner.start(left ?? null);
+      const left = recorded.get(runner.config.name);
+      runner.start(left !== undefined && isOf(left, runner.config) ? left : null);
     }
     // A fault may have been mended where no notification tells it, such as by loading a module.
     for (const runner of this.#runners.values()) {
@@ -476,7 +467,7 @@ export class Keeper {
     }
     this.#groups.release();
     this.#advertiseMeanwhile(0);
-    if (first) this.#removeStrangers(recorded);
+    if (before !== null) this.#removeStrangers(before.instances);
     else this.#settings.restoreUnheld((index) => this.#network.nameOf(index));
     // What no instance holds now is a leftover.
     this.#routing.settle();
@@ -491,19 +482,20 @@ export class Keeper {
     notifyServiceManager(`MAINPID=${process.pid}\nREADY=1`);
   }
 
-  #configureRouting(plan: KeeperPlan, first: boolean): void {
-    const more = first ? readMore(plan.runtimeDirectory) : null;
+  /** `before`: what the keeper before left, at the start. */
+  #configureRouting(plan: KeeperPlan, before: KeeperRecord | null): void {
+    const more = before?.more ?? NOTHING_MORE;
     const definitions = new Map<string, RoutingDefinition>(
       plan.instances.map((instance) => [instance.name, instance]),
     );
     definitions.set(STATIC_OWNER, plan.static);
-    this.#routing.configure(definitions, more?.routing ?? false);
+    this.#routing.configure(definitions, more.routing);
     this.#intake.configure({
       runtimeDirectory: plan.runtimeDirectory,
       wanted: plan.instances.some(({ accept, priority }) => !accept && priority !== 255),
-      left: more?.intake === true,
+      left: more.intake === true,
     });
-    this.#static.configure(plan.static, more?.staticAddresses ?? []);
+    this.#static.configure(plan.static, more.staticAddresses);
     this.#routing.hold(STATIC_OWNER);
   }
 
@@ -782,6 +774,15 @@ export class Keeper {
     this.#record?.close();
     process.exit(this.#exitCode);
   }
+}
+
+/** Whether what was recorded is of the same virtual router. */
+function isOf(left: RecordedInstance, config: VrrpConfig): boolean {
+  return (
+    left.interface === config.interface &&
+    left.vrid === config.vrid &&
+    left.family === config.family
+  );
 }
 
 /** True when both describe the same virtual router: changes between them need no new start. */

@@ -128,14 +128,36 @@ export function livingKeeper(runtimeDirectory: string): number | null {
   }
 }
 
-/** What the previous keeper of this boot left, or an empty list. Never throws. */
-export function readRecord(runtimeDirectory: string): readonly RecordedInstance[] {
+/** What a keeper left. */
+export interface KeeperRecord {
+  readonly instances: readonly RecordedInstance[];
+  /** Monotonic clock: end of its startup delay; 0 for none. */
+  readonly startsAtUs: number;
+  readonly more: RecordedMore;
+}
+
+const NO_RECORD: KeeperRecord = { instances: [], startsAtUs: 0, more: NOTHING_MORE };
+
+/** What the previous keeper of this boot left. Never throws. */
+export function readRecord(runtimeDirectory: string): KeeperRecord {
   const structure = readStructure(runtimeDirectory);
-  if (structure === null) return [];
+  if (structure === null) return NO_RECORD;
+  const { startsAtUs } = structure;
+  return {
+    instances: instancesOf(structure, runtimeDirectory),
+    startsAtUs: Number.isSafeInteger(startsAtUs) ? (startsAtUs as number) : 0,
+    more: moreOf(structure),
+  };
+}
+
+function instancesOf(
+  { instances }: StructureFile,
+  runtimeDirectory: string,
+): readonly RecordedInstance[] {
   try {
     const slots = readFileSync(join(runtimeDirectory, 'adverts.bin'));
     // What is not as it was written would end every keeper that reads it.
-    return structure.instances.flatMap((instance, slot) =>
+    return instances.flatMap((instance, slot) =>
       isInstance(instance) ? [{ ...instance, lastAdvertAtUs: slotAt(slots, slot) }] : [],
     );
   } catch {
@@ -151,15 +173,7 @@ function slotAt(slots: Buffer, slot: number): number {
   return atUs >= 0 && atUs <= monotonicUs() ? atUs : 0;
 }
 
-/** End of the startup delay of the previous keeper of this boot, or 0. Never throws. */
-export function readStartsAtUs(runtimeDirectory: string): number {
-  const startsAtUs = readStructure(runtimeDirectory)?.startsAtUs;
-  return Number.isSafeInteger(startsAtUs) ? (startsAtUs as number) : 0;
-}
-
-/** The rest of what the previous keeper of this boot may hold. Never throws. */
-export function readMore(runtimeDirectory: string): RecordedMore {
-  const more = readStructure(runtimeDirectory)?.more;
+function moreOf({ more }: StructureFile): RecordedMore {
   if (more === undefined || !isObject(more)) return NOTHING_MORE;
   // Routes and the table bear our mark: looking for them once too often removes nothing of others.
   return areAddresses(more.staticAddresses) ? more : { ...more, staticAddresses: [] };

@@ -20,10 +20,8 @@ import {
   livingKeeper,
   RecordWriter,
   readBootId,
-  readMore,
   readPlan,
   readRecord,
-  readStartsAtUs,
 } from '../../src/keeper/record.ts';
 import { monotonicUs } from '../../src/linux/clock.ts';
 
@@ -110,15 +108,15 @@ describe('what a keeper left for the next one', () => {
     writer.close();
     const file = join(runtime, 'keeper.json');
     const whole = JSON.parse(readFileSync(file, 'utf8'));
-    expect(readRecord(runtime).map(({ name }) => name)).toEqual(['a', 'b', 'c']);
-    expect(readMore(runtime)).toEqual(more);
+    expect(readRecord(runtime).instances.map(({ name }) => name)).toEqual(['a', 'b', 'c']);
+    expect(readRecord(runtime).more).toEqual(more);
     const partial = { a: 0, b: 0, c: 0 };
     eachDamage(whole, (text, random) => {
       writeFileSync(file, text);
       const slots = Buffer.alloc(random.pick([0, 7, 24]));
       for (let at = 0; at < slots.length; at++) slots[at] = random.below(256);
       writeFileSync(join(runtime, 'adverts.bin'), slots);
-      for (const one of readRecord(runtime)) {
+      for (const one of readRecord(runtime).instances) {
         expect(one.addresses.every(isAddress)).toBe(true);
         expect([one.name, one.interface].every((name) => typeof name === 'string')).toBe(true);
         expect(one.link === null || typeof one.link === 'string').toBe(true);
@@ -126,8 +124,8 @@ describe('what a keeper left for the next one', () => {
         expect(one.lastAdvertAtUs).toBeLessThanOrEqual(monotonicUs());
         if (one.name in partial) partial[one.name as keyof typeof partial]++;
       }
-      expect(readMore(runtime).staticAddresses.every(isAddress)).toBe(true);
-      expect(Number.isSafeInteger(readStartsAtUs(runtime))).toBe(true);
+      expect(readRecord(runtime).more.staticAddresses.every(isAddress)).toBe(true);
+      expect(Number.isSafeInteger(readRecord(runtime).startsAtUs)).toBe(true);
       expect(livingKeeper(runtime)).toBeNull();
     });
     // Damage to one instance is no reason to forget the addresses of the others.

@@ -19,7 +19,7 @@ function instance(name: string): VrrpConfig {
   return { ...fields, addresses: [] } as unknown as VrrpConfig;
 }
 
-const recorded = () => readRecord(directory).map(({ lastAdvertAtUs }) => lastAdvertAtUs);
+const recorded = () => readRecord(directory).instances.map(({ lastAdvertAtUs }) => lastAdvertAtUs);
 
 describe('RecordWriter', () => {
   test('the structure comes with the given times', () => {

@@ -226,6 +226,42 @@ describe('a virtual hardware address', () => {
   );
 
   it(
+    'tells switches where its IPv6 groups are, asks no router, and leaves VRRP’s group to the interface',
+    async () => {
+      let seen = '';
+      const filter = 'igmp or icmp6 or (ip6 proto 0)';
+      const argv = ['tcpdump', '-e', '-n', '-v', '-l', '--immediate-mode', '-i', 'eth0', filter];
+      const tcpdump = await nodeA.spawn(argv, {
+        onStdout: (chunk) => {
+          seen += chunk.toString('utf8');
+        },
+        onStderr: (chunk) => {
+          seen += chunk.toString('utf8');
+        },
+      });
+      const from = (mac: string) =>
+        seen.split(/^(?=\d\d:\d\d:\d\d)/m).filter((one) => one.includes(`${mac} > `));
+      try {
+        await waitFor('tcpdump', () => seen.includes('listening on'));
+        await startPair();
+        const group = /multicast listener report v2.*ff02::1:ff/s;
+        await waitFor('the report', () => from(VMAC6).some((one) => group.test(one)), 10_000);
+        const { mac } = nodeA.on('front');
+        await waitFor('that of VRRP', () =>
+          from(mac).some((one) => one.includes('gaddr 224.0.0.18')),
+        );
+      } finally {
+        tcpdump.kill('SIGTERM');
+        await exitWithin(tcpdump, 5_000);
+      }
+      const said = [...from(VMAC), ...from(VMAC6)];
+      const asked = said.filter((one) => /igmp|solicitation|ff02::12 /.test(one));
+      expect(asked).toEqual([]);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
     'with xmit_base bears the VIPs, and advertisements come from the interface',
     async () => {
       const { mac, ipv4 } = nodeA.on('front');

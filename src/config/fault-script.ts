@@ -258,7 +258,8 @@ class ScriptReader {
     const hits = KEYS[step.fault].includes('director');
     if (hits && step.director === undefined && step.between === undefined) {
       const names = joinWords([...this.#directors, ACTIVE], 'or');
-      this.#report.error([place, 'director'], `expected a director: ${names}`, 'bare');
+      const groups = KEYS[step.fault].includes('between') ? ', or between: [[A], [B]]' : '';
+      this.#report.error([place, 'director'], `expected a director: ${names}${groups}`, 'bare');
     }
     if (step.director !== undefined && step.between !== undefined) {
       this.#report.error([place, 'between'], 'not used beside director', 'bare');

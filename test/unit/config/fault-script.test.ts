@@ -89,6 +89,7 @@ describe('readFaultScript', () => {
 - { at: 9s, fault: stall, director: dir-a, loss: 10% }
 - { at: 10s, fault: partition, between: [[dir-a], [dir-b]] }
 - { at: 10s, fault: stall }
+- { at: 10s, fault: partition }
 - { at: 11s, fualt: crash }
 `;
     expect(
@@ -102,8 +103,9 @@ faults.yaml:6:3: [5].tracker: expected tracker with tracker-down
 faults.yaml:7:50: [6].loss: not used by stall, which takes director, instance and for
 faults.yaml:8:41: [7].between: dir-c is in none of the groups
 faults.yaml:9:3: [8].director: expected a director: dir-a, dir-b, dir-c or active
-faults.yaml:10:3: [9].fault: expected the name of a fault, found nothing
-faults.yaml:10:14: [9].fualt: unknown key, did you mean fault?
+faults.yaml:10:3: [9].director: expected a director: dir-a, dir-b, dir-c or active, or between: [[A], [B]]
+faults.yaml:11:3: [10].fault: expected the name of a fault, found nothing
+faults.yaml:11:14: [10].fualt: unknown key, did you mean fault?
 `);
   });
 

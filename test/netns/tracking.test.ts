@@ -234,6 +234,62 @@ describe('trackers', () => {
   );
 });
 
+describe('a BFD session', () => {
+  it(
+    'that is tracked moves the VIP when its neighbor is not reached, and gives it back',
+    async () => {
+      const at = (node: LabNode) => node.on('sync');
+      const far = {
+        neighbor: { a: at(nodeB).ipv4, b: at(nodeA).ipv4 },
+        interface: at(nodeA).name,
+        ...{ min_rx: '50ms', min_tx: '50ms', multiplier: 3 },
+      };
+      const track = [{ tracker: 'path', weight: { a: -60, b: -1 } }];
+      const config = {
+        ...{ vrrp: { web: front({ track }) }, bfd: { far } },
+        trackers: { path: { bfd: 'far' } },
+      };
+      const { a, b } = await pair(config, 'web');
+      const priority = async () => (await a.instance('web')).priority;
+      await a.waitFor('the session', async () => (await a.status()).bfd[0]?.state === 'up');
+      await a.waitFor('its priority', async () => (await priority()) === 150);
+      await a.waitForState('web', 'active');
+      await nodeA.isolate('sync');
+      await b.waitForState('web', 'active');
+      await a.waitForState('web', 'backup');
+      expect(await a.instance('web')).toMatchObject({
+        priority: 90,
+        priorityParts: [{ tracker: 'path', delta: -60, detail: expect.stringContaining('down') }],
+      });
+      await nodeA.rejoin('sync');
+      await a.waitForState('web', 'active');
+      await b.waitForState('web', 'backup');
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    'without weight forbids to take part, and lets it again',
+    async () => {
+      const far = { neighbor: nodeB.on('sync').ipv4, interface: nodeA.on('sync').name };
+      const config = {
+        ...{ vrrp: { web: front({ track: ['path'] }) }, bfd: { far } },
+        trackers: { path: { bfd: 'far' } },
+      };
+      // Nobody answers.
+      const a = await Director.start(nodeA, { name: 'a', config });
+      running.push(a);
+      await a.waitForState('web', 'fault');
+      expect((await a.instance('web')).reason).toBe('tracker-down');
+      const back = { neighbor: nodeA.on('sync').ipv4, interface: nodeB.on('sync').name };
+      const answering = { vrrp: { other: front({ vrid: 66 }) }, bfd: { back } };
+      running.push(await Director.start(nodeB, { name: 'b', config: answering }));
+      await a.waitForState('web', 'active');
+    },
+    TEST_TIMEOUT_MS,
+  );
+});
+
 describe('sync groups', () => {
   const config = {
     vrrp: { front: front(), back: back() },

@@ -5,14 +5,16 @@
  */
 import { networkInterfaces } from 'node:os';
 import type { ServiceConfig } from '../core/config/config.ts';
-import { checkServices } from '../core/ipvs/through-vip.ts';
 import { SystemError } from '../linux/libc.ts';
 import { routeSource } from '../linux/probe-socket.ts';
 
-/** Names of interfaces; a server that there is no route to now has none. */
-export function answerDevices(services: readonly ServiceConfig[]): ReadonlySet<string> {
+/**
+ * Names of interfaces; a server that there is no route to now has none. `carriers`: what carries
+ * the checks, as core/ipvs/through-vip.ts has it.
+ */
+export function answerDevices(carriers: readonly ServiceConfig[]): ReadonlySet<string> {
   const sources = new Set<string>();
-  for (const { servers, entries } of checkServices(services)) {
+  for (const { servers, entries } of carriers) {
     const [entry] = entries;
     if (entry?.identity.kind !== 'fwmark' || entry.identity.family !== 'ipv4') continue;
     for (const { address } of servers) {

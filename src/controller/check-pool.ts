@@ -146,12 +146,15 @@ export class CheckPool {
 
   /** All checks, in the order in which they were configured. */
   snapshot(): CheckSnapshot[] {
-    const snapshots: CheckSnapshot[] = [];
+    return [...this.snapshots()];
+  }
+
+  /** The same one by one, for what rests between them. */
+  *snapshots(): Iterable<CheckSnapshot> {
     for (const [key, definition] of this.#definitions) {
       const memory = this.#memory(key);
-      if (memory !== null) snapshots.push(checkSnapshot(definition, memory));
+      if (memory !== null) yield checkSnapshot(definition, memory);
     }
-    return snapshots;
   }
 
   /** The state of a check; null when there is none with this key. */

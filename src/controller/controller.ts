@@ -8,7 +8,7 @@
  *
  * It is started by the keeper, or outlives it and starts the next one.
  */
-import { setTimeout as delay, setImmediate } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { assertNever } from '../core/assert.ts';
 import type {
   BelowQuorum,
@@ -27,6 +27,7 @@ import {
   resolveTarget,
 } from '../core/health/override-request.ts';
 import type { PassiveEvidence } from '../core/health/passive.ts';
+import { inTurns } from '../core/in-turns.ts';
 import { countsOfServers, type ObservedTable } from '../core/ipvs/entries.ts';
 import type { Leaving, LeavingLook } from '../core/ipvs/leaving.ts';
 import type { IpvsOperation } from '../core/ipvs/model.ts';
@@ -41,7 +42,7 @@ import type {
   HandoverAnswer,
   InstanceReport,
   OverrideAnswer,
-  TableView,
+  TableLists,
   TakebackAnswer,
 } from '../core/status.ts';
 import { Turn } from '../core/turn.ts';
@@ -54,11 +55,12 @@ import type { KeeperPlan, KeeperStatus, KeeperToController } from '../keeper/mes
 import type { TwinCommand } from '../keeper/twin.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import { IpvsClient } from '../linux/ipvs/client.ts';
+import { TURNS } from '../linux/turns.ts';
 import { answerDevices } from './answer-devices.ts';
 import { BfdSessions } from './bfd-sessions.ts';
 import { CheckPool } from './check-pool.ts';
 import { CheckTally } from './check-tally.ts';
-import type { CheckChangeReport } from './checks.ts';
+import type { CheckChangeReport, CheckSnapshot } from './checks.ts';
 import { ConflictWatch } from './conflict-watch.ts';
 import { Findings, findingsIntervalMs } from './findings.ts';
 import { KeeperGuard } from './guard.ts';
@@ -132,6 +134,8 @@ export class Controller implements DirectorControl {
   #sync: SyncDaemonFollower | null = null;
   #stopping = false;
   #stopWanted = false;
+  /** The start and the reloads, one after another. */
+  #configuring: Promise<unknown> = Promise.resolve();
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -259,7 +263,11 @@ export class Controller implements DirectorControl {
   }
 
   /** Gives the keeper its plan, starts checks and table. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    return this.#afterOthers(() => this.#start());
+  }
+
+  async #start(): Promise<void> {
     // A keeper that began early may have been told to stop before this.
     if (this.#stopping) return;
     this.#log.info(
@@ -297,10 +305,26 @@ export class Controller implements DirectorControl {
     }
   }
 
-  /** The service manager or an operator wants the configuration file to be read again. */
-  async reload(): Promise<readonly string[]> {
+  /**
+   * The service manager or an operator wants the configuration file to be read again. One reload
+   * is done when the next begins, and none begins before the start is done.
+   */
+  reload(): Promise<readonly string[]> {
+    return this.#afterOthers(() => this.#reload());
+  }
+
+  #afterOthers<T>(configure: () => Promise<T>): Promise<T> {
+    const configured = this.#configuring.then(configure);
+    this.#configuring = configured.catch(() => undefined);
+    return configured;
+  }
+
+  async #reload(): Promise<readonly string[]> {
     const read = await this.#options.reload();
     if (!read.ok) return read.error;
+    // What takes a configuration over looks at every service: in a turn of its own.
+    await TURNS.nextTurn();
+    if (this.#stopping) return STOPPING;
     const { config, keepForNextStart } = read.value;
     const before = this.#config;
     this.#config = config;
@@ -325,7 +349,9 @@ export class Controller implements DirectorControl {
     // the reverse: what goes makes room for what comes.
     const syncChanged = JSON.stringify(this.#sync?.config ?? null) !== JSON.stringify(config.sync);
     if (syncChanged) this.#stopSync();
+    await TURNS.nextTurn();
     await this.#configureServices();
+    if (this.#stopping) return STOPPING;
     this.#tellServices();
     if (syncChanged) await this.#startSync();
     this.#keepPlan(keepForNextStart);
@@ -427,11 +453,12 @@ export class Controller implements DirectorControl {
   /** At each comparison of the table. */
   async #lookAtCounters(observed: ObservedTable): Promise<void> {
     const config = this.#config;
-    const turn = new Turn({ nowUs: monotonicUs, nextTurn: () => setImmediate() });
+    const turn = new Turn(TURNS);
     for (const service of config.services) {
-      if (service.passive.action === 'off') continue;
-      const changed = this.#passive.look(service, countsOfServers(service, observed));
-      if (changed) this.#table?.changed([service.name]);
+      if (service.passive.action !== 'off') {
+        const changed = this.#passive.look(service, countsOfServers(service, observed));
+        if (changed) this.#table?.changed([service.name]);
+      }
       if (!turn.hasLasted()) continue;
       await turn.rest();
       // Another configuration has forgotten what it does not have; it is looked at next time.
@@ -559,6 +586,7 @@ export class Controller implements DirectorControl {
 
   async status(): Promise<DirectorStatus> {
     const [keeper, observed] = await Promise.all([this.#guard.status(), this.#table?.refresh()]);
+    const checks = await inTurns(this.#checks.snapshots(), (check) => check, TURNS);
     return buildStatus({
       config: this.#config,
       version: this.#options.version,
@@ -567,7 +595,7 @@ export class Controller implements DirectorControl {
       keeperPid: this.#guard.pid,
       keeperRestarts: this.#guard.restarts,
       conflicts: this.#conflictsOf,
-      checks: this.#checks.snapshot(),
+      checks,
       tally: this.#tally,
       table: this.#table?.report(observed) ?? null,
       leaving: this.#table?.leaving() ?? [],
@@ -584,23 +612,24 @@ export class Controller implements DirectorControl {
     });
   }
 
-  async table(): Promise<TableView> {
+  async table(): Promise<TableLists> {
     const { director } = this.#config;
     const observed = (await this.#client?.dump()) ?? null;
     if (observed?.ok === false) throw new Error(observed.error.message);
-    const checks = this.#checks.snapshot().map(({ key, status, sinceUs }) => {
+    const known = ({ key, status, sinceUs }: CheckSnapshot) => {
       const recoveredAtUs = this.#checks.state(key)?.recoveredAtUs ?? null;
       const checkWeight = this.#checks.weight(key);
       return [key, { health: status, sinceUs, recoveredAtUs, checkWeight }] as const;
-    });
+    };
+    const checks = await inTurns(this.#checks.snapshots(), known, TURNS);
     return {
       director,
       configFile: this.#options.configFile,
       observed: observed?.value ?? null,
-      owned: this.#table?.owned() ?? {},
+      owned: (await this.#table?.owned()) ?? [],
       nowUs: monotonicUs(),
-      checks: Object.fromEntries(checks),
-      pools: this.#pools.states(),
+      checks,
+      pools: await this.#pools.states(),
       overrides: this.#overrides.list(),
       maintenance: this.#maintenance
         .wishes()
@@ -825,6 +854,8 @@ export class Controller implements DirectorControl {
   }
 
   #configureSettings(): void {
+    // Unchanged ones as they were.
+    this.#carriers = reuseServices(this.#carriers, checkServices(this.#config.services));
     if (this.#client === null) return;
     this.#settings ??= new IpvsSettings(`${this.#config.runtimeDirectory}/ipvs-settings.json`, {
       ...kernelSettings(this.#client),
@@ -892,12 +923,17 @@ export class Controller implements DirectorControl {
   }
 
   async #configureServices(): Promise<void> {
-    this.#configureChecks();
     // Before the table: a window that has begun already has begun.
     this.#maintenance.configure(this.#config.services);
+    await TURNS.nextTurn();
     this.#passive.keep(this.#config.services);
-    const services = this.#tableServices();
+    await TURNS.nextTurn();
+    const services = [...this.#config.services, ...this.#carriers];
     this.#pools.keep(services);
+    await TURNS.nextTurn();
+    if (this.#stopping) return;
+    // In one turn: a service is not decided by the checks of another configuration.
+    this.#configureChecks();
     if (this.#client === null) return;
     const options = {
       services,
@@ -930,18 +966,12 @@ export class Controller implements DirectorControl {
     });
   }
 
-  /** The services, and what carries checks through virtual IPs, unchanged ones as they were. */
-  #tableServices(): readonly ServiceConfig[] {
-    this.#carriers = reuseServices(this.#carriers, checkServices(this.#config.services));
-    return [...this.#config.services, ...this.#carriers];
-  }
-
   /**
    * Answers to checks through a virtual IP come from this very address, which is our own while we
    * are active: the kernel must take them where they come in.
    */
   #acceptAnswers(): void {
-    const devices = answerDevices(this.#config.services);
+    const devices = answerDevices(this.#carriers);
     for (const device of this.#answerDevices) {
       if (!devices.has(device)) this.#settings?.release(`accept_local ${device}`);
     }
@@ -1081,6 +1111,9 @@ function needsIpvs({ services, sync, ipvs }: Config): boolean {
 }
 
 const SILENT_KEEPER = 'The keeper does not answer, so its instances are not known';
+
+/** What a reload says that a stop has overtaken. */
+const STOPPING = ['The director is stopping: the configuration was not read again'];
 
 const EARLY_TEXTS = {
   'last-start':

@@ -15,12 +15,15 @@ import {
   type PoolWeight,
   type ServerHealth,
 } from '../core/health/pool.ts';
+import { inTurns } from '../core/in-turns.ts';
 import {
   configuredKey,
   countsOfServers,
   type ObservedTable,
   type ServerCounts,
 } from '../core/ipvs/entries.ts';
+
+import { TURNS } from '../linux/turns.ts';
 
 /** What the checks say of a server. */
 export interface HealthReport {
@@ -131,8 +134,8 @@ export class Pools {
   }
 
   /** What must be remembered of each service, by name. */
-  states(): Record<string, PoolState> {
-    return Object.fromEntries([...this.#decisions].map(([name, { state }]) => [name, state]));
+  states(): Promise<readonly (readonly [string, PoolState])[]> {
+    return inTurns(this.#decisions, ([name, { state }]) => [name, state] as const, TURNS);
   }
 
   close(): void {

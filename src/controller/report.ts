@@ -1,5 +1,4 @@
 /** Puts a DirectorStatus together from what keeper, checks, table and sync say of themselves. */
-import { setImmediate } from 'node:timers/promises';
 import type {
   Config,
   RealServerConfig,
@@ -38,6 +37,7 @@ import { groupReports } from '../core/vrrp/group-report.ts';
 import { newBfdRefusalCounts, newRefusalCounts } from '../keeper/counters.ts';
 import type { BfdStatus, InstanceStatus, KeeperStatus, PeerRecord } from '../keeper/messages.ts';
 import { monotonicUs } from '../linux/clock.ts';
+import { TURNS } from '../linux/turns.ts';
 import type { CheckTally, Tally } from './check-tally.ts';
 import type { CheckSnapshot } from './checks.ts';
 import type { Maintenance } from './maintenance.ts';
@@ -89,18 +89,19 @@ export type ConflictsOf = (instance: string) => readonly ConflictReport[];
 
 /** Long lists are made in several turns of the event loop: the rest is of the first. */
 export async function buildStatus(parts: StatusParts): Promise<DirectorStatus> {
-  const checks = new Map(parts.checks.map((check) => [check.key, check]));
+  const checks = new Map<string, CheckSnapshot>();
+  await inTurns(parts.checks, (check) => checks.set(check.key, check), TURNS);
   return {
     ...statusHead(parts),
     services: await inTurns(
       parts.config.services,
       (service) => serviceReport(service, parts, checks),
-      setImmediate,
+      TURNS,
     ),
     checks: await inTurns(
       parts.checks,
       (check) => checkReport(check, parts.tally.of(check.key)),
-      setImmediate,
+      TURNS,
     ),
   };
 }

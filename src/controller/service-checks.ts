@@ -23,14 +23,9 @@ export class ServiceChecks {
 
   /** These are the services that are checked; false when all checks are as they were. */
   configure(services: readonly ServiceConfig[]): boolean {
-    const gone = new Set(this.#services.keys());
-    const changed: ServiceConfig[] = [];
-    for (const service of services) {
-      gone.delete(service.name);
-      if (this.#services.get(service.name) !== service) changed.push(service);
-    }
+    const changed = services.filter((service) => this.#services.get(service.name) !== service);
     const before = new Set<string>();
-    for (const name of [...gone, ...changed.map((service) => service.name)]) {
+    for (const name of [...this.#gone(services, changed), ...changed.map(({ name }) => name)]) {
       for (const key of this.#remove(name)) before.add(key);
     }
     let added = false;
@@ -44,6 +39,15 @@ export class ServiceChecks {
       }
     }
     return added || [...before].some((key) => !this.#definitions.has(key));
+  }
+
+  /** Names that are not among these any more; mostly there are none, which costs nothing. */
+  #gone(services: readonly ServiceConfig[], changed: readonly ServiceConfig[]): readonly string[] {
+    const isKnown = ({ name }: ServiceConfig) => this.#services.has(name);
+    const unchanged = services.length - changed.length;
+    if (unchanged + changed.filter(isKnown).length === this.#services.size) return [];
+    const names = new Set(services.map(({ name }) => name));
+    return [...this.#services.keys()].filter((name) => !names.has(name));
   }
 
   /** Returns the keys of its checks. */

@@ -11,7 +11,6 @@
  * Ownership is written down before the kernel is changed, so that a crash in between cannot turn
  * our entries into foreign ones.
  */
-import { setImmediate } from 'node:timers/promises';
 import type {
   IpvsConfig,
   ServiceConfig,
@@ -19,6 +18,7 @@ import type {
   ServiceIdentity,
 } from '../core/config/config.ts';
 import type { PoolWeight } from '../core/health/pool.ts';
+import { inTurns } from '../core/in-turns.ts';
 import { ipFamily } from '../core/ip.ts';
 import { afterwards } from '../core/ipvs/apply.ts';
 import { desiredEntry } from '../core/ipvs/desired.ts';
@@ -33,7 +33,7 @@ import {
   serviceFamily,
   serviceKey,
 } from '../core/ipvs/model.ts';
-import { claimed, disowned, type OwnedJson, ownedToJson, vanished } from '../core/ipvs/owned.ts';
+import { claimed, disowned, sortedServers, vanished } from '../core/ipvs/owned.ts';
 import { type DriftItem, plan, planService, serverPath } from '../core/ipvs/plan.ts';
 import type { Problem } from '../core/problem.ts';
 import { ok, type Result } from '../core/result.ts';
@@ -42,6 +42,7 @@ import type { StrangerReport } from '../core/status.ts';
 import { Turn } from '../core/turn.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { IpvsClient } from '../linux/ipvs/client.ts';
+import { TURNS } from '../linux/turns.ts';
 import { type LeavingPorts, LeavingServers } from './leaving-servers.ts';
 import { OwnedFile } from './owned-file.ts';
 
@@ -55,7 +56,6 @@ const BATCH_SERVICES = 32;
 const TURN_BEFORE_BATCH_US = 1_000;
 /** Keys that are looked at between two looks at the clock. */
 const KEYS_PER_LOOK = 128;
-const TURNS = { nowUs: monotonicUs, nextTurn: () => setImmediate() };
 /** Foreign servers that are told of one by one. */
 const STRANGERS_MAX = 20;
 /** How often a service is read again when the kernel's table was not as it had been read. */
@@ -321,9 +321,11 @@ export class Table {
     return found;
   }
 
-  /** Which entries are ours. */
-  owned(): OwnedJson {
-    return ownedToJson(this.#owned.entries);
+  /** Which entries are ours: service keys with sorted server keys. */
+  owned(): Promise<readonly (readonly [string, readonly string[]])[]> {
+    const entry = ([key, servers]: readonly [string, ReadonlySet<string>]) =>
+      [key, sortedServers(servers)] as const;
+    return inTurns(this.#owned.entries, entry, TURNS);
   }
 
   /** `observed`: the table as refresh() has just read it; null for what is known of it. */
@@ -378,7 +380,13 @@ export class Table {
   async #readAll(): Promise<ReadonlyMap<string, ObservedService> | null> {
     const observed = await this.#ports.client.dump();
     if (!observed.ok) return null;
-    return new Map(observed.value.map((entry) => [serviceKey(entry.service.identity), entry]));
+    const turn = new Turn(TURNS);
+    const byKey = new Map<string, ObservedService>();
+    for (const entry of observed.value) {
+      byKey.set(serviceKey(entry.service.identity), entry);
+      if (byKey.size % KEYS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
+    }
+    return byKey;
   }
 
   /** Takes the services of the options over; those that are not as before are to be compared. */
@@ -536,8 +544,13 @@ export class Table {
     this.#nextTroubles = troubles;
     const services = await this.#ports.client.dumpServices();
     if (!services.ok) return this.#abandon(services.error);
-    const unconfigured = [...services.value.keys()].filter((key) => !this.#byKey.has(key));
     const turn = new Turn(TURNS);
+    const unconfigured: string[] = [];
+    let looked = 0;
+    for (const key of services.value.keys()) {
+      if (!this.#byKey.has(key)) unconfigured.push(key);
+      if (++looked % KEYS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
+    }
     for (const unit of [...this.#byName.values(), ...unconfigured]) {
       if (this.#closed) return;
       if (this.#isDirty) await this.#compareChanged();

@@ -1,21 +1,23 @@
 /**
- * inTurns: a list made of another, some items in each turn of the event loop, for lists of ten
- * thousand and more that somebody only wants to look at: nothing else waits for all of it.
+ * inTurns: a list made of another in many turns of the event loop, for lists of ten thousand and
+ * more that somebody only wants to look at: nothing else waits for all of it.
  */
+import { Turn, type TurnPorts } from './turn.ts';
 
-/** Items between two turns: each takes some microseconds. */
-const ITEMS_PER_TURN = 200;
+/** Items between two looks at the clock: each takes some microseconds. */
+const ITEMS_PER_LOOK = 32;
 
-/** `make` of each item, in order; `nextTurn` resolves in a later turn of the event loop. */
+/** `make` of each item, in order. */
 export async function inTurns<T, R>(
-  items: readonly T[],
+  items: Iterable<T>,
   make: (item: T) => R,
-  nextTurn: () => Promise<unknown>,
+  ports: TurnPorts,
 ): Promise<R[]> {
+  const turn = new Turn(ports);
   const made: R[] = [];
-  for (const [index, item] of items.entries()) {
-    if (index > 0 && index % ITEMS_PER_TURN === 0) await nextTurn();
+  for (const item of items) {
     made.push(make(item));
+    if (made.length % ITEMS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
   }
   return made;
 }

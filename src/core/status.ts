@@ -559,7 +559,7 @@ export interface DirectorControl extends StatusSource {
     readonly dryRun: boolean;
   }) => Promise<HandoverAnswer>;
   /** What is needed to say what a configuration would change in the IPVS table. */
-  readonly table: () => Promise<TableView>;
+  readonly table: () => Promise<TableLists>;
   /** Lets instances preempt again that were handed over; with null all of them. */
   readonly takeback: (instance: string | null) => Promise<TakebackAnswer>;
   /** Drains, forces or weighs real servers, or ends that. */
@@ -590,6 +590,15 @@ export interface TableView {
     readonly force: boolean;
   }[];
 }
+
+/** A TableView whose longest members are lists of their entries, which are written in parts. */
+export interface TableLists extends Omit<TableView, 'owned' | 'checks' | 'pools'> {
+  readonly owned: Entries<TableView['owned']>;
+  readonly checks: Entries<TableView['checks']>;
+  readonly pools: Entries<TableView['pools']>;
+}
+
+type Entries<T> = readonly (readonly [string, T[keyof T]])[];
 
 /** What a planned handover of one instance would do. */
 export interface HandoverPlan {

@@ -621,43 +621,45 @@ const CHECK_METRICS: readonly MetricDefinition[] = [
     type: 'gauge',
     help: '1 while the check says up, 0 while it says down, absent before its first verdict',
     labels: CHECK,
-    samples: ({ status }) =>
-      status.checks
-        .filter((check) => check.status !== 'unknown')
-        .map((check): Sample => [[check.kind, check.target], flag(check.status === 'up')]),
+    samples: function* ({ status }) {
+      for (const { kind, target, status: verdict } of status.checks) {
+        if (verdict !== 'unknown') yield [[kind, target], flag(verdict === 'up')];
+      }
+    },
   },
   {
     name: 'vipkeeper_check_results_total',
     type: 'counter',
     help: 'Results of the check: success, or the reason of the failure',
     labels: ['kind', 'target', 'result'],
-    samples: ({ status }) =>
-      status.checks.flatMap((check) =>
-        byKey({ success: check.succeeded, ...check.failed }, [], [check.kind, check.target]),
-      ),
+    samples: function* ({ status }) {
+      for (const { kind, target, succeeded, failed } of status.checks) {
+        yield* byKey({ success: succeeded, ...failed }, [], [kind, target]);
+      }
+    },
   },
   {
     name: 'vipkeeper_check_last_duration_seconds',
     type: 'gauge',
     help: 'How long the last check took, absent before the first',
     labels: CHECK,
-    samples: ({ status }) =>
-      status.checks.flatMap((check): readonly Sample[] =>
-        check.lastDurationSeconds === null
-          ? []
-          : [[[check.kind, check.target], check.lastDurationSeconds]],
-      ),
+    samples: function* ({ status }) {
+      for (const { kind, target, lastDurationSeconds } of status.checks) {
+        if (lastDurationSeconds !== null) yield [[kind, target], lastDurationSeconds];
+      }
+    },
   },
   {
     name: 'vipkeeper_check_duration_seconds',
     type: 'summary',
     help: 'How long all checks took',
     labels: CHECK,
-    samples: ({ status }) =>
-      status.checks.map((check): SummarySample => {
-        const failed = Object.values(check.failed).reduce((sum, count) => sum + count, 0);
-        return [[check.kind, check.target], check.durationSecondsSum, check.succeeded + failed];
-      }),
+    samples: function* ({ status }) {
+      for (const { kind, target, succeeded, failed, durationSecondsSum } of status.checks) {
+        const failures = Object.values(failed).reduce((sum, count) => sum + count, 0);
+        yield [[kind, target], durationSecondsSum, succeeded + failures];
+      }
+    },
   },
 ];
 
@@ -667,26 +669,25 @@ const SERVICE_METRICS: readonly MetricDefinition[] = [
     type: 'gauge',
     help: 'Sum of the weights of healthy real servers, without sorry servers',
     labels: SERVICE,
-    samples: ({ status }) =>
-      status.services.map(({ name, quorum }): Sample => [[name], quorum.healthyWeight]),
+    samples: eachService(({ quorum }) => quorum.healthyWeight),
   },
   {
     name: 'vipkeeper_service_quorum',
     type: 'gauge',
     help: 'Healthy weight that the service needs',
     labels: SERVICE,
-    samples: ({ status }) =>
-      status.services.map(({ name, quorum }): Sample => [[name], quorum.weight]),
+    samples: eachService(({ quorum }) => quorum.weight),
   },
   {
     name: 'vipkeeper_service_quorum_met',
     type: 'gauge',
     help: '1 if the service has its quorum, absent before the first checks have spoken',
     labels: SERVICE,
-    samples: ({ status }) =>
-      status.services.flatMap(({ name, quorum }): readonly Sample[] =>
-        quorum.met === null ? [] : [[[name], flag(quorum.met)]],
-      ),
+    samples: function* ({ status }) {
+      for (const { name, quorum } of status.services) {
+        if (quorum.met !== null) yield [[name], flag(quorum.met)];
+      }
+    },
   },
   {
     name: 'vipkeeper_service_wanted',
@@ -832,12 +833,13 @@ const SERVICE_METRICS: readonly MetricDefinition[] = [
     type: 'gauge',
     help: 'Always 1, with why the real server has its weight as a label',
     labels: [...SERVER, 'reason'],
-    samples: ({ status }) =>
-      status.services.flatMap(({ name, servers }) =>
-        servers.flatMap(({ server, weightReason }): readonly Sample[] =>
-          weightReason === null ? [] : [[[name, server, weightReason], 1]],
-        ),
-      ),
+    samples: function* ({ status }) {
+      for (const { name, servers } of status.services) {
+        for (const { server, weightReason } of servers) {
+          if (weightReason !== null) yield [[name, server, weightReason], 1];
+        }
+      }
+    },
   },
   {
     name: 'vipkeeper_server_inactive_connections',
@@ -865,13 +867,14 @@ const SERVICE_METRICS: readonly MetricDefinition[] = [
     type: 'counter',
     help: 'Bytes of the real server by direction: in (from clients) or out',
     labels: ['service', 'server', 'direction'],
-    samples: ({ status }) =>
-      status.services.flatMap(({ name, servers }) =>
-        servers.flatMap((server): readonly Sample[] => [
-          [[name, server.server, 'in'], server.bytesIn],
-          [[name, server.server, 'out'], server.bytesOut],
-        ]),
-      ),
+    samples: function* ({ status }) {
+      for (const { name, servers } of status.services) {
+        for (const { server, bytesIn, bytesOut } of servers) {
+          yield [[name, server, 'in'], bytesIn];
+          yield [[name, server, 'out'], bytesOut];
+        }
+      }
+    },
   },
 ];
 

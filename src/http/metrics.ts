@@ -6,7 +6,6 @@
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { performance } from 'node:perf_hooks';
-import { setImmediate } from 'node:timers/promises';
 import type { Metric, Summary as SummaryMetric } from 'prom-client';
 import type { StatusSource } from '../core/status.ts';
 import { Turn } from '../core/turn.ts';
@@ -16,6 +15,7 @@ import {
   type ProcessUsage,
   type Snapshot,
 } from './metrics-table.ts';
+import { TURNS } from './turns.ts';
 
 type PromClient = typeof import('prom-client');
 
@@ -39,7 +39,6 @@ export interface Exposition {
 const SERIES_PER_LOOK = 100;
 /** Of prom-client's text of a metric: HELP and TYPE. */
 const HEAD_LINES = 2;
-const TURNS = { nowUs: () => performance.now() * 1000, nextTurn: () => setImmediate() };
 
 /** Label values, then the value, or the two of a summary. */
 type Values = readonly [readonly string[], ...number[]];

@@ -23,16 +23,16 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync } from 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import { parseOverrideRequest } from '../core/health/override-request.ts';
 import { inTurns } from '../core/in-turns.ts';
 import { endpointText } from '../core/ipvs/model.ts';
 import { formatProblem, type Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
-import type { DirectorControl, DirectorStatus, StatusSource, TableView } from '../core/status.ts';
+import type { DirectorControl, DirectorStatus, StatusSource, TableLists } from '../core/status.ts';
 import { Turn } from '../core/turn.ts';
 import { explainInstances, keeperProblem } from '../core/vrrp/explain.ts';
 import { Metrics } from './metrics.ts';
+import { TURNS } from './turns.ts';
 
 /** Requests have a short line and few headers; browsers' cookies do not belong here. */
 const HEADER_LENGTH_BYTES_MAX = 8 * 1024;
@@ -57,9 +57,7 @@ const CONNECT_TIMEOUT_MS = 1_000;
 const RESTART_DELAY_MS = 50;
 
 /** Of a long list; some hundred kilobytes at most. */
-const ITEMS_PER_PART = 200;
-
-const TURNS = { nowUs: () => performance.now() * 1000, nextTurn: () => setImmediate() };
+const ITEMS_PER_PART = 64;
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
@@ -296,7 +294,7 @@ class Routes {
         return async () => ({
           status: 200,
           contentType: JSON_TYPE,
-          body: `${await statusText(await this.#source.status())}\n`,
+          body: await statusParts(await this.#source.status()),
         });
       case '/v1/table': {
         // On the control socket only: it shows the whole configuration of the services.
@@ -319,43 +317,72 @@ class Routes {
   }
 }
 
-/** The status as JSON; of a large one the lists are written in several turns of the event loop. */
-async function statusText({ services, checks, ...rest }: DirectorStatus): Promise<string> {
-  const head = JSON.stringify(rest).slice(0, -1);
-  const text = (one: object): string => JSON.stringify(one);
-  const servicesText = (await inTurns(services, text, setImmediate)).join(',');
-  const checksText = (await inTurns(checks, text, setImmediate)).join(',');
-  return `${head},"services":[${servicesText}],"checks":[${checksText}]}`;
-}
+/**
+ * JSON of an object with long lists, which may be tens of megabytes: it is made in many turns of
+ * the event loop, and in parts.
+ */
+class JsonParts {
+  readonly parts: string[];
 
-/** A table of ten thousand services is tens of megabytes: it is made and sent in parts. */
-async function tableParts(view: TableView): Promise<string[]> {
-  const { observed, owned, checks, pools, ...rest } = view;
-  const text = (one: object): string => JSON.stringify(one);
-  const member = ([key, value]: readonly [string, unknown]): string =>
-    `${JSON.stringify(key)}:${JSON.stringify(value)}`;
-  const parts = [JSON.stringify(rest).slice(0, -1)];
-  const add = async <T>(
+  constructor(rest: object) {
+    this.parts = [JSON.stringify(rest).slice(0, -1)];
+  }
+
+  list(name: string, items: readonly object[]): Promise<void> {
+    return this.#add(`,"${name}":[`, items, (item) => JSON.stringify(item), ']');
+  }
+
+  /** An object by the entries of its members. */
+  members(name: string, entries: readonly (readonly [string, unknown])[]): Promise<void> {
+    const member = ([key, value]: readonly [string, unknown]): string =>
+      `${JSON.stringify(key)}:${JSON.stringify(value)}`;
+    return this.#add(`,"${name}":{`, entries, member, '}');
+  }
+
+  end(text: string): readonly string[] {
+    this.parts.push(text);
+    return this.parts;
+  }
+
+  async #add<T>(
     head: string,
     items: readonly T[],
     make: (item: T) => string,
     end: string,
-  ) => {
-    parts.push(head);
-    const texts = await inTurns(items, make, setImmediate);
-    for (let first = 0; first < texts.length; first += ITEMS_PER_PART) {
-      const some = texts.slice(first, first + ITEMS_PER_PART).join(',');
-      parts.push(first === 0 ? some : `,${some}`);
+  ): Promise<void> {
+    this.parts.push(head);
+    const turn = new Turn(TURNS);
+    for (let first = 0; first < items.length; first += ITEMS_PER_PART) {
+      const some = items
+        .slice(first, first + ITEMS_PER_PART)
+        .map(make)
+        .join(',');
+      this.parts.push(first === 0 ? some : `,${some}`);
+      if (turn.hasLasted()) await turn.rest();
     }
-    parts.push(end);
-  };
-  if (observed === null) parts.push(',"observed":null');
-  else await add(',"observed":[', observed, text, ']');
-  await add(',"owned":{', Object.entries(owned), member, '}');
-  await add(',"checks":{', Object.entries(checks), member, '}');
-  await add(',"pools":{', Object.entries(pools), member, '}');
-  parts.push('}\n');
-  return parts;
+    this.parts.push(end);
+  }
+}
+
+async function statusParts({
+  services,
+  checks,
+  ...rest
+}: DirectorStatus): Promise<readonly string[]> {
+  const json = new JsonParts(rest);
+  await json.list('services', services);
+  await json.list('checks', checks);
+  return json.end('}\n');
+}
+
+async function tableParts(lists: TableLists): Promise<readonly string[]> {
+  const { observed, owned, checks, pools, ...rest } = lists;
+  const json = new JsonParts(observed === null ? { ...rest, observed } : rest);
+  if (observed !== null) await json.list('observed', observed);
+  await json.members('owned', owned);
+  await json.members('checks', checks);
+  await json.members('pools', pools);
+  return json.end('}\n');
 }
 
 function hasBody(request: IncomingMessage): boolean {
@@ -377,10 +404,11 @@ async function send(
   response: ServerResponse,
   { status, contentType, body }: Answer,
 ): Promise<void> {
-  const parts = typeof body === 'string' ? [body] : body;
+  const texts = typeof body === 'string' ? [body] : body;
+  const parts = await inTurns(texts, (text) => Buffer.from(text), TURNS);
   const headers: Record<string, string | number> = {
     'content-type': contentType,
-    'content-length': parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0),
+    'content-length': parts.reduce((sum, part) => sum + part.length, 0),
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
   };

@@ -28,7 +28,12 @@ export const NOTHING_OWNED: OwnedSet = new Map();
 /** The set as JSON, sorted, so that equal sets are equal text. */
 export function ownedToJson(owned: OwnedSet): OwnedJson {
   const keys = [...owned.keys()].sort();
-  return Object.fromEntries(keys.map((key) => [key, [...(owned.get(key) ?? [])].sort()]));
+  return Object.fromEntries(keys.map((key) => [key, sortedServers(owned.get(key))]));
+}
+
+/** The server keys of a service in the JSON form. */
+export function sortedServers(servers: OwnedServers | undefined): readonly string[] {
+  return [...(servers ?? [])].sort();
 }
 
 /** Reads the JSON form of any value; the error says where it is none. Never throws. */

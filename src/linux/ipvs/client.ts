@@ -9,6 +9,7 @@
 import { constants } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import type { ServiceIdentity } from '../../core/config/config.ts';
+import { inTurns } from '../../core/in-turns.ts';
 import {
   type IpvsOperation,
   type ObservedRealServer,
@@ -24,6 +25,7 @@ import type { NetlinkError } from '../netlink/error.ts';
 import { NETLINK_GENERIC, resolveFamily } from '../netlink/genl.ts';
 import type { NetlinkOutcome } from '../netlink/message.ts';
 import { type NetlinkRequest, NetlinkSocket, type RecordDecoder } from '../netlink/socket.ts';
+import { TURNS } from '../turns.ts';
 import {
   type DecodedService,
   decodeDaemon,
@@ -124,13 +126,15 @@ export class IpvsClient {
   async dump(): Promise<Result<ObservedService[], Problem>> {
     const services = await this.dumpServices();
     if (!services.ok) return services;
-    const table = new Map<string, ObservedService>();
-    for (const [key, entry] of services.value) {
+    const keys = [...services.value.keys()].sort();
+    const table: ObservedService[] = [];
+    for (const key of keys) {
+      const entry = services.value.get(key) as DecodedService;
       const servers = await this.dumpServers(entry.service.identity);
       if (!servers.ok) return servers;
-      table.set(key, { ...entry, servers: servers.value });
+      table.push({ ...entry, servers: servers.value });
     }
-    return ok(sortedValues(table));
+    return ok(table);
   }
 
   /** The services without their servers, by their keys. */
@@ -139,10 +143,14 @@ export class IpvsClient {
     if (!services.ok) return services;
     // Of two of one key, which another program's change can cause, the first.
     const byKey = new Map<string, DecodedService>();
-    for (const entry of services.value) {
-      const key = serviceKey(entry.service.identity);
-      if (!byKey.has(key)) byKey.set(key, entry);
-    }
+    await inTurns(
+      services.value,
+      (entry) => {
+        const key = serviceKey(entry.service.identity);
+        if (!byKey.has(key)) byKey.set(key, entry);
+      },
+      TURNS,
+    );
     return ok(byKey);
   }
 

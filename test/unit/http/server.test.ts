@@ -18,8 +18,14 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Problem } from '../../../src/core/problem.ts';
 import type { Result } from '../../../src/core/result.ts';
-import type { DirectorControl, StatusSource, TableView } from '../../../src/core/status.ts';
+import type {
+  DirectorControl,
+  DirectorStatus,
+  StatusSource,
+  TableLists,
+} from '../../../src/core/status.ts';
 import { type Listening, serveControl, serveHttp } from '../../../src/http/server.ts';
+import { stallOf } from '../stall.ts';
 import { STATUS } from '../status-fixture.ts';
 
 const SOURCE: DirectorControl = {
@@ -31,19 +37,27 @@ const SOURCE: DirectorControl = {
   override: () => ({ error: null, servers: [] }),
   table: async () => TABLE,
 };
-const TABLE: TableView = {
+const TABLE: TableLists = {
   director: 'dir-a',
   configFile: '/etc/vipkeeper/vipkeeper.yaml',
   observed: [],
-  owned: { 'tcp 192.0.2.10:80': ['10.0.0.1:80'] },
+  owned: [['tcp 192.0.2.10:80', ['10.0.0.1:80']]],
   nowUs: 1,
-  checks: {},
-  pools: {},
+  checks: [],
+  pools: [],
   active: [],
   leaving: [],
   maintenance: [],
   overrides: [],
 };
+
+/** Members as what reads the JSON finds them. */
+function named(lists: Readonly<Record<string, readonly (readonly [string, unknown])[]>>): object {
+  return Object.fromEntries(
+    Object.entries(lists).map(([name, entries]) => [name, Object.fromEntries(entries)]),
+  );
+}
+
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
 
 const open: Listening[] = [];
@@ -298,9 +312,19 @@ describe('serveControl', () => {
     expect(existsSync(path)).toBe(false);
   });
 
+  test('a status of thousands of services is whole, and made and sent in many short turns', async () => {
+    const [one] = STATUS.services;
+    const services = Array.from({ length: 4_000 }, (_, index) => ({ ...one, name: `ö${index}` }));
+    const large = { ...STATUS, services } as DirectorStatus;
+    const server = await listening(serveHttp(LOOPBACK, { ...SOURCE, status: async () => large }));
+    const { value, stallMs, allMs } = await stallOf(() => ask(server, '/v1/status'));
+    expect(JSON.parse(value.body)).toEqual(large);
+    expect(stallMs).toBeLessThan(allMs / 3);
+  });
+
   test('GET /v1/table tells all of a table, however long, there alone', async () => {
     const many = <T>(value: T) =>
-      Object.fromEntries(Array.from({ length: 450 }, (_, index) => [`"${index}"`, value]));
+      Array.from({ length: 450 }, (_, index) => [`"${index}"`, value] as const);
     const health = { health: 'up', sinceUs: 1, recoveredAtUs: null, checkWeight: null } as const;
     const pool = { quorumMet: true, foundMet: null, lastServing: ['a'], maintained: [] };
     const whole = { ...TABLE, checks: many(health), pools: many(pool), owned: many(['a', 'b']) };
@@ -308,7 +332,9 @@ describe('serveControl', () => {
       const source = { ...SOURCE, table: async () => view };
       const server = await listening(serveControl(join(directory, 'control.sock'), source));
       const reply = await ask(server, '/v1/table');
-      expect([reply.status, JSON.parse(reply.body)]).toEqual([200, view]);
+      const { owned, checks, pools } = view;
+      const read = { ...view, ...named({ owned, checks, pools }) };
+      expect([reply.status, JSON.parse(reply.body)]).toEqual([200, read]);
       await server.close();
     }
     const reachable = await listening(serveHttp(LOOPBACK, SOURCE));

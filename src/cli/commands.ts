@@ -17,6 +17,12 @@ export interface OptionSpec {
   readonly repeatable?: true;
 }
 
+/** What the running director has names of. */
+export const NAME_KINDS = ['instance', 'server'] as const;
+export type NameKind = (typeof NAME_KINDS)[number];
+/** Lists such names for the completion scripts; not for people, so not in the table. */
+export const NAMES_COMMAND = 'names';
+
 export interface CommandSpec {
   readonly name: string;
   /** Sentence case, no final period; fits a line of the overview. */
@@ -26,8 +32,8 @@ export interface CommandSpec {
   readonly argument?: {
     readonly name: string;
     readonly description: string;
-    /** The values it may have; null for a file, 'any' for a word that cannot be completed. */
-    readonly choices: readonly string[] | null | 'any';
+    /** The values it may have; null for a file, a kind of names that the running director has. */
+    readonly choices: readonly string[] | null | NameKind;
     /** With one it may be left out. */
     readonly default?: string;
     /** One or more of it. */
@@ -79,13 +85,13 @@ export const ONLY_INSTANCE = 'the only one';
 const INSTANCE: CommandSpec['argument'] & object = {
   name: 'instance',
   description: 'Name of a VRRP instance',
-  choices: 'any',
+  choices: 'instance',
   default: ONLY_INSTANCE,
 };
 const SERVER: CommandSpec['argument'] & object = {
   name: 'server',
   description: 'SERVICE/SERVER, or SERVER for all services; the port may be left out',
-  choices: 'any',
+  choices: 'server',
 };
 const SERVER_TARGETS =
   'Name a server as vipkeeper status shows it: web/10.0.0.11:8080. Without the port, all servers ' +
@@ -284,7 +290,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     argument: {
       name: 'instance',
       description: 'Name of a VRRP instance',
-      choices: 'any',
+      choices: 'instance',
       default: 'all',
     },
     options: [JSON_OUTPUT, RUNTIME_DIRECTORY],
@@ -605,7 +611,10 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'completion',
     summary: 'Print a completion script for a shell',
-    description: ['Prints a script that completes commands and options of vipkeeper.'],
+    description: [
+      'Prints a script that completes commands, options and files, and the names of VRRP ' +
+        'instances and real servers, for which it asks the running director.',
+    ],
     argument: {
       name: 'shell',
       description: 'The shell',

@@ -1,8 +1,15 @@
 /**
  * `vipkeeper completion SHELL`: completion scripts for bash, zsh and fish, made from the table
- * of commands. Values of FILE and DIR complete to paths, other values to nothing.
+ * of commands. Values of FILE and DIR complete to paths, other values to nothing; names of
+ * instances and servers are asked of the director with the default runtime directory.
  */
-import { COMMANDS, type CommandSpec, type OptionSpec } from './commands.ts';
+import {
+  COMMANDS,
+  type CommandSpec,
+  NAMES_COMMAND,
+  type NameKind,
+  type OptionSpec,
+} from './commands.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
@@ -32,8 +39,18 @@ function commandNames(): string {
 
 /** What an argument completes to: words, 'files' or nothing. */
 function argumentWords({ argument }: CommandSpec): readonly string[] | 'files' {
-  if (argument === undefined || argument.choices === 'any') return [];
+  if (argument === undefined || typeof argument.choices === 'string') return [];
   return argument.choices ?? 'files';
+}
+
+/** What an argument's names are of; null where the director does not know its values. */
+function argumentNames({ argument }: CommandSpec): NameKind | null {
+  return typeof argument?.choices === 'string' ? argument.choices : null;
+}
+
+/** Asks for them; silent when there is no director, or it does not answer this user. */
+function namesCommand(kind: string): string {
+  return `vipkeeper ${NAMES_COMMAND} ${kind} 2>/dev/null`;
 }
 
 function bash(): string {
@@ -50,12 +67,14 @@ function bash(): string {
     if (argument === 'files') {
       return `    ${command.name}) words='${words.join(' ')}'; files=1 ;;`;
     }
-    return `    ${command.name}) words='${[...argument, ...words].join(' ')}' ;;`;
+    const names = argumentNames(command);
+    const asked = names === null ? '' : `; names=${names}`;
+    return `    ${command.name}) words='${[...argument, ...words].join(' ')}'${asked} ;;`;
   });
   return `# bash completion for vipkeeper
 _vipkeeper() {
   local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]}
-  local words= files=
+  local words= files= names= whole
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
     COMPREPLY=($(compgen -W '${commandNames()} --help --version' -- "$current"))
@@ -69,6 +88,13 @@ ${commandCases.join('\n')}
     help) words='${COMMANDS.map(({ name }) => name).join(' ')}' ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
+  if [ -n "$names" ] && [[ $current != -* ]]; then
+    # A colon parts words here: readline replaces what is behind the last one.
+    whole=\${COMP_LINE:0:COMP_POINT}; whole=\${whole##* }
+    [[ $whole == *"$current" ]] || whole=$current
+    COMPREPLY=($(compgen -W "$(${namesCommand('"$names"')})" -- "$whole"))
+    [[ $whole != *:* ]] || COMPREPLY=("\${COMPREPLY[@]#"\${whole%"\${whole##*:}"}"}")
+  fi
   [ -z "$files" ] || COMPREPLY+=($(compgen -f -- "$current"))
 }
 complete -o filenames -F _vipkeeper vipkeeper
@@ -94,9 +120,15 @@ function zsh(): string {
     const which = command.argument?.several === true ? '*' : '1';
     if (argument === 'files') specs.push(`'${which}:file:_files'`);
     else if (argument.length > 0) specs.push(`'1:value:(${argument.join(' ')})'`);
+    const names = argumentNames(command);
+    if (names !== null) specs.push(`'1:${names}:_vipkeeper_names ${names}'`);
     return `    ${command.name}) _arguments ${specs.join(' ')} ;;`;
   });
   return `#compdef vipkeeper
+_vipkeeper_names() {
+  local -a names=(\${(f)"$(${namesCommand('$1')})"})
+  compadd -a names
+}
 _vipkeeper() {
   local -a commands=(
 ${described.join('\n')}
@@ -139,6 +171,8 @@ function fish(): string {
     const argument = argumentWords(command);
     if (argument === 'files') lines.push(`${when} -F`);
     else if (argument.length > 0) lines.push(`${when} -a '${argument.join(' ')}'`);
+    const names = argumentNames(command);
+    if (names !== null) lines.push(`${when} -a '(${namesCommand(names)})'`);
   }
   return `${lines.join('\n')}\n`;
 }

@@ -52,8 +52,9 @@ export function askDirector(
 /** The director's own account of itself. */
 export async function askStatus(
   runtimeDirectory: string,
+  timeoutMs: number = ANSWER_TIMEOUT_MS,
 ): Promise<Result<DirectorStatus, Problem>> {
-  const answer = await askDirector(runtimeDirectory, '/v1/status');
+  const answer = await askDirector(runtimeDirectory, '/v1/status', 'GET', timeoutMs);
   if (!answer.ok) return answer;
   try {
     return ok(JSON.parse(answer.value) as DirectorStatus);

@@ -4,6 +4,7 @@
  */
 import { formatProblem } from '../core/problem.ts';
 import type { InstanceReport } from '../core/status.ts';
+import { unknownName } from '../core/unknown-name.ts';
 import { explainInstance, keeperProblem } from '../core/vrrp/explain.ts';
 import { EXIT } from './commands.ts';
 import { askStatus } from './control-client.ts';
@@ -32,10 +33,8 @@ export async function explain(options: ExplainOptions, terminal: Terminal): Prom
   const { instances } = found.value;
   const chosen = instances.filter(({ name }) => [name, 'all'].includes(options.instance));
   if (chosen.length === 0) {
-    const names = instances.map(({ name }) => name).join(', ') || 'none';
-    terminal.err(
-      `VK-USAGE: There is no VRRP instance ${options.instance}. Instances here: ${names}.\n`,
-    );
+    const names = instances.map(({ name }) => name);
+    terminal.err(`VK-USAGE: ${unknownName('VRRP instance', options.instance, names)}.\n`);
     return EXIT.usage;
   }
   const explanations = chosen.map((report) => explainInstance(report, instances));

@@ -5,7 +5,17 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { VERSION } from '../core/version.ts';
 import type { CleanUp } from './cleanup.ts';
-import { COMMANDS, type CommandSpec, EXIT, ONLY_INSTANCE, RUNNING_CONFIG } from './commands.ts';
+import {
+  COMMANDS,
+  type CommandSpec,
+  DEFAULT_RUNTIME_DIRECTORY,
+  EXIT,
+  NAME_KINDS,
+  NAMES_COMMAND,
+  type NameKind,
+  ONLY_INSTANCE,
+  RUNNING_CONFIG,
+} from './commands.ts';
 import { SHELLS, type Shell } from './completion.ts';
 import type { Terminal } from './terminal.ts';
 import { checkDirectorName, UsageError } from './usage.ts';
@@ -209,6 +219,17 @@ function createProgram(ports: Ports, done: (exitStatus: number) => void): Comman
       getOutHelpWidth: () => terminal.columns() ?? 80,
     });
   for (const spec of COMMANDS) addCommand(program, spec, ports, done);
+  // For the completion scripts.
+  const kind = new Argument('<kind>').choices(NAME_KINDS);
+  const directory = new Option('--runtime-directory <DIR>').default(DEFAULT_RUNTIME_DIRECTORY);
+  program
+    .command(NAMES_COMMAND, { hidden: true })
+    .addArgument(kind)
+    .addOption(directory)
+    .action(async (chosen: NameKind, { runtimeDirectory }: Options) => {
+      const { names } = await import('./names.ts');
+      done(await names(chosen, runtimeDirectory, terminal));
+    });
   return program;
 }
 
@@ -246,7 +267,7 @@ function argumentOf(spec: CommandSpec['argument'] & object): Argument {
   const { name, description, choices, default: preset, several } = spec;
   const word = several === true ? `${name}...` : name;
   const argument = new Argument(preset === undefined ? `<${word}>` : `[${word}]`, description);
-  if (choices !== null && choices !== 'any') argument.choices(choices);
+  if (choices !== null && typeof choices !== 'string') argument.choices(choices);
   return preset === undefined ? argument : argument.default(preset, preset);
 }
 

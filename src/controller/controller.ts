@@ -46,6 +46,7 @@ import type {
   TakebackAnswer,
 } from '../core/status.ts';
 import { Turn } from '../core/turn.ts';
+import { unknownName } from '../core/unknown-name.ts';
 import { REFUSAL_CURES, runbookOf } from '../core/vrrp/explain.ts';
 import { planHandover, planTakeback } from '../core/vrrp/handover.ts';
 import type { WeighedServer } from '../core/vrrp/quorum.ts';
@@ -380,7 +381,8 @@ export class Controller implements DirectorControl {
     if (reports === null) return { started: false, error: SILENT_KEEPER, plans: [] };
     const plans = planHandover(reports, instance);
     const refused = plans.filter(({ refusal }) => refusal !== null);
-    const none = instance === null ? 'No instance is active here' : `No instance ${instance}`;
+    const none =
+      instance === null ? 'No instance is active here' : unknownInstance(instance, reports);
     const error = plans.length === 0 ? none : (refused[0]?.refusal ?? null);
     if (error !== null || dryRun) return { started: false, error, plans };
     const instances = plans.map((plan) => plan.instance);
@@ -394,7 +396,8 @@ export class Controller implements DirectorControl {
     const reports = await this.#instanceReports();
     if (reports === null) return { error: SILENT_KEEPER, plans: [] };
     const plans = planTakeback(reports, instance);
-    const none = instance === null ? 'No instance is held back' : `No instance ${instance}`;
+    const none =
+      instance === null ? 'No instance is held back' : unknownInstance(instance, reports);
     const held = plans.filter(({ heldBack }) => heldBack).map((plan) => plan.instance);
     if (held.length === 0) return { error: plans[0]?.detail ?? none, plans };
     this.#log.info({ event: 'takeback', instances: held }, `Taking back ${held.join(', ')}`);
@@ -1111,6 +1114,11 @@ function needsIpvs({ services, sync, ipvs }: Config): boolean {
 }
 
 const SILENT_KEEPER = 'The keeper does not answer, so its instances are not known';
+
+function unknownInstance(name: string, reports: readonly InstanceReport[]): string {
+  const known = reports.map((one) => one.name);
+  return unknownName('instance', name, known);
+}
 
 /** What a reload says that a stop has overtaken. */
 const STOPPING = ['The director is stopping: the configuration was not read again'];

@@ -30,6 +30,7 @@ import { formatProblem, type Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import type { DirectorControl, DirectorStatus, StatusSource, TableLists } from '../core/status.ts';
 import { Turn } from '../core/turn.ts';
+import { unknownName } from '../core/unknown-name.ts';
 import { explainInstances, keeperProblem } from '../core/vrrp/explain.ts';
 import { Metrics } from './metrics.ts';
 import { TURNS } from './turns.ts';
@@ -280,8 +281,8 @@ class Routes {
     const { instances } = status;
     const explanations = explainInstances(instances, instance);
     if (instance !== null && explanations.length === 0) {
-      const names = instances.map(({ name }) => name).join(', ') || 'none';
-      return failure(404, `There is no such VRRP instance; instances here: ${names}`);
+      const names = instances.map(({ name }) => name);
+      return failure(404, unknownName('VRRP instance', instance, names));
     }
     return json(200, explanations);
   }

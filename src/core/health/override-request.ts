@@ -5,6 +5,7 @@
 import type { ServiceConfig } from '../config/config.ts';
 import { serverKey } from '../ipvs/model.ts';
 import { err, ok, type Result } from '../result.ts';
+import { unknownName } from '../unknown-name.ts';
 import { allServers } from './check-key.ts';
 import { isWeight, OVERRIDE_TEXT_MAX, type Override } from './override.ts';
 
@@ -81,8 +82,8 @@ export function resolveTarget(
   const wanted = target.slice(slash + 1);
   const among = services.filter(({ name }) => serviceName === null || name === serviceName);
   if (among.length === 0) {
-    const names = services.map(({ name }) => name).join(', ') || 'none';
-    return err(`There is no service ${serviceName}; services here: ${names}`);
+    const names = services.map(({ name }) => name);
+    return err(unknownName('service', serviceName ?? '', names));
   }
   const found = among.flatMap((service) =>
     allServers(service)
@@ -91,9 +92,12 @@ export function resolveTarget(
   );
   if (found.length > 0) return ok(found);
   const known = [...new Set(among.flatMap((service) => allServers(service).map(serverKey)))];
-  const some = known.slice(0, 10).join(', ') || 'none';
-  const more = known.length > 10 ? ` and ${known.length - 10} more` : '';
-  return err(`There is no server ${wanted}; servers here: ${some}${more}`);
+  const service = services.find(({ name }) => serviceName === null && name === wanted);
+  if (service !== undefined) {
+    const server = allServers(service).map(serverKey)[0] ?? 'SERVER';
+    return err(`${wanted} is a service: name one of its servers, as ${wanted}/${server}`);
+  }
+  return err(unknownName('server', wanted, known));
 }
 
 /** The override that a request makes of a server; null when it clears it. */

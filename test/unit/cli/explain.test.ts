@@ -132,7 +132,9 @@ test('explain of an unknown instance names those that there are', async () => {
   await directs(WEB);
   const { terminal, code } = ask('wbe');
   expect(await code).toBe(2);
-  expect(terminal.written.err).toContain('There is no VRRP instance wbe. Instances here: web.');
+  expect(terminal.written.err).toContain(
+    'There is no VRRP instance wbe, did you mean web? VRRP instances here: web.',
+  );
 });
 
 test('explain --json is what the API answers', async () => {

@@ -3,12 +3,8 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  editDistance,
-  joinWords,
-  nearestKey,
-  unknownKeyMessage,
-} from '../../../src/config/suggest.ts';
+import { joinWords, nearestKey, unknownKeyMessage } from '../../../src/config/suggest.ts';
+import { editDistance } from '../../../src/core/edit-distance.ts';
 
 const KEYS = ['interface', 'interval', 'vrid', 'priority', 'preempt', 'preempt_delay'];
 

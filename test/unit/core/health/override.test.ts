@@ -116,6 +116,9 @@ describe('resolveTarget', () => {
 
   it('says which there are when there is none such', () => {
     expect(found('ftp/10.0.0.11')).toBe('There is no service ftp; services here: web, mail');
+    expect(found('wbe/10.0.0.11')).toMatch(/^There is no service wbe, did you mean web\? /);
+    expect(found('web/10.0.0.11:81')).toMatch(/, did you mean 10.0.0.11:80\? /);
+    expect(found('web')).toBe('web is a service: name one of its servers, as web/10.0.0.11:80');
     expect(found('mail/10.0.0.12')).toBe(
       'There is no server 10.0.0.12; servers here: 10.0.0.11:80, [2001:db8::1]:80',
     );

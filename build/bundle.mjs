@@ -134,7 +134,13 @@ function compile(names, flags, options) {
   execFileSync(process.execPath, [...flags, maker, ...words], { stdio: 'inherit' });
 }
 
-/** `run` begins as the keeper; Node must not read certificates that nobody asks for. */
+/** As linux/scheduling.ts starts a keeper after another one's death. */
+const REALTIME = 'chrt --reset-on-fork --rr 1';
+
+/**
+ * `run` begins as the keeper; Node must not read certificates that nobody asks for. `cleanup` goes
+ * before all ordinary processes where that is allowed: until it is done, a peer may be active too.
+ */
 function launcher(flags) {
   return `#!/bin/sh
 # vipkeeper's command. \`run\` becomes the keeper at once, with the flags that Node takes at its
@@ -148,7 +154,9 @@ if [ "$1" = run ]; then
 fi
 if [ "$1" = cleanup ]; then
   unset NODE_EXTRA_CA_CERTS
-  exec node ${flags.join(' ')} "$here/cleanup-main.js" "$@"
+  set -- node ${flags.join(' ')} "$here/cleanup-main.js" "$@"
+  if ${REALTIME} true 2>/dev/null; then exec ${REALTIME} "$@"; fi
+  exec "$@"
 fi
 exec node "$here/../src/main.js" "$@"
 `;

@@ -61,6 +61,23 @@ describe('vipkeeper', () => {
     expect(launch('cleanup', '--help').stdout).toBe(run(['cleanup', '--help']).stdout);
   });
 
+  test('the launcher cleans up before all ordinary processes, where that is allowed', () => {
+    const programs = mkdtempSync(join(directory, 'programs-'));
+    const program = (name: string, text: string) =>
+      writeFileSync(join(programs, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+    program('node', 'chrt -p $$ | head -n 1; echo "$@"');
+    const clean = () => {
+      const env = { ...process.env, PATH: `${programs}:${process.env.PATH}` };
+      const { stdout } = spawnSync(LAUNCHER, ['cleanup', '--json'], { encoding: 'utf8', env });
+      return stdout;
+    };
+    expect(clean()).toMatch(
+      /: SCHED_RR\|SCHED_RESET_ON_FORK\n.*cleanup-main\.js cleanup --json\n$/,
+    );
+    program('chrt', 'test "$1" = -p && echo plain');
+    expect(clean()).toMatch(/^plain\n.*cleanup-main\.js cleanup --json\n$/);
+  });
+
   test('status without a director exits with 3', () => {
     const { status, stdout, stderr } = run(['status', '--runtime-directory', directory]);
     expect([status, stdout]).toEqual([3, '']);

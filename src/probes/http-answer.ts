@@ -1,6 +1,7 @@
 /**
  * The answer to one request of an HTTP check, in whatever version it comes: status, body and end
- * are told in order, and the attempt gets its verdict as soon as there is one.
+ * are told in order, and the attempt gets its verdict as soon as there is one. Where nothing is
+ * asked of the body it must come all the same: a server that hangs behind its header serves nobody.
  */
 import type { Buffer } from 'node:buffer';
 import { assertNever } from '../core/assert.ts';
@@ -11,7 +12,10 @@ import type { BodyVerdict } from './body.ts';
 import { BODY_LENGTH_MAX_BYTES, BodyMatcher } from './body.ts';
 import { socketFailureReason } from './socket-error.ts';
 
-/** Bytes read after the verdict so that a short answer ends without a reset. */
+/**
+ * Bytes of a body that nothing is asked of: whoever has sent so many serves. After a verdict, the
+ * same so that a short answer ends without a reset.
+ */
 const DISCARD_LENGTH_MAX_BYTES = 64 * 1024;
 
 /** What an answer does with the attempt that it is of: see Attempt, which is one. */
@@ -52,8 +56,6 @@ export class HttpAnswer {
     if (status < 200) return;
     if (!this.#request.status.some(([low, high]) => low <= status && status <= high)) {
       this.#attempt.settle(probeFailure('status', `Status ${status}`), 'linger');
-    } else if (this.#matcher === null) {
-      this.#attempt.settle(null, 'linger');
     } else {
       this.#attempt.waitingFor = 'the body of the answer';
     }
@@ -62,7 +64,9 @@ export class HttpAnswer {
   data(chunk: Buffer): void {
     if (this.#attempt.settled || this.#matcher === null) {
       this.#discardedBytes += chunk.length;
-      if (this.#discardedBytes > DISCARD_LENGTH_MAX_BYTES) this.#attempt.destroySocket();
+      if (this.#discardedBytes <= DISCARD_LENGTH_MAX_BYTES) return;
+      this.#attempt.settle(null, 'now');
+      this.#attempt.destroySocket();
     } else {
       this.#decide(this.#matcher.push(chunk));
     }
@@ -70,7 +74,9 @@ export class HttpAnswer {
 
   end(): void {
     this.#ended = true;
-    if (!this.#attempt.settled && this.#matcher !== null) void this.#judge(this.#matcher);
+    if (this.#attempt.settled) return;
+    if (this.#matcher === null) this.#attempt.settle(null, 'linger');
+    else void this.#judge(this.#matcher);
   }
 
   async #judge(matcher: BodyMatcher): Promise<void> {

@@ -214,6 +214,15 @@ describe('HTTP/2', () => {
     await waitFor('the connection to close', () => server.open() === 0);
   });
 
+  test('of a server that hangs behind its header times out', async () => {
+    const server = await serving(
+      listen(createHttp2((_request, response) => void response.writeHead(200).write('half'))),
+    );
+    const result = await run(server.target, [{}], { version: '2', timeoutUs: 300_000 });
+    expect(result).toBe('timeout: Waited 300 ms for the body of the answer');
+    await waitFor('the connection to close', () => server.open() === 0);
+  });
+
   test('that is silent times out', async () => {
     const server = await serving(tcpServer((socket) => socket.resume()));
     const result = await run(server.target, [{}], { version: '2', timeoutUs: 150_000 });

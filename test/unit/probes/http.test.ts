@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import type { IncomingMessage, RequestListener } from 'node:http';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { createServer as createHttp } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import { createServer as createTcp } from 'node:net';
@@ -60,6 +60,13 @@ function verdict(result: ProbeResult | null): string {
 
 function httpServer(serve: RequestListener): Promise<TestServer> {
   return serving(listen(createHttp(serve)));
+}
+
+/** Sends the header and nothing more of what it promises. */
+function hang(request: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(200, { 'content-length': 10 });
+  if (request.method === 'HEAD') response.end();
+  else response.write('half');
 }
 
 /** A server that sends these bytes, whatever it is asked, and leaves the connection open. */
@@ -229,16 +236,37 @@ describe('HTTP probe: servers that misbehave', () => {
     await waitFor('the socket to close', () => server.open() === 0);
   });
 
-  test('a server that trickles its body times out when the body matters, else is up', async () => {
+  test('a server that trickles its body times out', async () => {
     const server = await httpServer((_request, response) => {
       const timer = setInterval(() => response.write('x'), 5);
       response.once('close', () => clearInterval(timer));
     });
-    const settings = { timeoutUs: 200_000, bodyContains: 'y' };
     const expected = 'timeout: Waited 200 ms for the body of the answer';
-    expect(verdict(await run(server.target, settings))).toBe(expected);
-    expect(verdict(await run(server.target, { timeoutUs: 60_000_000 }))).toBe('ok');
+    for (const bodyContains of ['y', null]) {
+      const result = await run(server.target, { timeoutUs: 200_000, bodyContains });
+      expect(verdict(result)).toBe(expected);
+    }
     await waitFor('the sockets to close', () => server.open() === 0);
+  });
+
+  test('a server that hangs behind its header is down, unless only that is asked for', async () => {
+    const server = await httpServer(hang);
+    const result = await run(server.target, { timeoutUs: 300_000 });
+    expect(verdict(result)).toBe('timeout: Waited 300 ms for the body of the answer');
+    expect(verdict(await run(server.target, { method: 'HEAD' }))).toBe('ok');
+    await waitFor('the sockets to close', () => server.open() === 0);
+  });
+
+  test('an answer that is cut off is no answer, and one that goes on for long is one', async () => {
+    const cut = await serving(
+      tcpServer((socket) =>
+        socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf')),
+      ),
+    );
+    expect(verdict(await run(cut.target))).toMatch(/^reset: Before the answer was complete: /);
+    const endless = await endlessServer();
+    expect(verdict(await run(endless.target))).toBe('ok');
+    await waitFor('the sockets to close', () => endless.open() === 0);
   });
 
   test('text that is there decides before a body without end', async () => {
@@ -369,6 +397,14 @@ describe('HTTPS probe', () => {
     expect(verdict(await run(server.target, { ...named, host: `${serverName}:443` }))).toBe('ok');
     const wrong = { ...tls, serverName: 'wrong.example.org' };
     expect(verdict(await run(server.target, wrong))).toMatch(/^tls-untrusted: .*altname/i);
+  });
+
+  test('a server that hangs behind its header is down', async () => {
+    const { key, certificate: cert } = good;
+    const server = await serving(listen(createHttps({ key, cert }, hang)));
+    const settings = { tls: true, caFile: good.certificateFile, timeoutUs: 500_000 };
+    const expected = 'timeout: Waited 500 ms for the body of the answer';
+    expect(verdict(await run(server.target, settings))).toBe(expected);
   });
 
   test('a certificate of another authority is refused', async () => {

@@ -19,6 +19,7 @@ import type { TrackerConfig } from '../../../../src/core/config/config.ts';
 import { DEFAULTS } from '../../../../src/core/config/defaults.ts';
 import type { Problem } from '../../../../src/core/problem.ts';
 import type { TrackerReport } from '../../../../src/core/status.ts';
+import type { WeighedServer } from '../../../../src/core/vrrp/quorum.ts';
 import type { TrackerState } from '../../../../src/core/vrrp/tracking.ts';
 import { waitFor } from '../../probes/servers.ts';
 import { ScriptDirectory } from '../notify/scripts.ts';
@@ -28,6 +29,7 @@ let trackers: Trackers;
 let states: Readonly<Record<string, TrackerState>>;
 let problems: Problem[];
 let changes: string[];
+let servers: WeighedServer[];
 const children: ChildProcess[] = [];
 
 beforeEach(() => {
@@ -35,6 +37,7 @@ beforeEach(() => {
   states = {};
   problems = [];
   changes = [];
+  servers = [];
   trackers = new Trackers('dir-a', {
     onStates: (all) => {
       states = all;
@@ -43,7 +46,7 @@ beforeEach(() => {
       void changes.push(`${name} ${value ?? (up ? 'up' : 'down')}`),
     onProblem: (_name, problem) => void problems.push(problem),
     onProcessMode: () => {},
-    servers: () => [],
+    servers: () => servers,
   });
 });
 afterEach(() => {
@@ -111,6 +114,29 @@ function isGone(pid: number): boolean {
     return true;
   }
 }
+
+describe('trackers of a service', () => {
+  test('go by what its servers are each time one changes, and say nothing before', () => {
+    servers = [
+      { weight: 1, health: 'unknown' },
+      { weight: 2, health: 'unknown' },
+    ];
+    trackers.configure([{ name: 'farm', kind: 'service', service: 'web', quorum: 2 }]);
+    expect([states.farm, reportOf('farm').up]).toEqual([undefined, null]);
+    const become = (...health: WeighedServer['health'][]) => {
+      servers = health.map((one, index) => ({ weight: index + 1, health: one }));
+      trackers.servicesChanged();
+    };
+    become('down', 'unknown');
+    expect(states.farm).toBeUndefined();
+    become('down', 'up');
+    expect(states.farm).toMatchObject({ up: true, detail: 'healthy weight 2 of quorum 2' });
+    become('up', 'down');
+    become('up', 'down');
+    expect(states.farm).toMatchObject({ up: false, detail: 'healthy weight 1 of quorum 2' });
+    expect(changes).toEqual(['farm up', 'farm down']);
+  });
+});
 
 describe('script trackers', () => {
   test('are up while the script succeeds, and say its last line when it fails', async () => {

@@ -103,7 +103,13 @@ function configuration(servers: readonly string[], more = {}) {
           { address: '2001:db8:2::1/64', interface: 'eth1' },
         ],
       },
+      // Takes part while the service has its quorum.
+      follower: {
+        ...{ interface: 'eth0', vrid: 52, interval: '1s', track: ['farm'] },
+        addresses: ['192.0.2.210/24'],
+      },
     },
+    trackers: { farm: { service: 'web' } },
     services: { web: { ...WEB, servers }, ...more },
     ipvs: { reconcile_interval: '1s' },
     notify: { fifo: '/tmp/fifo', fifo_script: FIFO_SCRIPT, script_security: false },
@@ -209,8 +215,15 @@ describe('a service of several entries', { timeout: TEST_MS }, () => {
     await director.untilSaved([...savedWeb({ [REAL1]: 0, [REAL2]: 0 }), ...OTHERS]);
     await director.until('the quorum', () => director.lines('quorum', { met: false }).length > 0);
     expect(director.lines('quorum', { service: 'web', met: false })).toHaveLength(1);
+    const followed = (to: string) => director.lines('transition', { instance: 'follower', to });
+    await director.until('the fault of who tracks it', () => followed('fault').length > 0);
+    expect(followed('fault')).toMatchObject([{ reason: 'tracker-down' }]);
+    const { trackers } = await director.status();
+    expect(trackers).toMatchObject([{ up: false, detail: 'healthy weight 0 of quorum 1' }]);
+    const before = followed('active').length;
     await Promise.all(BOTH.map((server) => peer.put(`http://${server}/healthz?status=200`)));
     await director.untilSaved([...savedWeb({ [REAL1]: 1, [REAL2]: 1 }), ...OTHERS]);
+    await director.until('its return', () => followed('active').length > before);
   });
 
   it('is told of by scripts and the FIFO, once for each change', async () => {

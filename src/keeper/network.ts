@@ -443,6 +443,7 @@ function isEcho(known: Link, link: Link, raised: boolean): boolean {
     known.index === link.index &&
     known.up === link.up &&
     known.baseIndex === link.baseIndex &&
+    known.vrfIndex === link.vrfIndex &&
     (raised || (known.running === link.running && known.carrierUps === link.carrierUps)) &&
     formatMac(known.address) === formatMac(link.address)
   );

@@ -202,6 +202,7 @@ export class VirtualLink {
       isOurLink(link) &&
       link.kind === config.kind &&
       link.baseIndex === base.index &&
+      (link.vrfIndex ?? 0) === (base.vrfIndex ?? 0) &&
       (config.kind === 'ipvlan' || formatMac(link.address) === config.mac)
     );
   }
@@ -233,7 +234,7 @@ export class VirtualLink {
 
 function newLink(config: VirtualLinkConfig, base: Link): NewLink {
   const { name, group } = config;
-  const common = { name, baseIndex: base.index, group };
+  const common = { name, baseIndex: base.index, group, vrfIndex: base.vrfIndex ?? 0 };
   if (config.kind === 'ipvlan') return { ...common, kind: 'ipvlan', mode: config.mode };
   return { ...common, kind: 'macvlan', mac: parseMac(config.mac) ?? new Uint8Array(6) };
 }

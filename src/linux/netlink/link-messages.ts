@@ -16,6 +16,7 @@ import {
   IFLA_INFO_KIND,
   IFLA_LINK,
   IFLA_LINKINFO,
+  IFLA_MASTER,
   RTEXT_FILTER_SKIP_STATS,
 } from './route-messages.ts';
 
@@ -46,6 +47,8 @@ export type NewLink = {
   readonly baseIndex: number;
   /** Interface group (`ip link … group`); null for the kernel's, 0. */
   readonly group: number | null;
+  /** Index of the VRF that it is in; 0 or nothing for none. */
+  readonly vrfIndex?: number;
 } & (
   | { readonly kind: 'macvlan'; readonly mac: Uint8Array }
   | { readonly kind: 'ipvlan'; readonly mode: IpvlanMode }
@@ -69,6 +72,7 @@ export function encodeNewLink(writer: AttributeWriter, link: NewLink): Uint8Arra
   }
   writer.u32(IFLA_LINK, link.baseIndex).string0(IFLA_IFNAME, link.name);
   if (link.group !== null) writer.u32(IFLA_GROUP, link.group);
+  if ((link.vrfIndex ?? 0) > 0) writer.u32(IFLA_MASTER, link.vrfIndex as number);
   writer.nested(IFLA_LINKINFO, (info) => {
     info.bytes(IFLA_INFO_KIND, new TextEncoder().encode(link.kind));
     info.nested(IFLA_INFO_DATA, (data) => {

@@ -36,10 +36,12 @@ export const IFLA_ADDRESS = 1;
 export const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 export const IFLA_LINK = 5;
+export const IFLA_MASTER = 10;
 export const IFLA_LINKINFO = 18;
 export const IFLA_IFALIAS = 20;
 export const IFLA_EXT_MASK = 29;
 export const IFLA_INFO_KIND = 1;
+const IFLA_INFO_SLAVE_KIND = 4;
 const IFLA_CARRIER_UP_COUNT = 47;
 
 /** include/uapi/linux/if_addr.h */
@@ -82,6 +84,8 @@ export interface Link {
   readonly alias: string | null;
   /** How often it got carrier (modulo 2^32); 0 where the kernel does not tell, before 4.16. */
   readonly carrierUps: number;
+  /** Index of the VRF that it is in; nothing for none. */
+  readonly vrfIndex?: number;
 }
 
 export interface InterfaceAddress {
@@ -224,6 +228,8 @@ export function decodeLink(message: MessageCursor): LinkMessage | null {
   let mtu = 0;
   let kind: string | null = null;
   let baseIndex: number | null = null;
+  let master = 0;
+  let slaveKind = '';
   let alias: string | null = null;
   let carrierUps = 0;
   reader.forEach(payloadStart + IFINFOMSG_BYTES, payloadEnd, (type, start, end) => {
@@ -231,11 +237,13 @@ export function decodeLink(message: MessageCursor): LinkMessage | null {
     else if (type === IFLA_ADDRESS) address = reader.copy(start, end);
     else if (type === IFLA_MTU) mtu = reader.u32(start, end);
     else if (type === IFLA_CARRIER_UP_COUNT) carrierUps = reader.u32(start, end);
+    else if (type === IFLA_MASTER) master = reader.u32(start, end);
     else if (type === IFLA_LINK) baseIndex = reader.u32(start, end);
     else if (type === IFLA_IFALIAS) alias = reader.string0(start, end);
     else if (type === IFLA_LINKINFO) {
       reader.forEach(start, end, (infoType, infoStart, infoEnd) => {
         if (infoType === IFLA_INFO_KIND) kind = reader.string0(infoStart, infoEnd);
+        if (infoType === IFLA_INFO_SLAVE_KIND) slaveKind = reader.string0(infoStart, infoEnd);
       });
     }
   });
@@ -244,7 +252,8 @@ export function decodeLink(message: MessageCursor): LinkMessage | null {
   const running = up && (flags & IFF_RUNNING) !== 0;
   const loopback = (flags & IFF_LOOPBACK) !== 0;
   const state = { up, running, loopback, carrierUps };
-  return { family, link: { index, name, ...state, address, mtu, kind, baseIndex, alias } };
+  const vrf = slaveKind === 'vrf' ? { vrfIndex: master } : {};
+  return { family, link: { index, name, ...state, address, mtu, kind, baseIndex, alias, ...vrf } };
 }
 
 /** The link itself is meant, and not its part as a port of a bridge. */

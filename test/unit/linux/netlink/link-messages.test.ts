@@ -28,6 +28,8 @@ describe('encodeNewLink', () => {
     expect(hexOf(encodeNewLink(writer, link))).toBe(HEADER + address + base + name + info);
     const grouped = hexOf(encodeNewLink(writer, { ...link, group: 7 }));
     expect(grouped).toBe(`${HEADER}${address}${base}${name}08001b0007000000${info}`);
+    const inVrf = hexOf(encodeNewLink(writer, { ...link, vrfIndex: 9 }));
+    expect(inVrf).toBe(`${HEADER}${address}${base}${name}08000a0009000000${info}`);
   });
 
   it.each([

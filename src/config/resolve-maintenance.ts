@@ -39,19 +39,25 @@ export function resolveMaintenance(
   });
 }
 
-/** Windows that run into each other have no end that could be told. */
+/** Windows that run into each other have no end that could be told; without a gap they have none. */
 function reportOverlap(window: MaintenanceConfig, path: Path, report: Report): void {
   let startMs = nextStart(window.fields, window.timeZone, 0);
   const lengthMs = (window.durationUs + window.drainBeforeUs) / 1000;
+  let longestGapMs = 0;
   for (let count = 0; count < STARTS_COMPARED && startMs !== null; count++) {
     const next = nextStart(window.fields, window.timeZone, startMs);
-    if (next !== null && next - startMs < lengthMs) {
+    const gapMs = next === null ? Number.POSITIVE_INFINITY : next - startMs - lengthMs;
+    if (gapMs < 0) {
       const message = 'the next window would begin before this one has ended';
       report.error([...path, 'duration'], message, 'bare');
       return;
     }
+    longestGapMs = Math.max(longestGapMs, gapMs);
     startMs = next;
   }
+  if (longestGapMs > 0) return;
+  const message = 'each window begins as the one before it ends: the server is never in';
+  report.warning([...path, 'duration'], message);
 }
 
 /** Gives the windows of servers in all services to these servers. */

@@ -1,6 +1,7 @@
 /** Maintenance windows in the configuration: where they stand, and what is refused. */
 import { describe, expect, test } from 'vitest';
 import { parseCron } from '../../../src/config/cron-text.ts';
+import { readConfigText } from '../../../src/config/yaml.ts';
 import { configOf, errorLines } from './read.ts';
 
 const service = (server: string, more = '') =>
@@ -67,6 +68,25 @@ describe('refused are', () => {
       'maintenance[0].server: no service has a server 10.0.0.9',
     );
   });
+});
+
+test.each([
+  ['"* * * * *", duration: 1m', true],
+  ['"0 4 * * *", duration: 22h, drain_before: 2h', true],
+  ['"0 4 * * *", duration: 23h', false],
+  ['"0 4 * * mon,tue", duration: 24h', false],
+  ['"0 4 1 * *", duration: 7d', false],
+])('that windows never leave the server in is warned of: %s', (schedule, warned) => {
+  const messages: string[] = [];
+  const text = service(
+    `{address: 10.0.0.1, maintenance: [{schedule: ${schedule}, time_zone: UTC}]}`,
+  );
+  const read = readConfigText(text, {
+    ...{ file: 'x.yaml', director: null, hostname: 'a' },
+    onWarning: ({ message }) => messages.push(message),
+  });
+  expect(read.ok).toBe(true);
+  expect(messages).toEqual(warned ? [expect.stringMatching(/the server is never in/)] : []);
 });
 
 test('nothing that is read has an empty field', () => {

@@ -15,9 +15,10 @@ import type {
   TlsConfig,
   UdpCheckConfig,
 } from '../core/config/check.ts';
+import type { SmtpCheckConfig } from '../core/config/check-protocols.ts';
 import type { IpText, NotifyConfig, ServiceIdentity } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
-import { DIALOGUES, type Dialogue } from '../core/health/dialogues.ts';
+import { DIALOGUES, type Dialogue, hasStartTls } from '../core/health/dialogues.ts';
 import type { Path } from './document.ts';
 import type { Report } from './report.ts';
 import { type KnownSessions, reportBfdName, resolveBfdCheck } from './resolve-check-bfd.ts';
@@ -151,7 +152,7 @@ function reportStartTls({ dialogue }: LongCheck, path: Path, report: Report): vo
   if (dialogue.tls === true) report.error(place, 'tls speaks TLS already', 'bare');
   if (dialogue.protocol === undefined) {
     report.error(place, 'a step of its own says where TLS begins: steps[].starttls', 'bare');
-  } else if (DIALOGUES[dialogue.protocol].starttls === null) {
+  } else if (!hasStartTls(dialogue.protocol)) {
     report.error(place, `${dialogue.protocol} has no command that begins TLS`, 'bare');
   }
 }
@@ -340,10 +341,15 @@ function resolveUdp(input: LongCheck): UdpCheckConfig {
   };
 }
 
-function resolveDialogue(input: LongCheck): DialogueCheckConfig {
+function resolveDialogue(input: LongCheck): DialogueCheckConfig | SmtpCheckConfig {
   const { dialogue } = input;
-  const ready: Dialogue | null =
-    dialogue?.protocol === undefined ? null : DIALOGUES[dialogue.protocol];
+  const protocol = dialogue?.protocol;
+  if (protocol === 'smtp' || protocol === 'smtps') {
+    const tls = dialogue?.tls ?? protocol === 'smtps';
+    const mode = tls ? 'tls' : dialogue?.starttls === true ? 'starttls' : 'none';
+    return { kind: 'smtp', ...socketBase(input), ...resolveTls(dialogue), tls: mode };
+  }
+  const ready: Dialogue | null = protocol === undefined ? null : DIALOGUES[protocol];
   return {
     kind: 'dialogue',
     ...socketBase(input),

@@ -4,7 +4,7 @@
  */
 import type { BodyDigest } from '../core/config/check.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
-import { DIALOGUES, type DialogueName } from '../core/health/dialogues.ts';
+import { DIALOGUE_WORDS } from '../core/health/dialogues.ts';
 import { isDnsName } from '../core/wire/dns.ts';
 import { DNS_RCODES, DNS_TYPES, type DnsType } from '../core/wire/dns-names.ts';
 import {
@@ -52,7 +52,6 @@ const MARK_MAX = 0xffff_ffff;
 
 /** Kinds that need no key of their own. */
 const WORDS = ['tcp', 'http', 'https', 'dns', 'udp', 'ping', 'bfd', ...PROTOCOL_WORDS] as const;
-const PROTOCOLS = Object.keys(DIALOGUES) as DialogueName[];
 const SCRIPT = 'a mapping such as { script: { command: [/path/to/command] } }';
 const DIALOGUE = 'the protocol, such as imap, or a mapping such as { dialogue: { steps: [...] } }';
 const LOGIN = 'a mapping such as { mysql: { user: check } }';
@@ -297,12 +296,12 @@ export function checkSchema(per: Per) {
   }));
   type Long = Output<typeof long>;
   const short = scalar(
-    `none, ${joinWords([...WORDS, 'ldaps', ...PROTOCOLS], 'or')}, or a mapping`,
-    yaml.words(['none', ...WORDS, 'ldaps', ...PROTOCOLS]),
+    `none, ${joinWords([...WORDS, 'ldaps', ...DIALOGUE_WORDS], 'or')}, or a mapping`,
+    yaml.words(['none', ...WORDS, 'ldaps', ...DIALOGUE_WORDS]),
     (kind): Long | 'none' => {
       if (kind === 'none') return kind;
       if (kind === 'ldaps') return { ldap: { tls: 'tls' } };
-      const protocol = PROTOCOLS.find((name) => name === kind);
+      const protocol = DIALOGUE_WORDS.find((name) => name === kind);
       return protocol === undefined ? { [kind]: {} } : { dialogue: { protocol } };
     },
     (raw) => (typeof raw === 'string' ? FOREIGN_CHECKS.get(raw.toLowerCase()) : undefined),
@@ -414,7 +413,7 @@ function dialogueSection(per: Per) {
     }),
   }));
   return section(() => ({
-    protocol: option(per(word(PROTOCOLS)), {
+    protocol: option(per(word(DIALOGUE_WORDS)), {
       about: 'A ready-made dialogue; its name may stand for the whole check.',
       without: '`steps` must be given',
     }),

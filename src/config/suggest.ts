@@ -4,7 +4,7 @@
  */
 
 import { editDistance } from '../core/edit-distance.ts';
-import { DIALOGUES } from '../core/health/dialogues.ts';
+import { DIALOGUE_WORDS } from '../core/health/dialogues.ts';
 import {
   CHECK_WORDS,
   PLACES_OF_WORDS,
@@ -192,7 +192,7 @@ export function unknownKeyMessage(key: string, valid: readonly string[]): string
   if (routing !== undefined && valid.includes(routing)) {
     return `unknown key, did you mean ${routing}?`;
   }
-  if (valid.includes('dialogue') && (Object.hasOwn(DIALOGUES, plain) || plain === 'ldaps')) {
+  if (valid.includes('dialogue') && ['ldaps', ...DIALOGUE_WORDS].includes(plain)) {
     const written = plain === 'ldaps' ? 'ldap: { tls: tls }' : `dialogue: { protocol: ${plain} }`;
     return `unknown key, expected ${written}, or ${plain} alone in place of the mapping`;
   }

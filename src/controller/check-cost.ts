@@ -17,6 +17,7 @@ const COST_US: Readonly<Record<CheckConfig['kind'], number>> = {
   udp: 80,
   ping: 135,
   dialogue: 200,
+  smtp: 220,
   ldap: 240,
   radius: 200,
   sip: 150,
@@ -49,6 +50,7 @@ function speaksTls(check: CheckConfig): boolean {
     case 'postgresql':
       return check.tls;
     case 'ldap':
+    case 'smtp':
       return check.tls !== 'none';
     case 'sip':
       return check.transport === 'tls';

@@ -108,6 +108,10 @@ export class LibraryStream extends Duplex {
     return this;
   }
 
+  setTimeout(): this {
+    return this;
+  }
+
   override _read(): void {}
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {

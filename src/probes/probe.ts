@@ -23,6 +23,7 @@ import { probePostgresql } from './postgresql.ts';
 import { probeRadius } from './radius.ts';
 import { type CommandRunner, probeScript } from './script.ts';
 import { probeSip } from './sip.ts';
+import { probeSmtp } from './smtp.ts';
 import { probeTcp, startTcp } from './tcp.ts';
 import type { TrustStore } from './trust-store.ts';
 import { probeUdp } from './udp.ts';
@@ -101,6 +102,10 @@ export function createProbe(
     case 'sip': {
       const security = { check, address: target.address, trust };
       return probeOf((signal) => probeSip(check, target, security, { timeoutMs, signal }));
+    }
+    case 'smtp': {
+      const security = { check, address: target.address, trust };
+      return probeOf((signal) => probeSmtp(check, target, security, { timeoutMs, signal }));
     }
     case 'script':
       return probeOf((signal) => probeScript(check, runCommand, { timeoutMs, signal }));

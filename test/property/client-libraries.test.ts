@@ -1,5 +1,5 @@
 /**
- * The checks of PostgreSQL, MySQL and LDAP on conversations of real servers that were damaged: whatever
+ * The checks of PostgreSQL, MySQL, LDAP and SMTP on conversations of real servers that were damaged: whatever
  * their client libraries make of it, the check comes to a verdict, nothing is thrown where nobody
  * catches it, nothing is written to the console, and no socket or timer stays behind. The
  * conversations are in talks/; VIPKEEPER_FUZZ_SEED and VIPKEEPER_FUZZ_COUNT (of damaged ones of
@@ -154,6 +154,7 @@ const SERVERS = [
   ['PostgreSQL', talksOf('postgresql'), false],
   ['MySQL', talksOf('mysql'), true],
   ['LDAP', talksOf('ldap'), false],
+  ['SMTP', talksOf('smtp'), true],
 ] as const;
 
 describe.each(SERVERS)('%s', (_, talks, greets) => {

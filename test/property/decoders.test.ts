@@ -28,6 +28,7 @@ import { decodeNaMessage, decodeNeighborAdvertisement } from '../../src/core/wir
 import { decodePostgresqlAnswer } from '../../src/core/wire/postgresql.ts';
 import { decodeRadiusAnswer } from '../../src/core/wire/radius.ts';
 import { decodeSipAnswer } from '../../src/core/wire/sip.ts';
+import { decodeSmtpReply } from '../../src/core/wire/smtp.ts';
 import { decodeAdvertisement, peekVrid } from '../../src/core/wire/vrrp.ts';
 import { HMAC_TRAILER_BYTES } from '../../src/core/wire/vrrp-hmac.ts';
 import {
@@ -250,6 +251,7 @@ const PURE: readonly [string, Decode, readonly Uint8Array[]][] = [
   ['decodePostgresqlAnswer', decodePostgresqlAnswer, corpus('postgresql')],
   ['decodeRadiusAnswer', radiusAnswer, corpus('radius')],
   ['decodeSipAnswer', decodeSipAnswer, corpus('sip')],
+  ['decodeSmtpReply', decodeSmtpReply, corpus('smtp')],
 ];
 
 /** Those of the kernel's messages, whose integers are the host's: through a DataView. */
@@ -315,7 +317,17 @@ describe('on damaged messages', () => {
   });
 
   test('the corpus has no file that is not used, and no line that is not hexadecimal', () => {
-    const protocols = ['dns', 'echo', 'http', 'ldap', 'mysql', 'postgresql', 'radius', 'sip'];
+    const protocols = [
+      'dns',
+      'echo',
+      'http',
+      'ldap',
+      'mysql',
+      'postgresql',
+      'radius',
+      'sip',
+      'smtp',
+    ];
     const kernel = ['genl', 'ipvs', 'nftables', 'process-events', 'routing', 'rtnetlink'];
     const used = ['bfd', ...kernel, ...protocols].sort();
     const files = readdirSync(CORPUS).sort();

@@ -9,7 +9,7 @@ export interface Talk {
 }
 
 /** The conversations of talks/NAME.txt. */
-export function talksOf(name: 'ldap' | 'mysql' | 'postgresql'): Talk[] {
+export function talksOf(name: 'ldap' | 'mysql' | 'postgresql' | 'smtp'): Talk[] {
   const text = readFileSync(new URL(`talks/${name}.txt`, import.meta.url), 'utf8');
   const [, ...talks] = text.trim().split('\n\n');
   return talks.map((talk) => {

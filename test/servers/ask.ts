@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { runCheckCommand } from '../../src/controller/check-command.ts';
 import { checkDefinition } from '../../src/core/health/check-key.ts';
-import { DIALOGUES } from '../../src/core/health/dialogues.ts';
+import { DIALOGUE_WORDS } from '../../src/core/health/dialogues.ts';
 import { createProbe } from '../../src/probes/probe.ts';
 import { TrustStore } from '../../src/probes/trust-store.ts';
 import { configOf } from '../unit/config/read.ts';
@@ -23,7 +23,9 @@ export interface Question {
 /** 'ok', or the reason of the failure and its detail. */
 export async function ask({ check, port, timeoutMs = 10_000 }: Question): Promise<string> {
   const timing = `interval: 1h, timeout: ${timeoutMs}ms`;
-  const long = Object.hasOwn(DIALOGUES, check) ? `{dialogue: {protocol: ${check}}}` : check;
+  const long = DIALOGUE_WORDS.some((word) => word === check)
+    ? `{dialogue: {protocol: ${check}}}`
+    : check;
   const complete = long.startsWith('{')
     ? long.replace(/\}$/, `, ${timing}}`)
     : `{${long}: {}, ${timing}}`;

@@ -1,6 +1,6 @@
 /**
  * The configuration of checks that speak a server's own protocol and mostly log in: LDAP, MySQL,
- * PostgreSQL, RADIUS and SIP. Part of CheckConfig.
+ * PostgreSQL, RADIUS, SIP and SMTP. Part of CheckConfig.
  */
 import type { LdapScope } from '../wire/ldap.ts';
 import type { RadiusAnswerName } from '../wire/radius.ts';
@@ -87,9 +87,16 @@ export interface SipCheckConfig extends SocketCheckConfig, TlsConfig {
   readonly status: readonly (readonly [number, number])[];
 }
 
+/** A greeting, a hello and a goodbye. */
+export interface SmtpCheckConfig extends SocketCheckConfig, TlsConfig {
+  readonly kind: 'smtp';
+  readonly tls: TlsMode;
+}
+
 export type ProtocolCheckConfig =
   | LdapCheckConfig
   | MysqlCheckConfig
   | PostgresqlCheckConfig
   | RadiusCheckConfig
-  | SipCheckConfig;
+  | SipCheckConfig
+  | SmtpCheckConfig;

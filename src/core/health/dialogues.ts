@@ -1,9 +1,9 @@
 /**
  * Ready-made dialogues of protocols that greet or answer in lines: what is sent, what must come
  * back, and what is a refusal. Each ends with the protocol's own goodbye, so that servers do not
- * log a client that vanished. Standards: RFC 5321 (SMTP), RFC 959 (FTP), RFC 9051 (IMAP),
- * RFC 1939 (POP3), RFC 3977 (NNTP); Redis serialization protocol (RESP). TLS by command:
- * RFC 3207 (SMTP), RFC 4217 (FTP), RFC 9051 (IMAP), RFC 2595 (POP3), RFC 4642 (NNTP).
+ * log a client that vanished. Standards: RFC 959 (FTP), RFC 9051 (IMAP), RFC 1939 (POP3), RFC 3977
+ * (NNTP); Redis serialization protocol (RESP). TLS by command: RFC 4217 (FTP), RFC 9051 (IMAP),
+ * RFC 2595 (POP3), RFC 4642 (NNTP).
  */
 
 export interface DialogueStep {
@@ -31,9 +31,6 @@ function tlsStep(send: string, expect: string, refuse: string): DialogueStep {
 const reply = (digits: string) => `^${digits} .*\r\n`;
 const NUMBERED_REFUSAL = '^[45]\\d\\d[ -].*\r\n';
 
-const SMTP_GREETING = step(null, reply('220'), NUMBERED_REFUSAL);
-const SMTP_HELLO = step('EHLO vipkeeper\r\n', reply('250'), NUMBERED_REFUSAL);
-const SMTP_TLS = tlsStep('STARTTLS\r\n', reply('220'), NUMBERED_REFUSAL);
 const FTP_GREETING = step(null, reply('220'), NUMBERED_REFUSAL);
 const FTP_TLS = tlsStep('AUTH TLS\r\n', reply('234'), NUMBERED_REFUSAL);
 const IMAP_GREETING = step(null, '^\\* (OK|PREAUTH)\\b.*\r\n', '^\\* BYE\\b.*\r\n');
@@ -48,7 +45,6 @@ const NNTP_GREETING = step(null, reply('20[01]'), NUMBERED_REFUSAL);
 const NNTP_TLS = tlsStep('STARTTLS\r\n', reply('382'), NUMBERED_REFUSAL);
 const QUIT = step('QUIT\r\n', null, null);
 
-const SMTP = [SMTP_GREETING, SMTP_HELLO, QUIT];
 const IMAP = [IMAP_GREETING, ...IMAP_TALK];
 const POP3 = [POP3_GREETING, QUIT];
 /** A server that wants a password answers too: it is well. */
@@ -63,13 +59,6 @@ export interface Dialogue {
 }
 
 export const DIALOGUES = {
-  smtp: {
-    tls: false,
-    steps: SMTP,
-    // RFC 3207 section 4.2: what was said before does not count, so the hello comes again.
-    starttls: [SMTP_GREETING, SMTP_HELLO, SMTP_TLS, SMTP_HELLO, QUIT],
-  },
-  smtps: { tls: true, steps: SMTP, starttls: null },
   ftp: { tls: false, steps: [FTP_GREETING, QUIT], starttls: [FTP_GREETING, FTP_TLS, QUIT] },
   imap: { tls: false, steps: IMAP, starttls: [IMAP_GREETING, IMAP_TLS, ...IMAP_TALK] },
   imaps: { tls: true, steps: IMAP, starttls: null },
@@ -78,7 +67,16 @@ export const DIALOGUES = {
   nntp: { tls: false, steps: [NNTP_GREETING, QUIT], starttls: [NNTP_GREETING, NNTP_TLS, QUIT] },
   redis: { tls: false, steps: REDIS, starttls: null },
 } as const satisfies Readonly<Record<string, Dialogue>>;
-export type DialogueName = keyof typeof DIALOGUES;
+
+/** Words for checks that need no more; those of SMTP are its client's (probes/smtp.ts). */
+export const DIALOGUE_WORDS = ['smtp', 'smtps', ...(Object.keys(DIALOGUES) as Named[])] as const;
+type Named = keyof typeof DIALOGUES;
+export type DialogueName = (typeof DIALOGUE_WORDS)[number];
+
+/** Whether a protocol has a command that begins TLS. */
+export function hasStartTls(name: DialogueName): boolean {
+  return name === 'smtp' || (name !== 'smtps' && DIALOGUES[name].starttls !== null);
+}
 
 /**
  * Their expressions. Each is about a single line with its end, and takes no more time than the line

@@ -191,6 +191,24 @@ test('a dialogue is ready-made, by its name or with keys, or has its own steps',
   });
 });
 
+test('a dialogue by SMTP is the check of its client', () => {
+  const common = { kind: 'smtp', ...SOCKET, ...TLS };
+  expect(checkOf('smtp')).toEqual({ ...common, tls: 'none' });
+  expect(checkOf('smtps')).toEqual({ ...common, tls: 'tls' });
+  const modes = [
+    ['protocol: smtp, tls: true', 'tls'],
+    ['protocol: smtps, tls: false', 'none'],
+    ['protocol: smtp, starttls: true', 'starttls'],
+  ];
+  for (const [keys, tls] of modes) {
+    expect(checkOf(`{dialogue: {${keys}, server_name: mail.test}}`)).toEqual({
+      ...common,
+      serverName: 'mail.test',
+      tls,
+    });
+  }
+});
+
 test('text is sent as its UTF-8 bytes', () => {
   expect(checkOf('{udp: {send: "é"}}')).toMatchObject({ payloadHex: 'c3a9' });
 });

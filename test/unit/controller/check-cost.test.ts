@@ -16,6 +16,8 @@ test.each([
   ['ldap', '{ldap: {tls: starttls}}'],
   ['{sip: {transport: tcp}}', '{sip: {transport: tls}}'],
   ['imap', 'imaps'],
+  ['smtp', 'smtps'],
+  ['smtp', '{dialogue: {protocol: smtp, starttls: true}}'],
   ['imap', '{dialogue: {protocol: imap, starttls: true}}'],
   ['postgresql', '{postgresql: {tls: true}}'],
 ])('%s is without a handshake, %s with one', (plain, tls) => {

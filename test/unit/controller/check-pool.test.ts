@@ -205,12 +205,13 @@ test('libraries of protocols are loaded by the first check that asks by them', (
     const { probeLdap } = await import('${probes}ldap.js');
     const { probePostgresql } = await import('${probes}postgresql.js');
     const { probeMysql } = await import('${probes}mysql.js');
+    const { probeSmtp } = await import('${probes}smtp.js');
     const scripts = [];
     const session = new Session();
     session.connect();
     session.on('Debugger.scriptParsed', ({ params }) => scripts.push(params.url));
     session.post('Debugger.enable');
-    const loaded = () => ['pg', 'mysql2', 'ldapts'].filter((name) =>
+    const loaded = () => ['pg', 'mysql2', 'ldapts', 'nodemailer'].filter((name) =>
       scripts.some((file) => file.includes('/node_modules/' + name + '/')));
     const target = { address: '127.0.0.1', port: 9 };
     const options = { timeoutMs: 1000, signal: AbortSignal.abort() };
@@ -224,6 +225,8 @@ test('libraries of protocols are loaded by the first check that asks by them', (
     steps.push(loaded());
     await probeLdap(path, target, {}, options);
     steps.push(loaded());
+    await probeSmtp(path, target, {}, options);
+    steps.push(loaded());
     console.log(JSON.stringify(steps));
   `;
   const output = execFileSync(process.execPath, ['--input-type=module', '-e', program], {
@@ -235,6 +238,7 @@ test('libraries of protocols are loaded by the first check that asks by them', (
     ['pg'],
     ['pg', 'mysql2'],
     ['pg', 'mysql2', 'ldapts'],
+    ['pg', 'mysql2', 'ldapts', 'nodemailer'],
   ]);
 });
 

@@ -5,7 +5,7 @@ import { PLACES_OF_WORDS } from '../../../src/config/keepalived-words.ts';
 import { LDIRECTORD_WORDS } from '../../../src/config/ldirectord-words.ts';
 import { configOptions } from '../../../src/config/reference.ts';
 import { unknownKeyMessage } from '../../../src/config/suggest.ts';
-import { DIALOGUES } from '../../../src/core/health/dialogues.ts';
+import { DIALOGUE_WORDS } from '../../../src/core/health/dialogues.ts';
 import { errorLines, REPOSITORY } from '../config/read.ts';
 
 const GUIDE = readFileSync(new URL('docs/guides/health-checks.md', REPOSITORY), 'utf8');
@@ -23,7 +23,7 @@ test.each(EXAMPLES)('%s', (example) => {
 
 test('every kind and every ready-made dialogue is named', () => {
   const kinds = ['tcp', 'https', 'dns', 'udp', 'ping', 'script', 'dialogue', 'ldap', 'mysql'];
-  kinds.push('bfd', 'postgresql', 'radius', 'sip', ...Object.keys(DIALOGUES));
+  kinds.push('bfd', 'postgresql', 'radius', 'sip', ...DIALOGUE_WORDS);
   expect(kinds.filter((kind) => !GUIDE.includes(`\`${kind}`))).toEqual([]);
   expect(EXAMPLES.length).toBeGreaterThan(8);
 });

@@ -3,11 +3,7 @@ import { createServer as createTls } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { runCheckCommand } from '../../../src/controller/check-command.ts';
 import type { DialogueCheckConfig } from '../../../src/core/config/check.ts';
-import {
-  DIALOGUE_EXPRESSIONS,
-  DIALOGUES,
-  type DialogueName,
-} from '../../../src/core/health/dialogues.ts';
+import { DIALOGUE_EXPRESSIONS, DIALOGUES } from '../../../src/core/health/dialogues.ts';
 import { createProbe } from '../../../src/probes/probe.ts';
 import { TrustStore } from '../../../src/probes/trust-store.ts';
 import type { TestCertificate, TestServer } from './servers.ts';
@@ -38,7 +34,7 @@ function check(changes: Partial<DialogueCheckConfig>): DialogueCheckConfig {
     ...timing,
     tls: false,
     ...tlsSettings,
-    steps: DIALOGUES.smtp.steps,
+    steps: DIALOGUES.ftp.steps,
     ...changes,
   };
 }
@@ -74,13 +70,7 @@ async function lineServer(greeting: string, answers: Readonly<Record<string, str
 }
 
 describe('dialogue probe: ready-made', () => {
-  test.each<[DialogueName, string, Record<string, string>, string[]]>([
-    [
-      'smtp',
-      '220-hello\r\n220 ready\r\n',
-      { 'EHLO vipkeeper': '250-here\r\n250 HELP\r\n' },
-      ['EHLO vipkeeper', 'QUIT'],
-    ],
+  test.each<[keyof typeof DIALOGUES, string, Record<string, string>, string[]]>([
     ['ftp', '220 ready\r\n', {}, ['QUIT']],
     ['imap', '* OK ready\r\n', { 'a1 NOOP': 'a1 OK done\r\n' }, ['a1 NOOP', 'a2 LOGOUT']],
     ['pop3', '+OK ready\r\n', {}, ['QUIT']],
@@ -95,10 +85,9 @@ describe('dialogue probe: ready-made', () => {
     expect(server.errors).toEqual([]);
   });
 
-  test.each<[DialogueName, string]>([
-    ['smtp', '554 go away\r\n'],
-    ['smtp', '421-too many\r\n'],
+  test.each<[keyof typeof DIALOGUES, string]>([
     ['ftp', '421 too many\r\n'],
+    ['ftp', '421-too many\r\n'],
     ['imap', '* BYE overloaded\r\n'],
     ['pop3', '-ERR locked\r\n'],
     ['nntp', '400 closed\r\n'],

@@ -130,7 +130,7 @@ export class Announcer {
 
   #packets(request: BurstRequest): readonly QueuedPacket<Packet>[] {
     // The usual burst of a takeover: an array that grows is three times the size.
-    const [only] = request.vips;
+    const only = request.vips[0];
     if (only !== undefined && request.vips.length === 1) {
       const packet = this.#packet(only, request);
       return packet === null ? [] : [packet];

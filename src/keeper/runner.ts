@@ -172,6 +172,8 @@ export class InstanceRunner implements Debtor {
   readonly #link: VirtualLink | null;
   /** The problem of the link that was told last: the same one is not told again. */
   #linkProblem: string | null = null;
+  /** The burst of now that was asked for last. */
+  #burst: BurstRequest | null = null;
   /** What waits for settle(), in its order. */
   #owed: VrrpEffect[] = [];
 
@@ -270,6 +272,7 @@ export class InstanceRunner implements Debtor {
     if (losesPeers && this.state.kind !== 'fault') this.#raiseFault('no-peer');
     const priorityBefore = this.#evaluation.priority;
     this.#config = config;
+    this.#burst = null;
     this.#reach.config = config;
     this.#evaluation = this.#evaluate();
     if (this.#awaited.length === 0) this.#awaitsUntilUs = 0;
@@ -752,7 +755,9 @@ export class InstanceRunner implements Debtor {
       } else if (effect.kind === 'remove-addresses') urgent = true;
     }
     if (adverts === effects.length) return;
-    this.#owed = effects.filter(isPutOff);
+    // As a rule they come first, and an array that grows would be three times the size.
+    const first = effects.findIndex(isPutOff);
+    this.#owed = first === adverts ? effects.slice(first) : effects.filter(isPutOff);
     this.#ports.putOff.add(this, urgent);
   }
 
@@ -873,7 +878,10 @@ export class InstanceRunner implements Debtor {
     this.#ports.announcer.burst(this.#burstOf(burst));
   }
 
+  /** A takeover asks twice: the same as long as nothing else is configured. */
   #burstOf({ repeat, scope }: Burst): BurstRequest {
+    const known = this.#burst;
+    if (known?.repeat === repeat && known.owner === this.#burstOwners[scope]) return known;
     const { interface: own, addresses, announce: pace } = this.#config;
     const vips =
       scope === 'all'
@@ -884,7 +892,8 @@ export class InstanceRunner implements Debtor {
               addresses.findIndex((other) => other.interface === vip.interface) === index,
           );
     const owner = this.#burstOwners[scope];
-    return { owner, vips, repeat, pace, counters: this.#counters };
+    this.#burst = { owner, vips, repeat, pace, counters: this.#counters };
+    return this.#burst;
   }
 
   #reportTransition(effect: Extract<VrrpEffect, { kind: 'report-transition' }>): void {

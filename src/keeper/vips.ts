@@ -44,7 +44,8 @@ export function addVipsTogether(
   const errors = batch.changes.length === 0 ? [] : network.change(batch.changes);
   const results: AddResult[] = [];
   for (let index = 0; index < lists.length; index++) {
-    results.push(resultOf(network, batch, errors, index));
+    const list = lists[index] as readonly WantedVip[];
+    results.push(allAdded(list, batch, errors, index) ?? resultOf(network, batch, errors, index));
   }
   return results;
 }
@@ -114,6 +115,26 @@ export function prepareVips(network: Network, vips: readonly WantedVip[]): void 
 
 const NOTHING_REFUSED: ReadonlyMap<WantedVip, string> = new Map();
 
+/** The usual result of a takeover, for which no list is made: all were added. Else null. */
+function allAdded(
+  vips: readonly WantedVip[],
+  batch: Batch,
+  errors: readonly (NetlinkError | null)[],
+  list: number,
+): AddResult | null {
+  const start = startOf(batch, list);
+  if ((batch.ends[list] as number) - start !== vips.length) return null;
+  for (let index = 0; index < vips.length; index++) {
+    if (batch.vips[start + index] !== vips[index] || errors[start + index] !== null) return null;
+  }
+  return { added: vips, problems: batch.problems[list] ?? NO_PROBLEMS, refused: NOTHING_REFUSED };
+}
+
+/** Where the changes of a list begin. */
+function startOf(batch: Batch, list: number): number {
+  return list === 0 ? 0 : (batch.ends[list - 1] as number);
+}
+
 function resultOf(
   network: Network,
   batch: Batch,
@@ -124,7 +145,7 @@ function resultOf(
   let refusals = NOTHING_REFUSED;
   const added: WantedVip[] = [];
   const end = batch.ends[list] as number;
-  for (let index = list === 0 ? 0 : (batch.ends[list - 1] as number); index < end; index++) {
+  for (let index = startOf(batch, list); index < end; index++) {
     const change = batch.changes[index] as AddressChange;
     const vip = batch.vips[index] as WantedVip;
     const error = errors[index] ?? null;

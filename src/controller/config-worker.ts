@@ -64,5 +64,7 @@ function finish(message: ReaderMessage): void {
   });
 }
 
+// Whoever asked has ended, and nobody wants the rest of the answer.
+process.on('error', () => process.exit(0));
 process.on('message', answer);
 answer();

@@ -18,6 +18,8 @@ export interface Line {
 
 /** A full queue of the longest lines, and as many changes. */
 const FILE_BYTES_MAX = 64 * 1024 * 1024;
+/** What has accumulated at the least before the file is written anew without what waits no more. */
+const REWRITE_BYTES_MIN = 1024 * 1024;
 
 export class FifoJournal {
   readonly #path: string;
@@ -25,6 +27,10 @@ export class FifoJournal {
   #fd: number | null = null;
   /** Lines in the file that wait. */
   #count = 0;
+  /** Length of the file, about. */
+  #bytes = 0;
+  /** Where it is written anew. */
+  #rewriteBytes = REWRITE_BYTES_MIN;
 
   /** `path`: of the file; `fifo`: of the FIFO. */
   constructor(path: string, fifo: string) {
@@ -55,6 +61,7 @@ export class FifoJournal {
   /** Nothing waits. */
   clear(): void {
     this.#count = 0;
+    this.#bytes = 0;
     if (this.#fd !== null) closeSync(this.#fd);
     this.#fd = null;
     rmSync(this.#path, { force: true });
@@ -69,7 +76,17 @@ export class FifoJournal {
       writeSync(this.#fd, text);
     } catch {
       // Whoever cannot write there has been told so: memory.ts. Only a crash would need it.
+      return;
     }
+    this.#bytes += text.length;
+    if (this.#bytes > this.#rewriteBytes) this.#rewrite();
+  }
+
+  /** A pipe that nobody reads stays full for years, while lines come and the oldest go. */
+  #rewrite(): void {
+    this.#rewriteBytes = Number.POSITIVE_INFINITY;
+    this.takeLeft();
+    this.#rewriteBytes = Math.max(REWRITE_BYTES_MIN, 2 * this.#bytes);
   }
 
   #read(): readonly Line[] {

@@ -196,6 +196,21 @@ describe('what waits for a full FIFO', () => {
     expect(existsSync(file)).toBe(false);
   });
 
+  test('takes a bounded file, however many lines come and go', () => {
+    const kept = journal();
+    const line = (index: number) => ({ text: `${'x'.repeat(100)} ${index}\n`, minor: false });
+    const waiting = [0, 1, 2].map(line);
+    for (const one of waiting) kept.add(one);
+    for (let index = 3; index < 25_000; index++) {
+      kept.add(line(index));
+      waiting.push(line(index));
+      kept.remove(0);
+      waiting.shift();
+    }
+    expect(statSync(directory.file('journal')).size).toBeLessThan(1.1 * 1024 * 1024);
+    expect(journal().takeLeft()).toEqual(waiting);
+  });
+
   test('is not taken from another boot, for another FIFO, or from a piece of a line', () => {
     const file = directory.file('journal');
     journal().add({ text: line(0), minor: true });

@@ -56,6 +56,8 @@ const REASONS: Readonly<Record<TransitionReason, string>> = {
   'no-source-address': 'the interface has no address to send from',
   'no-peer': 'no other director is among its peers',
   'no-virtual-link': 'its virtual link cannot be made',
+  'addresses-refused': 'the kernel takes none of its virtual IPs',
+  'addresses-taken': 'the kernel takes its virtual IPs again',
   'interface-up': 'the interface came up',
   'controller-lost': 'the controller died and could not be started again',
   'controller-back': 'a controller could be started again',

@@ -561,12 +561,20 @@ export class Keeper {
         noteAdvert: (atSlot, atUs) => this.#record?.noteAdvert(atSlot, atUs, this.#putOff.isOpen),
         patienceChanged: () => this.#receivers.instancesChanged(),
         startsAtUs: this.#startsAtUs,
+        betweenTurns: (act) => this.#betweenTurns(act),
         putOff: this.#putOff,
       });
       this.#runners.set(config.name, runner);
       fresh.push(runner);
     }
     return fresh;
+  }
+
+  #betweenTurns(act: () => void): void {
+    if (this.#stopping || this.#reexecuting) return;
+    this.#turns.hearFirst();
+    act();
+    this.#arm();
   }
 
   /** Whoever is active and on time advertises while a plan of many instances is gone through. */

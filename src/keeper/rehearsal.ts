@@ -137,6 +137,7 @@ function rehearse(config: VrrpConfig, network: Network, announcer: Announcer): v
     deadlines: new DeadlineQueue(),
     noteAdvert: () => {},
     patienceChanged: () => {},
+    betweenTurns: () => {},
     startsAtUs: 0,
     putOff,
   });

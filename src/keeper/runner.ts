@@ -45,6 +45,7 @@ import type { VrrpFrameSenderOptions } from '../linux/frame-sender.ts';
 import { SystemError } from '../linux/libc.ts';
 import type { Link } from '../linux/netlink/route-messages.ts';
 import type { ReceivedAdvert, VrrpSenderOptions } from '../linux/vrrp-socket.ts';
+import { AddressRefusal } from './address-refusal.ts';
 import type { Announcer, BurstRequest } from './announcer.ts';
 import type { BaseSettings } from './base-settings.ts';
 import { newCounters } from './counters.ts';
@@ -76,6 +77,7 @@ const CLEARED: Readonly<
   'interface-missing': 'interface-up',
   'no-source-address': 'interface-up',
   'no-virtual-link': 'interface-up',
+  'addresses-refused': 'addresses-taken',
   'no-peer': 'reconfigured',
   'controller-lost': 'controller-back',
   'tracker-down': 'tracker-up',
@@ -123,6 +125,8 @@ export interface RunnerPorts {
   readonly startsAtUs: number;
   /** Its state is of another kind, or its options are others: patienceUs may be too. */
   readonly patienceChanged: () => void;
+  /** Has something done that is no part of a turn: what has come is heard before. */
+  readonly betweenTurns: (act: () => void) => void;
   /** Where what can wait is put off to, while it is open. */
   readonly putOff: PutOff;
 }
@@ -168,6 +172,7 @@ export class InstanceRunner implements Debtor {
   /** A burst takes the place of one with the same scope only. */
   readonly #burstOwners: Readonly<Record<Burst['scope'], string>>;
   readonly #vips: VipHolder;
+  readonly #refusal: AddressRefusal;
   #peerChecksum: 'message' | 'pseudo-header' = 'pseudo-header';
   readonly #link: VirtualLink | null;
   /** The problem of the link that was told last: the same one is not told again. */
@@ -194,7 +199,16 @@ export class InstanceRunner implements Debtor {
       network: ports.network,
       restored: (vip, byPid) => this.#addressRestored(vip.address, byPid),
       appeared: () => this.#announceAll(),
+      refused: () => this.#refusal.suspected(),
       problem: (problem) => this.#reportProblems([problem]),
+    });
+    this.#refusal = new AddressRefusal({
+      network: ports.network,
+      vips: () => this.#config.addresses,
+      holder: this.#vips,
+      isActive: () => this.isActive,
+      betweenTurns: ports.betweenTurns,
+      changed: () => this.networkChanged(),
     });
     this.#evaluation = this.#evaluate();
     this.#options = this.#optionsOf(config);
@@ -282,6 +296,7 @@ export class InstanceRunner implements Debtor {
       this.#limitIntake();
       if (this.#vips.hold(config.addresses).length > 0) this.#announceAll();
     }
+    this.#refusal.reconfigured();
     // Peers, or the group, may be others now.
     this.networkChanged();
     this.#dispatch({ kind: 'reconfigured', atUs: monotonicUs() });
@@ -446,6 +461,7 @@ export class InstanceRunner implements Debtor {
     const state = this.state;
     const atUs = monotonicUs();
     if (fault !== null) {
+      this.#refusal.hasten();
       if (state.kind === 'fault' && state.reason === fault) return;
       this.#raiseFault(fault);
     } else if (this.isActive && this.#link?.isDown() === true) {
@@ -623,6 +639,7 @@ export class InstanceRunner implements Debtor {
     this.settle();
     if (!this.hasStopped) this.#dispatch({ kind: 'stopped', atUs: monotonicUs() });
     this.#vips.close();
+    this.#refusal.close();
     const problem = this.#link?.remove() ?? null;
     if (problem !== null) this.#reportProblems([problem]);
     this.#reach.close();
@@ -671,7 +688,7 @@ export class InstanceRunner implements Debtor {
         prefixLength: vip.prefixLength,
         interface: vip.interface,
         present: this.#ports.network.hasAddress(vip.interface, vip.address),
-        error: this.#vips.errorOf(vip),
+        error: this.#vips.errorOf(vip) ?? this.#refusal.errorOf(vip),
       })),
       routing: this.#ports.routing.objects(config.name),
       peer: peer === null ? null : { ...peer, address: this.#peerText() },
@@ -933,6 +950,7 @@ export class InstanceRunner implements Debtor {
     const found = this.#reach.findSource(this.#vipTexts);
     if (found === null || !this.#openSender(found, link.index)) return 'no-source-address';
     if (!this.#ensureLink(link)) return 'no-virtual-link';
+    if (this.#refusal.stands) return 'addresses-refused';
     if (this.#config.unicast?.faultWithoutPeers === true && this.#reach.hasNoPeer) return 'no-peer';
     return this.#evaluation.faultyTracker === null ? null : 'tracker-down';
   }

@@ -40,6 +40,8 @@ export class StaticObjects {
         ports.report({ kind: 'address-restored', instance: null, address, byPid });
       },
       appeared: () => ports.changed(),
+      // Each address is a tracker of its own.
+      refused: () => {},
       problem: (problem: Problem) => ports.report({ kind: 'problem', instance: null, problem }),
     });
   }

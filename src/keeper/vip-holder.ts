@@ -1,8 +1,8 @@
 /**
  * VipHolder: keeps some addresses on their interfaces while they are wanted. One that another
  * program removes is put back at once, but not for ever at that rate (core/address/budget.ts);
- * one that could not be put there is tried again when links change. A problem is told when it
- * begins, not with every attempt.
+ * one that could not be put there is tried again when links or addresses change, and every five
+ * seconds. A problem is told when it begins, not with every attempt.
  */
 import { type Budget, spend } from '../core/address/budget.ts';
 import type { Problem } from '../core/problem.ts';
@@ -10,12 +10,17 @@ import { monotonicUs } from '../linux/clock.ts';
 import type { Network } from './network.ts';
 import { type AddResult, addVips, removeVips, type WantedVip } from './vips.ts';
 
+/** What the kernel refuses is tried again so often, beside the changes of links. */
+const RETRY_MS = 5_000;
+
 export interface VipHolderPorts {
   readonly network: Network;
   /** An address is back that another program had removed. */
   readonly restored: (vip: WantedVip, byPid: number | null) => void;
   /** An address is there that could not be put there before. */
   readonly appeared: () => void;
+  /** None of the addresses is there, because the kernel refuses them: see isRefused. */
+  readonly refused: () => void;
   readonly problem: (problem: Problem) => void;
 }
 
@@ -26,10 +31,13 @@ export class VipHolder {
   readonly #waiting = new Map<string, number | null>();
   /** Those that could not be put there, or went with their interface; with the kernel's reason. */
   readonly #missing = new Map<string, string | null>();
+  /** Those of them that the kernel refused. */
+  readonly #refused = new Set<string>();
   /** Problems that were told since the addresses were put there. */
   readonly #told = new Set<string>();
   #held: readonly WantedVip[] = [];
   #timer: NodeJS.Timeout | null = null;
+  #retryTimer: NodeJS.Timeout | null = null;
 
   constructor(ports: VipHolderPorts) {
     this.#ports = ports;
@@ -73,9 +81,12 @@ export class VipHolder {
     this.#budgets.clear();
     this.#waiting.clear();
     this.#missing.clear();
+    this.#refused.clear();
     this.#told.clear();
     if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     this.#timer = null;
+    this.#retryTimer = null;
   }
 
   /** An address vanished and we did not remove it. */
@@ -104,6 +115,15 @@ export class VipHolder {
     return this.#missing.get(key) ?? null;
   }
 
+  /** The kernel refuses what is wanted, and none of it is there. */
+  get isRefused(): boolean {
+    const { network } = this.#ports;
+    return (
+      this.#refused.size > 0 &&
+      !this.#held.some((vip) => network.hasAddress(vip.interface, vip.address))
+    );
+  }
+
   #restore(vip: WantedVip, byPid: number | null): void {
     const key = keyOf(vip);
     const { budget, waitUs } = spend(this.#budgets.get(key), monotonicUs());
@@ -130,12 +150,26 @@ export class VipHolder {
     if (added.length === vips.length && this.#missing.size === 0) return added;
     const { network } = this.#ports;
     for (const vip of vips) {
-      if (network.hasAddress(vip.interface, vip.address)) this.#missing.delete(keyOf(vip));
-      else if (network.link(vip.interface) === null) {
-        this.#missing.set(keyOf(vip), noInterface(vip));
-      } else this.#missing.set(keyOf(vip), refused.get(vip) ?? null);
+      const key = keyOf(vip);
+      this.#refused.delete(key);
+      if (network.hasAddress(vip.interface, vip.address)) this.#missing.delete(key);
+      else if (network.link(vip.interface) === null) this.#missing.set(key, noInterface(vip));
+      else {
+        const words = refused.get(vip) ?? null;
+        this.#missing.set(key, words);
+        if (words !== null) this.#refused.add(key);
+      }
     }
+    if (this.#refused.size > 0) this.#followRefusal();
     return added;
+  }
+
+  #followRefusal(): void {
+    this.#retryTimer ??= setTimeout(() => {
+      this.#retryTimer = null;
+      this.retry();
+    }, RETRY_MS);
+    if (this.isRefused) this.#ports.refused();
   }
 
   #waitIsOver(): void {

@@ -221,6 +221,26 @@ export function removeVips(network: Network, vips: readonly Vip[]): readonly Pro
   return problems;
 }
 
+/**
+ * Whether the kernel would take this VIP, of an instance that is not active: adds it and removes it
+ * at once. 'taken' also when it is there already; null when it has no interface. It is tried with
+ * duplicate address detection, which keeps the kernel from using or announcing an IPv6 address
+ * before it has begun.
+ */
+export function tryVip(network: Network, vip: WantedVip): 'taken' | NetlinkError | null {
+  const link = network.link(vip.interface);
+  if (link === null) return null;
+  if (network.hasAddress(vip.interface, vip.address)) return 'taken';
+  const { address, prefixLength, attributes } = vip;
+  const spec = { interfaceIndex: link.index, address, prefixLength, attributes };
+  const addition = { ...changeOf({ kind: 'add', address: spec }), noDad: false };
+  const [error = null] = network.change([addition]);
+  removeVips(network, [vip]);
+  // Somebody added it since we looked.
+  if (error?.code === 'EEXIST') network.noteExisting(addition);
+  return error === null || error.code === 'EEXIST' ? 'taken' : error;
+}
+
 function refused(action: string, vip: Vip, error: NetlinkError): Problem {
   return {
     code: 'VK-ADDRESS',
@@ -233,5 +253,11 @@ function refusalCure(vip: Vip, { code }: NetlinkError): string {
   if (code === 'EACCES' && ipFamily(vip.address) === 'ipv6') {
     return `Enable IPv6 there: sysctl net.ipv6.conf.${vip.interface}.disable_ipv6=0, and in what sets it at boot`;
   }
+  // The kernel has neither family on an interface whose MTU is too small for it.
+  if (code === 'EINVAL' || code === 'ENOBUFS') {
+    const least = ipFamily(vip.address) === 'ipv6' ? 1280 : 68;
+    return `Look at the interface, whose mtu must be ${least} or more, and at the attributes of this address, with: ip address show dev ${vip.interface}`;
+  }
+  if (code === 'EPERM') return 'Run vipkeeper as root, or give it CAP_NET_ADMIN';
   return `Look at the interface with: ip address show dev ${vip.interface}`;
 }

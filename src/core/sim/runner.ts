@@ -111,6 +111,7 @@ const CLEARED = {
   'tracker-down': 'tracker-up',
   'no-peer': 'reconfigured',
   'no-virtual-link': 'interface-up',
+  'addresses-refused': 'addresses-taken',
 } as const;
 
 export class SimRunner {

@@ -3,6 +3,7 @@
  * and what to do about it. A tracker's fault is told with the tracker (explain.ts).
  */
 import type { InstanceReport } from '../status.ts';
+import { activePeer } from './explain-present.ts';
 import { FAULT_REASONS, type FaultReason } from './types.ts';
 
 export interface FaultText {
@@ -49,6 +50,16 @@ const TEXTS: Readonly<
     text: `The virtual link ${link?.name ?? ''} on ${own} cannot be made`,
     cure: 'Look at the log for VK-LINK: it has the kernel’s words',
   }),
+  'addresses-refused': (report) => ({
+    text:
+      `The kernel takes none of its virtual IPs (${refusals(report)}), so this director leaves them ` +
+      `to another: ${
+        activePeer(report) === null
+          ? 'none is heard as active, so nobody has them'
+          : 'one is heard as active'
+      }`,
+    cure: 'Look at the log for VK-ADDRESS: it says what to do; it is tried again when links or addresses change, and every five seconds',
+  }),
   'controller-lost': () => ({
     text: 'The controller died and could not be started again for as long as keeper.hold',
     cure: 'Look at the log for why it ends, repair that, and run: systemctl restart vipkeeper',
@@ -58,6 +69,15 @@ const TEXTS: Readonly<
     cure: 'Repair that member: the whole group takes part again then',
   }),
 };
+
+/** "192.0.2.10 on eth0: Permission denied": of the first, for hundreds are refused alike. */
+function refusals({ addresses }: InstanceReport): string {
+  const refused = addresses.filter(({ error }) => error !== null);
+  const [first] = refused;
+  if (first === undefined) return 'for a reason that is not known yet';
+  const others = refused.length === 1 ? '' : `, and ${refused.length - 1} more`;
+  return `${first.address} on ${first.interface}: ${first.error}${others}`;
+}
 
 /** "mail is in fault (interface-down)": the members with a fault of their own. */
 function faultyMembers(group: string | null, others: readonly InstanceReport[]): string {

@@ -8,6 +8,12 @@ import type { Problem } from '../problem.ts';
 import type { DirectorStatus, InstanceReport, PeerReport } from '../status.ts';
 import { conflictText } from './explain-conflicts.ts';
 import { faultText } from './explain-faults.ts';
+import {
+  activePeer,
+  PRESENT_INTERVALS,
+  PRESENT_UNKNOWN_SECONDS,
+  presentSeconds,
+} from './explain-present.ts';
 import { planHandover, resignedPeers } from './handover.ts';
 import type { RefusalReason } from './types.ts';
 
@@ -93,25 +99,6 @@ export interface Explanation {
   readonly notes: readonly string[];
   readonly lastHandover: InstanceReport['lastHandover'];
   readonly findings: readonly ExplainedFinding[];
-}
-
-/** What was heard last is of the present while it is younger than this many intervals. */
-const PRESENT_INTERVALS = 4;
-/** And this long where the interval of the sender is not known. */
-const PRESENT_UNKNOWN_SECONDS = 10;
-
-/**
- * For how many seconds what a peer said is of the present: its own interval counts where it is the
- * longer one, else whatever is found of a slow peer would end and begin anew with each of its
- * advertisements.
- */
-function presentSeconds(report: InstanceReport, peer: PeerReport): number {
-  const { accepted, refused } = peer;
-  const ours = report.advertIntervalSeconds * PRESENT_INTERVALS;
-  if (accepted !== null && (refused === null || accepted.secondsAgo <= refused.secondsAgo)) {
-    return Math.max(ours, accepted.advertIntervalSeconds * PRESENT_INTERVALS);
-  }
-  return Math.max(ours, PRESENT_UNKNOWN_SECONDS);
 }
 
 /** The explanation of one instance; `all` are the instances here, its sync group among them. */
@@ -312,15 +299,6 @@ function whyUnknown({ peers }: InstanceReport): string {
     `the last that ${resigned.join(', ')} said was resigning: stopped, in fault, or backup since, ` +
     'as backups are silent'
   );
-}
-
-/** The director that a backup hears as active; null while it hears none. */
-function activePeer(report: InstanceReport): PeerReport | null {
-  const isActive = (peer: PeerReport): boolean => {
-    const activeSecondsAgo = peer.accepted?.activeSecondsAgo ?? null;
-    return activeSecondsAgo !== null && activeSecondsAgo < presentSeconds(report, peer);
-  };
-  return report.peers.find(isActive) ?? null;
 }
 
 function notesOf(report: InstanceReport, all: readonly InstanceReport[]): readonly string[] {

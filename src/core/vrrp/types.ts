@@ -78,6 +78,8 @@ export const TRANSITION_REASONS = [
   'no-source-address',
   'no-peer',
   'no-virtual-link',
+  'addresses-refused',
+  'addresses-taken',
   'group-member-fault',
   'group-recovered',
   'group-yielded',
@@ -98,6 +100,7 @@ export const FAULT_REASONS = [
   'no-source-address',
   'no-peer',
   'no-virtual-link',
+  'addresses-refused',
   'controller-lost',
   'group-member-fault',
   'tracker-down',
@@ -143,6 +146,7 @@ export type VrrpEvent =
         | 'group-recovered'
         | 'tracker-up'
         | 'controller-back'
+        | 'addresses-taken'
         | 'reconfigured'
         | 'started'
       >;

@@ -46,6 +46,7 @@ import { Promotion } from './promotion.ts';
 import { PutOff } from './put-off.ts';
 import { Receivers } from './receivers.ts';
 import {
+  isMemory,
   KEEPER_TITLE,
   type KeeperRecord,
   NOTHING_MORE,
@@ -451,6 +452,7 @@ export class Keeper {
         routing: this.#routing.isUsed,
         intake: this.#intake.isUsed,
       });
+      if (first && !isMemory(plan.runtimeDirectory)) problems.push(onDisk(plan.runtimeDirectory));
     } catch (error) {
       problems.push(runtimeDirectoryProblem(plan.runtimeDirectory, error));
     }
@@ -809,6 +811,14 @@ function sameRouter(left: VrrpConfig, right: VrrpConfig): boolean {
 function startsAtUs({ startupDelayUs, delayAfterBootUs }: KeeperTuning): number {
   const waitUs = Math.max(startupDelayUs, delayAfterBootUs - uptimeUs());
   return waitUs <= 0 ? 0 : monotonicUs() + waitUs;
+}
+
+function onDisk(directory: string): Problem {
+  return {
+    code: 'VK-RUNTIME-DIRECTORY',
+    message: `The runtime directory ${directory} is not in memory: where the disk makes its writers wait, advertisements are late, and a peer may take over`,
+    cure: 'Set runtime_directory to a directory on tmpfs, such as below /run or /dev/shm',
+  };
 }
 
 function runtimeDirectoryProblem(directory: string, error: unknown): Problem {

@@ -5,7 +5,17 @@
  * overwritten in place with every advertisement. Times are of the monotonic clock and hold
  * within one boot only, so the boot id is part of the record.
  */
-import { closeSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statfsSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { VrrpConfig } from '../core/config/config.ts';
 import { parseIp } from '../core/ip.ts';
@@ -16,6 +26,7 @@ import { type KeeperPlan, PROTOCOL_VERSION } from './messages.ts';
 /** Title of the keeper's process, by which a living one is told from another with its id. */
 export const KEEPER_TITLE = 'vipkeeper: keeper';
 
+const STRUCTURE_FILE = 'keeper.json';
 const SLOT_BYTES = 8;
 /** Larger than the plan of any director that fits in 255 VRIDs on a few hundred interfaces. */
 const RECORD_BYTES_MAX = 16 * 1024 * 1024;
@@ -60,6 +71,19 @@ export interface RecordedMore {
   readonly intake?: boolean;
 }
 
+/** linux/magic.h: the file systems that are memory. */
+const TMPFS_MAGIC = 0x0102_1994;
+const RAMFS_MAGIC = 0x8584_58f6;
+
+/**
+ * Whether the directory, which exists, is memory: elsewhere whoever writes may have to wait for a
+ * disk. Throws the file system's error.
+ */
+export function isMemory(directory: string): boolean {
+  const { type } = statfsSync(directory);
+  return type === TMPFS_MAGIC || type === RAMFS_MAGIC;
+}
+
 export const NOTHING_MORE: RecordedMore = { staticAddresses: [], routing: false };
 
 /** The kernel's id of this boot. */
@@ -70,7 +94,7 @@ export function readBootId(): string {
 /** The structure file of this boot, or null. Never throws. */
 function readStructure(runtimeDirectory: string): StructureFile | null {
   try {
-    const text = readFileSync(join(runtimeDirectory, 'keeper.json'), 'utf8');
+    const text = readFileSync(join(runtimeDirectory, STRUCTURE_FILE), 'utf8');
     if (text.length > RECORD_BYTES_MAX) return null;
     const structure = JSON.parse(text) as StructureFile;
     const valid = structure.bootId === readBootId() && Array.isArray(structure.instances);
@@ -211,6 +235,8 @@ export class RecordWriter {
   #dirtyFrom = Number.POSITIVE_INFINITY;
   #dirtyTo = -1;
   #fd: number | null = null;
+  /** What writeStructure() wrote last. */
+  #written: string | null = null;
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -218,7 +244,7 @@ export class RecordWriter {
 
   /**
    * Writes which instances there are and when they take part; `lastAdvertAtUs` fills their slots.
-   * Instance i has slot i.
+   * Instance i has slot i. What is there already is not written again.
    * Throws the file system's error when the directory cannot be used.
    */
   writeStructure(
@@ -227,13 +253,6 @@ export class RecordWriter {
     startsAtUs = 0,
     more: RecordedMore = NOTHING_MORE,
   ): void {
-    makeDirectory(this.#directory);
-    this.close();
-    const slots = Buffer.alloc(Math.max(1, instances.length) * SLOT_BYTES);
-    for (const [slot, atUs] of lastAdvertAtUs.entries())
-      slots.writeDoubleLE(atUs, slot * SLOT_BYTES);
-    this.#slots = slots;
-    this.#clean();
     const structure: StructureFile = {
       bootId: readBootId(),
       pid: process.pid,
@@ -254,9 +273,23 @@ export class RecordWriter {
         })),
       })),
     };
+    const text = JSON.stringify(structure);
+    const slots = Buffer.alloc(Math.max(1, instances.length) * SLOT_BYTES);
+    for (const [slot, atUs] of lastAdvertAtUs.entries())
+      slots.writeDoubleLE(atUs, slot * SLOT_BYTES);
+    this.#slots = slots;
+    this.#clean();
+    if (this.#written === text && this.#isThere()) {
+      this.#dirtyFrom = 0;
+      this.#dirtyTo = instances.length - 1;
+      return this.flush();
+    }
+    makeDirectory(this.#directory);
+    this.close();
     // The slots first: a structure without slots reads as "never advertised".
     replaceFile(join(this.#directory, 'adverts.bin'), slots);
-    replaceFile(join(this.#directory, 'keeper.json'), JSON.stringify(structure));
+    replaceFile(join(this.#directory, STRUCTURE_FILE), text);
+    this.#written = text;
     this.#fd = openSync(join(this.#directory, 'adverts.bin'), 'r+');
   }
 
@@ -287,6 +320,12 @@ export class RecordWriter {
     }
   }
 
+  /** Whether nobody has removed what was written. */
+  #isThere(): boolean {
+    if (this.#fd === null || fstatSync(this.#fd).nlink === 0) return false;
+    return existsSync(join(this.#directory, STRUCTURE_FILE));
+  }
+
   #clean(): void {
     this.#dirtyFrom = Number.POSITIVE_INFINITY;
     this.#dirtyTo = -1;
@@ -296,6 +335,7 @@ export class RecordWriter {
     if (this.#fd === null) return;
     closeSync(this.#fd);
     this.#fd = null;
+    this.#written = null;
   }
 }
 

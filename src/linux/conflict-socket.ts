@@ -46,6 +46,7 @@ import {
   attachFilter,
   bind,
   close,
+  closeAside,
   recv,
   SystemError,
   sendto,
@@ -142,7 +143,7 @@ export class ArpConflictSocket implements ConflictSocket {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    close(this.#fd);
+    closeAside(this.#fd);
   }
 }
 
@@ -198,7 +199,7 @@ export class NdiscConflictSocket implements ConflictSocket {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    close(this.#fd);
+    closeAside(this.#fd);
   }
 }
 

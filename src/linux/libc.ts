@@ -7,7 +7,7 @@
  * stores lie outside of V8's heap and do not move. koffi reads errno of the calling thread, which
  * nothing may touch between a call and lastErrno().
  */
-import { fstatSync, openSync } from 'node:fs';
+import { close as closeInPool, fstatSync, openSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import koffi from 'koffi';
 import { assert } from '../core/assert.ts';
@@ -169,6 +169,18 @@ export function socket(domain: number, type: number, protocol: number): number {
 export function close(fd: number): void {
   assert(!polled.has(fd), 'A polled descriptor is closed after its poll');
   check(c.close(fd), 'close');
+}
+
+/**
+ * close(2) on a thread of Node's pool, for sockets whose end the kernel makes its caller wait for:
+ * 10 ms and more for the readers of a packet socket, the lock of all links for who was in a
+ * multicast group. The descriptor stays open until then; a poll of it must be closed first.
+ */
+export function closeAside(fd: number): void {
+  assert(!polled.has(fd), 'A polled descriptor is closed after its poll');
+  closeInPool(fd, () => {
+    // It is gone whatever close() says (close(2), NOTES), and nobody waits for it.
+  });
 }
 
 /** bind(2) to an encoded sockaddr. */

@@ -3,7 +3,7 @@
  * interface. Its protocol is 0, so the kernel never queues a received frame on it (packet(7)).
  */
 import { AF_PACKET, SOCK_RAW } from './constants.ts';
-import { close, sendto, socket } from './libc.ts';
+import { closeAside, sendto, socket } from './libc.ts';
 import { encodeSockaddrLl } from './sockaddr.ts';
 
 export class LinkSender {
@@ -29,10 +29,10 @@ export class LinkSender {
     return sendto(this.#fd, frame, lengthBytes, this.#destination);
   }
 
-  /** May be called again. */
+  /** May be called again. The kernel has the socket for some milliseconds more. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    close(this.#fd);
+    closeAside(this.#fd);
   }
 }

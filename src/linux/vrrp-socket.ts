@@ -54,6 +54,7 @@ import {
   attachFilter,
   bind,
   close,
+  closeAside,
   type PollHandle,
   poll,
   recv,
@@ -224,12 +225,15 @@ export class VrrpReceiver {
     this.#poll.resume();
   }
 
-  /** Leaves the group and closes. May be called from a handler, and again. */
+  /**
+   * Takes nothing any more; the kernel leaves the group and closes the socket aside. May be called
+   * from a handler, and again.
+   */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#poll.close();
-    close(this.#fd);
+    closeAside(this.#fd);
   }
 }
 

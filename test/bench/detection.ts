@@ -4,11 +4,11 @@
  * refusing. From the death to the verdict, by the least that is possible: the check's next start,
  * the failures that are needed, and, of a silent server, the timeout of the last one.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CONTROLLER_NODE_FLAGS } from '../../src/core/processes.ts';
 import { type Child, check, exitWithin, LabError, localMachine, REPOSITORY } from '../lab/host.ts';
+import { memoryDirectory } from '../lab/memory-directory.ts';
 import type { DetectionCall, DetectionMeasurement } from './detection-guest.ts';
 import { load, median, print, type Report, type Row, type Target } from './report.ts';
 
@@ -63,7 +63,7 @@ function configOf({ kind, servers }: Discipline): string {
 
 async function measure(discipline: Discipline): Promise<DetectionMeasurement> {
   const namespace = `vkbench-${process.pid}-detect`;
-  const directory = mkdtempSync(join(tmpdir(), 'vipkeeper-bench-'));
+  const directory = memoryDirectory('vipkeeper-bench-');
   await check(localMachine, ['ip', 'netns', 'add', namespace]);
   let nginx: Child | null = null;
   try {

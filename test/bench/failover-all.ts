@@ -3,11 +3,10 @@
  * its VIP announced, from the first to the last, and how late each is by its own active-down
  * interval. Captured on the cables of the dead director, with the kernel's times.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { activeDownIntervalUs } from '../../src/core/vrrp/timing.ts';
 import { waitFor } from '../lab/host.ts';
+import { memoryDirectory } from '../lab/memory-directory.ts';
 import type { LabNode, Topology } from '../lab/topology.ts';
 import {
   Contestant,
@@ -43,7 +42,7 @@ interface Sample {
 
 async function run(topology: Topology, wires: readonly Wire[], kind: Kind): Promise<Sample> {
   const [first, second] = topology.directors as [LabNode, LabNode];
-  const directory = mkdtempSync(join(tmpdir(), 'vipkeeper-bench-'));
+  const directory = memoryDirectory('vipkeeper-bench-');
   const instances = manyInstances(COUNT, INTERVAL_MS);
   const started: Contestant[] = [];
   try {

@@ -7,12 +7,12 @@
  * Both kinds have the same namespaces, priorities and intervals, and keepalived has real-time
  * scheduling as the keeper has it. The kinds take turns, run by run.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { activeDownIntervalUs } from '../../src/core/vrrp/timing.ts';
 import { VIPKEEPER } from '../lab/director.ts';
 import { type Child, check, LabError, localMachine, waitFor, writeFile } from '../lab/host.ts';
+import { memoryDirectory } from '../lab/memory-directory.ts';
 import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
 import { crash, prepareKeepalived, vrrpConfig } from './peers.ts';
 import {
@@ -190,7 +190,7 @@ export async function failover(runs: number | null): Promise<Report> {
     realServers: 0,
     clients: 1,
   });
-  const directory = mkdtempSync(join(tmpdir(), 'vipkeeper-bench-'));
+  const directory = memoryDirectory('vipkeeper-bench-');
   const wire = await Wire.open(topology.clients[0] as LabNode);
   const rows: Row[] = [];
   const targets: Target[] = [];

@@ -4,12 +4,11 @@
  * of a client that asks the VIP every millisecond; owners are told by the kernel's notifications
  * on both directors. Each for both kinds, by what comes closest in keepalived.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { monotonicUs } from '../../src/linux/clock.ts';
 import { enterRealtime, leaveRealtime } from '../../src/linux/scheduling.ts';
 import { check, LabError, waitFor } from '../lab/host.ts';
+import { memoryDirectory } from '../lab/memory-directory.ts';
 import { type LabNode, type Topology, virtualIp } from '../lab/topology.ts';
 import { AddressWatch } from '../lab/watch.ts';
 import {
@@ -107,7 +106,7 @@ async function withPair<T>(
   during: (pair: Pair) => Promise<T>,
 ): Promise<T> {
   const nodes = topology.directors as [LabNode, LabNode];
-  const directory = mkdtempSync(join(tmpdir(), 'vipkeeper-bench-'));
+  const directory = memoryDirectory('vipkeeper-bench-');
   const started: Contestant[] = [];
   let prober: Prober | null = null;
   try {
@@ -190,7 +189,7 @@ function overlapUs(watches: readonly [AddressWatch, AddressWatch], sinceUs: numb
 /** A reload with one changed instance of 500: by how much any advertisement was late, in ms. */
 async function reloaded(topology: Topology, wires: readonly Wire[], kind: Kind): Promise<number> {
   const node = topology.directors[0] as LabNode;
-  const directory = mkdtempSync(join(tmpdir(), 'vipkeeper-bench-'));
+  const directory = memoryDirectory('vipkeeper-bench-');
   const instances = manyInstances(RELOAD_COUNT, 1_000);
   const options = { directory, priority: PRIORITIES[0], instances };
   const contestant = await Contestant.start(kind, node, options);

@@ -3,10 +3,9 @@
  * director of all of them and once as backup of all of them. Both directors are of one kind, and
  * the kinds take turns. From schedstat, in nanoseconds, over all threads of the process.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { LabError, waitFor } from '../lab/host.ts';
+import { memoryDirectory } from '../lab/memory-directory.ts';
 import type { LabNode, Topology } from '../lab/topology.ts';
 import {
   Contestant,
@@ -50,7 +49,7 @@ async function measure(
   { count, intervalMs }: { count: number; intervalMs: number },
 ): Promise<Sample> {
   const nodes = topology.directors as [LabNode, LabNode];
-  const directory = mkdtempSync(join(tmpdir(), 'vipkeeper-bench-'));
+  const directory = memoryDirectory('vipkeeper-bench-');
   const instances = manyInstances(count, intervalMs);
   const started: Contestant[] = [];
   try {

@@ -4,11 +4,10 @@
  * Node processes that live at the same time and share the same pages of Node. Both pairs also
  * alone, where the sharers are fewer, and keepalived for comparison.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync, rmSync } from 'node:fs';
 import { Director } from '../lab/director.ts';
 import { type Child, check, LabError, localMachine, waitFor } from '../lab/host.ts';
+import { memoryDirectory } from '../lab/memory-directory.ts';
 import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
 import { crash, prepareKeepalived, vrrpConfig } from './peers.ts';
 import { load, median, print, type Report, type Row } from './report.ts';
@@ -93,7 +92,7 @@ class Contest {
   }
 
   async #keepalived(): Promise<number> {
-    const directory = mkdtempSync(join(tmpdir(), 'vipkeeper-bench-'));
+    const directory = memoryDirectory('vipkeeper-bench-');
     const instance = { priority: 150, intervalMs: 1_000, vip: VIP, realTime: false };
     const options = { directory, config: vrrpConfig(instance), only: '-P' } as const;
     const child = await this.#node.spawn(await prepareKeepalived(localMachine, options));

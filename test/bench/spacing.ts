@@ -1,12 +1,14 @@
 /**
  * Advertisements every 10 ms on a machine with other work: busy loops, twice as many as it has
  * processors, and for vipkeeper a controller that reads a configuration of 5,000 services again
- * and again. How many a second, how far apart, and whether the backup believes it is alone.
+ * and again. How many a second, how far apart, and whether the backup believes it is alone; and how
+ * long the machine itself stood still meanwhile.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { activeDownIntervalUs } from '../../src/core/vrrp/timing.ts';
 import { type Child, LabError, localMachine, waitFor } from '../lab/host.ts';
+import { memoryDirectory } from '../lab/memory-directory.ts';
 import type { LabNode, Topology } from '../lab/topology.ts';
 import {
   Contestant,
@@ -19,6 +21,7 @@ import {
 } from './contestants.ts';
 import { crash } from './peers.ts';
 import { load, median, print, type Report, type Row, type Target } from './report.ts';
+import { Standstill } from './standstill.ts';
 import { Wire } from './wire.ts';
 
 const INTERVAL_MS = 10;
@@ -41,9 +44,24 @@ interface Sample {
   readonly rate: number;
   readonly p99Ms: number;
   readonly mostMs: number;
+  /** The longest distance, less what the machine stood still in it. */
+  readonly mostRunningMs: number;
+  /** The longest time for which a processor stood still. */
+  readonly standstillMs: number;
   /** Advertisements of the backup, of which there should be none. */
   readonly falseAdverts: number;
+  /** Those whose silence before was long enough without what the machine stood still in it. */
+  readonly falseRunning: number;
 }
+
+/** Of the second director. */
+const DOWN_MS =
+  activeDownIntervalUs(
+    { version: 3, priority: PRIORITIES[1], downTimerAdverts: 3 },
+    INTERVAL_MS * 1_000,
+  ) / 1_000;
+/** Advertisements of the backup that follow one another are of one takeover. */
+const TAKEOVER_MS = 3 * INTERVAL_MS;
 
 function services(): Record<string, unknown> {
   const all: Record<string, unknown> = {};
@@ -57,12 +75,13 @@ function services(): Record<string, unknown> {
 async function run(
   topology: Topology,
   wire: Wire,
+  standstill: Standstill,
   contestant: { kind: Kind; realTime: boolean },
   windowMs: number,
 ): Promise<Sample> {
   const { kind, realTime } = contestant;
   const [first, second] = topology.directors as [LabNode, LabNode];
-  const directory = mkdtempSync(join(tmpdir(), 'vipkeeper-bench-'));
+  const directory = memoryDirectory('vipkeeper-bench-');
   const instances = manyInstances(1, INTERVAL_MS);
   const started: Contestant[] = [];
   const loops: Child[] = [];
@@ -87,8 +106,9 @@ async function run(
     }
     reloads = setInterval(() => started[0]?.signal('SIGHUP'), RELOAD_EVERY_MS);
     wire.clear();
+    standstill.clear();
     await sleep(windowMs);
-    return evaluate(wire, windowMs);
+    return evaluate(wire, standstill, windowMs);
   } finally {
     if (reloads !== null) clearInterval(reloads);
     for (const loop of loops) await crash(loop);
@@ -98,17 +118,45 @@ async function run(
   }
 }
 
-function evaluate(wire: Wire, windowMs: number): Sample {
+function evaluate(wire: Wire, standstill: Standstill, windowMs: number): Sample {
   const times = wire.from('10.99.0.1').map(({ atMs }) => atMs);
   if (times.length < 2) throw new LabError('Too few advertisements');
   const gaps = times.slice(1).map((atMs, index) => atMs - (times[index] as number));
+  const running = gaps.map((gapMs, index) => {
+    const fromMs = times[index] as number;
+    return gapMs - standstill.within(fromMs, fromMs + gapMs);
+  });
   gaps.sort((left, right) => left - right);
+  const wrong = wire.from('10.99.0.2').map(({ atMs }) => atMs);
   return {
     rate: (times.length / windowMs) * 1_000,
     p99Ms: gaps[Math.floor(gaps.length * 0.99)] as number,
     mostMs: gaps.at(-1) as number,
-    falseAdverts: wire.from('10.99.0.2').length,
+    mostRunningMs: running.reduce((most, ms) => Math.max(most, ms), 0),
+    standstillMs: standstill.longestMs,
+    falseAdverts: wrong.length,
+    falseRunning: withoutStandstill(times, wrong, standstill),
   };
+}
+
+/** How many of the backup's advertisements, at `wrong`, no standstill of the machine explains. */
+function withoutStandstill(
+  times: readonly number[],
+  wrong: readonly number[],
+  standstill: Standstill,
+): number {
+  let count = 0;
+  let beforeMs = Number.NEGATIVE_INFINITY;
+  let explained = false;
+  for (const atMs of wrong) {
+    if (atMs - beforeMs > TAKEOVER_MS) {
+      const heardMs = times.findLast((timeMs) => timeMs < atMs) ?? Number.NEGATIVE_INFINITY;
+      explained = atMs - heardMs - standstill.within(heardMs, atMs) < DOWN_MS;
+    }
+    if (!explained) count++;
+    beforeMs = atMs;
+  }
+  return count;
 }
 
 export async function spacing(runs: number | null): Promise<Report> {
@@ -116,20 +164,23 @@ export async function spacing(runs: number | null): Promise<Report> {
   const windowMs = runs === 1 ? SHORT_WINDOW_MS : WINDOW_MS;
   const topology = await createPair(1);
   const wire = await Wire.open(topology.directors[1] as LabNode, 'v0');
+  const standstill = await Standstill.open();
   const samples = new Map<string, Sample[]>();
   try {
     for (let count = 1; count <= (runs ?? 1); count++) {
       for (const contestant of CONTESTANTS) {
-        const sample = await run(topology, wire, contestant, windowMs);
+        const sample = await run(topology, wire, standstill, contestant, windowMs);
         samples.set(contestant.name, [...(samples.get(contestant.name) ?? []), sample]);
         print(
           `spacing, ${contestant.name}: ${sample.rate.toFixed(1)}/s, p99 ` +
-            `${sample.p99Ms.toFixed(2)} ms, most ${sample.mostMs.toFixed(1)} ms, ` +
-            `${sample.falseAdverts} adverts of the backup`,
+            `${sample.p99Ms.toFixed(2)} ms, most ${sample.mostMs.toFixed(1)} ms (but for ` +
+            `standstills ${sample.mostRunningMs.toFixed(1)}, the longest ` +
+            `${sample.standstillMs.toFixed(1)}), ${sample.falseAdverts} adverts of the backup`,
         );
       }
     }
   } finally {
+    await standstill.close();
     wire.close();
     await topology.dispose();
   }
@@ -141,7 +192,10 @@ function report(samples: Map<string, Sample[]>, loads: readonly [number, number]
     { field: 'rate', title: 'adverts a second', unit: '/s' },
     { field: 'p99Ms', title: 'p99 of the distance', unit: 'ms' },
     { field: 'mostMs', title: 'longest distance', unit: 'ms' },
+    { field: 'mostRunningMs', title: 'longest distance but for standstills', unit: 'ms' },
+    { field: 'standstillMs', title: 'longest standstill of the machine', unit: 'ms' },
     { field: 'falseAdverts', title: 'adverts of the backup', unit: '' },
+    { field: 'falseRunning', title: 'of these not after a standstill', unit: '' },
   ] as const;
   const rows: Row[] = fields.flatMap(({ field, title, unit }) =>
     [...samples].map(([name, list]) => ({
@@ -153,17 +207,24 @@ function report(samples: Map<string, Sample[]>, loads: readonly [number, number]
   const ours = samples.get('vipkeeper') ?? [];
   const rate = median(ours.map((sample) => sample.rate));
   const p99 = median(ours.map((sample) => sample.p99Ms));
-  const wrong = Math.max(...ours.map((sample) => sample.falseAdverts));
+  const wrong = Math.max(...ours.map((sample) => sample.falseRunning));
   const targets: Target[] = [
     { text: `adverts a second, at least ${RATE_TARGET}`, value: rate, met: rate >= RATE_TARGET },
     { text: `p99, at most ${P99_TARGET_MS} ms`, value: p99, met: p99 <= P99_TARGET_MS },
-    { text: 'adverts of the backup, none', value: wrong, met: wrong === 0 },
+    {
+      text: 'adverts of the backup but for those after a standstill of the machine, none',
+      value: wrong,
+      met: wrong === 0,
+    },
   ];
   return {
     name: 'spacing: an advertisement every 10 ms under load',
     rows,
     targets,
-    notes: [],
+    notes: [
+      'A standstill: no process ran on one of the processors, not even one with a higher real-time',
+      "priority; a virtual machine's host does that.",
+    ],
     load: loads,
   };
 }

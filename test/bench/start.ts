@@ -4,11 +4,11 @@
  * knows nothing; before a second one the same director has run with the same configuration.
  * keepalived makes no difference between the two, so each of its starts is a first one.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { activeDownIntervalUs } from '../../src/core/vrrp/timing.ts';
 import { waitFor } from '../lab/host.ts';
+import { memoryDirectory } from '../lab/memory-directory.ts';
 import type { LabNode, Topology } from '../lab/topology.ts';
 import { Contestant, createPair, manyInstances, removeVips } from './contestants.ts';
 import { load, median, print, type Report, type Row, type Target } from './report.ts';
@@ -36,7 +36,7 @@ class Contest {
 
   async run(): Promise<void> {
     const node = this.#topology.directors[0] as LabNode;
-    const directory = mkdtempSync(join(tmpdir(), 'vipkeeper-bench-'));
+    const directory = memoryDirectory('vipkeeper-bench-');
     const instances = manyInstances(1, this.#intervalMs);
     const options = { directory, priority: PRIORITY, instances };
     const stateDirectory = join(directory, 'state');

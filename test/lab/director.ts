@@ -6,14 +6,14 @@
  * Invariants: every wait is bounded; both processes are members of one process group, which ends
  * with stop(), dispose() or this process, whichever is first, however the test ended.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { DirectorStatus, InstanceReport } from '../../src/core/status.ts';
 import type { VrrpStateName } from '../../src/core/vrrp/types.ts';
 import { type Child, exitWithin, LabError, REPOSITORY, type RunResult, waitFor } from './host.ts';
+import { memoryDirectory } from './memory-directory.ts';
 import type { LabNode } from './topology.ts';
 
 /** Two starts of Node on a busy machine. */
@@ -53,6 +53,8 @@ export interface DirectorOptions {
   readonly config: Readonly<Record<string, unknown>>;
   /** As compiled, without launcher and bundles; default as an installation runs it. */
   readonly compiled?: boolean;
+  /** Where its files are, which are removed with it; default in memory. */
+  readonly directory?: string;
 }
 
 export class Director {
@@ -70,11 +72,11 @@ export class Director {
 
   readonly #command: readonly string[];
 
-  private constructor(node: LabNode, { name = 'a', compiled }: DirectorOptions) {
+  private constructor(node: LabNode, { name = 'a', compiled, directory }: DirectorOptions) {
     this.#command = compiled === true ? VIPKEEPER : INSTALLED;
     this.node = node;
     this.name = name;
-    this.directory = mkdtempSync(join(tmpdir(), 'vk-'));
+    this.directory = directory ?? memoryDirectory('vk-');
     this.runtimeDirectory = join(this.directory, 'run');
     this.stateDirectory = join(this.directory, 'state');
     this.configPath = join(this.directory, 'vipkeeper.yaml');

@@ -7,8 +7,9 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isMemory } from '../../src/keeper/record.ts';
 import { Director, VIPKEEPER } from '../lab/director.ts';
-import { LabError, localMachine, type RunResult } from '../lab/host.ts';
+import { LabError, localMachine, REPOSITORY, type RunResult } from '../lab/host.ts';
 import { ensurePackages, NETWORK_PACKAGES } from '../lab/packages.ts';
 import { canUseNamespaces } from '../lab/requirements.ts';
 import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
@@ -140,6 +141,24 @@ vrrp:
     expectProblem(result, 'VK-PORT-IN-USE', /127\.0\.0\.1:9112\. Find it with `ss -ltnp/);
     expect((await holder.instance('other')).state).not.toBe('fault');
     await holder.stop();
+  });
+
+  it('with a runtime directory on a disk: goes on, and warns of it', async () => {
+    const onDisk = mkdtempSync(join(REPOSITORY, 'dist', 'vk-'));
+    const config = { vrrp: { web: WEB } };
+    const warnings = ({ log }: Director) =>
+      log.filter(({ code }) => code === 'VK-RUNTIME-DIRECTORY').map(({ msg }) => msg);
+    await using first = await Director.start(node, { config, directory: onDisk });
+    await first.waitForState('web', 'active');
+    // A checkout in memory is possible, and then there is nothing to say.
+    if (isMemory(onDisk)) expect(warnings(first)).toEqual([]);
+    else
+      expect(warnings(first)).toMatchObject([expect.stringContaining(`${onDisk}/run is not in`)]);
+    await first.stop();
+    await using second = await Director.start(node, { config });
+    await second.waitForState('web', 'active');
+    expect(warnings(second)).toEqual([]);
+    await second.stop();
   });
 
   it('with the runtime directory of a running one, which goes on', async () => {

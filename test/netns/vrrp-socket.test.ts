@@ -3,7 +3,7 @@
  * this process inside their namespaces. A packet socket on the other side witnesses what is on
  * the wire. Needs root.
  */
-import { readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { parseIp } from '../../src/core/ip.ts';
 import { VRRP_GROUP_IPV4, VRRP_GROUP_IPV6 } from '../../src/core/wire/vrrp.ts';
@@ -154,6 +154,22 @@ async function carried(lan: LanName): Promise<void> {
   }, PATIENCE);
   receiver.close();
   sender.close();
+}
+
+/** Of this process, as the kernel names them. */
+function openSockets(): Set<string> {
+  const links = readdirSync('/proc/self/fd').flatMap((fd) => {
+    const path = `/proc/self/fd/${fd}`;
+    // The directory's own descriptor is gone by now.
+    return existsSync(`/proc/self/fdinfo/${fd}`) ? [readlinkSync(path)] : [];
+  });
+  return new Set(links.filter((link) => link.startsWith('socket:')));
+}
+
+function durationUs(fn: () => void): number {
+  const startUs = monotonicUs();
+  fn();
+  return monotonicUs() - startUs;
 }
 
 /** Keeps the thread, and so the event loop, busy. */
@@ -370,6 +386,25 @@ describe.each(FAMILIES)('VrrpSender and VrrpReceiver over %s', (family) => {
     const options = { interfaceName: 'nosuch0', interfaceIndex: 9999, family };
     expect(() => inside(receiving, () => new VrrpReceiver(options, () => {}))).toThrow(/ENODEV/);
   });
+});
+
+test('closing a packet socket does not wait until the kernel is done with it', async () => {
+  const count = 20;
+  const waiting = Array.from({ length: count }, () => socket(AF_PACKET, SOCK_RAW, 0));
+  const before = openSockets();
+  const senders = Array.from({ length: count }, () => new LinkSender(1));
+  const isOpen = (link: string) => openSockets().has(link);
+  const opened = [...openSockets()].filter((link) => !before.has(link));
+  expect(opened).toHaveLength(count);
+  const waitedUs = durationUs(() => {
+    for (const fd of waiting) close(fd);
+  });
+  const asideUs = durationUs(() => {
+    for (const sender of senders) sender.close();
+  });
+  // Of the kernel's grace periods, which are some milliseconds each, none is waited for.
+  expect(asideUs * 4).toBeLessThan(waitedUs);
+  await vi.waitFor(() => expect(opened.filter(isOpen)).toEqual([]), PATIENCE);
 });
 
 test('VrrpSender returns -errno while its interface is down', async () => {

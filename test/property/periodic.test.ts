@@ -6,7 +6,12 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { DEFAULTS } from '../../src/core/config/defaults.ts';
-import { nextDeadlineUs, step, type VrrpState } from '../../src/core/vrrp/instance.ts';
+import {
+  type Lateness,
+  nextDeadlineUs,
+  step,
+  type VrrpState,
+} from '../../src/core/vrrp/instance.ts';
 import { patienceUs } from '../../src/core/vrrp/patience.ts';
 import { advertiseInPlace, hearInPlace } from '../../src/core/vrrp/periodic.ts';
 import type { InstanceOptions } from '../../src/core/vrrp/types.ts';
@@ -95,7 +100,7 @@ const backup: fc.Arbitrary<Backup> = fc.record({
   takeoverReason: fc.constantFrom('peers-silent', 'peer-resigned', 'preempted'),
   preemptAtUs: maybe,
   wantsActive: fc.boolean(),
-  overslept: fc.boolean(),
+  late: fc.constantFrom<Lateness>('no', 'somewhat', 'overslept'),
   heardOwner: fc.boolean(),
   heldBack: fc.boolean(),
 });
@@ -195,7 +200,7 @@ test('a backup is looked at shortly before it has to take over', () => {
         takeoverReason: 'peers-silent',
         preemptAtUs: null,
         wantsActive: false,
-        overslept: false,
+        late: 'no',
         heardOwner: false,
         heldBack: false,
       };

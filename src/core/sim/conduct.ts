@@ -49,7 +49,7 @@ export class Conduct {
   /** Why it takes over when that timer runs out, and in a sync group that it did. */
   #takeoverReason: TransitionReason = 'peers-silent';
   #ranOut = false;
-  #overslept = false;
+  #late: 'no' | 'somewhat' | 'overslept' = 'no';
   #preemptAtUs: number | null = null;
   #heardOwner = false;
   #heldBack = false;
@@ -197,7 +197,8 @@ export class Conduct {
   #fromBackup(event: VrrpEvent): Verdict {
     switch (event.kind) {
       case 'deadline-reached': {
-        const waits = event.atUs < this.#downAtUs || this.#isGrouped || this.#sleptThrough(event);
+        const early = event.atUs < this.#downAtUs || this.#isGrouped;
+        const waits = early || this.#waitsLonger(event) !== 'no';
         return { ...(waits ? stays() : this.#takesOver()), invariant: LISTENS };
       }
       case 'group-activated':
@@ -372,9 +373,12 @@ export class Conduct {
     const { atUs } = event;
     if (heard !== null) return this.#hearsAsBackup(heard, atUs);
     if (event.kind === 'deadline-reached' && atUs >= this.#downAtUs) {
-      if (this.#sleptThrough(event)) this.#overslept = true;
-      else this.#ranOut = true;
-      this.#downAtUs = atUs + specifiedDownUs(options, this.#heardIntervalUs);
+      const lateUs = atUs - this.#downAtUs;
+      const waits = this.#waitsLonger(event);
+      if (waits === 'no') this.#ranOut = true;
+      else this.#late = waits;
+      const againUs = specifiedDownUs(options, this.#heardIntervalUs);
+      this.#downAtUs = atUs + (waits === 'somewhat' ? lateUs : againUs);
     }
   }
 
@@ -421,13 +425,18 @@ export class Conduct {
     this.#takeoverReason = 'peers-silent';
     this.#preemptAtUs = null;
     this.#ranOut = false;
-    this.#overslept = false;
+    this.#late = 'no';
     this.#heardOwner = heard?.priority === 255;
   }
 
-  /** More than an interval late, for the first time: it listens once more. */
-  #sleptThrough({ atUs }: VrrpEvent): boolean {
-    return atUs - this.#downAtUs > this.#heardIntervalUs && !this.#overslept;
+  /**
+   * For the first time late by more than an interval: it listens once more; by more than an eighth
+   * of one, and not late before: as long as it was late.
+   */
+  #waitsLonger({ atUs }: VrrpEvent): 'no' | 'somewhat' | 'overslept' {
+    const lateUs = atUs - this.#downAtUs;
+    if (lateUs > this.#heardIntervalUs) return this.#late === 'overslept' ? 'no' : 'overslept';
+    return 8 * lateUs > this.#heardIntervalUs && this.#late === 'no' ? 'somewhat' : 'no';
   }
 
   /** An owner that may be active at once: the other one, if there is one, has to give way first. */

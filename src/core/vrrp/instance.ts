@@ -55,8 +55,8 @@ export type VrrpState =
       readonly preemptAtUs: number | null;
       /** The Active_Down_Timer ran out, and the sync group's other members have yet to follow. */
       readonly wantsActive: boolean;
-      /** It slept through its deadline and listens once more. */
-      readonly overslept: boolean;
+      /** How late it was at its deadline since it heard an active director: see actOnSilence(). */
+      readonly late: Lateness;
       /** The active director advertises as the owner of the addresses. */
       readonly heardOwner: boolean;
       /** It was handed over: it does not preempt until that is taken back. */
@@ -89,6 +89,18 @@ export type VrrpState =
       /** As in backup. */
       readonly heldBack: boolean;
     };
+
+/**
+ * Of a backup at its deadline: by less than counts, by up to an interval of the active director,
+ * or by more than that.
+ */
+export type Lateness = 'no' | 'somewhat' | 'overslept';
+
+/**
+ * Lateness by more than this part of an interval counts: more than a timer ever is, and less than
+ * makes a takeover too late for anybody.
+ */
+const LATE_PART = 8;
 
 /** Another owner: when its advertisements began, and when the last one came. */
 interface Rival {
@@ -453,7 +465,7 @@ function backupFrom(options: InstanceOptions, nowUs: number, intervalUs: number)
     takeoverReason: 'peers-silent',
     preemptAtUs: null,
     wantsActive: false,
-    overslept: false,
+    late: 'no',
     heardOwner: false,
     heldBack: false,
   };
@@ -514,15 +526,27 @@ function adopt(
 function actOnSilence(options: InstanceOptions, state: Backup, nowUs: number): Step {
   const lateUs = nowUs - state.activeDownAtUs;
   if (lateUs < 0) return { state, effects: NOTHING };
-  if (lateUs > state.activeAdvertIntervalUs && !state.overslept) {
+  const late = latenessOf(lateUs, state.activeAdvertIntervalUs);
+  if (late === 'overslept' && state.late !== 'overslept') {
     // It was not running, so its socket may have dropped what the active advertised: it listens
     // once more. Only once, because a director that is always late must still take over.
     const waitUs = activeDownIntervalUs(options, state.activeAdvertIntervalUs);
-    const next: Backup = { ...state, activeDownAtUs: nowUs + waitUs, overslept: true };
+    const next: Backup = { ...state, activeDownAtUs: nowUs + waitUs, late };
+    return { state: next, effects: NOTHING };
+  }
+  if (late === 'somewhat' && state.late === 'no') {
+    // Its machine may have stood still, and the active's with it, or what the active sent
+    // meanwhile be still on its way up from the interface: it waits as long as it was late.
+    const next: Backup = { ...state, activeDownAtUs: nowUs + lateUs, late };
     return { state: next, effects: NOTHING };
   }
   if (isGrouped(options)) return { state: wait(options, state, nowUs), effects: NOTHING };
   return becomeActive(options, state, nowUs, state.takeoverReason);
+}
+
+function latenessOf(lateUs: number, intervalUs: number): Lateness {
+  if (lateUs > intervalUs) return 'overslept';
+  return lateUs * LATE_PART > intervalUs ? 'somewhat' : 'no';
 }
 
 function hearAsBackup(options: InstanceOptions, state: Backup, event: AdvertReceived): Step {

@@ -60,7 +60,7 @@ export function hearInPlace(
   own.takeoverReason = 'peers-silent';
   own.preemptAtUs = null;
   own.wantsActive = false;
-  own.overslept = false;
+  own.late = 'no';
   own.heardOwner = priority === 255;
   return true;
 }

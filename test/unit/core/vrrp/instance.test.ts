@@ -157,7 +157,8 @@ describe('backup', () => {
   test('priority 0 shortens the timer to the skew time', () => {
     const { state } = run(OPTIONS, [started, advert(SECOND, 0)]);
     expect(nextDeadlineUs(state)).toBe(SECOND + skewTimeUs(OPTIONS, SECOND));
-    const after = run(OPTIONS, [{ kind: 'deadline-reached', atUs: 2 * SECOND }], state);
+    const atUs = SECOND + skewTimeUs(OPTIONS, SECOND);
+    const after = run(OPTIONS, [{ kind: 'deadline-reached', atUs }], state);
     expect(after.effects.at(-1)).toMatchObject({ reason: 'peer-resigned' });
   });
 
@@ -195,9 +196,35 @@ describe('backup', () => {
     const always: VrrpEvent = { kind: 'deadline-reached', atUs: awakeAtUs + 9 * DOWN };
     expect(run(OPTIONS, [always], once.state).state.kind).toBe('active');
     const heard = run(OPTIONS, [advert(awakeAtUs + SECOND, 200)], once.state);
-    expect(heard.state).toMatchObject({ kind: 'backup', overslept: false });
-    const onTheEdge: VrrpEvent = { kind: 'deadline-reached', atUs: DOWN + SECOND };
-    expect(run(OPTIONS, [onTheEdge], state).state.kind).toBe('active');
+    expect(heard.state).toMatchObject({ kind: 'backup', late: 'no' });
+    const onTheEdge = run(OPTIONS, [{ kind: 'deadline-reached', atUs: DOWN + SECOND }], state);
+    expect(nextDeadlineUs(onTheEdge.state)).toBe(DOWN + 2 * SECOND);
+  });
+
+  test('a deadline that it is somewhat late for makes it wait as long again, and only once', () => {
+    const { state } = run(OPTIONS, [started]);
+    const asTimersAre = DOWN + SECOND / 8;
+    const late = asTimersAre + 1;
+    const deadline = (atUs: number): VrrpEvent => ({ kind: 'deadline-reached', atUs });
+    expect(run(OPTIONS, [deadline(asTimersAre)], state).state.kind).toBe('active');
+    const once = run(OPTIONS, [deadline(late)], state);
+    expect(once.effects).toEqual([]);
+    const againUs = late + SECOND / 8 + 1;
+    expect(nextDeadlineUs(once.state)).toBe(againUs);
+    expect(run(OPTIONS, [deadline(againUs + SECOND / 2)], once.state).state.kind).toBe('active');
+    const heard = run(OPTIONS, [advert(late + 1, 200)], once.state);
+    expect(heard.state).toMatchObject({ kind: 'backup', late: 'no' });
+  });
+
+  test('who was somewhat late and then sleeps through its deadline listens once more', () => {
+    const { state } = run(OPTIONS, [started]);
+    const late: VrrpEvent = { kind: 'deadline-reached', atUs: DOWN + SECOND / 2 };
+    const waiting = run(OPTIONS, [late], state).state;
+    const awakeAtUs = (nextDeadlineUs(waiting) ?? 0) + 2 * SECOND;
+    const asleep = run(OPTIONS, [{ kind: 'deadline-reached', atUs: awakeAtUs }], waiting).state;
+    expect(nextDeadlineUs(asleep)).toBe(awakeAtUs + DOWN);
+    const after: VrrpEvent = { kind: 'deadline-reached', atUs: awakeAtUs + DOWN + SECOND / 2 };
+    expect(run(OPTIONS, [after], asleep).state.kind).toBe('active');
   });
 
   test('the address owner preempts whatever its preempt option says', () => {

@@ -127,7 +127,9 @@ describe('startup delay', () => {
 
   test('keeps its sync group waiting', () => {
     const { state } = run(OPTIONS, [started()]);
-    const willing = run({ ...OPTIONS, group: 'edge' }, [started(ENDS_AT), deadline(64 * SECOND)]);
+    const grouped = { ...OPTIONS, group: 'edge' };
+    const listening = run(grouped, [started(ENDS_AT)]).state;
+    const willing = run(grouped, [deadline(nextDeadlineUs(listening) ?? 0)], listening);
     expect(willing.state).toMatchObject({ kind: 'backup', wantsActive: true });
     const members = [
       { name: 'front', state },

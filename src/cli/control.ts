@@ -3,6 +3,8 @@
  * again, or to replace its processes by the installed version without letting a VIP go.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Problem } from '../core/problem.ts';
+import { keeperProblem } from '../core/vrrp/explain.ts';
 import { EXIT } from './commands.ts';
 import { askDirector, askStatus, failed } from './control-client.ts';
 import { printable, type Terminal } from './terminal.ts';
@@ -42,13 +44,18 @@ export async function reload(options: ControlOptions, terminal: Terminal): Promi
 export async function restart(options: ControlOptions, terminal: Terminal): Promise<number> {
   const before = await askStatus(options.runtimeDirectory);
   if (!before.ok) return failed(before.error, terminal);
+  // Who does not answer does not become another one either, and only the keeper can.
+  const silent = keeperProblem(before.value);
+  if (silent !== null) return failed(silent, terminal);
   const asked = await askDirector(options.runtimeDirectory, '/v1/restart', 'POST');
   if (!asked.ok) return failed(asked.error, terminal);
   // By the clock: an answer may take seconds, too.
   const endMs = performance.now() + RESTART_TIMEOUT_MS;
+  let last: Problem | null = null;
   while (performance.now() < endMs) {
     await sleep(POLL_MS);
     const after = await askStatus(options.runtimeDirectory);
+    last = after.ok ? keeperProblem(after.value) : null;
     if (!after.ok || after.value.controller.pid === before.value.controller.pid) continue;
     if (after.value.keeper.pid === null || after.value.keeper.scheduling === null) continue;
     const active = before.value.instances.filter(({ state }) => state === 'active');
@@ -70,7 +77,7 @@ export async function restart(options: ControlOptions, terminal: Terminal): Prom
     return EXIT.ok;
   }
   return failed(
-    {
+    last ?? {
       code: 'VK-NOT-RUNNING',
       message: `The director did not come back within ${RESTART_TIMEOUT_MS / 1000} seconds`,
       cure: 'Look at its log, with: journalctl -u vipkeeper',

@@ -12,7 +12,7 @@
  * Over the unix socket also:
  *
  *   POST /v1/reload   reads the configuration again: 200, or 422 with its errors
- *   POST /v1/restart  replaces both processes in place: 202
+ *   POST /v1/restart  replaces both processes in place: 202, or 503 while the keeper is silent
  *   POST /v1/handover?instance=NAME&dry_run  hands over, without a name all that is active: 202,
  *                     200 for a dry run, 422 when it cannot be
  *   POST /v1/override?target=SERVICE/SERVER&action=drain|weight|up|down|clear, with weight,
@@ -247,6 +247,8 @@ class Routes {
         };
       case '/v1/restart':
         return async () => {
+          const silent = keeperProblem(await control.status());
+          if (silent !== null) return failure(503, formatProblem(silent));
           // After the answer has gone out, because the process that gives it ends.
           setTimeout(() => control.restart(), RESTART_DELAY_MS);
           return json(202, { restarting: true });

@@ -178,6 +178,25 @@ describe('restarting in place', () => {
   );
 
   it(
+    'is refused at once while the keeper does not run, and works when it goes on',
+    async () => {
+      const a = await startA();
+      const { keeper, controller } = await a.pids();
+      process.kill(keeper, 'SIGSTOP');
+      const refused = await a.run(['restart']);
+      process.kill(keeper, 'SIGCONT');
+      expect(refused.code).toBe(1);
+      expect(refused.stderr).toContain(`VK-NO-KEEPER: The keeper (process id ${keeper})`);
+      await a.waitFor('the keeper', async () => (await a.tryStatus())?.keeper.scheduling !== null);
+      // It did not even begin: the controller goes on with what it is asked.
+      expect((await a.pids()).controller).toBe(controller);
+      await a.reload();
+      expect((await a.run(['restart'])).code).toBe(0);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
     'works after a crash too, when the controller has started the keeper',
     async () => {
       // Without the launcher, whose keeper's arguments are others.

@@ -236,7 +236,10 @@ export function keeperProblem({ keeper, ...status }: DirectorStatus): Problem | 
       keeper.pid === null
         ? 'No keeper runs at this moment'
         : `The keeper (process id ${keeper.pid}) does not answer`,
-    cure: 'Ask again in a moment; if it lasts, look at vipkeeper status and at the log',
+    cure:
+      keeper.pid === null
+        ? 'Ask again in a moment; if it lasts, look at vipkeeper status and at the log'
+        : `Ask again in a moment; if it lasts, look whether it is stopped (T), with ps -o stat ${keeper.pid}: kill -CONT ${keeper.pid} lets it go on, kill -KILL ${keeper.pid} has the next one started at once`,
   };
 }
 

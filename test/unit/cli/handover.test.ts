@@ -1,9 +1,10 @@
-/** `vipkeeper handover` and `takeback` against a control socket that answers as a director does. */
+/** `vipkeeper handover`, `takeback` and `restart` against a control socket that answers as a director does. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { restart } from '../../../src/cli/control.ts';
 import { handover, takeback } from '../../../src/cli/handover.ts';
 import type { DirectorStatus, HandoverPlan, InstanceReport } from '../../../src/core/status.ts';
 import { STATUS } from '../status-fixture.ts';
@@ -74,15 +75,21 @@ const PLAIN = { json: false, dryRun: false };
 describe('of a keeper that does not answer', () => {
   const more = { static: null, instances: [] };
 
-  test.each(['handover', 'takeback'] as const)('%s says so, and asks for nothing', async (name) => {
-    await directs({ started: false, error: 'No instance web', plans: [] }, { more });
-    const terminal = fakeTerminal();
-    const options = { ...PLAIN, instance: 'web', runtimeDirectory };
-    const run = name === 'handover' ? handover : takeback;
-    expect(await run(options, terminal)).toBe(1);
-    expect(terminal.written.err).toContain('VK-NO-KEEPER: The keeper (process id');
-    expect(asked.some((line) => line.startsWith('POST'))).toBe(false);
-  });
+  const commands = { handover, takeback, restart };
+
+  test.each(['handover', 'takeback', 'restart'] as const)(
+    '%s says so, and asks for nothing',
+    async (name) => {
+      await directs({ started: false, error: 'No instance web', plans: [] }, { more });
+      const terminal = fakeTerminal();
+      const options = { ...PLAIN, instance: 'web', runtimeDirectory };
+      expect(await commands[name](options, terminal)).toBe(1);
+      const { pid } = STATUS.keeper;
+      expect(terminal.written.err).toContain(`VK-NO-KEEPER: The keeper (process id ${pid})`);
+      expect(terminal.written.err).toContain(`kill -CONT ${pid} lets it go on`);
+      expect(asked.some((line) => line.startsWith('POST'))).toBe(false);
+    },
+  );
 });
 
 describe('handover', () => {

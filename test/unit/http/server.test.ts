@@ -419,6 +419,18 @@ describe('actions', () => {
     expect(restarted).toBe(1);
   });
 
+  test('a restart that the keeper cannot make, since it does not answer, is none', async () => {
+    const source: DirectorControl = {
+      ...SOURCE,
+      status: async () => ({ ...STATUS, instances: [], static: null }),
+      restart: () => expect.unreachable('It would wait for the keeper for ever'),
+    };
+    const server = await listening(serveControl(join(directory, 'control.sock'), source));
+    const answer = await post(server, '/v1/restart');
+    expect(answer.status).toBe(503);
+    expect(answer.body).toContain('VK-NO-KEEPER');
+  });
+
   test('they do not exist over TCP, and need POST', async () => {
     const tcp = await listening(serveHttp(LOOPBACK, SOURCE));
     expect((await post(tcp, '/v1/restart')).status).toBe(404);

@@ -64,6 +64,10 @@ it(
         ...fast,
       },
       loud: { script: ['/usr/bin/yes'], ...fast },
+      escapes: {
+        script: [script('escapes', '#!/bin/sh\nsetsid sleep 86397 &\nwait\n')],
+        ...fast,
+      },
       forks: { script: [script('forks', '#!/bin/sh\nsleep 86397 &\nexit 1\n')], ...fast },
       vanishing: { script: [vanishing], ...fast },
       number: { file: number },
@@ -99,6 +103,7 @@ it(
       interpreter: /interpreter cannot be run: the interpreter in its first line does not exist/,
       hangs: /^(did not end within 200ms|was not run, because the run before it did not end)/,
       loud: /^(did not end within 200ms|was not run, because the run before it did not end)/,
+      escapes: /^(did not end within 200ms|was not run, because the run before it did not end)/,
       forks: /^ended with exit status 1$/,
       vanishing: /vanishing cannot be run: it does not exist/,
     };
@@ -108,10 +113,10 @@ it(
     }
     expect(await found('number')).toMatchObject({ up: true, value: 0 });
     expect((await found('number')).problem).toContain('what it says is no number');
-    // Seven are down and cost a point each; the good one gives its ten.
+    // Eight are down and cost a point each; the good one gives its ten.
     await director.waitFor(
       'the sum',
-      async () => (await director.instance('web')).priority === 103,
+      async () => (await director.instance('web')).priority === 102,
     );
 
     const { controller } = await director.pids();
@@ -123,6 +128,10 @@ it(
     expect(residentBytes(controller) - before.bytes).toBeLessThan(MEMORY_GROWTH_BYTES_MAX);
     // Two pipes for each script that runs, and what the process has anyway.
     expect(readdirSync(`/proc/${controller}/fd`).length).toBeLessThan(100);
+
+    // At most those of the runs that go on.
+    const sleepers = await localMachine.run(['pgrep', '-c', '-f', '^sleep 86397$']);
+    expect(Number(sleepers.stdout)).toBeLessThan(5);
 
     const metrics = await director.ask('/metrics');
     expect(metrics).toContain('vipkeeper_tracker_up{tracker="hangs",kind="script"} 0');

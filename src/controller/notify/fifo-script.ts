@@ -10,7 +10,8 @@ import type { Problem } from '../../core/problem.ts';
 import { monotonicUs } from '../../linux/clock.ts';
 import type { Account } from './account.ts';
 import type { ScriptRecords } from './left-scripts.ts';
-import { collectOutput, signalScript, startProblem, startScript } from './script.ts';
+import { ProcessTree } from './process-tree.ts';
+import { collectOutput, startProblem, startScript } from './script.ts';
 import { findScriptFault } from './script-file.ts';
 
 /** From the FIFO's end to SIGTERM, and from there to SIGKILL, when the director stops. */
@@ -54,8 +55,9 @@ export class FifoScript {
     const child = this.#child;
     if (child === null) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    const terminate = setTimeout(() => signalScript(child, 'SIGTERM'), STOP_STEP_MS);
-    const kill = setTimeout(() => signalScript(child, 'SIGKILL'), 2 * STOP_STEP_MS);
+    const tree = child.pid === undefined ? null : new ProcessTree(child.pid);
+    const terminate = setTimeout(() => tree?.signal('SIGTERM'), STOP_STEP_MS);
+    const kill = setTimeout(() => tree?.signal('SIGKILL'), 2 * STOP_STEP_MS);
     let giveUp: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
       giveUp = setTimeout(resolve, 3 * STOP_STEP_MS);

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readBootId, replaceFile } from '../../keeper/record.ts';
 import { makeDirectory } from '../../linux/make-directory.ts';
+import { type Identity, ProcessTree, readStat } from './process-tree.ts';
 
 /** From SIGTERM to SIGKILL, and from there to the end of all patience. */
 const TERMINATE_MS = 2_000;
@@ -17,9 +18,6 @@ const KILL_MS = 1_000;
 const LOOK_MS = 20;
 /** Far more than run at once. */
 const FILE_BYTES_MAX = 64 * 1024;
-
-/** A process: its id, and when it was started, in ticks since the boot (proc_pid_stat(5)). */
-type Identity = readonly [pid: number, startedAt: string];
 
 /** Where it is kept which scripts run. */
 export type ScriptRecords = Pick<LeftScripts, 'began' | 'ended'>;
@@ -53,12 +51,13 @@ export class LeftScripts {
   /** Ends what was left; the process ids of what was still there. Bounded, never rejects. */
   async endLeft(): Promise<readonly number[]> {
     const still = this.#left.filter(isRunning);
+    const trees = new Map(still.map(([pid]) => [pid, new ProcessTree(pid)]));
     for (const [signal, limitMs] of [
       ['SIGTERM', TERMINATE_MS],
       ['SIGKILL', KILL_MS],
     ] as const) {
       const rest = still.filter(isRunning);
-      for (const [pid] of rest) signalGroup(pid, signal);
+      for (const [pid] of rest) trees.get(pid)?.signal(signal);
       const endMs = performance.now() + limitMs;
       while (rest.some(isRunning) && performance.now() < endMs) await delay(LOOK_MS);
     }
@@ -105,36 +104,4 @@ function readLeft(path: string): readonly Identity[] {
 function isRunning([pid, startedAt]: Identity): boolean {
   const stat = readStat(pid);
   return stat !== null && stat.startedAt === startedAt && stat.session === pid && !stat.ended;
-}
-
-interface Stat {
-  readonly startedAt: string;
-  readonly session: number;
-  /** It has ended, and its parent has not been told yet. */
-  readonly ended: boolean;
-}
-
-/** What the kernel says of a process; null when there is none. */
-function readStat(pid: number): Stat | null {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The name, in parentheses, may have spaces and parentheses of its own.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    const state = fields[0] as string;
-    return {
-      startedAt: fields[19] as string,
-      session: Number(fields[3]),
-      ended: state === 'Z' || state === 'X',
-    };
-  } catch {
-    return null;
-  }
-}
-
-function signalGroup(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
-  try {
-    process.kill(-pid, signal);
-  } catch {
-    // It has just ended, or changed its user: then it is not ours to end.
-  }
 }

@@ -1,7 +1,7 @@
 /**
  * Runs one script, of a transition or of a tracker: without a shell, in a session of its own, in a clean environment, as the
  * configured account, for a bounded time. Who does not end in time gets SIGTERM, then SIGKILL,
- * with everything in its process group. The last bytes of what it prints are kept for the log.
+ * with everything that it has started (process-tree.ts). The last bytes of what it prints are kept for the log.
  * What cannot be run has failed: it is never taken for a success.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -11,6 +11,7 @@ import type { Command } from '../../core/config/config.ts';
 import type { Problem } from '../../core/problem.ts';
 import type { Account } from './account.ts';
 import type { ScriptRecords } from './left-scripts.ts';
+import { ProcessTree } from './process-tree.ts';
 import { findScriptFault, problem } from './script-file.ts';
 
 /** Time to clean up between SIGTERM and SIGKILL; less when the director stops. */
@@ -112,18 +113,6 @@ export function startScript(
   });
 }
 
-/** Signals a script's whole process group; it may have ended meanwhile. */
-export function signalScript(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, signal);
-  } catch (error) {
-    // EPERM: it changed its user; then it is not ours to end.
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'ESRCH' && code !== 'EPERM') throw error;
-  }
-}
-
 /** What keeps a program from being started, of which the file itself gave no sign. */
 export function startProblem(path: string, error: unknown): Problem {
   const { code, message } = error as NodeJS.ErrnoException;
@@ -182,6 +171,7 @@ type Ending =
 
 function waitForEnd(child: ChildProcess, request: ScriptRequest): Promise<Ending> {
   const { stopping, abandoned } = request;
+  const tree = child.pid === undefined ? null : new ProcessTree(child.pid);
   return new Promise((resolve) => {
     let timer: NodeJS.Timeout | undefined;
     let cut: string | null = null;
@@ -189,14 +179,14 @@ function waitForEnd(child: ChildProcess, request: ScriptRequest): Promise<Ending
       clearTimeout(timer);
       stopping.removeEventListener('abort', hurry);
       abandoned.removeEventListener('abort', kill);
-      // What was told to end must not leave anything of its group behind.
-      if (cut !== null || request.leaveNothing === true) signalScript(child, 'SIGKILL');
+      // What was told to end must not leave anything behind.
+      if (cut !== null || request.leaveNothing === true) tree?.signal('SIGKILL');
       resolve(ending);
     };
     const kill = (): void => {
       clearTimeout(timer);
       cut = `${cut ?? 'was cut short'} and was ended by SIGKILL`;
-      signalScript(child, 'SIGKILL');
+      tree?.signal('SIGKILL');
       timer = setTimeout(() => {
         const detail = `${cut}, but is still there (process ${child.pid})`;
         finish({ kind: 'ended', detail, exitStatus: null, stuck: true });
@@ -205,7 +195,7 @@ function waitForEnd(child: ChildProcess, request: ScriptRequest): Promise<Ending
     const terminate = (limitMs: number): void => {
       cut = `did not end within ${formatDuration(limitMs * 1000)}`;
       request.onOverdue?.(cut);
-      signalScript(child, 'SIGTERM');
+      tree?.signal('SIGTERM');
       timer = setTimeout(kill, stopping.aborted ? KILL_AFTER_STOPPING_MS : KILL_AFTER_MS);
     };
     const limit = (timeoutMs: number): void => {

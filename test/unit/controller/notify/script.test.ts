@@ -111,6 +111,55 @@ describe('runScript', () => {
     await waitFor('the child to be gone', () => isGone(child as number));
   });
 
+  describe('ends, with it, what it started in a session or group of its own', () => {
+    const record = () => `echo $$ >> ${scripts.file('pids')}`;
+    const allGone = () => scripts.lines('pids').every((pid) => isGone(Number(pid)));
+
+    test.each([
+      ['a session', 'sh', (body: string) => `setsid sh -c '${body}; sleep 60' &`],
+      [
+        'a session that stays when told to end',
+        'sh',
+        (body: string) => `setsid sh -c 'trap "" TERM; ${body}; while :; do sleep 1; done' &`,
+      ],
+      [
+        'a session within a session',
+        'sh',
+        (body: string) =>
+          `setsid sh -c '${body}; setsid sh -c "${body.replaceAll('$', '\\$')}; sleep 60"; :' &`,
+      ],
+      ['a group', 'bash', (body: string) => `set -m; sh -c '${body}; sleep 60' &`],
+    ])('%s', async (_, shell, start) => {
+      const script = scripts.script('s', `${start(record())}\n${record()}\nwait`, {
+        interpreter: `/bin/${shell}`,
+      });
+      const outcome = await runScript(request(script, { timeoutMs: 1_000 }));
+      expect(outcome).toMatchObject({ kind: 'failed', stuck: false });
+      expect(scripts.lines('pids').length).toBeGreaterThan(1);
+      await waitFor('all to be gone', allGone);
+    });
+
+    test('however it is ended: when nobody waits for it', async () => {
+      const abandoned = new AbortController();
+      const script = scripts.script('s', `setsid sh -c '${record()}; sleep 60' & wait`);
+      const running = runScript(request(script, { abandoned: abandoned.signal }));
+      await waitFor('its child', () => scripts.lines('pids').length === 1);
+      abandoned.abort();
+      await running;
+      await waitFor('the child to be gone', allGone);
+    });
+
+    test('but no daemon that it started, whose parent has ended', async () => {
+      const daemon = `setsid sh -c '${record()}; exec sleep 60' &`;
+      const script = scripts.script('s', `(${daemon})\nsleep 60`);
+      const outcome = await runScript(request(script, { timeoutMs: 1_000 }));
+      expect(outcome).toMatchObject({ kind: 'failed' });
+      const [pid] = scripts.lines('pids').map(Number) as [number];
+      expect(isGone(pid)).toBe(false);
+      process.kill(pid, 'SIGKILL');
+    });
+  });
+
   test('kills at once what nobody waits for any more', async () => {
     const abandoned = new AbortController();
     const script = scripts.script('s', `echo > ${scripts.file('runs')}; sleep 60`);

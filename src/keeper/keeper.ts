@@ -32,6 +32,7 @@ import { ControllerLink } from './controller-link.ts';
 import { HeldFifo } from './held-fifo.ts';
 import { Intake } from './intake.ts';
 import { InterfaceTrackers } from './interface-trackers.ts';
+import { ipv6Interfaces } from './ipv6-interfaces.ts';
 import {
   type ControllerToKeeper,
   type EarlyPlan,
@@ -112,6 +113,7 @@ export class Keeper {
   );
   readonly #static: StaticObjects;
   #staticLook = false;
+  #ipv6Interfaces: ReadonlySet<string> = new Set();
   readonly #interfaces: InterfaceTrackers;
   readonly #trackers: Trackers;
   readonly #receivers: Receivers;
@@ -431,6 +433,7 @@ export class Keeper {
     }
     const vips = plan.instances.flatMap(({ addresses }) => addresses);
     this.#network.setVirtualIps(new Set(vips.map(({ address }) => address)));
+    this.#ipv6Interfaces = ipv6Interfaces(plan);
     this.#trackers.configure(plan.trackers);
     this.#announcer.configure(plan.announceGroups);
     this.#configureRouting(plan, before);
@@ -550,6 +553,7 @@ export class Keeper {
         announcer: this.#announcer,
         routing: this.#routing,
         settings: this.#settings,
+        bearsIpv6: (name) => this.#ipv6Interfaces.has(name),
         intake: this.#intake,
         openSender: (options) => this.#senders.open(options),
         report: (message) => this.#report(message),

@@ -119,6 +119,7 @@ function rehearse(config: VrrpConfig, network: Network, announcer: Announcer): v
     network,
     announcer,
     settings: new BaseSettings(),
+    bearsIpv6: () => true,
     intake: { hold: () => {}, release: () => {} },
     routing: { hold: () => {}, release: () => {}, objects: () => [] },
     openSender: (options) => {

@@ -103,6 +103,8 @@ export interface RunnerPorts {
   readonly announcer: Announcer;
   readonly routing: Pick<Routing, 'hold' | 'release' | 'objects'>;
   readonly settings: BaseSettings;
+  /** Whether an interface of this name is to have IPv6 addresses or routes. */
+  readonly bearsIpv6: (interfaceName: string) => boolean;
   readonly intake: Pick<Intake, 'hold' | 'release'>;
   /** Throws SystemError, as VrrpSender does. With `sourceMac`, of frames from that address. */
   readonly openSender: (options: VrrpSenderOptions | VrrpFrameSenderOptions) => Sender;
@@ -294,6 +296,9 @@ export class InstanceRunner implements Debtor {
     this.#prepare();
     if (this.isActive) {
       this.#limitIntake();
+      // The link may have to have IPv6 now.
+      const base = this.#ports.network.link(config.interface);
+      if (base !== null) this.#ensureLink(base);
       if (this.#vips.hold(config.addresses).length > 0) this.#announceAll();
     }
     this.#refusal.reconfigured();

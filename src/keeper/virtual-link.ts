@@ -4,7 +4,8 @@
  *
  * Invariants: the link is up only while the instance is active, so that a backup neither answers
  * for the virtual hardware address nor takes what is sent to it (RFC 9568 section 6.4.2); it has
- * no address but the VIPs; a link that does not bear our mark is never touched.
+ * no address but the VIPs; without one of IPv6 it has no IPv6, and says nothing in it; a link that
+ * does not bear our mark is never touched.
  */
 import type { VirtualLinkConfig } from '../core/config/config.ts';
 import type { Problem } from '../core/problem.ts';
@@ -66,16 +67,24 @@ export class VirtualLink {
   /** Indexes of the interface below and of the link that have the settings they need. */
   #preparedIndex = 0;
   #settledIndex = 0;
+  /** Whether it was given IPv6. */
+  #settledIpv6 = false;
+  readonly #bearsIpv6: (interfaceName: string) => boolean;
 
   constructor(
     config: VirtualLinkConfig,
     instance: string,
-    ports: { readonly network: Network; readonly settings: BaseSettings },
+    ports: {
+      readonly network: Network;
+      readonly settings: BaseSettings;
+      readonly bearsIpv6: (interfaceName: string) => boolean;
+    },
   ) {
     this.config = config;
     this.#instance = instance;
     this.#network = ports.network;
     this.#settings = ports.settings;
+    this.#bearsIpv6 = ports.bearsIpv6;
   }
 
   /** Hardware address from which advertisements are sent; null for the interface's own. */
@@ -156,15 +165,20 @@ export class VirtualLink {
     return made.ok ? null : this.#refused('make', made.error, base);
   }
 
-  /** Sets what must be set on the link itself, once for each that was made or found. */
+  /**
+   * Sets what must be set on the link itself, once for each that was made or found. An interface
+   * with IPv6 that comes up reports groups (MLD) even if it has no address.
+   */
   #settle(base: Link): Problem | null {
     const index = this.link?.index ?? 0;
-    if (index === this.#settledIndex) return null;
     const { name } = this.config;
+    const ipv6 = this.#bearsIpv6(name);
+    if (index === this.#settledIndex && ipv6 === this.#settledIpv6) return null;
     const taken = TAKEN_OVER.map(([family, key]) => {
       return [family, key, readInterfaceSetting(family, base.name, key)] as const;
     });
-    for (const [family, key, value] of [...SETTINGS, ...taken]) {
+    const disabled = ['ipv6', 'disable_ipv6', ipv6 ? '0' : '1'] as const;
+    for (const [family, key, value] of [...SETTINGS, ...taken, disabled]) {
       // Kernels without IPv6, and old ones, lack some: then there is nothing to keep quiet.
       const before = readInterfaceSetting(family, name, key);
       if (before === null || value === null || before === value) continue;
@@ -178,6 +192,7 @@ export class VirtualLink {
       }
     }
     this.#settledIndex = index;
+    this.#settledIpv6 = ipv6;
     return null;
   }
 

@@ -262,6 +262,55 @@ describe('a virtual hardware address', () => {
   );
 
   it(
+    'says nothing in IPv6 while it bears none, also when a reload brings a VIP of IPv6 and takes it',
+    async () => {
+      const disabled = async () => {
+        const key = 'net.ipv6.conf.vrrp/51.disable_ipv6';
+        return (await check(nodeA, ['sysctl', '-n', key])).stdout.trim();
+      };
+      const lines: string[] = [];
+      const argv = ['tcpdump', '-e', '-n', '-l', '--immediate-mode', '-i', 'eth0', 'ip6 or arp'];
+      const tcpdump = await nodeA.spawn(argv, {
+        onStdout: (chunk) => lines.push(...chunk.toString('utf8').split('\n')),
+        onStderr: (chunk) => lines.push(...chunk.toString('utf8').split('\n')),
+      });
+      const said = (what: RegExp) =>
+        lines.filter((line) => line.includes(`${VMAC} > `) && what.test(line));
+      try {
+        await waitFor('tcpdump', () => lines.some((line) => line.includes('listening on')));
+        const a = await start(nodeA, configOf());
+        await a.waitForState('web', 'active');
+        // Later than the kernel's reports, of which the last comes within two seconds.
+        await waitFor('the second burst', () => said(/Request who-has/).length >= 10, 20_000);
+        expect(said(/ethertype IPv6/)).toEqual([]);
+        expect(await disabled()).toBe('1');
+
+        a.configure(configOf({ addresses: [`${VIP}/24`, `${VIP6}9/64`] }));
+        await a.reload();
+        await waitFor(
+          'the VIP',
+          async () => (await linkOf(nodeA, 'vrrp.51'))?.addresses.includes(`${VIP6}9`) === true,
+        );
+        expect(await disabled()).toBe('0');
+        expect((await linkOf(nodeA, 'vrrp.51'))?.addresses).toEqual([VIP, `${VIP6}9`]);
+        a.configure(configOf());
+        await a.reload();
+        await waitFor('IPv6 to be off', async () => (await disabled()) === '1');
+        expect((await linkOf(nodeA, 'vrrp.51'))?.addresses).toEqual([VIP]);
+        expect((await a.instance('web')).counters).toMatchObject({
+          addressesRestored: 0,
+          transitions: { active: 1, fault: 0 },
+        });
+        expect(a.log.filter(({ code }) => code === 'VK-ADDRESS')).toEqual([]);
+      } finally {
+        tcpdump.kill('SIGTERM');
+        await exitWithin(tcpdump, 5_000);
+      }
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
     'with xmit_base bears the VIPs, and advertisements come from the interface',
     async () => {
       const { mac, ipv4 } = nodeA.on('front');

@@ -415,7 +415,7 @@ const WEIGHT_NOTES: Readonly<Record<WeightReason, string | null>> = {
   failed: null,
   'slow-start': 'slow start: its weight rises',
   'awaiting-check': null,
-  guarded: 'kept in by min_healthy: too many servers failed',
+  guarded: 'kept in by min_healthy: checks would take too many servers out',
   'kept-last': 'kept in by below_quorum keep-last',
   'below-quorum': 'no new connections: the service is below its quorum',
   sorry: 'sorry server in use',

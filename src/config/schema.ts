@@ -788,14 +788,15 @@ function serviceSchema<C, S>(per: Per, check: Type<C>, server: Type<S>) {
     }),
     min_healthy: option(per(percent()), {
       about:
-        'Share of the servers that failed checks never take out: if more fail, those that failed ' +
-        'last stay in. It protects from a check that is wrong, not from servers that are down.',
+        'Share of the servers that checks never take out, by a failure or by asking for weight 0: if ' +
+        'more do, those that failed last stay in. It protects from a check that is wrong, not from ' +
+        'servers that are down.',
       default: `${service.minHealthyPercent}%`,
     }),
     slow_start: option(per(duration(0, HOUR_US)), {
       about:
         'How long the weight of a server that came back rises to its full value, in at most 20 ' +
-        'steps; it needs weights above 1.',
+        'steps; it needs weights above 1. A server that had clients all the time does not start anew.',
       default: formatDuration(service.slowStartUs),
     }),
     follow: option(per(name()), {

@@ -3,6 +3,7 @@
  * be remembered from one decision to the next: whether the quorum was met, and who served. One
  * timer calls for a new decision when a slow start takes its next step.
  */
+import { asksForWeight } from '../core/config/check.ts';
 import type { RealServerConfig, ServiceConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import type { MaintenanceWish } from '../core/health/maintenance.ts';
@@ -100,6 +101,7 @@ export class Pools {
         sinceUs,
         recoveredAtUs,
         checkWeight,
+        dynamic: server.check !== null && asksForWeight(server.check),
         kernelWeight: counts?.weight ?? null,
         override: this.#ports.override(service.name, key, counts),
         maintenance: this.#ports.maintenance(service.name, key),

@@ -143,6 +143,11 @@ export function hasPort(check: CheckConfig): boolean {
   return !PORTLESS.includes(check.kind);
 }
 
+/** Whether a check may ask for a weight of its own. */
+export function asksForWeight(check: CheckConfig): boolean {
+  return check.kind === 'file' || (check.kind === 'script' && check.dynamicWeight);
+}
+
 /** How many connections, processes or files one run has open at once. */
 export function connectionsOf(check: CheckConfig): number {
   return check.kind === 'http' ? check.requests.length : 1;

@@ -4,8 +4,9 @@
  * start of those that came back, and what operators decided.
  *
  * decide(policy, state, members, sorry, nowUs) -> weights with their reasons, the next state, and
- * when to look again. Pure; time is an argument. Precedence, highest first: an operator's wish,
- * a maintenance window, the quorum, the guard, the check, slow start.
+ * when to look again. Pure; time is an argument. Precedence, highest first: an operator's word on
+ * being in or out, a maintenance window, the quorum, the guard, the check, slow start; in full in
+ * docs/guides/taking-servers-out.md.
  *
  * The first decision begins with what the kernel's table says of the quorum and of who served, so
  * that the next controller goes on where the one before it died.
@@ -39,6 +40,8 @@ export interface PoolMember {
   readonly sinceUs: number | null;
   /** Weight that its check asks for; null for the configured one. */
   readonly checkWeight: number | null;
+  /** Its check may ask for any weight. */
+  readonly dynamic: boolean;
   /** When it came back after a failure; null when it is not up, or never failed. */
   readonly recoveredAtUs: number | null;
   /** Weight in the kernel; null when it is not in the table. */
@@ -85,6 +88,8 @@ export interface PoolState {
   readonly foundMet: boolean | null;
   /** Servers that had clients when the quorum was last met, by key: for 'keep-last'. */
   readonly lastServing: readonly string[];
+  /** Servers that have clients and need not start slowly, by key; none without slow start. */
+  readonly stayed: readonly string[];
   /** Healthy servers that are out for maintenance, by key: they stay out until it ends. */
   readonly maintained: readonly string[];
 }
@@ -103,19 +108,17 @@ export interface PoolDecision {
 /** Steps of a slow start: each is one change of the kernel's table. */
 const SLOW_START_STEPS_MAX = 20;
 
-/** Decides for all servers of a service; `before` is null at first, `sorry` its sorry servers. */
+/** Decides for all servers of a service; `last` is null at first, `sorry` its sorry servers. */
 export function decide(
   policy: PoolPolicy,
-  before: PoolState | null,
+  last: PoolState | null,
   asked: readonly PoolMember[],
   sorryAsked: readonly PoolMember[],
   nowUs: number,
 ): PoolDecision {
-  const state = before ?? foundState(asked, sorryAsked);
+  const state = last ?? foundState(asked, sorryAsked);
   const outMax = Math.floor((asked.length * (100 - policy.minHealthyPercent)) / 100);
   const { members, heldBack } = holdBack(policy, state, asked, outMax);
-  // Sorry servers are nobody's quorum: whoever needs them has forced it.
-  const sorry = sorryAsked.filter(({ maintenance }) => maintenance === null);
   const healthyWeight = sum(members, (member) => (isHealthy(member) ? weightOf(member) : 0));
   const quorumMet = meetsQuorum(policy, state, members, healthyWeight);
   // Nothing changes hands before it is decided.
@@ -123,23 +126,31 @@ export function decide(
   const weights = new Map<string, PoolWeight>();
   const maintained = members.filter(isMaintained);
   const guarded = beyond(Math.max(0, outMax - maintained.length), members);
+  const before = new Set(state.stayed);
   let nextAtUs: number | null = null;
   for (const member of members) {
-    const one = decideMember(policy, member, guarded.has(member.key), nowUs);
+    const keptIn = { guarded: guarded.has(member.key), stayed: before.has(member.key) };
+    const one = decideMember(policy, member, keptIn, nowUs);
     weights.set(member.key, one.weight);
     if (one.nextAtUs !== null) nextAtUs = Math.min(nextAtUs ?? Infinity, one.nextAtUs);
   }
-  for (const { key } of sorryAsked) weights.set(key, { weight: 0, reason: 'maintenance' });
-  const sorryServes = serveSorry(policy, lost, sorry, weights);
+  const sorryServes = serveSorry(policy, lost, sorryAsked, weights);
   if (lost) belowQuorum(policy, { members, sorryServes }, weights);
   if (quorumMet !== true) keepLast(policy, state, members, weights);
-  const healthy = members.filter(isHealthy).map(({ key }) => key);
-  const lastServing = servingAfter(quorumMet, state, healthy);
+  const served = members.filter((member) => isHealthy(member) && weightOf(member) > 0);
+  const lastServing = servingAfter(
+    quorumMet,
+    state,
+    served.map(({ key }) => key),
+  );
+  const stayed =
+    policy.slowStartUs === 0 ? [] : members.filter(({ key }) => hasRisen(weights.get(key)));
   const out = maintained.filter((member) =>
     isHealthy({ ...member, maintenance: null, passive: false }),
   );
   const foundMet = quorumMet === null ? state.foundMet : null;
-  const next = { quorumMet, foundMet, lastServing, maintained: out.map(({ key }) => key) };
+  const keys = (list: readonly PoolMember[]) => list.map(({ key }) => key);
+  const next = { quorumMet, foundMet, lastServing, stayed: keys(stayed), maintained: keys(out) };
   return { state: next, weights, heldBack, healthyWeight, nextAtUs };
 }
 
@@ -150,7 +161,7 @@ function foundState(members: readonly PoolMember[], sorry: readonly PoolMember[]
   const present = [...members, ...sorry].some(({ kernelWeight }) => kernelWeight !== null);
   const foundMet = present ? serving.length > 0 && !sorry.some(serves) : null;
   const lastServing = serving.map(({ key }) => key);
-  return { quorumMet: null, foundMet, lastServing, maintained: [] };
+  return { quorumMet: null, foundMet, lastServing, stayed: [], maintained: [] };
 }
 
 /**
@@ -195,49 +206,74 @@ function holdBack(
   return { members: without, heldBack: [...heldBack] };
 }
 
-/** By a window or a passive hint; an operator's word counts more. */
+/** By a window or a passive hint; who an operator took out or forced up is not asked. */
 function isMaintained({ maintenance, passive, override }: PoolMember): boolean {
-  return (maintenance !== null || passive) && override === null;
+  return (maintenance !== null || passive) && !isDecided(override);
 }
 
-/** Keys of the failed servers above `outMax`: those that failed last stay in. */
+/**
+ * Keys of the servers above `outMax` that their checks take out, by a failure or by a weight of 0:
+ * those that failed last stay in, and before them those that have not failed.
+ */
 function beyond(outMax: number, members: readonly PoolMember[]): ReadonlySet<string> {
-  const failed = members.filter(
-    (member) => member.health === 'down' && member.override === null && !isMaintained(member),
+  const out = members.filter(
+    (member) =>
+      (member.health === 'down' || asksForNothing(member)) &&
+      !isDecided(member.override) &&
+      !isMaintained(member),
   );
-  if (failed.length <= outMax) return new Set();
-  const byTime = [...failed].sort(
-    (left, right) => (left.sinceUs ?? 0) - (right.sinceUs ?? 0) || (left.key < right.key ? -1 : 1),
-  );
+  if (out.length <= outMax) return new Set();
+  const sinceUs = ({ health, sinceUs: us }: PoolMember) =>
+    health === 'down' ? (us ?? 0) : Infinity;
+  const byTime = [...out].sort((left, right) => {
+    const [one, other] = [sinceUs(left), sinceUs(right)];
+    return one === other ? (left.key < right.key ? -1 : 1) : one - other;
+  });
   return new Set(byTime.slice(outMax).map(({ key }) => key));
+}
+
+/** It is up, and its check gives it no clients. */
+function asksForNothing({ health, checkWeight, override }: PoolMember): boolean {
+  return health === 'up' && checkWeight === 0 && override === null;
+}
+
+/** What takes a server out whatever its check says; null for nothing. */
+function takenOut(policy: PoolPolicy, member: PoolMember): PoolWeight | null {
+  switch (member.override?.kind) {
+    case 'drain':
+      if (member.override.drained) return { weight: null, reason: 'drained' };
+      return { weight: 0, reason: 'draining' };
+    case 'down':
+      return { weight: failedWeightOf(policy), reason: 'forced-down' };
+    case 'up':
+    case 'weight':
+    case undefined:
+      break;
+  }
+  if (!isMaintained(member)) return null;
+  if (member.maintenance === null) return { weight: 0, reason: 'accepts-nothing' };
+  return { weight: member.maintenance.action === 'down' ? null : 0, reason: 'maintenance' };
+}
+
+function failedWeightOf({ onFailure }: PoolPolicy): number | null {
+  return onFailure === 'remove' ? null : 0;
 }
 
 function decideMember(
   policy: PoolPolicy,
   member: PoolMember,
-  guarded: boolean,
+  { guarded, stayed }: { readonly guarded: boolean; readonly stayed: boolean },
   nowUs: number,
 ): { readonly weight: PoolWeight; readonly nextAtUs: number | null } {
   const fixed = (weight: number | null, reason: WeightReason) => ({
     weight: { weight, reason },
     nextAtUs: null,
   });
-  const failedWeight = policy.onFailure === 'remove' ? null : 0;
-  switch (member.override?.kind) {
-    case 'drain':
-      return member.override.drained ? fixed(null, 'drained') : fixed(0, 'draining');
-    case 'up':
-      return fixed(member.weight, 'forced-up');
-    case 'down':
-      return fixed(failedWeight, 'forced-down');
-    case 'weight':
-    case undefined:
-      break;
-  }
-  if (isMaintained(member)) {
-    if (member.maintenance === null) return fixed(0, 'accepts-nothing');
-    return fixed(member.maintenance.action === 'down' ? null : 0, 'maintenance');
-  }
+  const failedWeight = failedWeightOf(policy);
+  const out = takenOut(policy, member);
+  if (out !== null) return { weight: out, nextAtUs: null };
+  if (member.override?.kind === 'up') return fixed(member.weight, 'forced-up');
+  if (guarded) return fixed(weightToStay(member), 'guarded');
   const weight = weightOf(member);
   const reason = weightReason(member);
   switch (member.health) {
@@ -246,8 +282,9 @@ function decideMember(
     case 'unknown':
       return fixed(weightWhileUnknown(member, failedWeight), 'awaiting-check');
     case 'down':
-      return guarded ? fixed(weight, 'guarded') : fixed(failedWeight, 'failed');
+      return fixed(failedWeight, 'failed');
     case 'up':
+      if (stayed) return fixed(weight, reason);
       return slowStart(policy, member, weight, nowUs) ?? fixed(weight, reason);
   }
 }
@@ -293,7 +330,14 @@ function serveSorry(
   const wanted = lost && policy.quorum.below === 'sorry';
   let serves = false;
   for (const member of sorry) {
+    const out = takenOut(policy, member);
+    if (out !== null) {
+      // Sorry servers are nobody's quorum: whoever needs them has forced it.
+      weights.set(member.key, out);
+      continue;
+    }
     const healthy = isHealthy(member);
+    const full = weightOf(member);
     if (wanted && mayBeHealthy(member) && (member.kernelWeight ?? 0) > 0) {
       // Adopted, like a server of the service itself.
       const weight = weightWhileUnknown(member, 0);
@@ -302,9 +346,9 @@ function serveSorry(
     } else if (!healthy) {
       const reason = mayBeHealthy(member) ? 'awaiting-check' : 'failed';
       weights.set(member.key, { weight: 0, reason });
-    } else if (wanted) weights.set(member.key, { weight: member.weight, reason: 'sorry' });
+    } else if (wanted) weights.set(member.key, { weight: full, reason: 'sorry' });
     else weights.set(member.key, { weight: 0, reason: 'standby' });
-    serves ||= wanted && healthy && member.weight > 0;
+    serves ||= wanted && healthy && full > 0;
   }
   return serves;
 }
@@ -340,8 +384,8 @@ function keepLast(
   const last = new Set(state.lastServing);
   for (const member of members) {
     if (isDecided(member.override) || isMaintained(member) || !last.has(member.key)) continue;
-    if (isHealthy(member) || (weights.get(member.key)?.weight ?? 0) > 0) continue;
-    weights.set(member.key, { weight: weightOf(member), reason: 'kept-last' });
+    if ((weights.get(member.key)?.weight ?? 0) > 0) continue;
+    weights.set(member.key, { weight: weightToStay(member), reason: 'kept-last' });
   }
 }
 
@@ -373,7 +417,7 @@ function meetsQuorum(
   const needed = before === true ? keep : gain;
   if (healthyWeight >= needed) return true;
   const possible =
-    healthyWeight + sum(members, (member) => (mayBeHealthy(member) ? member.weight : 0));
+    healthyWeight + sum(members, (member) => (mayBeHealthy(member) ? weightPossible(member) : 0));
   return possible >= needed ? state.quorumMet : false;
 }
 
@@ -401,7 +445,23 @@ function mayBeHealthy(member: PoolMember): boolean {
 
 /** An operator's word counts more than the check's, that more than the configuration. */
 function weightOf({ weight, checkWeight, override }: PoolMember): number {
-  return override?.kind === 'weight' ? override.weight : (checkWeight ?? weight);
+  if (override?.kind === 'weight') return override.weight;
+  return override?.kind === 'up' ? weight : (checkWeight ?? weight);
+}
+
+/** The most that one whose check has not spoken may have. */
+function weightPossible(member: PoolMember): number {
+  return member.dynamic && member.override === null ? Infinity : weightOf(member);
+}
+
+/** It has clients, and more than those of a slow start. */
+function hasRisen(decided: PoolWeight | undefined): boolean {
+  return (decided?.weight ?? 0) > 0 && decided?.reason !== 'slow-start';
+}
+
+/** Of a server that is not let go, whatever its check asks for. */
+function weightToStay(member: PoolMember): number {
+  return weightOf(member) === 0 && member.override === null ? member.weight : weightOf(member);
 }
 
 function weightReason({ checkWeight, override }: PoolMember): WeightReason {

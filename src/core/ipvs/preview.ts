@@ -3,6 +3,7 @@
  * programs read: the plan that the director itself makes (plan.ts), with what differs field by
  * field. Pure: what the checks have said, and which entries are ours, comes in as `Knowledge`.
  */
+import { asksForWeight } from '../config/check.ts';
 import type {
   IpvsConfig,
   RealServerConfig,
@@ -173,6 +174,7 @@ function desiredOf(
       weight: server.weight,
       initial: server.check?.initial ?? DEFAULTS.check.initial,
       ...healthOf(server, kernelWeight, knowledge),
+      dynamic: server.check !== null && asksForWeight(server.check),
       kernelWeight,
       override: knowledge.override(service.name, key),
       maintenance: knowledge.maintenance(service.name, key),

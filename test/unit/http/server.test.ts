@@ -326,7 +326,13 @@ describe('serveControl', () => {
     const many = <T>(value: T) =>
       Array.from({ length: 450 }, (_, index) => [`"${index}"`, value] as const);
     const health = { health: 'up', sinceUs: 1, recoveredAtUs: null, checkWeight: null } as const;
-    const pool = { quorumMet: true, foundMet: null, lastServing: ['a'], maintained: [] };
+    const pool = {
+      quorumMet: true,
+      foundMet: null,
+      lastServing: ['a'],
+      stayed: [],
+      maintained: [],
+    };
     const whole = { ...TABLE, checks: many(health), pools: many(pool), owned: many(['a', 'b']) };
     for (const view of [whole, TABLE, { ...TABLE, observed: null }]) {
       const source = { ...SOURCE, table: async () => view };

@@ -24,6 +24,7 @@ function member(key: string, changes: Partial<PoolMember> = {}): PoolMember {
     sinceUs: 0,
     recoveredAtUs: null,
     checkWeight: null,
+    dynamic: false,
     kernelWeight: null,
     override: null,
     maintenance: null,
@@ -53,7 +54,7 @@ function decided(
 }
 
 function decidedAs(quorumMet: boolean): PoolState {
-  return { quorumMet, foundMet: null, lastServing: [], maintained: [] };
+  return { quorumMet, foundMet: null, lastServing: [], stayed: [], maintained: [] };
 }
 
 describe('decide, one server', () => {
@@ -125,6 +126,110 @@ describe('decide, one server', () => {
       down: '0 forced-down',
       light: '2 weight-override',
       failed: '0 failed',
+    });
+  });
+});
+
+describe('decide, several things at once', () => {
+  const light = { kind: 'weight', weight: 2 } as const;
+  const script = { dynamic: true, checkWeight: 0 };
+
+  it('guards servers whose weight an operator set, like any others', () => {
+    const members = [down('a', 1), down('b', 2)].map((one) => ({ ...one, override: light }));
+    expect(told(decided({ minHealthyPercent: 50 }, members))).toEqual({
+      a: '0 failed',
+      b: '2 guarded',
+    });
+  });
+
+  it('lets a window have a server whose weight an operator set', () => {
+    const maintenance = { action: 'drain', force: false } as const;
+    const members = [member('a', { override: light, maintenance }), member('b')];
+    expect(told(decided({}, members)).a).toBe('0 maintenance');
+    expect(
+      told(decided({}, [member('a', { override: light, passive: true }), member('b')])).a,
+    ).toBe('0 accepts-nothing');
+  });
+
+  it('takes a weight of 0 by a check for a failure that the guard counts, and the milder one', () => {
+    const policy = { minHealthyPercent: 50 };
+    const zero = (key: string) => member(key, script);
+    expect(told(decided(policy, [zero('a'), zero('b')]))).toEqual({
+      a: '0 check-weight',
+      b: '10 guarded',
+    });
+    expect(told(decided(policy, [zero('a'), down('b')]))).toEqual({
+      a: '10 guarded',
+      b: '0 failed',
+    });
+    // What it asked for last, before it failed.
+    const failed = { ...down('b', 2), ...script };
+    expect(told(decided(policy, [down('a', 1), failed])).b).toBe('10 guarded');
+  });
+
+  it('with keep-last keeps those that had clients, whatever weight their checks ask for', () => {
+    const policy = { quorum: { weight: 20, hysteresis: 0, below: 'keep-last' } } as const;
+    const none = member('c', script);
+    const first = decided(policy, [member('a'), member('b'), none]);
+    const members = [member('a', script), down('b'), { ...none, ...down('c') }];
+    expect(told(decided(policy, members, { state: first.state }))).toEqual({
+      a: '10 kept-last',
+      b: '10 kept-last',
+      c: '0 failed',
+    });
+  });
+
+  it('starts nobody slowly who had clients all the time', () => {
+    const policy = { minHealthyPercent: 100, slowStartUs: 10_000_000 };
+    const both = [down('a', 1), down('b', 2)];
+    const guarded = decided(policy, both);
+    expect(told(guarded)).toEqual({ a: '10 guarded', b: '10 guarded' });
+    const back = member('a', { sinceUs: 5, recoveredAtUs: 5 });
+    const after = decided(policy, [back, down('b', 2)], { state: guarded.state, nowUs: 5 });
+    expect(told(after)).toEqual({ a: '10 healthy', b: '10 guarded' });
+    const later = decided(policy, [back, down('b', 2)], { state: after.state, nowUs: 6 });
+    expect(told(later).a).toBe('10 healthy');
+    // One that was out rises, with the weight that its check asks for as the whole.
+    const out = decided({ ...policy, minHealthyPercent: 0 }, [down('a', 1), member('b')]);
+    const risen = { ...back, dynamic: true, checkWeight: 40 };
+    const slow = decided(policy, [risen, member('b')], { state: out.state, nowUs: 5 });
+    expect(told(slow).a).toBe('1 slow-start');
+  });
+
+  it('does not decide the quorum while a check that may ask for any weight has not spoken', () => {
+    const policy = { quorum: { weight: 50, hysteresis: 0, below: 'drop' } } as const;
+    const left = member('a', { health: 'unknown', dynamic: true, kernelWeight: 60 });
+    const decision = decided(policy, [left]);
+    expect([told(decision).a, decision.state.quorumMet]).toEqual(['60 awaiting-check', null]);
+    const spoken = decided(policy, [{ ...left, health: 'up', checkWeight: 60 }]);
+    expect([told(spoken).a, spoken.state.quorumMet]).toEqual(['60 check-weight', true]);
+  });
+
+  it("goes by an operator's word and by windows with sorry servers, too", () => {
+    const policy = { quorum: { weight: 20, hysteresis: 0, below: 'sorry' } } as const;
+    const sorry = [
+      member('drains', { override: { kind: 'drain', deadlineMs: null, drained: false } }),
+      member('gone', { override: { kind: 'drain', deadlineMs: null, drained: true } }),
+      member('down', { override: { kind: 'down' } }),
+      member('light', { override: light }),
+      member('up', { override: { kind: 'up' }, health: 'down' }),
+      member('script', { dynamic: true, checkWeight: 7 }),
+      member('window', { maintenance: { action: 'down', force: false } }),
+      member('free', {
+        maintenance: { action: 'down', force: false },
+        override: { kind: 'up' },
+      }),
+    ];
+    expect(told(decided(policy, [down('a')], { sorry }))).toEqual({
+      a: '0 failed',
+      drains: '0 draining',
+      gone: 'null drained',
+      down: '0 forced-down',
+      light: '2 sorry',
+      up: '10 sorry',
+      script: '7 sorry',
+      window: 'null maintenance',
+      free: '10 sorry',
     });
   });
 });

@@ -15,6 +15,8 @@ import type { CheckDefinition } from '../core/health/check-key.ts';
 import { type CheckState, initialCheckState } from '../core/health/check-state.ts';
 import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
 import { fnv1a32 } from '../core/health/schedule.ts';
+import { Turn } from '../core/turn.ts';
+import { TURNS } from '../linux/turns.ts';
 import { costUs } from './check-cost.ts';
 import {
   applyResult,
@@ -60,6 +62,10 @@ const LOCAL_KINDS: readonly CheckConfig['kind'][] = ['script', 'file', 'bfd'];
 const WORKER_FILE = new URL('./check-worker.js', import.meta.url);
 const RESTART_DELAY_MS = 1_000;
 const STOP_TIMEOUT_MS = 2_000;
+/** Checks that are looked at between two looks at the clock. */
+const CHECKS_PER_LOOK = 256;
+/** The same of checks that are begun, or told a worker about, each in some ten microseconds. */
+const BEGUN_PER_LOOK = 32;
 
 export interface CheckPoolOptions {
   /** Threads beside this one; null for as many as the checks need and the machine has. */
@@ -71,10 +77,16 @@ export interface CheckPoolOptions {
 /** How many worker threads these checks are given on a machine with so many processors; 0 for none. */
 export function workersFor(definitions: Iterable<CheckDefinition>, processors: number): number {
   let load = 0;
-  for (const { check } of definitions) {
-    if (LOCAL_KINDS.includes(check.kind)) continue;
-    load += costUs(check) / check.intervalUs;
-  }
+  for (const { check } of definitions) load += loadOf(check);
+  return workersOf(load, processors);
+}
+
+/** What a check takes of a thread that a worker may take off this one. */
+function loadOf(check: CheckConfig): number {
+  return LOCAL_KINDS.includes(check.kind) ? 0 : costUs(check) / check.intervalUs;
+}
+
+function workersOf(load: number, processors: number): number {
   if (load <= SHARE_OF_THREAD) return 0;
   return Math.min(Math.ceil(load / SHARE_OF_THREAD), Math.max(1, processors), WORKERS_MAX);
 }
@@ -91,9 +103,9 @@ export class CheckPool {
   readonly #ports: CheckRunnerPorts;
   readonly #local: CheckRunner;
   #remotes: Remote[] = [];
-  #definitions: ReadonlyMap<string, CheckDefinition> = new Map();
-  /** Of the checks that run in workers, by key. */
-  #remembered = new Map<string, CheckMemory>();
+  readonly #definitions = new Map<string, CheckDefinition>();
+  /** Of the checks that run in workers, or are to run somewhere soon, by key. */
+  readonly #remembered = new Map<string, CheckMemory>();
   #stopped = false;
 
   constructor(options: CheckPoolOptions & CheckRunnerOptions, ports: CheckRunnerPorts) {
@@ -107,36 +119,96 @@ export class CheckPool {
     return this.#remotes.length;
   }
 
-  /** As CheckRunner.configure(): what was there before goes on, whichever thread it runs in. */
-  configure(definitions: ReadonlyMap<string, CheckDefinition>): void {
-    const wanted =
-      this.#options.workers ?? workersFor(definitions.values(), availableParallelism());
-    const known = this.#knowledge();
-    const moving = wanted !== this.#remotes.length;
+  /**
+   * Begins to run these, none of which runs, in turns. One that asks what another asks or asked with
+   * other timing is not unknown again. `leaving`: keys of those that remove() is told of next; it
+   * decides with how many threads there are then.
+   */
+  async add(added: readonly CheckDefinition[], leaving: readonly string[]): Promise<void> {
+    const gone = new Set(leaving);
+    const { workers, answers } = await this.#survey(added, gone);
+    if (this.#stopped) return;
+    const moving = workers !== this.#remotes.length;
+    const moved = moving ? [...this.#definitions.values()] : [];
     if (moving) {
       for (const remote of this.#remotes.splice(0)) void this.#end(remote);
-      this.#remotes = Array.from({ length: wanted }, () => this.#begin());
+      this.#remotes = Array.from({ length: workers }, () => this.#begin());
     }
-    const local = new Map<string, CheckDefinition>();
-    const shares = this.#remotes.map(() => new Map<string, CheckDefinition>());
-    for (const [key, definition] of definitions) {
-      const here = wanted === 0 || LOCAL_KINDS.includes(definition.check.kind);
-      // By question, so that what asks the same with other timing is found in the same worker.
-      const index = here ? 0 : fnv1a32(definition.question) % wanted;
-      (here ? local : (shares[index] as Map<string, CheckDefinition>)).set(key, definition);
-    }
-    this.#definitions = definitions;
-    this.#local.configure(local, known);
-    const nowUs = this.#ports.nowUs();
-    const remembered = new Map<string, CheckMemory>();
-    for (const [index, share] of shares.entries()) {
-      for (const [key, definition] of share) {
-        const memory = this.#remembered.get(key) ?? known(definition) ?? newMemory(nowUs);
-        remembered.set(key, memory);
+    const turn = new Turn(TURNS);
+    for (const list of [moved.filter(({ key }) => !gone.has(key)), added]) {
+      for (let first = 0; first < list.length; first += BEGUN_PER_LOOK) {
+        this.#beginSome(list.slice(first, first + BEGUN_PER_LOOK), answers);
+        if (turn.hasLasted()) await turn.rest();
+        if (this.#stopped) return;
       }
-      this.#share(this.#remotes[index] as Remote, share, remembered);
     }
-    this.#remembered = remembered;
+  }
+
+  /** Ends these: nothing more is told of them. */
+  remove(keys: readonly string[]): void {
+    if (this.#stopped || keys.length === 0) return;
+    for (const key of keys) {
+      this.#definitions.delete(key);
+      this.#remembered.delete(key);
+    }
+    this.#local.remove(keys);
+    for (const remote of this.#remotes) {
+      const removed = keys.filter((key) => remote.definitions.delete(key));
+      if (removed.length > 0) this.#tell(remote, [], removed);
+    }
+  }
+
+  /** How many workers there should be, and which check has the answer to whose question. */
+  async #survey(
+    added: readonly CheckDefinition[],
+    leaving: ReadonlySet<string>,
+  ): Promise<{ readonly workers: number; readonly answers: ReadonlyMap<string, string> }> {
+    const asked = new Set(added.map(({ question }) => question));
+    const answers = new Map<string, string>();
+    const turn = new Turn(TURNS);
+    let load = 0;
+    let looked = 0;
+    for (const { check } of added) {
+      load += loadOf(check);
+      if (++looked % CHECKS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
+    }
+    for (const [key, { check, question }] of this.#definitions) {
+      if (!leaving.has(key)) load += loadOf(check);
+      if (asked.has(question)) answers.set(question, key);
+      if (++looked % CHECKS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
+    }
+    const workers = this.#options.workers ?? workersOf(load, availableParallelism());
+    return { workers, answers };
+  }
+
+  /** Has these run where they are to run; `answers`: by their questions, whose memory they take over. */
+  #beginSome(some: readonly CheckDefinition[], answers: ReadonlyMap<string, string>): void {
+    const workers = this.#remotes.length;
+    const shares = new Map<Remote, CheckDefinition[]>();
+    const moved: string[] = [];
+    for (const definition of some) {
+      const { key, question, check } = definition;
+      const known = this.#memory(key) ?? this.#memory(answers.get(question) ?? '');
+      this.#definitions.set(key, definition);
+      if (workers === 0 || LOCAL_KINDS.includes(check.kind)) {
+        this.#remembered.delete(key);
+        if (this.#local.memory(key) === null) this.#local.add(definition, known);
+        continue;
+      }
+      if (this.#local.memory(key) !== null) moved.push(key);
+      this.#remembered.set(key, known === null ? newMemory(this.#ports.nowUs()) : copyOf(known));
+      // By question, so that what asks the same with other timing is found in the same worker.
+      const remote = this.#remotes[fnv1a32(question) % workers] as Remote;
+      const share = shares.get(remote) ?? [];
+      shares.set(remote, share);
+      share.push(definition);
+    }
+    if (moved.length > 0) this.#local.remove(moved);
+    this.#local.start();
+    for (const [remote, share] of shares) {
+      for (const definition of share) remote.definitions.set(definition.key, definition);
+      this.#tell(remote, share, []);
+    }
   }
 
   /** As CheckRunner.runNow(), of the checks of this thread. */
@@ -178,38 +250,15 @@ export class CheckPool {
     return this.#remembered.get(key) ?? this.#local.memory(key);
   }
 
-  /** What is known of a check now, or else of one that asks the same question. */
-  #knowledge(): (definition: CheckDefinition) => CheckMemory | null {
-    const byKey = new Map<string, CheckMemory>();
-    const byQuestion = new Map<string, CheckMemory>();
-    for (const [key, { question }] of this.#definitions) {
-      const found = this.#memory(key);
-      if (found === null) continue;
-      const { state, lastDurationUs, weight, skippedSlots } = found;
-      byKey.set(key, { state, lastDurationUs, weight, skippedSlots });
-      byQuestion.set(question, { state, lastDurationUs, weight, skippedSlots: 0 });
-    }
-    return ({ key, question }) => {
-      const found = byKey.get(key) ?? byQuestion.get(question);
-      return found === undefined ? null : { ...found };
-    };
-  }
-
-  #share(
-    remote: Remote,
-    share: ReadonlyMap<string, CheckDefinition>,
-    remembered: ReadonlyMap<string, CheckMemory>,
+  /** One that has died is told everything when it is back. */
+  #tell(
+    { worker, restart }: Remote,
+    added: readonly CheckDefinition[],
+    remove: readonly string[],
   ): void {
-    const remove = [...remote.definitions.keys()].filter((key) => !share.has(key));
-    const add = [...share]
-      .filter(([key]) => !remote.definitions.has(key))
-      .map(([key, definition]) => [definition, remembered.get(key) ?? null] as const);
-    for (const key of remove) remote.definitions.delete(key);
-    for (const [definition] of add) remote.definitions.set(definition.key, definition);
-    // One that has died is given everything when it is back.
-    if (remote.restart === null && add.length + remove.length > 0) {
-      remote.worker.postMessage({ kind: 'configure', add, remove } satisfies ToCheckWorker);
-    }
+    if (restart !== null) return;
+    const add = added.map((one) => [one, this.#remembered.get(one.key) ?? null] as const);
+    worker.postMessage({ kind: 'configure', add, remove } satisfies ToCheckWorker);
   }
 
   #begin(): Remote {
@@ -255,9 +304,7 @@ export class CheckPool {
     remote.restart = setTimeout(() => {
       remote.restart = null;
       remote.worker = this.#startWorker(() => remote);
-      const share = new Map(remote.definitions);
-      remote.definitions.clear();
-      this.#share(remote, share, this.#remembered);
+      this.#tell(remote, [...remote.definitions.values()], []);
     }, RESTART_DELAY_MS);
   }
 
@@ -279,4 +326,8 @@ export class CheckPool {
 function newMemory(nowUs: number): CheckMemory {
   const state = initialCheckState(nowUs);
   return { state, lastDurationUs: null, weight: null, skippedSlots: 0 };
+}
+
+function copyOf({ state, lastDurationUs, weight, skippedSlots }: CheckMemory): CheckMemory {
+  return { state, lastDurationUs, weight, skippedSlots };
 }

@@ -35,10 +35,8 @@ export class CheckTally {
     return this.#tallies.get(key) ?? EMPTY;
   }
 
-  /** Forgets checks that are not among these. */
-  keep(keys: ReadonlySet<string> | ReadonlyMap<string, unknown>): void {
-    for (const key of this.#tallies.keys()) {
-      if (!keys.has(key)) this.#tallies.delete(key);
-    }
+  /** Forgets the checks with these keys. */
+  forget(keys: readonly string[]): void {
+    for (const key of keys) this.#tallies.delete(key);
   }
 }

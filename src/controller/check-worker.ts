@@ -4,10 +4,9 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../core/assert.ts';
-import type { CheckDefinition } from '../core/health/check-key.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { FromCheckWorker, ToCheckWorker, WorkerResult } from './check-pool.ts';
-import { type CheckMemory, CheckRunner } from './checks.ts';
+import { CheckRunner } from './checks.ts';
 
 /** How old a result may get before it is told, and how many are told together. */
 const BATCH_DELAY_MS = 50;
@@ -15,7 +14,6 @@ const BATCH_MAX = 256;
 
 assert(parentPort !== null, 'This file is a worker');
 const port = parentPort;
-const definitions = new Map<string, CheckDefinition>();
 let waiting: WorkerResult[] = [];
 let timer: NodeJS.Timeout | null = null;
 
@@ -52,11 +50,7 @@ async function stop(): Promise<void> {
 
 port.on('message', (message: ToCheckWorker) => {
   if (message.kind === 'stop') return void stop();
-  const known = new Map<string, CheckMemory>();
-  for (const key of message.remove) definitions.delete(key);
-  for (const [definition, memory] of message.add) {
-    definitions.set(definition.key, definition);
-    if (memory !== null) known.set(definition.key, memory);
-  }
-  runner.configure(definitions, ({ key }) => known.get(key) ?? null);
+  runner.remove(message.remove);
+  for (const [definition, memory] of message.add) runner.add(definition, memory);
+  runner.start();
 });

@@ -197,47 +197,51 @@ export class CheckRunner {
   }
 
   /**
-   * Makes these, by their keys, the checks that run. A check that was there before goes on
-   * untouched. A new one that asks an old one's question with other timing takes over its state
-   * and is not unknown again; `known` tells of checks that ran elsewhere until now.
+   * Begins to run these, of which none runs, after start(). `known` tells what is known of a check
+   * already; null for nothing.
    */
-  configure(
-    definitions: ReadonlyMap<string, CheckDefinition>,
-    known: (definition: CheckDefinition) => CheckMemory | null = () => null,
-  ): void {
-    assert(!this.#stopped, 'A stopped runner is not configured');
-    const answered = new Map<string, RunningCheck>();
-    for (const [key, check] of this.#checks) {
-      if (definitions.has(key)) continue;
-      answered.set(check.definition.question, check);
-      remove(check);
-      this.#checks.delete(key);
-    }
-    for (const runs of this.#allRuns) runs.keep((check) => !check.removed);
+  add(definition: CheckDefinition, known: CheckMemory | null): void {
+    assert(!this.#stopped, 'A stopped runner gets no checks');
+    const { key } = definition;
     const nowUs = this.#ports.nowUs();
-    for (const [key, definition] of definitions) {
-      if (this.#checks.has(key)) continue;
-      const before = answered.get(definition.question) ?? known(definition);
-      const check: RunningCheck = {
-        definition,
-        probe: this.#probe(definition),
-        done: (result) => this.#ended(check, result),
-        atPlaceUs: placeUs(key, definition.check.intervalUs),
-        dueUs: nowUs,
-        giveUp: null,
-        removed: false,
-        again: false,
-        state: before?.state ?? initialCheckState(nowUs),
-        lastDurationUs: before?.lastDurationUs ?? null,
-        weight: before?.weight ?? null,
-        skippedSlots: 0,
-      };
-      this.#checks.set(key, check);
-      const { intervalUs, startSpreadUs } = definition.check;
-      const startUs = firstStartUs(key, intervalUs, startSpreadUs, nowUs);
-      this.#runsOf(definition.check).add(startUs, check);
+    const check: RunningCheck = {
+      definition,
+      probe: this.#probe(definition),
+      done: (result) => this.#ended(check, result),
+      atPlaceUs: placeUs(key, definition.check.intervalUs),
+      dueUs: nowUs,
+      giveUp: null,
+      removed: false,
+      again: false,
+      state: known?.state ?? initialCheckState(nowUs),
+      lastDurationUs: known?.lastDurationUs ?? null,
+      weight: known?.weight ?? null,
+      skippedSlots: 0,
+    };
+    this.#checks.set(key, check);
+    const { intervalUs, startSpreadUs } = definition.check;
+    const startUs = firstStartUs(key, intervalUs, startSpreadUs, nowUs);
+    this.#runsOf(definition.check).add(startUs, check);
+  }
+
+  /** Those that were added run when they are due. */
+  start(): void {
+    if (!this.#stopped) for (const runs of this.#allRuns) runs.pump();
+  }
+
+  /** Ends these, if they run. Nothing more is told of them. */
+  remove(keys: Iterable<string>): void {
+    let removed = false;
+    for (const key of keys) {
+      const check = this.#checks.get(key);
+      if (check === undefined) continue;
+      this.#checks.delete(key);
+      remove(check);
+      removed = true;
     }
-    for (const runs of this.#allRuns) runs.pump();
+    if (!removed) return;
+    for (const runs of this.#allRuns) runs.keep((check) => !check.removed);
+    this.start();
   }
 
   /** Runs these now instead of when they are due; one that is in flight runs once more. */

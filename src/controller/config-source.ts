@@ -16,6 +16,7 @@ import type { Config, ServiceConfig } from '../core/config/config.ts';
 import { READER_NODE_FLAGS } from '../core/processes.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import { sameData } from '../core/same-data.ts';
+import { TURNS } from '../linux/turns.ts';
 
 const READER = fileURLToPath(new URL('./config-worker.js', import.meta.url));
 
@@ -36,9 +37,19 @@ export interface ConfigAnswer {
   readonly sources: readonly SourceFile[];
 }
 
+/** What is asked of the reader: to read the file again, or for the next part of its answer. */
+export type ReaderRequest = { readonly kind: 'read' } | { readonly kind: 'more' };
+
 export type ReaderMessage =
-  /** Services that are new or not as they were, in any number of messages. */
-  | { readonly kind: 'services'; readonly services: readonly ServiceConfig[] }
+  /**
+   * Services that are new or not as they were, in any number of messages; `more`: another one follows
+   * when it is asked for, so that as much is taken in a turn of the event loop as one can take.
+   */
+  | {
+      readonly kind: 'services';
+      readonly services: readonly ServiceConfig[];
+      readonly more: boolean;
+    }
   /** The end of an answer; `names`: all services in their order, null for the same as before. */
   | {
       readonly kind: 'config';
@@ -89,6 +100,7 @@ export class ConfigSource {
           return end(() => resolve(this.#answer(message, received)));
         }
         for (const service of message.services) received.set(service.name, this.#known(service));
+        if (message.more) void TURNS.nextTurn().then(() => request(reader, { kind: 'more' }));
       };
       reader.on('message', onMessage).on('error', onError).on('exit', onExit);
     });
@@ -97,7 +109,7 @@ export class ConfigSource {
   /** The reader that has stayed is asked again; a new one reads by itself. */
   #ask(): ChildProcess {
     if (this.#reader?.connected === true) {
-      this.#reader.send({ kind: 'read' });
+      request(this.#reader, { kind: 'read' });
       return this.#reader;
     }
     // 'advanced' is structured cloning: a Config has values that JSON has no words for.
@@ -135,4 +147,9 @@ export class ConfigSource {
     if (!stays(services.size)) this.#reader = null;
     return { result: ok({ ...rest, services: [...services.values()] }), warnings, sources };
   }
+}
+
+/** One that has ended meanwhile is told of by its end. */
+function request(reader: ChildProcess, message: ReaderRequest): void {
+  if (reader.connected) reader.send(message, () => {});
 }

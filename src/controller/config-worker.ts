@@ -1,7 +1,8 @@
 /**
  * A process that reads the configuration for its parent: see config-source.ts. Its one argument is
- * the ConfigRequest as JSON. Every message of the parent asks it to read the file again; it ends
- * when the parent does, or by itself after the first answer if that was a small one.
+ * the ConfigRequest as JSON. The parent asks it to read the file again, or for the next part of a
+ * long answer; it ends when the parent does, or by itself after the first answer if that was a
+ * small one.
  */
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
@@ -10,16 +11,23 @@ import type { ConfigError } from '../config/errors.ts';
 import { type SourceFile, watchSecretFiles } from '../config/secret-file.ts';
 import { readConfigFileText } from '../config/yaml.ts';
 import type { ServiceConfig } from '../core/config/config.ts';
-import { type ConfigRequest, READER_STAYS_FROM, type ReaderMessage } from './config-source.ts';
+import {
+  type ConfigRequest,
+  READER_STAYS_FROM,
+  type ReaderMessage,
+  type ReaderRequest,
+} from './config-source.ts';
 
-/** Each message is taken in one turn of the parent's event loop. */
-const SERVICES_PER_MESSAGE = 100;
+/** Each message is taken in one turn of the parent's event loop: some milliseconds. */
+const SERVICES_PER_MESSAGE = 32;
 
 const { path, director } = JSON.parse(process.argv[2] ?? '') as ConfigRequest;
 let warnings: ConfigError[] = [];
 let reader = newReader();
 /** What the parent has. */
 let sent: readonly ServiceConfig[] | null = null;
+/** Called when the parent asks for more. */
+let goOn = (): void => {};
 
 function newReader(): ConfigReader {
   return new ConfigReader({
@@ -30,7 +38,7 @@ function newReader(): ConfigReader {
   });
 }
 
-function answer(): void {
+async function answer(): Promise<void> {
   warnings = [];
   const sources: SourceFile[] = [];
   const note = (source: SourceFile): void => void sources.push(source);
@@ -43,8 +51,10 @@ function answer(): void {
   const known = new Set(sent ?? []);
   const changed = services.filter((service) => !known.has(service));
   for (let first = 0; first < changed.length; first += SERVICES_PER_MESSAGE) {
-    const part = changed.slice(first, first + SERVICES_PER_MESSAGE);
-    process.send?.({ kind: 'services', services: part } satisfies ReaderMessage);
+    const end = first + SERVICES_PER_MESSAGE;
+    const [part, more] = [changed.slice(first, end), end < changed.length];
+    process.send?.({ kind: 'services', services: part, more } satisfies ReaderMessage);
+    if (more) await asked();
   }
   const names = services.map(({ name }) => name);
   // A reader that has sent nothing yet does not know what was before it, not even with no names.
@@ -54,6 +64,13 @@ function answer(): void {
     names.every((name, index) => name === sent?.[index]?.name);
   sent = services;
   finish({ kind: 'config', rest, names: sameNames ? null : names, warnings, sources });
+}
+
+/** Resolves when the parent asks for more. */
+function asked(): Promise<void> {
+  return new Promise((resolve) => {
+    goOn = resolve;
+  });
 }
 
 function finish(message: ReaderMessage): void {
@@ -66,5 +83,8 @@ function finish(message: ReaderMessage): void {
 
 // Whoever asked has ended, and nobody wants the rest of the answer.
 process.on('error', () => process.exit(0));
-process.on('message', answer);
-answer();
+process.on('message', (request: ReaderRequest) => {
+  if (request.kind === 'more') goOn();
+  else void answer();
+});
+void answer();

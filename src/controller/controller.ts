@@ -137,6 +137,8 @@ export class Controller implements DirectorControl {
   #stopWanted = false;
   /** The start and the reloads, one after another. */
   #configuring: Promise<unknown> = Promise.resolve();
+  /** The same of the checks, which a transition may change as well. */
+  #checking: Promise<unknown> = Promise.resolve();
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -744,7 +746,7 @@ export class Controller implements DirectorControl {
     const names = following.filter((one) => one.onlyOnActive).map(({ name }) => name);
     if (names.length > 0 && state === 'active') this.#table?.activate(names);
     else if (names.length > 0) this.#table?.changed(names);
-    if (following.some(({ checkWhen }) => checkWhen === 'active')) this.#configureChecks();
+    if (following.some(({ checkWhen }) => checkWhen === 'active')) void this.#configureChecks();
   }
 
   /** Whether the instance that an entry goes with is active here; null while nobody knows. */
@@ -906,22 +908,40 @@ export class Controller implements DirectorControl {
     await this.#learnStates();
   }
 
-  #configureChecks(): void {
+  /**
+   * Begins the checks that are new, then has `adopt` look at the services, then ends what nobody asks
+   * for any more: no service is ever without its checks. One call is done when the next begins.
+   */
+  #configureChecks(adopt: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+    const configured = this.#checking.then(() => this.#changeChecks(adopt));
+    this.#checking = configured.catch(() => undefined);
+    return configured;
+  }
+
+  async #changeChecks(adopt: () => Promise<void>): Promise<void> {
     const checked = this.#config.services.filter(
       ({ checkWhen, entries }) =>
         checkWhen === 'always' || entries.some((entry) => this.#isHere(entry) === true),
     );
-    if (!this.#serviceChecks.configure(checked)) return;
-    const { definitions } = this.#serviceChecks;
-    this.#tally.keep(definitions);
+    const { added, removed } = await this.#serviceChecks.configure(checked);
+    if (this.#stopping) return;
     const threads = this.#checks.workers;
-    this.#checks.configure(definitions);
-    if (this.#checks.workers === threads) return;
+    if (added.length + removed.length > 0) await this.#checks.add(added, removed);
+    if (this.#stopping) return;
+    const adopted = adopt();
+    this.#checks.remove(removed);
+    this.#tally.forget(removed);
+    if (this.#checks.workers !== threads) this.#tellThreads();
+    await adopted;
+  }
+
+  #tellThreads(): void {
+    const [threads, checks] = [this.#checks.workers, this.#serviceChecks.size];
     this.#log.info(
-      { event: 'check-threads', threads: this.#checks.workers, checks: definitions.size },
-      this.#checks.workers === 0
-        ? `${definitions.size} checks run in the controller's own thread`
-        : `${definitions.size} checks are too many for one thread: ${this.#checks.workers} run them`,
+      { event: 'check-threads', threads, checks },
+      threads === 0
+        ? `${checks} checks run in the controller's own thread`
+        : `${checks} checks are too many for one thread: ${threads} run them`,
     );
   }
 
@@ -935,8 +955,10 @@ export class Controller implements DirectorControl {
     this.#pools.keep(services);
     await TURNS.nextTurn();
     if (this.#stopping) return;
-    // In one turn: a service is not decided by the checks of another configuration.
-    this.#configureChecks();
+    await this.#configureChecks(() => this.#configureTable(services));
+  }
+
+  async #configureTable(services: readonly ServiceConfig[]): Promise<void> {
     if (this.#client === null) return;
     const options = {
       services,

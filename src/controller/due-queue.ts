@@ -40,21 +40,20 @@ export class DueQueue<T> {
     const last = this.#heap.pop() as Entry<T>;
     if (this.#heap.length > 0) {
       this.#heap[0] = last;
-      this.#sink();
+      this.#sink(0);
     }
     return first;
   }
 
   /** Drops all items that do not satisfy the condition. */
   keep(condition: (item: T) => boolean): void {
-    // A sorted array is a heap.
-    this.#heap = this.#heap
-      .filter((entry) => condition(entry.item))
-      .sort((left, right) => left.dueUs - right.dueUs || left.order - right.order);
+    this.#heap = this.#heap.filter((entry) => condition(entry.item));
+    // Each half that is a heap already, from the smallest ones up.
+    for (let index = (this.#heap.length >> 1) - 1; index >= 0; index--) this.#sink(index);
   }
 
-  #sink(): void {
-    let index = 0;
+  #sink(from: number): void {
+    let index = from;
     for (;;) {
       let first = index;
       const left = 2 * index + 1;

@@ -5,6 +5,12 @@
 import { assert } from '../core/assert.ts';
 import { DueQueue } from './due-queue.ts';
 
+/**
+ * What starting takes of a turn of the event loop, and about as much again what comes of it at once:
+ * what is due beyond that starts in the next one.
+ */
+const STARTS_US = 2_000;
+
 /** Longest time that the timer is set for: setTimeout takes anything above 2^31 ms for 1 ms. */
 const TIMER_MAX_MS = 3_600_000;
 
@@ -24,6 +30,8 @@ export class DueRuns<T> {
   #running = 0;
   #taken = 0;
   #timer: NodeJS.Timeout | null = null;
+  /** Instead of the timer, while more is due than starts in one turn. */
+  #nextTurn: NodeJS.Immediate | null = null;
   /** What the timer is set for, in monotonic microseconds. */
   #timerUs = Number.POSITIVE_INFINITY;
   /** Since stop(): resolved by #onIdle, when the last run has ended. */
@@ -57,7 +65,7 @@ export class DueRuns<T> {
     this.#queue.keep(condition);
   }
 
-  /** Starts what is due and may run, and sets the timer for what is due next. */
+  /** Starts what is due and may run, for STARTS_US, and sees to it that the rest follows. */
   pump(): void {
     // The timer that is set does it, or when all places are taken the end of a run.
     if (this.#stopped !== null || !this.#isWaiting()) return;
@@ -68,6 +76,7 @@ export class DueRuns<T> {
       this.#running++;
       this.#taken += this.#ports.places(due.item);
       this.#ports.start(due.item, due.dueUs);
+      if (this.#ports.nowUs() - nowUs >= STARTS_US) return this.#goOn();
     }
     if (this.#isWaiting()) this.#setTimer(this.#queue.firstDueUs() as number, nowUs);
   }
@@ -77,8 +86,7 @@ export class DueRuns<T> {
     this.#stopped ??= new Promise<void>((resolve) => {
       this.#onIdle = resolve;
     });
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#clearTimer();
     if (this.#running === 0) this.#onIdle();
     return this.#stopped;
   }
@@ -91,14 +99,27 @@ export class DueRuns<T> {
 
   /** A timer that comes early costs one look at the queue; setting one for each run costs more. */
   #setTimer(atUs: number, nowUs: number): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#clearTimer();
     this.#timerUs = atUs;
     const delayMs = Math.max(1, Math.ceil((atUs - nowUs) / 1000));
     this.#timer = setTimeout(() => this.#onTimer(), Math.min(delayMs, TIMER_MAX_MS));
   }
 
+  /** Lets others run; the end of a run starts nothing until then. */
+  #goOn(): void {
+    this.#clearTimer();
+    this.#timerUs = Number.NEGATIVE_INFINITY;
+    this.#nextTurn = setImmediate(() => this.#onTimer());
+  }
+
+  #clearTimer(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#nextTurn !== null) clearImmediate(this.#nextTurn);
+    [this.#timer, this.#nextTurn] = [null, null];
+  }
+
   #onTimer(): void {
-    this.#timer = null;
+    [this.#timer, this.#nextTurn] = [null, null];
     this.#timerUs = Number.POSITIVE_INFINITY;
     this.pump();
   }

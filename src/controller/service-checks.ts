@@ -4,65 +4,90 @@
  */
 import type { ServiceConfig } from '../core/config/config.ts';
 import { allServers, type CheckDefinition, checkOf } from '../core/health/check-key.ts';
+import { Turn } from '../core/turn.ts';
+import { TURNS } from '../linux/turns.ts';
+
+/** Services that are looked at between two looks at the clock. */
+const SERVICES_PER_LOOK = 8;
+
+/** What another configuration makes of the checks. */
+export interface ChecksChange {
+  readonly added: readonly CheckDefinition[];
+  /** Keys of those that nobody asks for any more. */
+  readonly removed: readonly string[];
+}
 
 export class ServiceChecks {
   readonly #services = new Map<string, ServiceConfig>();
-  readonly #definitions = new Map<string, CheckDefinition>();
-  /** Names of the services that use a check, by the check's key. */
-  readonly #users = new Map<string, Set<string>>();
+  /**
+   * Names of the services that use a check, by the check's key: nearly always one, for which a set
+   * of its own would take more memory than all else here.
+   */
+  readonly #users = new Map<string, string | Set<string>>();
 
-  /** All checks, by their keys. */
-  get definitions(): ReadonlyMap<string, CheckDefinition> {
-    return this.#definitions;
+  /** How many checks there are. */
+  get size(): number {
+    return this.#users.size;
   }
 
   /** Names of the services whose servers a check decides about. */
   usersOf(key: string): readonly string[] {
-    return [...(this.#users.get(key) ?? [])];
+    const users = this.#users.get(key);
+    if (users === undefined) return [];
+    return typeof users === 'string' ? [users] : [...users];
   }
 
-  /** These are the services that are checked; false when all checks are as they were. */
-  configure(services: readonly ServiceConfig[]): boolean {
-    const changed = services.filter((service) => this.#services.get(service.name) !== service);
-    const before = new Set<string>();
-    for (const name of [...this.#gone(services, changed), ...changed.map(({ name }) => name)]) {
-      for (const key of this.#remove(name)) before.add(key);
+  /** These are the services that are checked. In turns; one call is to end before the next. */
+  async configure(services: readonly ServiceConfig[]): Promise<ChecksChange> {
+    const turn = new Turn(TURNS);
+    const added = new Map<string, CheckDefinition>();
+    /** Keys without users. */
+    const left = new Set<string>();
+    let looked = 0;
+    for (const service of services) {
+      const before = this.#services.get(service.name);
+      if (before !== service) {
+        if (before !== undefined) this.#leave(before, left);
+        this.#services.set(service.name, service);
+        for (const definition of definitionsOf(service)) {
+          const isNew = this.#use(definition.key, service.name) && !left.delete(definition.key);
+          if (isNew) added.set(definition.key, definition);
+        }
+      }
+      if (++looked % SERVICES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
-    let added = false;
-    for (const service of changed) {
-      this.#services.set(service.name, service);
-      for (const definition of definitionsOf(service)) {
-        added ||= !this.#definitions.has(definition.key) && !before.has(definition.key);
-        this.#definitions.set(definition.key, definition);
-        const users = this.#users.get(definition.key) ?? new Set();
-        this.#users.set(definition.key, users.add(service.name));
+    // Mostly none is gone.
+    if (this.#services.size > services.length) {
+      const names = new Set(services.map(({ name }) => name));
+      for (const [name, service] of this.#services) {
+        if (names.has(name)) continue;
+        this.#services.delete(name);
+        this.#leave(service, left);
+        if (++looked % SERVICES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
       }
     }
-    return added || [...before].some((key) => !this.#definitions.has(key));
+    return { added: [...added.values()], removed: [...left] };
   }
 
-  /** Names that are not among these any more; mostly there are none, which costs nothing. */
-  #gone(services: readonly ServiceConfig[], changed: readonly ServiceConfig[]): readonly string[] {
-    const isKnown = ({ name }: ServiceConfig) => this.#services.has(name);
-    const unchanged = services.length - changed.length;
-    if (unchanged + changed.filter(isKnown).length === this.#services.size) return [];
-    const names = new Set(services.map(({ name }) => name));
-    return [...this.#services.keys()].filter((name) => !names.has(name));
+  /** True when it is the first that uses the check. */
+  #use(key: string, name: string): boolean {
+    const users = this.#users.get(key);
+    if (users === undefined) this.#users.set(key, name);
+    else if (typeof users !== 'string') users.add(name);
+    else if (users !== name) this.#users.set(key, new Set([users, name]));
+    return users === undefined;
   }
 
-  /** Returns the keys of its checks. */
-  #remove(name: string): string[] {
-    const service = this.#services.get(name);
-    this.#services.delete(name);
-    const keys = service === undefined ? [] : definitionsOf(service).map(({ key }) => key);
-    for (const key of keys) {
+  /** A service uses none of its checks any more; `left` gets those that have no user then. */
+  #leave(service: ServiceConfig, left: Set<string>): void {
+    for (const { key } of definitionsOf(service)) {
       const users = this.#users.get(key);
-      users?.delete(name);
-      if (users !== undefined && users.size > 0) continue;
+      if (users instanceof Set) users.delete(service.name);
+      const unused = users instanceof Set ? users.size === 0 : users === service.name;
+      if (!unused) continue;
       this.#users.delete(key);
-      this.#definitions.delete(key);
+      left.add(key);
     }
-    return keys;
   }
 }
 

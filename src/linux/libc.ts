@@ -469,7 +469,7 @@ export class PollList {
 const EPOLL_EVENT_BYTES = process.arch === 'x64' ? 12 : 16;
 const EPOLL_DATA = process.arch === 'x64' ? 4 : 8;
 /** Taken in one call; what is beyond waits for the next one. */
-const EPOLL_EVENTS_MAX = 256;
+const EPOLL_EVENTS_MAX = 64;
 
 /**
  * An epoll(7) instance: many descriptors behind one that the event loop watches. Its memory is
@@ -496,17 +496,21 @@ export class Epoll {
     this.#control(EPOLL_CTL_MOD, fd, events);
   }
 
-  /** Gives what has happened, by descriptor, to `take`; never waits. */
-  drain(take: (fd: number, events: number) => void): void {
-    for (;;) {
+  /**
+   * Gives what has happened, by descriptor, to `take`, some at a time and as long as `goOn` says so;
+   * never waits. False when more may have happened.
+   */
+  drain(take: (fd: number, events: number) => void, goOn: () => boolean): boolean {
+    do {
       const count = c.epollWait(this.fd, this.#events, EPOLL_EVENTS_MAX, 0);
       for (let index = 0; index < count; index++) {
         const offset = index * EPOLL_EVENT_BYTES;
         const fd = getHost64(this.#eventsView, offset + EPOLL_DATA);
         take(fd, this.#eventsView.getUint32(offset, HOST_LITTLE_ENDIAN));
       }
-      if (count < EPOLL_EVENTS_MAX) return;
-    }
+      if (count < EPOLL_EVENTS_MAX) return true;
+    } while (goOn());
+    return false;
   }
 
   #control(operation: number, fd: number, events: number): void {

@@ -59,6 +59,11 @@ const IDLE_MS = 250;
 const READ_BYTES = 64 * 1024;
 /** Reads of one connection in a turn of the event loop; one that goes on waits for the next. */
 const READS_MAX = 4;
+/**
+ * What all that has happened may take of a turn of the event loop, and what has run out of time:
+ * thousands of connections may do either at once. The rest waits for the next turn.
+ */
+const TURN_MS = 3;
 /** Reads of a server that talks before its FIN; one that goes on is not waited for. */
 const FAREWELL_READS_MAX = 16;
 
@@ -300,12 +305,18 @@ export class TcpConnector {
     if (events !== 0) this.#happened(connection, events);
   }
 
-  #drain(): void {
-    this.#epoll?.drain((fd, events) => {
-      const connection = this.#connections[fd];
-      // Closed while its events waited in the same batch.
-      if (connection !== undefined) this.#happened(connection, events);
-    });
+  /** False when more may have happened, which comes in the next turn. */
+  #drain(): boolean {
+    if (this.#epoll === null) return true;
+    const untilMs = performance.now() + TURN_MS;
+    return this.#epoll.drain(
+      (fd, events) => {
+        const connection = this.#connections[fd];
+        // Closed while its events waited in the same batch.
+        if (connection !== undefined) this.#happened(connection, events);
+      },
+      () => performance.now() < untilMs,
+    );
   }
 
   #happened(connection: TcpConnection, events: number): void {
@@ -372,7 +383,7 @@ export class TcpConnector {
     this.#timer = null;
     this.#timerMs = Number.POSITIVE_INFINITY;
     // After a stall, timers run before sockets are read: the answers may be waiting there.
-    this.#drain();
+    if (!this.#drain()) return this.#arm(0);
     const nowMs = performance.now();
     let nextMs = Number.POSITIVE_INFINITY;
     for (const lane of this.#lanes.values()) {
@@ -386,10 +397,12 @@ export class TcpConnector {
     if (nextMs < Number.POSITIVE_INFINITY) this.#arm(nextMs);
   }
 
-  /** Goes through what is over its time; the deadline of the next one, or infinity. */
+  /** Goes through what is over its time, for TURN_MS; the deadline of the next one, or infinity. */
   #expire({ waiting }: Lane, nowMs: number): number {
     for (const connection of waiting) {
-      if (connection.deadlineMs > nowMs) return connection.deadlineMs;
+      if (connection.deadlineMs > nowMs || performance.now() - nowMs >= TURN_MS) {
+        return connection.deadlineMs;
+      }
       if (connection.state === 'leaving') {
         this.#lookAtLeaving(connection, nowMs);
         continue;

@@ -65,11 +65,11 @@ function planOf(config: Config): KeeperPlan {
 }
 
 /** The keeper and the checks, joined as the controller joins them. */
-function start() {
+async function start() {
   const runtimeDirectory = mkdtempSync(join(tmpdir(), 'vk-bfd-check-'));
   disposables.push(() => rmSync(runtimeDirectory, { recursive: true, force: true }));
   const config = configuration(runtimeDirectory);
-  const { sessions, pool, changes, close } = joinChecks(config);
+  const { sessions, pool, changes, close } = await joinChecks(config);
   disposables.push(close);
   const states: string[] = [];
   let keepers = 0;
@@ -145,7 +145,7 @@ test(
   async () => {
     const server = await peer();
     disposables.push(() => server.dispose());
-    const { changes, became } = start();
+    const { changes, became } = await start();
     await became('up', 1);
     expect(changes[0]?.change).toMatchObject({
       from: 'unknown',
@@ -172,7 +172,7 @@ test(
   async () => {
     const server = await peer();
     disposables.push(() => server.dispose());
-    const { pool, changes, states, keeper, begin, became } = start();
+    const { pool, changes, states, keeper, begin, became } = await start();
     await became('up', 1);
     states.length = 0;
     keeper.kill('SIGKILL');
@@ -188,7 +188,7 @@ test(
 test(
   'a server that never answers is not judged in its first seconds, and down then',
   async () => {
-    const { pool, changes, became } = start();
+    const { pool, changes, became } = await start();
     expect(pool.snapshot()[0]?.status).toBe('unknown');
     await became('down', 1);
     expect(changes[0]?.change.reason).toMatchObject({

@@ -24,8 +24,8 @@ function config(check: string, neighbor = '10.0.0.1'): Config {
 }
 
 /** Sessions and checks together, as the controller has them. */
-function running(from: Config) {
-  const joined = joinChecks(from);
+async function running(from: Config) {
+  const joined = await joinChecks(from);
   disposables.push(joined);
   const { sessions, changes } = joined;
   const tell = (state: BfdStateName, diagnostic: BfdDiagnostic = 'none') =>
@@ -40,7 +40,7 @@ async function settled(): Promise<void> {
 }
 
 test('a change acts at once, and once', async () => {
-  const { sessions, pool, results, changes, tell, statuses } = running(
+  const { sessions, pool, results, changes, tell, statuses } = await running(
     config(`{bfd: {}, ${SLOW}}`),
   );
   expect(pool.workers).toBe(0);
@@ -70,7 +70,9 @@ test('a change acts at once, and once', async () => {
 });
 
 test('a loss that is told twice, or with the recovery behind it, leaves one schedule', async () => {
-  const { sessions, results, tell, statuses } = running(config('{bfd: {}, interval: 1s, fall: 2}'));
+  const { sessions, results, tell, statuses } = await running(
+    config('{bfd: {}, interval: 1s, fall: 2}'),
+  );
   sessions.keeperBegan();
   tell('up');
   await waitFor('the server to be up', () => statuses().length === 1);
@@ -91,7 +93,7 @@ test('a loss that is told twice, or with the recovery behind it, leaves one sche
 });
 
 test('a keeper that is gone, and back, takes no server out', async () => {
-  const { sessions, tell, statuses, pool } = running(config(`{bfd: {}, interval: 100ms}`));
+  const { sessions, tell, statuses, pool } = await running(config(`{bfd: {}, interval: 100ms}`));
   sessions.keeperBegan();
   tell('up');
   await waitFor('the server to be up', () => statuses().length === 1);
@@ -133,7 +135,7 @@ test('verdicts that only time changes are passed on, too', () => {
 });
 
 test('a session under the same name with another neighbor begins anew', async () => {
-  const { sessions } = running(config('bfd'));
+  const { sessions } = await running(config('bfd'));
   sessions.keeperBegan();
   sessions.told([{ name: 'a', state: 'up', diagnostic: 'none' }]);
   expect(sessions.verdict('a')?.ok).toBe(true);

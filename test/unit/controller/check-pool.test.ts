@@ -21,6 +21,7 @@ import {
   tlsSettings,
   waitFor,
 } from '../probes/servers.ts';
+import { configurePool } from './configure-checks.ts';
 
 const results: CheckResultReport[] = [];
 const changes: CheckChangeReport[] = [];
@@ -68,7 +69,7 @@ test('CheckPool: workers tell states, results and changes as this thread does', 
   const up = checkDefinition(fast, (await serving(tcpServer((one) => one.resume()))).target);
   const down = checkDefinition(fast, await closedTarget());
   const pool = newPool(2);
-  pool.configure(definitions(up, down));
+  await configurePool(pool, definitions(up, down));
   expect(pool.workers).toBe(2);
   expect(pool.snapshot().map(({ key, status }) => [key, status])).toEqual([
     [up.key, 'unknown'],
@@ -88,7 +89,7 @@ test('CheckPool: what is known goes along when checks move between threads', asy
   const target = (await serving(tcpServer((one) => one.resume()))).target;
   const quick = checkDefinition({ ...fast, rise: 1 }, target);
   const pool = newPool(null);
-  pool.configure(definitions(quick));
+  await configurePool(pool, definitions(quick));
   expect(pool.workers).toBe(0);
   await waitFor('the check to be up', () => pool.state(quick.key)?.status === 'up');
   const { sinceUs } = pool.snapshot()[0] ?? {};
@@ -100,7 +101,7 @@ test('CheckPool: what is known goes along when checks move between threads', asy
       { address: '127.0.0.1', port: target.port + index },
     ),
   ).filter(({ key }) => key !== quick.key);
-  pool.configure(definitions(quick, ...busy));
+  await configurePool(pool, definitions(quick, ...busy));
   expect(pool.workers).toBeGreaterThan(0);
   expect(pool.state(quick.key)).toMatchObject({ status: 'up', sinceUs });
   const before = results.filter(({ key }) => key === quick.key).length;
@@ -110,24 +111,45 @@ test('CheckPool: what is known goes along when checks move between threads', asy
   );
   expect(pool.state(quick.key)).toMatchObject({ status: 'up', sinceUs });
 
-  pool.configure(definitions(quick));
+  await configurePool(pool, definitions(quick));
   expect(pool.workers).toBe(0);
   expect(pool.state(quick.key)).toMatchObject({ status: 'up', sinceUs });
   expect(changes.filter(({ key }) => key === quick.key)).toHaveLength(1);
 });
 
-test('CheckPool: a check with other timing keeps its state within the workers', async () => {
-  const server = await serving(listen(createServer((_request, response) => response.end('well'))));
-  const first = checkDefinition(fast, server.target);
-  const second = checkDefinition({ ...fast, intervalUs: 30_000 }, server.target);
-  const pool = newPool(2);
-  pool.configure(definitions(first));
-  await waitFor('the check to be up', () => pool.state(first.key)?.status === 'up');
-  pool.configure(definitions(second));
-  expect(pool.state(first.key)).toBeNull();
-  expect(pool.state(second.key)?.status).toBe('up');
-  await waitFor('its results', () => results.some(({ key }) => key === second.key));
-  expect(changes).toHaveLength(1);
+test.each([0, 2])(
+  'CheckPool: a check with other timing keeps its state, %i workers',
+  async (workers) => {
+    const server = await serving(
+      listen(createServer((_request, response) => response.end('well'))),
+    );
+    const first = checkDefinition(fast, server.target);
+    const second = checkDefinition({ ...fast, intervalUs: 30_000 }, server.target);
+    const pool = newPool(workers);
+    await configurePool(pool, definitions(first));
+    await waitFor('the check to be up', () => pool.state(first.key)?.status === 'up');
+    await configurePool(pool, definitions(second));
+    expect(pool.state(first.key)).toBeNull();
+    expect(pool.state(second.key)?.status).toBe('up');
+    await waitFor('its results', () => results.some(({ key }) => key === second.key));
+    expect(changes).toHaveLength(1);
+  },
+);
+
+test('CheckPool: a check with other timing keeps the weight that was asked for', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'vk-pool-'));
+  const path = join(directory, 'weight');
+  writeFileSync(path, '6');
+  const host = { address: '127.0.0.1', port: 0 };
+  const check: CheckConfig = { ...fast, kind: 'file', path };
+  const first = checkDefinition(check, host);
+  const second = checkDefinition({ ...check, intervalUs: 60_000_000 }, host);
+  const pool = newPool(0);
+  await configurePool(pool, definitions(first));
+  await waitFor('the weight', () => pool.weight(first.key) === 6);
+  await configurePool(pool, definitions(second));
+  expect(pool.weight(second.key)).toBe(6);
+  rmSync(directory, { recursive: true });
 });
 
 test('CheckPool: after the death of a worker the next one goes on with what is known', async () => {
@@ -148,7 +170,7 @@ test('CheckPool: after the death of a worker the next one goes on with what is k
     );
     const up = checkDefinition(fast, (await serving(tcpServer((one) => one.resume()))).target);
     const pool = newPool(1, pathToFileURL(program));
-    pool.configure(definitions(up));
+    await configurePool(pool, definitions(up));
     await waitFor('the check to be up', () => pool.state(up.key)?.status === 'up');
     writeFileSync(mark, '');
     await waitFor('the death to be told', () => defects.length > 0);
@@ -187,7 +209,7 @@ test.each(['controller', 'start'])(
       const { target } = await serving(speaking(protocol));
       checks.push(checkDefinition({ ...login, kind: protocol }, target));
     }
-    pool.configure(definitions(...checks));
+    await configurePool(pool, definitions(...checks));
     await waitFor('a result of both', () =>
       checks.every(({ key }) => results.some((result) => result.key === key)),
     );

@@ -87,3 +87,30 @@ test('DueRuns: after the stop nothing starts, and every stop waits for what runs
   expect(started).toEqual([['a', 1]]);
   await runs.stop();
 });
+
+test('DueRuns: what takes long to start leaves turns of the event loop to others', async () => {
+  const inTurns: string[][] = [[]];
+  let nowUs = 0;
+  const runs = new DueRuns<string>(100, {
+    nowUs: () => nowUs,
+    start: (item) => {
+      nowUs += 1_000;
+      inTurns.at(-1)?.push(item);
+    },
+    places: () => 1,
+  });
+  const items = ['a', 'b', 'c', 'd', 'e'];
+  for (const item of items) runs.add(0, item);
+  runs.pump();
+  // The end of a run does not make the turn longer.
+  runs.ended('a');
+  runs.pump();
+  for (let turn = 0; turn < 10 && inTurns.flat().length < items.length; turn++) {
+    inTurns.push([]);
+    await new Promise(setImmediate);
+  }
+  expect(inTurns.flat()).toEqual(items);
+  expect(Math.max(...inTurns.map((some) => some.length))).toBe(2);
+  for (const item of items.slice(1)) runs.ended(item);
+  await runs.stop();
+});

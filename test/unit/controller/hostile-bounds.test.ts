@@ -9,6 +9,7 @@ import { CheckRunner } from '../../../src/controller/checks.ts';
 import type { CheckConfig } from '../../../src/core/config/check.ts';
 import { checkDefinition } from '../../../src/core/health/check-key.ts';
 import { httpCheck, httpRequest, tcpCheck, tlsSettings, waitFor } from '../probes/servers.ts';
+import { configureRunner } from './configure-checks.ts';
 
 /** What each server sends first, what again and again, and how often: 0 for as fast as it is read. */
 const SERVERS = {
@@ -138,7 +139,7 @@ test('hundreds of checks of hostile servers stay within bounds of memory and des
     most.descriptors = Math.max(most.descriptors, descriptors());
   }, 5);
   try {
-    runner.configure(definitions);
+    configureRunner(runner, definitions);
     const ranTwice = () => [...definitions.keys()].every((key) => (runs.get(key) ?? 0) >= 2);
     await vi.waitFor(() => expect(ranTwice()).toBe(true), { timeout: 90_000, interval: 50 });
   } finally {

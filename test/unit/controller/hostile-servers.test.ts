@@ -20,6 +20,7 @@ import {
   tlsSettings,
   waitFor,
 } from '../probes/servers.ts';
+import { configureRunner } from './configure-checks.ts';
 
 const closers: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -218,7 +219,7 @@ test('each gives its reason, good checks go on and stay good, and nothing is lef
       onDefect: (error) => defects.push(error),
     },
   );
-  runner.configure(definitions);
+  configureRunner(runner, definitions);
   await waitFor('five runs of each good check', () =>
     goodKeys.every((key) => (runs.get(key) ?? 0) >= 5),
   );

@@ -5,9 +5,10 @@ import type { CheckChangeReport, CheckResultReport } from '../../../src/controll
 import type { Config } from '../../../src/core/config/config.ts';
 import { checksOf } from '../../../src/core/health/check-key.ts';
 import { monotonicUs } from '../../../src/linux/clock.ts';
+import { configurePool } from './configure-checks.ts';
 
 /** The checks of a configuration run from here on; `close` ends them. */
-export function joinChecks({ services, bfd }: Pick<Config, 'services' | 'bfd'>) {
+export async function joinChecks({ services, bfd }: Pick<Config, 'services' | 'bfd'>) {
   const results: CheckResultReport[] = [];
   const changes: CheckChangeReport[] = [];
   const defects: unknown[] = [];
@@ -32,6 +33,6 @@ export function joinChecks({ services, bfd }: Pick<Config, 'services' | 'bfd'>) 
     if (defects.length > 0) throw defects[0];
   };
   sessions.configure(bfd);
-  pool.configure(checksOf(services));
+  await configurePool(pool, checksOf(services));
   return { sessions, pool, results, changes, close };
 }

@@ -166,6 +166,29 @@ test('TcpConnector: a connection whose time is over is closed, unless it is give
   expect(witness.told).toEqual(['established', 'timeout', 'timeout', 'timeout', 'closed']);
 });
 
+test('TcpConnector: connections that time out together leave turns of the event loop to others', async () => {
+  const server = await serving(tcpServer((socket) => socket.resume()));
+  const connector = new TcpConnector();
+  const count = 60;
+  /** Timeouts in each turn; each takes a millisecond to be dealt with. */
+  const inTurns = [0];
+  const witnesses = Array.from({ length: count }, () => new Witness(() => {}));
+  for (const witness of witnesses) {
+    witness.onTimeout = () => {
+      inTurns[inTurns.length - 1] = (inTurns.at(-1) ?? 0) + 1;
+      const untilMs = performance.now() + 1;
+      while (performance.now() < untilMs);
+    };
+    connector.open(to(server), 200, witness);
+  }
+  while (!witnesses.every((witness) => witness.isClosed)) {
+    if (inTurns.at(-1) !== 0) inTurns.push(0);
+    await new Promise(setImmediate);
+  }
+  expect(inTurns.reduce((sum, one) => sum + one)).toBe(count);
+  expect(Math.max(...inTurns)).toBeLessThan(10);
+});
+
 /** What becomes of one connection after another that is left as soon as it stands. */
 async function leftStates(server: TestServer, count: number): Promise<string[]> {
   const connector = new TcpConnector();

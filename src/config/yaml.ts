@@ -22,7 +22,7 @@ import { resolveAnnounceGroups } from './resolve-announce.ts';
 import { resolveBfd } from './resolve-bfd.ts';
 import { knownSessions } from './resolve-check-bfd.ts';
 import { resolveFollow } from './resolve-follow.ts';
-import { placeMaintenance } from './resolve-maintenance.ts';
+import { placeMaintenance, warnOfWindowsTogether } from './resolve-maintenance.ts';
 import { resolveNotify } from './resolve-notify.ts';
 import { resolveRouting } from './resolve-routing.ts';
 import { type NamedService, resolveServices } from './resolve-services.ts';
@@ -207,6 +207,7 @@ function readValue(value: unknown, director: string, report: Report): Config {
   });
   const maintenance = parsed(schema.maintenance, root.maintenance);
   const services = placeMaintenance(followed, maintenance ?? undefined, report);
+  warnOfWindowsTogether(services, report);
   const trackers = resolveTrackers(
     readNamed(schema.tracker, root.trackers),
     { services: names('services'), bfd: names('bfd') },

@@ -89,6 +89,74 @@ test.each([
   expect(messages).toEqual(warned ? [expect.stringMatching(/the server is never in/)] : []);
 });
 
+describe('several windows that together never leave a server in are warned of', () => {
+  const window = (keys: string) => `{time_zone: UTC, ${keys}}`;
+  const DAY = window('schedule: "0 6 * * *", duration: 12h');
+  const NIGHT = window('schedule: "0 18 * * *", duration: 12h');
+  const ALMOST = window('schedule: "0 18 * * *", duration: 11h');
+
+  function warnings(text: string): string[] {
+    const found: string[] = [];
+    const read = readConfigText(text, {
+      ...{ file: 'x.yaml', director: null, hostname: 'a' },
+      onWarning: ({ path, message }) => found.push(`${path}: ${message}`),
+    });
+    expect(read.ok).toBe(true);
+    return found;
+  }
+
+  test.each([
+    [DAY, NIGHT, true],
+    [NIGHT, DAY, true],
+    [DAY, ALMOST, false],
+    [DAY.replace('}', ', drain_before: 1h}'), ALMOST, true],
+    [DAY.replace('UTC', 'Asia/Tokyo'), NIGHT, false],
+    [
+      window('schedule: "0 0 * * mon-sat", duration: 1d'),
+      window('schedule: "0 0 * * sun", duration: 1d'),
+      true,
+    ],
+    [
+      window('schedule: "0 0 * * mon-fri", duration: 1d'),
+      window('schedule: "0 0 * * sun", duration: 1d'),
+      false,
+    ],
+    [
+      window('schedule: "0 0 1 * *", duration: 20d'),
+      window('schedule: "0 0 * * *", duration: 1h'),
+      false,
+    ],
+  ])('%s and %s: %s', (one, other, warned) => {
+    const found = warnings(service(`{address: 10.0.0.1, maintenance: [${one}, ${other}]}`));
+    const [line = ''] = found;
+    expect(found).toHaveLength(warned ? 1 : 0);
+    if (!warned) return;
+    expect(line).toMatch(/^services\.s\.servers\[0\]: one of its windows \(.* and .*\) always/);
+    expect(line).toMatch(/10\.0\.0\.1:80 is never in$/);
+  });
+
+  test('wherever they stand, and once for a service', () => {
+    const own = `{address: 10.0.0.1, maintenance: [${DAY}]}`;
+    expect(warnings(service(own, `, maintenance: [${NIGHT}]`))).toEqual([
+      expect.stringMatching(/^services\.s\.servers\[0\]: .*10\.0\.0\.1:80 is never in$/),
+    ]);
+    expect(warnings(service('10.0.0.1', `, maintenance: [${DAY}, ${NIGHT}]`))).toEqual([
+      expect.stringMatching(/^services\.s\.maintenance: .*the service is never in$/),
+    ]);
+    const placed = `maintenance: [${NIGHT.replace('{', '{server: 10.0.0.1, ')}]\n`;
+    expect(warnings(`${service(own)}${placed}`)).toEqual([
+      expect.stringMatching(/^services\.s\.servers\[0\]: /),
+    ]);
+  });
+
+  test('but not if one of them does so alone, which is told already', () => {
+    const always = window('schedule: "* * * * *", duration: 1m');
+    expect(warnings(service(`{address: 10.0.0.1, maintenance: [${always}, ${DAY}]}`))).toEqual([
+      expect.stringMatching(/maintenance\[0\]\.duration: each window begins/),
+    ]);
+  });
+});
+
 test('nothing that is read has an empty field', () => {
   for (const text of [
     '@yearly',

@@ -38,14 +38,16 @@ export class OwnedFile {
   #meanwhile: string[] | null = null;
   #told = false;
 
-  /** Reads the file; an absent or damaged one means that nothing is ours. */
+  /** Reads the file; without one nothing is ours, of a damaged one what can be read is. */
   constructor(path: string, onProblem: (problem: Problem) => void) {
     this.#path = path;
     this.#onProblem = onProblem;
-    const { owned, changes, whole } = readOwnedText(readText(path));
+    const text = readText(path);
+    const { owned, changes, whole, damaged } = readOwnedText(text ?? '');
     this.#owned = owned;
     this.#changes = changes;
     this.#stale = !whole;
+    if (text !== null && damaged > 0) onProblem(damagedProblem(path, damaged));
   }
 
   get entries(): OwnedSet {
@@ -158,11 +160,19 @@ function appended(path: string, text: string): boolean {
   }
 }
 
-/** Nothing before the first start since boot: what is desired is claimed anew. */
-function readText(path: string): string {
+/** null before the first start since boot: what is desired is claimed anew. */
+function readText(path: string): string | null {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    return '';
+    return null;
   }
+}
+
+function damagedProblem(path: string, lines: number): Problem {
+  return {
+    code: 'VK-RUNTIME-DIRECTORY',
+    message: `Which IPVS entries are ours is not known of all: ${path} is damaged in ${lines} ${lines === 1 ? 'line' : 'lines'}. What is configured is ours again; the rest is taken for foreign and stays`,
+    cure: 'Look at the foreign entries (`vipkeeper plan`) and delete with ipvsadm what was ours',
+  };
 }

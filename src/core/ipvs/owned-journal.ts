@@ -8,7 +8,8 @@
  *   ["-","tcp 192.0.2.10:80",["10.0.0.11:8080"]] these servers are not ours any more
  *   ["-","tcp 192.0.2.10:81"]                    nor is this service, with all that is in it
  *
- * A line that cannot be read is left out: the last one may be torn by a loss of power.
+ * A line that cannot be read is left out. The last one may be torn by the death of its writer, who
+ * has then not changed the kernel; of others it is told.
  */
 import { type MutableOwned, makeChange, type OwnedChange, ownedFromJson } from './owned.ts';
 
@@ -31,22 +32,24 @@ export interface OwnedText {
   readonly changes: number;
   /** False when a line is damaged, or the text cannot grow as it is. */
   readonly whole: boolean;
+  /** Lines that are damaged, but for the end of the text. */
+  readonly damaged: number;
 }
 
-/** What a text says is ours; nothing where its first line is damaged. Never throws. */
+/** What a text says is ours, as far as it can be read. Never throws. */
 export function readOwnedText(text: string): OwnedText {
   const lines = text.split('\n');
   const base = ownedFromJson(parsed(lines[0] ?? ''));
   const owned: MutableOwned = new Map();
-  if (!base.ok) return { owned, changes: 0, whole: false };
-  for (const [service, servers] of base.value) owned.set(service, new Set(servers));
-  let whole = lines.length > 1 && lines.at(-1) === '';
+  let damaged = base.ok ? 0 : 1;
+  for (const [service, servers] of base.ok ? base.value : []) owned.set(service, new Set(servers));
   for (const line of lines.slice(1, -1)) {
     const change = changeOf(parsed(line));
-    if (change === null) whole = false;
+    if (change === null) damaged++;
     else makeChange(owned, change);
   }
-  return { owned, changes: Math.max(0, lines.length - 2), whole };
+  const whole = damaged === 0 && lines.length > 1 && lines.at(-1) === '';
+  return { owned, changes: Math.max(0, lines.length - 2), whole, damaged };
 }
 
 function changeOf(value: unknown): OwnedChange | null {

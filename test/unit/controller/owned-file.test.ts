@@ -55,6 +55,34 @@ describe('OwnedFile', () => {
     expect(recorded()).toEqual({ a: ['1'], c: [] });
   });
 
+  test('of a damaged file uses what can be read, tells of the rest, and is whole again', () => {
+    open().change([own('a', '1'), own('b', '1')]);
+    open().change([own('c', '1')]);
+    const good = readFileSync(path, 'utf8').split('\n');
+    const damaged = (change: (lines: string[]) => void): unknown => {
+      const some = [...good];
+      change(some);
+      writeFileSync(path, some.join('\n'));
+      problems = [];
+      return recorded();
+    };
+    const told = [expect.stringMatching(/is damaged in 1 line\. /)];
+    const garbage = '\u0000\ufffd["+","d",';
+    expect(damaged((some) => (some[0] = garbage))).toEqual({ a: ['1'], b: ['1'], c: ['1'] });
+    expect(problems).toEqual(told);
+    expect(damaged((some) => (some[2] = garbage))).toEqual({ a: ['1'], c: ['1'] });
+    expect(problems).toEqual(told);
+    // Its writer died, and had not changed the kernel yet.
+    expect(damaged((some) => some.splice(3, 2, '["+","c",["1'))).toEqual({ a: ['1'], b: ['1'] });
+    expect(problems).toEqual([]);
+    expect(damaged((some) => some.splice(0, some.length))).toEqual({});
+    expect(problems).toEqual(told);
+    const next = open();
+    next.change([own('e')]);
+    problems = [];
+    expect([recorded(), problems]).toEqual([{ e: [] }, []]);
+  });
+
   test('is written anew when it has grown long, and loses nothing that changes meanwhile', async () => {
     const file = open();
     file.change(Array.from({ length: 600 }, (_, index) => own(`service ${index}`, 'x')));

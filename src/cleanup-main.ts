@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { cleanup } from './cli/cleanup.ts';
 import { DEFAULT_RUNTIME_DIRECTORY } from './cli/commands.ts';
 import { processTerminal } from './cli/terminal.ts';
-import { cleanUp } from './keeper/cleanup.ts';
+import { cleanUpAll } from './controller/clean-up.ts';
 
 /** From here and from the bundles, which lie in a directory next to this one's. */
 const MAIN = new URL('../src/main.js', import.meta.url).href;
@@ -22,7 +22,7 @@ async function run(): Promise<number | null> {
       strict: true,
     });
     const options = { runtimeDirectory: values['runtime-directory'], dryRun: false, json: false };
-    return await cleanup(options, processTerminal(), async (what) => cleanUp(what));
+    return await cleanup(options, processTerminal(), cleanUpAll);
   } catch {
     return null;
   }

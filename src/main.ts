@@ -23,8 +23,8 @@ async function main(args: readonly string[]): Promise<number> {
     terminal: processTerminal(),
     interruption,
     cleanUp: async (options) => {
-      const { cleanUp } = await import('./keeper/cleanup.ts');
-      return cleanUp(options);
+      const { cleanUpAll } = await import('./controller/clean-up.ts');
+      return cleanUpAll(options);
     },
   });
 }

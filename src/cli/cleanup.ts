@@ -1,7 +1,7 @@
 /**
- * `vipkeeper cleanup`: removes the virtual IPs that a dead keeper left behind, as the service
- * manager asks after every stop. Refuses while a director runs: its VIPs are not left behind.
- * The removing itself belongs to the keeper's room and is passed in.
+ * `vipkeeper cleanup`: removes the virtual IPs that a dead keeper left behind and puts the kernel's
+ * settings back, as the service manager asks after every stop. Refuses while a director runs: what
+ * it has is not left behind. The removing itself belongs to other rooms and is passed in.
  */
 import { formatProblem, type Problem } from '../core/problem.ts';
 import { EXIT } from './commands.ts';
@@ -15,6 +15,8 @@ export interface CleanUpResult {
   readonly links?: readonly string[];
   /** Routes and rules, as ip(8) writes them. */
   readonly routing: readonly string[];
+  /** Settings of the kernel, with their values before and after; none without any. */
+  readonly settings?: readonly string[];
   readonly problems: readonly Problem[];
 }
 
@@ -39,9 +41,10 @@ export async function cleanup(
   const result = (await directorRuns(runtimeDirectory))
     ? { removed: [], links: [], routing: [], problems: [runningProblem(runtimeDirectory)] }
     : await cleanUp({ runtimeDirectory, dryRun });
-  const { removed, links = [], routing, problems } = result;
+  const { removed, links = [], routing, settings = [], problems } = result;
   if (options.json) {
-    terminal.out(`${JSON.stringify({ dryRun, removed, links, routing, problems }, null, 2)}\n`);
+    const whole = { dryRun, removed, links, routing, settings, problems };
+    terminal.out(`${JSON.stringify(whole, null, 2)}\n`);
   } else {
     const did = dryRun ? 'Would remove' : 'Removed';
     for (const vip of removed) {
@@ -49,8 +52,10 @@ export async function cleanup(
     }
     for (const link of links) terminal.out(`${printable(`${did} the link ${link}`)}\n`);
     for (const text of routing) terminal.out(`${printable(`${did} ${text}`)}\n`);
-    if (removed.length + links.length + routing.length + problems.length === 0)
-      terminal.out('Nothing is left behind\n');
+    const put = dryRun ? 'Would put back' : 'Put back';
+    for (const text of settings) terminal.out(`${printable(`${put} ${text}`)}\n`);
+    const found = [removed, links, routing, settings, problems];
+    if (found.every((list) => list.length === 0)) terminal.out('Nothing is left behind\n');
     for (const problem of problems) terminal.err(`${printable(formatProblem(problem))}\n`);
   }
   return problems.length === 0 ? EXIT.ok : EXIT.failed;

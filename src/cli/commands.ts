@@ -527,8 +527,9 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'Remove virtual IPs that a dead director left',
     description: [
       'Removes the virtual IPs that a keeper recorded in its runtime directory and left on the ' +
-        'interfaces when it died. Addresses of other programs are never touched. It refuses ' +
-        'while a director runs.',
+        'interfaces when it died. Addresses of other programs are never touched. Settings of ' +
+        'the kernel that it had changed are put back to what was there before, unless somebody ' +
+        'has changed them since; the IPVS table stays. It refuses while a director runs.',
       "The systemd unit calls it after every stop, so that the peer's virtual IPs are never " +
         'held by two directors.',
     ],

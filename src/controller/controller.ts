@@ -65,7 +65,7 @@ import type { CheckChangeReport, CheckSnapshot } from './checks.ts';
 import { ConflictWatch } from './conflict-watch.ts';
 import { Findings, findingsIntervalMs } from './findings.ts';
 import { KeeperGuard } from './guard.ts';
-import { IpvsSettings, kernelSettings } from './ipvs-settings.ts';
+import { IPVS_SETTINGS_FILE, IpvsSettings, kernelSettings } from './ipvs-settings.ts';
 import { keeperPlan } from './keeper-plan.ts';
 import { type Log, logProblem } from './log.ts';
 import { BURSTS, LogBursts } from './log-bursts.ts';
@@ -862,7 +862,7 @@ export class Controller implements DirectorControl {
     // Unchanged ones as they were.
     this.#carriers = reuseServices(this.#carriers, checkServices(this.#config.services));
     if (this.#client === null) return;
-    this.#settings ??= new IpvsSettings(`${this.#config.runtimeDirectory}/ipvs-settings.json`, {
+    this.#settings ??= new IpvsSettings(`${this.#config.runtimeDirectory}/${IPVS_SETTINGS_FILE}`, {
       ...kernelSettings(this.#client),
       onRepaired: (name, found, wanted) =>
         this.#log.warn(

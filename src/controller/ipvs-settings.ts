@@ -25,6 +25,9 @@ import {
   writeIpvsSetting,
 } from '../linux/sysctl.ts';
 
+/** Name of the record in the runtime directory. */
+export const IPVS_SETTINGS_FILE = 'ipvs-settings.json';
+
 /** A few hundred bytes are usual; more is not ours. */
 const FILE_BYTES_MAX = 64 * 1024;
 
@@ -54,6 +57,16 @@ export interface SettingPorts {
 interface Change {
   readonly before: string;
   readonly set: string;
+  /** What we had set before that: in the kernel until the new value is written. */
+  readonly last?: string;
+}
+
+/** A value that a dead controller has left in the kernel. */
+export interface LeftSetting {
+  readonly name: SettingName;
+  readonly value: string;
+  /** What was there before it. */
+  readonly before: string;
 }
 
 interface RecordFile {
@@ -76,6 +89,23 @@ export class IpvsSettings {
     this.#file = file;
     this.#ports = ports;
     this.#changes = readChanges(file);
+    for (const [name, change] of this.#changes) {
+      const found = ports.read(name);
+      // Changed while nobody of ours was there: that is what there is before us now.
+      if (found !== null && !isOurs(name, found, change)) {
+        this.#changes.set(name, { before: found, set: found });
+      }
+    }
+  }
+
+  /** What an earlier controller has set and not put back, and nobody has changed since. */
+  leftBehind(): readonly LeftSetting[] {
+    return [...this.#changes].flatMap(([name, change]) => {
+      const value = this.#ports.read(name);
+      const { before } = change;
+      if (value === null || !isOurs(name, value, change)) return [];
+      return sameSetting(name, before, value) ? [] : [{ name, value, before }];
+    });
   }
 
   /** Takes over what is configured, at once and from now on. */
@@ -141,7 +171,8 @@ export class IpvsSettings {
     if (found === null) return err(noSetting(name));
     const known = this.#changes.get(name);
     if (known?.set !== wanted) {
-      this.#changes.set(name, { before: known?.before ?? found, set: wanted });
+      const change = { before: known?.before ?? found, set: wanted };
+      this.#changes.set(name, known === undefined ? change : { ...change, last: known.set });
       const recorded = this.#record();
       if (!recorded.ok) return this.#forget(name, known, recorded.error);
     }
@@ -163,10 +194,10 @@ export class IpvsSettings {
   }
 
   #restore(name: SettingName): void {
-    const { before, set } = this.#changes.get(name) as Change;
+    const change = this.#changes.get(name) as Change;
+    const { before } = change;
     const found = this.#ports.read(name);
-    const ours = found !== null && sameSetting(name, found, set);
-    if (ours && !sameSetting(name, before, set)) {
+    if (found !== null && isOurs(name, found, change) && !sameSetting(name, before, found)) {
       const written = this.#ports.write(name, before);
       if (!written.ok) this.#ports.onProblem(cannotSet(name, before, written.error));
     }
@@ -195,16 +226,18 @@ export class IpvsSettings {
   }
 }
 
-/** Access to the kernel's settings and timeouts. */
-export function kernelSettings(client: IpvsClient): Pick<SettingPorts, 'read' | 'write'> {
+/** Access to the kernel's settings and timeouts; without a client there are no timeouts. */
+export function kernelSettings(
+  client: Pick<IpvsClient, 'timeouts' | 'setTimeouts'> | null,
+): Pick<SettingPorts, 'read' | 'write'> {
   return {
     read: (name) => {
       const device = acceptLocalDevice(name);
       if (device !== null) return readInterfaceSetting('ipv4', device, 'accept_local');
       if (!isTimeout(name)) return readIpvsSetting(name as IpvsSettingName);
-      const timeouts = client.timeouts();
+      const timeouts = client?.timeouts();
       // 0: a kernel without this protocol.
-      const seconds = timeouts.ok ? timeouts.value[TIMEOUTS[name]] : 0;
+      const seconds = timeouts?.ok ? timeouts.value[TIMEOUTS[name]] : 0;
       return seconds === 0 ? null : String(seconds);
     },
     write: (name, value) => {
@@ -212,7 +245,8 @@ export function kernelSettings(client: IpvsClient): Pick<SettingPorts, 'read' | 
       if (device !== null) return writeInterfaceSetting('ipv4', device, 'accept_local', value);
       if (!isTimeout(name)) return writeIpvsSetting(name as IpvsSettingName, value);
       const keep = { tcpSeconds: 0, tcpFinSeconds: 0, udpSeconds: 0 };
-      const set = client.setTimeouts({ ...keep, [TIMEOUTS[name]]: Number(value) });
+      const set = client?.setTimeouts({ ...keep, [TIMEOUTS[name]]: Number(value) });
+      if (set === undefined) return err('the IPVS of the kernel cannot be reached');
       return set.ok ? ok(undefined) : err(set.error.message);
     },
   };
@@ -241,6 +275,11 @@ function isTimeout(name: SettingName): name is TimeoutName {
   return Object.hasOwn(TIMEOUTS, name);
 }
 
+/** Whether an earlier controller of this boot has changed a timeout, and not put it back. */
+export function hasTimeouts(file: string): boolean {
+  return [...readChanges(file).keys()].some(isTimeout);
+}
+
 /** What an earlier controller of this boot has changed. Never throws. */
 function readChanges(file: string): Map<SettingName, Change> {
   try {
@@ -249,7 +288,10 @@ function readChanges(file: string): Map<SettingName, Change> {
     const { bootId, changes } = JSON.parse(text) as RecordFile;
     if (bootId !== readBootId()) return new Map();
     const valid = Object.entries(changes).filter(
-      ([, change]) => typeof change?.before === 'string' && typeof change.set === 'string',
+      ([, change]) =>
+        typeof change?.before === 'string' &&
+        typeof change.set === 'string' &&
+        (change.last === undefined || typeof change.last === 'string'),
     );
     return new Map(valid as [SettingName, Change][]);
   } catch {
@@ -258,7 +300,13 @@ function readChanges(file: string): Map<SettingName, Change> {
   }
 }
 
-function settingText(name: SettingName): string {
+/** Whether the kernel has a value that we have set. */
+function isOurs(name: SettingName, found: string, { set, last }: Change): boolean {
+  return sameSetting(name, found, set) || (last !== undefined && sameSetting(name, found, last));
+}
+
+/** 'net.ipv4.vs.conntrack', 'The IPVS timeout tcp' */
+export function settingText(name: SettingName): string {
   const device = acceptLocalDevice(name);
   if (device !== null) return `net.ipv4.conf.${device}.accept_local`;
   return isTimeout(name) ? `The IPVS ${name}` : `net.ipv4.vs.${name}`;

@@ -61,6 +61,16 @@ describe('cleanup', () => {
     expect((await run(left, { dryRun: true })).out).toBe('Would remove the link vrrp.51\n');
   });
 
+  test('tells of settings that were put back', async () => {
+    const left = {
+      ...{ removed: [], routing: [], problems: [] },
+      settings: ['net.ipv4.vs.conntrack from 1 to 0'],
+    };
+    expect((await run(left)).out).toBe('Put back net.ipv4.vs.conntrack from 1 to 0\n');
+    const dry = await run(left, { dryRun: true });
+    expect(dry.out).toBe('Would put back net.ipv4.vs.conntrack from 1 to 0\n');
+  });
+
   test('says so when nothing is left behind', async () => {
     expect((await run({ removed: [], routing: [], problems: [] })).out).toBe(
       'Nothing is left behind\n',
@@ -81,6 +91,7 @@ describe('cleanup', () => {
       removed: LEFT,
       links: [],
       routing: [],
+      settings: [],
       problems: [PROBLEM],
     });
   });

@@ -166,6 +166,45 @@ describe('IpvsSettings.close', () => {
     expect(kernel.get('drop_entry')).toBe('0');
   });
 
+  describe('after a crash', () => {
+    /** A controller that died, with what it had set. */
+    const crashed = (...configs: readonly Wanted[]) => {
+      const dead = open();
+      for (const config of configs) dead.configure(config);
+    };
+
+    test('leaves alone what somebody has changed since, and puts that back in the end', () => {
+      crashed(wanted({ drop_entry: '3', expire_nodest_conn: '1' }));
+      kernel.set('drop_entry', '1');
+      const next = open();
+      next.configure(wanted({ drop_entry: '3' }));
+      expect([kernel.get('drop_entry'), kernel.get('expire_nodest_conn')]).toEqual(['3', '0']);
+      expect(repaired).toEqual([]);
+      // Also with one more crash between.
+      open().close();
+      expect(kernel.get('drop_entry')).toBe('1');
+    });
+
+    test('knows its own value between the record of another one and the kernel', () => {
+      crashed(wanted({ drop_entry: '3' }));
+      refusal = 'killed before the write';
+      crashed(wanted({ drop_entry: '0' }));
+      kernel.set('drop_entry', '3');
+      refusal = null;
+      expect(open().leftBehind()).toEqual([{ name: 'drop_entry', value: '3', before: '0' }]);
+      open().close();
+      expect(kernel.get('drop_entry')).toBe('0');
+    });
+
+    test('tells what would be put back, and nothing of what is as it was', () => {
+      crashed(wanted({ drop_entry: '3', expire_nodest_conn: '0', sync_threshold: '0 10' }));
+      kernel.set('sync_threshold', '5\t50');
+      const before = new Map(kernel);
+      expect(open().leftBehind()).toEqual([{ name: 'drop_entry', value: '3', before: '0' }]);
+      expect(kernel).toEqual(before);
+    });
+  });
+
   test('knows nothing of another boot', () => {
     open().configure(wanted({ drop_entry: '3' }));
     const record = JSON.parse(readFileSync(file, 'utf8')) as object;

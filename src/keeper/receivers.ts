@@ -81,6 +81,7 @@ export class Receivers {
       const listener = this.#listeners.get(key) ?? this.#open(key);
       listener.runners.clear();
       for (const [vrid, runner] of group) listener.runners.set(vrid, runner);
+      this.strangers.forget(listener, group);
     }
     this.instancesChanged();
   }

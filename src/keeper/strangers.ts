@@ -43,6 +43,18 @@ export class Strangers {
     this.#strangers.push({ ...stranger, lastHeardUs: atUs });
   }
 
+  /** Instances have these virtual routers now, so they are strangers no more. */
+  forget(
+    { interfaceName, family }: Pick<Stranger, 'interfaceName' | 'family'>,
+    vrids: Pick<ReadonlySet<number>, 'has'>,
+  ): void {
+    for (let index = this.#strangers.length - 1; index >= 0; index--) {
+      const one = this.#strangers[index] as Stranger;
+      if (one.interfaceName !== interfaceName || one.family !== family) continue;
+      if (vrids.has(one.vrid)) this.#strangers.splice(index, 1);
+    }
+  }
+
   /** Those on this interface, the last heard first. */
   report(interfaceName: string, family: AddressFamily): readonly StrangerRecord[] {
     return this.#strangers

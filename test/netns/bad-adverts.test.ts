@@ -6,6 +6,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseIp } from '../../src/core/ip.ts';
+import { explainInstance, REFUSAL_CURES } from '../../src/core/vrrp/explain.ts';
 import { DOWN_ADVERTS } from '../../src/core/vrrp/timing.ts';
 import { REFUSAL_REASONS, type RefusalReason } from '../../src/core/vrrp/types.ts';
 import { finishChecksum, onesComplementSum } from '../../src/core/wire/checksum.ts';
@@ -268,6 +269,15 @@ describe('a packet that is not an acceptable advertisement', { timeout: TEST_TIM
   it.each(CASES)('%s: counted as "%s", without effect on anybody', async (_, counter, packet) => {
     const frames = [frameOf(packet, 255), frameOf(packet, 0)];
     await expectRefused([active, backup], frames, counter);
+    // Of a packet that is for no instance nothing is found, but who sent it may be known.
+    const [name, reason] = counter.split(' ') as [string, RefusalReason];
+    if (name === '-') return;
+    for (const director of [active, backup]) {
+      const { findings } = explainInstance(await director.instance(name));
+      const found = findings.filter(({ about }) => about === strangerIp);
+      const text = expect.stringContaining(`are refused (${reason}): `);
+      expect(found).toMatchObject([{ kind: 'adverts-refused', text, cure: REFUSAL_CURES[reason] }]);
+    }
   });
 
   it("from the receiver's own address: counted, without effect", async () => {

@@ -23,6 +23,18 @@ describe('Strangers', () => {
     expect(strangers.report('eth0', 'ipv6')).toEqual([]);
   });
 
+  test('forgets those that an instance has now, on its interface and of its family', () => {
+    const strangers = new Strangers();
+    for (const vrid of [7, 8]) {
+      strangers.note(ETH0, { vrid, priority: 100, addresses: [] }, address(vrid), vrid);
+    }
+    strangers.forget({ ...ETH0, interfaceName: 'eth1' }, new Set([7, 8]));
+    strangers.forget({ ...ETH0, family: 'ipv6' }, new Set([7, 8]));
+    expect(strangers.report('eth0', 'ipv4')).toHaveLength(2);
+    strangers.forget(ETH0, new Set([7, 9]));
+    expect(strangers.report('eth0', 'ipv4').map(({ vrid }) => vrid)).toEqual([8]);
+  });
+
   test('keeps sixteen, of which the longest silent one makes room', () => {
     const strangers = new Strangers();
     for (let n = 1; n <= 16; n++)

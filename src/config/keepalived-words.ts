@@ -63,7 +63,9 @@ export const REFUSED_OF_INSTANCES: Readonly<Record<string, string>> = {
   use_vmac_addr:
     'a virtual IP on another interface has that one’s hardware address, expected an instance of ' +
     'its own with vmac there, in the same sync group',
-  vrf: 'expected interface with the name of an interface of the VRF',
+  vrf:
+    'expected interface with the name of the VRF, with peers, or else of an interface in it; ' +
+    'addresses that are not to be on the VRF itself have an interface of their own',
 };
 
 /** The same for a health check and its kinds. */

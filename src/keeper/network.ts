@@ -204,7 +204,28 @@ export class Network {
   ): IpText | null {
     const link = this.link(interfaceName);
     if (link === null) return null;
-    return this.#choose((addresses) => chooseUnicastSource(addresses, link.index, peers, vips));
+    const members = this.#membersOf(link);
+    return this.#choose((all) => {
+      const addresses = members.length === 0 ? all : asOnVrf(all, link.index, members);
+      return chooseUnicastSource(addresses, link.index, peers, vips);
+    });
+  }
+
+  /** Whether it is an address of this interface, or of one in it where it is a VRF. */
+  ownsAddress(interfaceName: string, address: IpText): boolean {
+    if (this.hasAddress(interfaceName, address)) return true;
+    const link = this.link(interfaceName);
+    return (
+      link !== null &&
+      this.#membersOf(link).some((index) => this.#addresses.find(index, address) !== undefined)
+    );
+  }
+
+  /** Indexes of the interfaces in a VRF. */
+  #membersOf({ kind, index }: Link): readonly number[] {
+    if (kind !== 'vrf') return [];
+    const members = [...this.#linksByName.values()].filter(({ vrfIndex }) => vrfIndex === index);
+    return members.map((member) => member.index);
   }
 
   /**
@@ -397,6 +418,17 @@ export class Network {
     if (name === undefined || this.hasAddress(name, address.address)) return;
     this.#handlers.onAddressLost(name, address.address, byPid);
   }
+}
+
+/** The addresses of the interfaces in a VRF as if they were its own. */
+function asOnVrf(
+  addresses: readonly InterfaceAddress[],
+  interfaceIndex: number,
+  members: readonly number[],
+): readonly InterfaceAddress[] {
+  return addresses.map((entry) =>
+    members.includes(entry.interfaceIndex) ? { ...entry, interfaceIndex } : entry,
+  );
 }
 
 /** What is known of an address that was put there just now. */

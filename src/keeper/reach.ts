@@ -99,7 +99,7 @@ export class Reach {
   }
 
   #isOwn(address: IpText, sourceText: IpText | null): boolean {
-    return address === sourceText || this.#network.hasAddress(this.#config.interface, address);
+    return address === sourceText || this.#network.ownsAddress(this.#config.interface, address);
   }
 
   /**
@@ -114,7 +114,7 @@ export class Reach {
   #sourceWithout(vips: ReadonlySet<IpText>): IpText | null {
     const { interface: interfaceName, family, sourceAddress, unicast } = this.#config;
     if (sourceAddress !== null) {
-      return this.#network.hasAddress(interfaceName, sourceAddress) ? sourceAddress : null;
+      return this.#network.ownsAddress(interfaceName, sourceAddress) ? sourceAddress : null;
     }
     if (unicast !== null && unicast.peers.length > 0) {
       const peers = unicast.peers.map(({ address }) => address);

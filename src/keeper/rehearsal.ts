@@ -191,6 +191,7 @@ type Scenery = Pick<
   | 'nameOf'
   | 'sourceAddress'
   | 'unicastSource'
+  | 'ownsAddress'
   | 'hasAddress'
   | 'addressInfo'
   | 'isOurs'
@@ -212,6 +213,7 @@ class Stage {
       noteExisting: () => {},
       sourceAddress: () => this.#source,
       unicastSource: () => this.#source,
+      ownsAddress: () => false,
       // What was to be added counts as there, or nothing would be announced.
       hasAddress: () => this.#asked,
       addressInfo: (_, address) =>

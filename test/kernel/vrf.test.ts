@@ -1,6 +1,7 @@
 /**
  * Directors whose interfaces are in a VRF: they elect, and their VIPs answer there, on the
- * interface itself and on a virtual link, which is made in the VRF too. Needs a kernel with VRFs.
+ * interface itself and on a virtual link, which is made in the VRF too. By unicast they elect
+ * through the VRF, whichever interface that takes. Needs a kernel with VRFs.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { check } from '../lab/host.ts';
@@ -9,7 +10,9 @@ import { Vm } from '../lab/vm.ts';
 import { GuestDirector, Peer, SETUP_MS, TEST_MS } from './guest.ts';
 
 const VIP = '192.0.2.201';
+const ALL_ACTIVE = 'active,active,active,active';
 const OWN_LINK = '192.0.2.202';
+const FAR = '192.0.2.203';
 const SIX = '2001:db8:1::201';
 
 let vm: Vm;
@@ -27,7 +30,9 @@ beforeAll(async () => {
     await check(node, ['ip', 'link', 'set', 'red', 'up']);
     // IPv6 addresses would go with the change of the routing table.
     await check(node, ['sysctl', '-qw', 'net.ipv6.conf.eth0.keep_addr_on_down=1']);
-    await check(node, ['ip', 'link', 'set', 'eth0', 'master', 'red']);
+    for (const name of ['eth0', 'eth1']) {
+      await check(node, ['ip', 'link', 'set', name, 'master', 'red']);
+    }
   }
   const made = topology.directors.map((node) => new GuestDirector(vm, node, peer));
   directors = made as [GuestDirector, GuestDirector];
@@ -38,6 +43,11 @@ beforeAll(async () => {
   const vrrp = {
     web: { ...common, vrid: 51, addresses: [`${VIP}/24`] },
     six: { ...common, vrid: 51, addresses: [`${SIX}/64`] },
+    // Peers know this director by its address on eth1, the virtual IP is on eth0.
+    far: {
+      ...{ ...common, interface: 'red', vrid: 53, peers: ['198.51.100.11', '198.51.100.12'] },
+      addresses: [{ address: `${FAR}/24`, interface: 'eth0' }],
+    },
     own: { ...common, vrid: 52, vmac: true, addresses: [`${OWN_LINK}/24`] },
   };
   for (const director of directors) {
@@ -54,15 +64,18 @@ it(
     const [first, second] = directors;
     const states = async (director: GuestDirector) =>
       (await director.tryStatus())?.instances.map(({ state }) => state).join();
-    await first.until('the first', async () => (await states(first)) === 'active,active,active');
+    await first.until('the first', async () => (await states(first)) === ALL_ACTIVE);
     await second.until('it to be heard', async () => {
       const instances = (await second.tryStatus())?.instances ?? [];
-      return instances.length === 3 && instances.every(({ peer }) => peer !== null);
+      return instances.length === 4 && instances.every(({ peer }) => peer !== null);
     });
-    expect(await states(second)).toBe('backup,backup,backup');
+    expect(await states(second)).toBe('backup,backup,backup,backup');
+    const [, , far] = (await second.tryStatus())?.instances ?? [];
+    expect(far).toMatchObject({ name: 'far', sourceAddress: '198.51.100.12' });
+    expect(far?.peer?.address).toBe('198.51.100.11');
     const { stdout } = await check(first.node, ['ip', '-o', 'link', 'show', 'vrrp.52']);
     expect(stdout).toContain('master red');
-    for (const vip of [VIP, OWN_LINK, SIX]) {
+    for (const vip of [VIP, OWN_LINK, FAR, SIX]) {
       await check(client, ['ping', '-n', '-c', '3', '-i', '0.2', '-W', '5', vip]);
     }
     const { stdout: neighbour } = await check(client, ['ip', 'neigh', 'show', 'to', OWN_LINK]);

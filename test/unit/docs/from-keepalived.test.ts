@@ -50,7 +50,7 @@ test.each(Object.keys(WORDS))('the guide has %s', (word) => {
 });
 
 test('vipkeeper check says why an option of keepalived is not here, where it would stand', () => {
-  expect(unknownKeyMessage('vrf', ['vrid', 'hmac'])).toContain('an interface of the VRF');
+  expect(unknownKeyMessage('vrf', ['vrid', 'hmac'])).toContain('the name of the VRF');
   expect(unknownKeyMessage('no_accept', ['vrid', 'accept'])).toContain('did you mean accept?');
   expect(unknownKeyMessage('bind_port', ['bind', 'retry_delay'])).toContain('expected bind alone');
   expect(unknownKeyMessage('HTTP_GET', ['tcp', 'http'])).toContain('did you mean http?');

@@ -54,7 +54,7 @@ function instance(unicast: Partial<UnicastConfig> | null): VrrpConfig {
 
 function reachOf(config: VrrpConfig): Reach {
   const network = {
-    hasAddress: (_: string, address: string) => ADDRESSES.has(address),
+    ownsAddress: (_: string, address: string) => ADDRESSES.has(address),
     sourceAddress: () => '192.0.2.20',
     unicastSource: () => OWN,
   };

@@ -231,8 +231,10 @@ function lines(preview: Preview): Line[] {
     service = item.service;
     const [sign, style] = SIGNS[item.action];
     const what = item.server === null ? title(item) : `    ${item.server}`;
-    const why = item.class === 'missing' || item.class === 'altered' ? '' : `  (${reason(item)})`;
-    shown.push([span(`${sign} ${what}${fieldsText(item)}${why}`, style)]);
+    const why = reason(item);
+    shown.push([
+      span(`${sign} ${what}${fieldsText(item)}${why === null ? '' : `  (${why})`}`, style),
+    ]);
   }
   const { add, change, drain, leave } = preview;
   const drains = drain === 0 ? '' : `, ${drain} to drain and delete`;
@@ -256,7 +258,12 @@ function fieldsText({ action, fields }: PreviewItem): string {
   return `  ${fields.map(text).join(', ')}`;
 }
 
-function reason({ action, class: kind, drainTimeoutUs }: PreviewItem): string {
+/** Why it is as it is planned, as the status has it; null where the file says it all. */
+function reason(item: PreviewItem): string | null {
+  const { action, class: kind, drainTimeoutUs, weightReason } = item;
+  const weighed = item.fields.some(({ name }) => name === 'weight');
+  if (weightReason !== null && weightReason !== 'healthy' && weighed) return weightReason;
+  if (kind === 'missing' || kind === 'altered') return null;
   if (action === 'drain') {
     const most = durationText((drainTimeoutUs ?? 0) / 1_000_000);
     return `leaves: deleted when its last connection ends, after ${most} at most`;

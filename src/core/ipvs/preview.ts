@@ -13,18 +13,12 @@ import type {
 import { DEFAULTS } from '../config/defaults.ts';
 import { checkOf } from '../health/check-key.ts';
 import type { OverrideAction } from '../health/override.ts';
-import { decide, type PoolMember, type PoolState } from '../health/pool.ts';
+import { decide, type PoolMember, type PoolState, type WeightReason } from '../health/pool.ts';
 import { type FieldChange, serverFields, serviceFields } from './compare.ts';
 import { desiredEntry } from './desired.ts';
 import { configuredEntries, countsOfServers, type ObservedTable } from './entries.ts';
 import { type Leaving, type LeavingPolicy, look, withLeaving } from './leaving.ts';
-import {
-  type DesiredService,
-  type IpvsOperation,
-  type ObservedService,
-  serverKey,
-  serviceKey,
-} from './model.ts';
+import { type IpvsOperation, type ObservedService, serverKey, serviceKey } from './model.ts';
 import type { OwnedSet } from './owned.ts';
 import { plan, serverPath } from './plan.ts';
 
@@ -80,6 +74,8 @@ export interface PreviewItem {
   readonly name: string | null;
   /** '10.0.0.11:8080'; null when the service itself is meant. */
   readonly server: string | null;
+  /** Why a server has its weight; null for what is not configured. */
+  readonly weightReason: WeightReason | null;
   /** Of a server that drains: how long it may take. */
   readonly drainTimeoutUs: number | null;
   /** What changes; with an addition all that it has, with a deletion what it had. */
@@ -113,14 +109,17 @@ export function previewTable(input: PreviewInput): Preview {
     }
   }
   const table = input.observed.filter((one) => !waiting.has(serviceKey(one.service.identity)));
-  const configured = input.services.flatMap((service) =>
-    desiredOf(
-      service,
-      service.entries.filter((entry) => !waits(service, entry)),
-      observed,
-      knowledge,
-    ),
-  );
+  const reasons = new Map<string, WeightReason>();
+  const configured = input.services.flatMap((service) => {
+    const wanted = service.entries.filter((entry) => !waits(service, entry));
+    const weights = weightsOf(service, observed, knowledge);
+    for (const { identity } of wanted) {
+      const key = serviceKey(identity);
+      for (const [server, { reason }] of weights) reasons.set(serverPath(key, server), reason);
+    }
+    const weightOf = (_name: string, key: string) => weights.get(key)?.weight ?? null;
+    return wanted.map(({ identity }) => desiredEntry(service, identity, weightOf));
+  });
   const entries = configuredEntries(input.services);
   const { nowMs, leaving: before } = knowledge;
   const left = look({
@@ -138,10 +137,13 @@ export function previewTable(input: PreviewInput): Preview {
   const named = items.map((item): PreviewItem => {
     const name = names.get(item.service) ?? null;
     const { server } = item;
-    const leaves = left.leaving.get(serverPath(item.service, server ?? ''));
-    if (server === null || leaves === undefined) return { ...item, name, drainTimeoutUs: null };
+    const path = serverPath(item.service, server ?? '');
+    const leaves = left.leaving.get(path);
+    const weightReason = server === null ? null : (reasons.get(path) ?? null);
+    const more = { name, weightReason, drainTimeoutUs: null };
+    if (server === null || leaves === undefined) return { ...item, ...more };
     const drainTimeoutUs = (leaves.untilMs - nowMs) * 1000;
-    return { ...item, name, drainTimeoutUs, action: 'drain', class: 'leftover' };
+    return { ...item, ...more, drainTimeoutUs, action: 'drain', class: 'leftover' };
   });
   const count = (action: PreviewItem['action']) =>
     named.filter((item) => item.action === action).length;
@@ -156,15 +158,14 @@ export function previewTable(input: PreviewInput): Preview {
 }
 
 /**
- * Entries of a service as they would be wanted. A check that has never run is taken to succeed, except where
+ * Weights of a service's servers as they would be wanted. A check that has never run is taken to succeed, except where
  * its server is in the kernel: there the weight stays until the check has spoken.
  */
-function desiredOf(
+function weightsOf(
   service: ServiceConfig,
-  entries: readonly ServiceEntry[],
   observed: ObservedTable,
   knowledge: Knowledge,
-): DesiredService[] {
+): ReturnType<typeof decide>['weights'] {
   const kernel = countsOfServers(service, observed);
   const member = (server: RealServerConfig): PoolMember => {
     const key = serverKey(server);
@@ -189,8 +190,7 @@ function desiredOf(
     service.sorryServers.map(member),
     knowledge.nowUs,
   );
-  const weightOf = (_name: string, key: string) => weights.get(key)?.weight ?? null;
-  return entries.map(({ identity }) => desiredEntry(service, identity, weightOf));
+  return weights;
 }
 
 function healthOf(
@@ -210,7 +210,7 @@ function operationItem(
   operation: IpvsOperation,
   observed: ReadonlyMap<string, ObservedService>,
   owned: OwnedSet,
-): Omit<PreviewItem, 'name' | 'drainTimeoutUs'> {
+): Omit<PreviewItem, 'name' | 'weightReason' | 'drainTimeoutUs'> {
   const identity = 'identity' in operation ? operation.identity : operation.service.identity;
   const service = serviceKey(identity);
   const entry = observed.get(service);

@@ -175,6 +175,20 @@ describe('plan with a director', () => {
     expect(await run({ file: null }, never)).toMatchObject({ exit: EXIT.ok });
   });
 
+  test('says why a weight is to be another than that of the file, in the words of the status', async () => {
+    const override = {
+      ...{ service: 'web', server: '10.0.0.1:8080', by: 'ops', reason: '', sinceMs: 0 },
+      ...{ untilMs: null, action: { kind: 'drain', deadlineMs: null, drained: false } },
+    } as const;
+    await runs({ observed: table(server(1)), overrides: [override] });
+    writeFileSync(file, text('["10.0.0.1:8080", "10.0.0.2:8080"]'));
+    const { out } = await run({ file: null }, never);
+    expect(out).toContain('~     10.0.0.1:8080  weight 1 -> 0  (draining)\n');
+    expect(out).toContain('+     10.0.0.2:8080  forwarding nat, weight 1\n');
+    const { items } = JSON.parse((await run({ file: null, json: true }, never)).out);
+    expect(items.map((item: PreviewItem) => item.weightReason)).toEqual(['draining', 'healthy']);
+  });
+
   test('compares a file with it, knows what is ours, and reads the file as that director', async () => {
     await runs({ director: 'dir-b' });
     const both = '{dir-a: ["10.0.0.9:8080"], dir-b: ["10.0.0.2:8080"]}';

@@ -77,6 +77,7 @@ describe('previewTable', () => {
         service: KEY,
         name: 'web',
         server: null,
+        weightReason: null,
         drainTimeoutUs: null,
         fields: [{ name: 'scheduler', from: null, to: 'wlc' }],
       },
@@ -86,6 +87,7 @@ describe('previewTable', () => {
         service: KEY,
         name: 'web',
         server: '10.0.0.1:8080',
+        weightReason: 'healthy',
         drainTimeoutUs: null,
         fields: [
           { name: 'forwarding', from: null, to: 'nat' },

@@ -374,6 +374,53 @@ describe('the weights of a service', () => {
     });
   });
 
+  test('of a service without quorum stay so for another controller, whichever check speaks when', () => {
+    const order = fc.array(fc.nat(MEMBERS_MAX), { minLength: MEMBERS_MAX, maxLength: 20 });
+    fc.assert(
+      fc.property(WALK, order, (drawn, spoken) => {
+        const plain: Walk = {
+          ...drawn,
+          policy: {
+            ...drawn.policy,
+            slowStartUs: 0,
+            quorum: { weight: 1, hysteresis: 0, below: 'serve' },
+          },
+          steps: drawn.steps.map(({ who, change, afterUs }) => ({
+            ...{ who, afterUs: afterUs + 1 },
+            change: { ...change, override: null, maintenance: null, passive: false },
+          })),
+        };
+        let last: Moment | null = null;
+        walk(plain, (moment) => {
+          last = moment;
+        });
+        const { policy, members, sorry, decision } = last as unknown as Moment;
+        // Without clients at all, nobody can tell it from a first start.
+        if (!members.some((member) => serves(weightIn(decision.weights, member)))) return;
+        const left = members.map((member) => programmed(member, decision.weights));
+        const spokenUs = new Map<number, number>();
+        let state: PoolState | null = null;
+        for (const [nowUs, who] of [...spoken, ...left.keys()].entries()) {
+          if (!spokenUs.has(who)) spokenUs.set(who, nowUs);
+          const now = left.map((member, index): PoolMember => {
+            const since = spokenUs.get(index);
+            if (since !== undefined) return { ...member, sinceUs: since, recoveredAtUs: null };
+            const silent = { health: 'unknown', sinceUs: null, checkWeight: null } as const;
+            return { ...member, ...silent, recoveredAtUs: null };
+          });
+          const next: PoolDecision = decide(policy, state, now, sorry, nowUs);
+          for (const member of members) {
+            expect(weightIn(next.weights, member).weight).toBe(
+              weightIn(decision.weights, member).weight,
+            );
+          }
+          state = next.state;
+        }
+      }),
+      { numRuns: 400 },
+    );
+  });
+
   test('stay as they are when another controller takes over and its checks say the same', () => {
     holds(({ policy, members, sorry, decision }) => {
       const left = (member: PoolMember): PoolMember => ({

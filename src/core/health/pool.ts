@@ -86,6 +86,8 @@ export interface PoolState {
   readonly quorumMet: boolean | null;
   /** What the table said of it at first; null when it is decided, or nothing was there. */
   readonly foundMet: boolean | null;
+  /** Servers that were out in a table that was found, and have not been healthy since, by key. */
+  readonly foundOut: readonly string[];
   /** Servers that had clients when the quorum was last met, by key: for 'keep-last'. */
   readonly lastServing: readonly string[];
   /** Servers that have clients and need not start slowly, by key; none without slow start. */
@@ -125,7 +127,8 @@ export function decide(
   const lost = (quorumMet ?? state.foundMet) === false;
   const weights = new Map<string, PoolWeight>();
   const maintained = members.filter(isMaintained);
-  const guarded = beyond(Math.max(0, outMax - maintained.length), members);
+  const foundOut = members.filter((member) => isFoundOut(state, member)).map(({ key }) => key);
+  const guarded = beyond(outMax - maintained.length, members, new Set(foundOut));
   const before = new Set(state.stayed);
   let nextAtUs: number | null = null;
   for (const member of members) {
@@ -150,7 +153,14 @@ export function decide(
   );
   const foundMet = quorumMet === null ? state.foundMet : null;
   const keys = (list: readonly PoolMember[]) => list.map(({ key }) => key);
-  const next = { quorumMet, foundMet, lastServing, stayed: keys(stayed), maintained: keys(out) };
+  const next = {
+    quorumMet,
+    foundMet,
+    foundOut,
+    lastServing,
+    stayed: keys(stayed),
+    maintained: keys(out),
+  };
   return { state: next, weights, heldBack, healthyWeight, nextAtUs };
 }
 
@@ -161,7 +171,11 @@ function foundState(members: readonly PoolMember[], sorry: readonly PoolMember[]
   const present = [...members, ...sorry].some(({ kernelWeight }) => kernelWeight !== null);
   const foundMet = present ? serving.length > 0 && !sorry.some(serves) : null;
   const lastServing = serving.map(({ key }) => key);
-  return { quorumMet: null, foundMet, lastServing, stayed: [], maintained: [] };
+  const foundOut = serving.length === 0 ? [] : members.filter((one) => !serves(one));
+  return {
+    ...{ quorumMet: null, foundMet, foundOut: foundOut.map(({ key }) => key) },
+    ...{ lastServing, stayed: [], maintained: [] },
+  };
 }
 
 /**
@@ -211,25 +225,41 @@ function isMaintained({ maintenance, passive, override }: PoolMember): boolean {
   return (maintenance !== null || passive) && !isDecided(override);
 }
 
+/** Its check took it out for the controller before, and has not said anything better since. */
+function isFoundOut({ foundOut }: PoolState, member: PoolMember): boolean {
+  const { key, health, override } = member;
+  if (isDecided(override) || isMaintained(member) || weightToStay(member) === 0) return false;
+  return (health === 'unknown' || health === 'down') && foundOut.includes(key);
+}
+
 /**
  * Keys of the servers above `outMax` that their checks take out, by a failure or by a weight of 0:
- * those that failed last stay in, and before them those that have not failed.
+ * those that failed last stay in, and before them those that have not failed. Who was out already
+ * for the controller before stays so, and counts before its check has spoken.
  */
-function beyond(outMax: number, members: readonly PoolMember[]): ReadonlySet<string> {
+function beyond(
+  outMax: number,
+  members: readonly PoolMember[],
+  foundOut: ReadonlySet<string>,
+): ReadonlySet<string> {
+  const waiting = members.filter(({ key, health }) => health === 'unknown' && foundOut.has(key));
+  const most = Math.max(0, outMax - waiting.length);
   const out = members.filter(
     (member) =>
       (member.health === 'down' || asksForNothing(member)) &&
       !isDecided(member.override) &&
       !isMaintained(member),
   );
-  if (out.length <= outMax) return new Set();
-  const sinceUs = ({ health, sinceUs: us }: PoolMember) =>
-    health === 'down' ? (us ?? 0) : Infinity;
+  if (out.length <= most) return new Set();
+  const sinceUs = ({ key, health, sinceUs: us }: PoolMember) => {
+    if (foundOut.has(key)) return -Infinity;
+    return health === 'down' ? (us ?? 0) : Infinity;
+  };
   const byTime = [...out].sort((left, right) => {
     const [one, other] = [sinceUs(left), sinceUs(right)];
     return one === other ? (left.key < right.key ? -1 : 1) : one - other;
   });
-  return new Set(byTime.slice(outMax).map(({ key }) => key));
+  return new Set(byTime.slice(most).map(({ key }) => key));
 }
 
 /** It is up, and its check gives it no clients. */

@@ -329,6 +329,7 @@ describe('serveControl', () => {
     const pool = {
       quorumMet: true,
       foundMet: null,
+      foundOut: [],
       lastServing: ['a'],
       stayed: [],
       maintained: [],

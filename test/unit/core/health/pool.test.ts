@@ -54,7 +54,7 @@ function decided(
 }
 
 function decidedAs(quorumMet: boolean): PoolState {
-  return { quorumMet, foundMet: null, lastServing: [], stayed: [], maintained: [] };
+  return { quorumMet, foundMet: null, foundOut: [], lastServing: [], stayed: [], maintained: [] };
 }
 
 describe('decide, one server', () => {
@@ -203,6 +203,34 @@ describe('decide, several things at once', () => {
     expect([told(decision).a, decision.state.quorumMet]).toEqual(['60 awaiting-check', null]);
     const spoken = decided(policy, [{ ...left, health: 'up', checkWeight: 60 }]);
     expect([told(spoken).a, spoken.state.quorumMet]).toEqual(['60 check-weight', true]);
+  });
+
+  it('guards those that were kept in for the controller before, whichever check speaks first', () => {
+    const policy = { minHealthyPercent: 60 };
+    const left = (key: string, kernelWeight: number) =>
+      member(key, { health: 'unknown', kernelWeight });
+    const [a, b, out] = [left('a', 10), left('b', 10), left('c', 0)];
+    const first = decided(policy, [{ ...a, health: 'down', sinceUs: 1 }, b, out]);
+    expect(told(first)).toEqual({ a: '10 guarded', b: '10 awaiting-check', c: '0 awaiting-check' });
+    const failed = [a, b, out].map(
+      (one, sinceUs) => ({ ...one, health: 'down', sinceUs }) as const,
+    );
+    const all = decided(policy, failed, { state: first.state });
+    expect(told(all)).toEqual({ a: '10 guarded', b: '10 guarded', c: '0 failed' });
+    // With one that is back, the first to have failed may go.
+    const back = failed.map((one) => (one.key === 'c' ? member('c') : one));
+    expect(told(decided(policy, back, { state: all.state }))).toEqual({
+      a: '0 failed',
+      b: '10 guarded',
+      c: '10 healthy',
+    });
+    // A table without clients, or none, is that of nobody before.
+    const fresh = [a, b, out].map((one) => ({ ...one, kernelWeight: null }));
+    const start = decided(policy, [
+      { ...(fresh[0] as PoolMember), health: 'down' },
+      ...fresh.slice(1),
+    ]);
+    expect(told(start).a).toBe('0 failed');
   });
 
   it("goes by an operator's word and by windows with sorry servers, too", () => {

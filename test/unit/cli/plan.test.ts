@@ -178,7 +178,8 @@ describe('plan with a director', () => {
   test('says why a weight is to be another than that of the file, in the words of the status', async () => {
     const override = {
       ...{ service: 'web', server: '10.0.0.1:8080', by: 'ops', reason: '', sinceMs: 0 },
-      ...{ untilMs: null, action: { kind: 'drain', deadlineMs: null, drained: false } },
+      untilMs: null,
+      action: { kind: 'drain', deadlineMs: null, drained: false },
     } as const;
     await runs({ observed: table(server(1)), overrides: [override] });
     writeFileSync(file, text('["10.0.0.1:8080", "10.0.0.2:8080"]'));

@@ -7,10 +7,11 @@
  * which ends the fault, there is none.
  */
 import { hastenedPauseUs, relapsesAfter, trialPauseUs } from '../core/address/refusal.ts';
+import type { Problem } from '../core/problem.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { Network } from './network.ts';
 import type { VipHolder } from './vip-holder.ts';
-import { tryVip, type WantedVip } from './vips.ts';
+import { foreseeRefusal, tryVip, type WantedVip } from './vips.ts';
 
 /** So many VIPs in one trial: adverts of other instances wait meanwhile. */
 const TRIED_MAX = 16;
@@ -25,6 +26,7 @@ export interface RefusalPorts {
   readonly betweenTurns: (act: () => void) => void;
   /** `stands` has changed. */
   readonly changed: () => void;
+  readonly problem: (problem: Problem) => void;
 }
 
 export class AddressRefusal {
@@ -46,6 +48,25 @@ export class AddressRefusal {
   /** The kernel took no VIP, and has not taken one since. */
   get stands(): boolean {
     return this.#words !== null;
+  }
+
+  /**
+   * At a start: what is known to be refused must not be found out by a takeover from a healthy
+   * peer. `made` is an interface of ours, which gets what it needs.
+   */
+  foresee(made: string | null): void {
+    const all = this.#ports.vips();
+    const known = all.map((vip) =>
+      vip.interface === made ? null : foreseeRefusal(this.#ports.network, vip),
+    );
+    if (known.length === 0 || known.includes(null)) return;
+    const words = new Map<string, string>();
+    for (const [index, refusal] of known.entries()) {
+      if (refusal === null) continue;
+      words.set(keyOf(all[index] as WantedVip), refusal.words);
+      this.#ports.problem(refusal.problem);
+    }
+    this.#begin(words);
   }
 
   /** The kernel took none of the VIPs that were put there: asked once more before it is believed. */
@@ -87,16 +108,21 @@ export class AddressRefusal {
     if (!isActive()) return;
     holder.retry();
     if (!holder.isRefused) return;
-    const nowUs = monotonicUs();
-    this.#words = new Map();
+    const words = new Map<string, string>();
     for (const vip of vips()) {
-      const words = holder.errorOf(vip);
-      if (words !== null) this.#words.set(keyOf(vip), words);
+      const why = holder.errorOf(vip);
+      if (why !== null) words.set(keyOf(vip), why);
     }
+    this.#begin(words);
+    changed();
+  }
+
+  #begin(words: Map<string, string>): void {
+    const nowUs = monotonicUs();
+    this.#words = words;
     this.#relapses = relapsesAfter(this.#relapses, nowUs - this.#takenAtUs);
     this.#triedAtUs = nowUs;
     this.#schedule(trialPauseUs(this.#relapses));
-    changed();
   }
 
   #schedule(pauseUs: number): void {

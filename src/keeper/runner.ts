@@ -211,6 +211,7 @@ export class InstanceRunner implements Debtor {
       isActive: () => this.isActive,
       betweenTurns: ports.betweenTurns,
       changed: () => this.networkChanged(),
+      problem: (problem) => this.#reportProblems([problem]),
     });
     this.#evaluation = this.#evaluate();
     this.#options = this.#optionsOf(config);
@@ -256,6 +257,7 @@ export class InstanceRunner implements Debtor {
     this.#awaitsUntilUs = this.#goesOn ? 0 : this.#firstStatesUs(nowUs);
     this.#evaluation = this.#evaluate();
     this.#options = this.#optionsOf(this.#config);
+    if (!this.#goesOn) this.#refusal.foresee(this.#config.virtualLink?.name ?? null);
     const fault = this.#findFault();
     if (fault !== null) {
       this.#removeLeftOver();

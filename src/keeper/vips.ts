@@ -14,6 +14,7 @@ import type { Problem } from '../core/problem.ts';
 import { attributeFields, attributesOf } from '../linux/netlink/address-attributes.ts';
 import type { NetlinkError } from '../linux/netlink/error.ts';
 import { type AddressChange, encodedAhead } from '../linux/netlink/route-messages.ts';
+import { readInterfaceSetting } from '../linux/sysctl.ts';
 import { type Network, VIP_PROTOCOL } from './network.ts';
 
 type Vip = Pick<VipConfig, 'address' | 'prefixLength' | 'interface'>;
@@ -241,7 +242,31 @@ export function tryVip(network: Network, vip: WantedVip): 'taken' | NetlinkError
   return error === null || error.code === 'EEXIST' ? 'taken' : error;
 }
 
-function refused(action: string, vip: Vip, error: NetlinkError): Problem {
+/** What the kernel says to an IPv6 address on an interface that it has no IPv6 on. */
+const IPV6_DISABLED = { code: 'EACCES', message: 'IPv6 is disabled on this interface' };
+const MTU_TOO_SMALL = { code: 'EINVAL', message: 'IPv6 needs an MTU of 1280 (RFC 8200)' };
+const IPV6_MTU_MIN = 1280;
+
+/**
+ * Why the kernel is going to refuse a VIP, as far as that can be known beforehand: its words, and
+ * the problem that it is; null when nothing is known.
+ */
+export function foreseeRefusal(
+  network: Network,
+  vip: WantedVip,
+): { readonly words: string; readonly problem: Problem } | null {
+  const link = network.link(vip.interface);
+  if (link === null || ipFamily(vip.address) === 'ipv4') return null;
+  if (network.hasAddress(vip.interface, vip.address)) return null;
+  const disabled = readInterfaceSetting('ipv6', vip.interface, 'disable_ipv6') === '1';
+  if (!disabled && link.mtu >= IPV6_MTU_MIN) return null;
+  const error = disabled ? IPV6_DISABLED : MTU_TOO_SMALL;
+  return { words: error.message, problem: refused('add', vip, error) };
+}
+
+type Refusing = Pick<NetlinkError, 'code' | 'message'>;
+
+function refused(action: string, vip: Vip, error: Refusing): Problem {
   return {
     code: 'VK-ADDRESS',
     message: `The kernel refused to ${action} VIP ${vip.address}/${vip.prefixLength} on ${vip.interface}: ${error.message}`,
@@ -249,7 +274,7 @@ function refused(action: string, vip: Vip, error: NetlinkError): Problem {
   };
 }
 
-function refusalCure(vip: Vip, { code }: NetlinkError): string {
+function refusalCure(vip: Vip, { code }: Refusing): string {
   if (code === 'EACCES' && ipFamily(vip.address) === 'ipv6') {
     return `Enable IPv6 there: sysctl net.ipv6.conf.${vip.interface}.disable_ipv6=0, and in what sets it at boot`;
   }

@@ -143,12 +143,52 @@ describe('of which the kernel refuses every VIP', { timeout: TEST_TIMEOUT_MS }, 
         return finding?.text.endsWith('nobody has them') === true;
       });
       const { findings } = explainInstance(await director.instance('web'));
-      expect(findings[0]?.text).toContain('IPv6 is disabled on this device');
+      expect(findings[0]?.text).toContain('IPv6 is disabled on this ');
     }
     await ipv6(nodes[1], true);
     await wait(b, 'b to take them', async () => (await b.instance('web')).state === 'active');
     expect((await b.instance('web')).addresses).toMatchObject([{ present: true }]);
     expect((await a.instance('web')).state).toBe('fault');
+  });
+
+  it('a director that starts beside an active one does not take over to find it out', async () => {
+    const [nodeA] = nodes;
+    const b = await start('b', vips(`${VIP6}/64`));
+    await b.waitForState('web', 'active');
+    const adverts = new AdvertWatch(topology.clients[0] as LabNode, 'ipv6');
+    const watch = new AddressWatch(nodes[1]);
+    try {
+      for (const refuse of [ipv6, largeEnough]) {
+        await refuse(nodeA, false);
+        const a = await start('a', vips(`${VIP6}/64`));
+        await a.waitForState('web', 'fault');
+        await a.waitFor('the problem', () => a.log.some(({ code }) => code === 'VK-ADDRESS'));
+        expect((await a.instance('web')).counters.transitions.active).toBe(0);
+        expect((await a.instance('web')).reason).toBe('addresses-refused');
+        await a.stop();
+        await refuse(nodeA, true);
+      }
+      expect(adverts.from(nodeA.on('front').linkLocal, VRID)).toEqual([]);
+      expect(watch.removals(VIP6)).toEqual([]);
+      expect((await b.instance('web')).counters.transitions.active).toBe(1);
+    } finally {
+      adverts.close();
+      watch.close();
+    }
+  });
+
+  it('a backup finds it out when it takes over, and leaves them again', async () => {
+    const a = await start('a', vips(`${VIP6}/64`));
+    await a.waitForState('web', 'active');
+    const b = await start('b', vips(`${VIP6}/64`));
+    await b.waitFor('the other to be heard', async () => (await b.instance('web')).peer !== null);
+    await ipv6(nodes[1], false);
+    await a.stop();
+    await b.waitForLine('transition', { to: 'active' });
+    await b.waitForLine('transition', { to: 'fault', reason: 'addresses-refused' });
+    await ipv6(nodes[1], true);
+    await wait(b, 'b to take them', async () => (await b.instance('web')).state === 'active');
+    expect((await b.instance('web')).addresses).toMatchObject([{ present: true }]);
   });
 
   it('a reload that leaves another VIP ends the fault at once', async () => {

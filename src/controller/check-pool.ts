@@ -63,7 +63,7 @@ const WORKER_FILE = new URL('./check-worker.js', import.meta.url);
 const RESTART_DELAY_MS = 1_000;
 const STOP_TIMEOUT_MS = 2_000;
 /** Checks that are looked at between two looks at the clock. */
-const CHECKS_PER_LOOK = 256;
+const CHECKS_PER_LOOK = 64;
 /** The same of checks that are begun, or told a worker about, each in some ten microseconds. */
 const BEGUN_PER_LOOK = 32;
 
@@ -163,13 +163,14 @@ export class CheckPool {
     added: readonly CheckDefinition[],
     leaving: ReadonlySet<string>,
   ): Promise<{ readonly workers: number; readonly answers: ReadonlyMap<string, string> }> {
-    const asked = new Set(added.map(({ question }) => question));
+    const asked = new Set<string>();
     const answers = new Map<string, string>();
     const turn = new Turn(TURNS);
     let load = 0;
     let looked = 0;
-    for (const { check } of added) {
+    for (const { check, question } of added) {
       load += loadOf(check);
+      if (this.#definitions.size > 0) asked.add(question);
       if (++looked % CHECKS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
     for (const [key, { check, question }] of this.#definitions) {

@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import type { ConfigError } from '../config/errors.ts';
 import type { SourceFile } from '../config/secret-file.ts';
 import type { Config, ServiceConfig } from '../core/config/config.ts';
+import { inTurns } from '../core/in-turns.ts';
 import { READER_NODE_FLAGS } from '../core/processes.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import { sameData } from '../core/same-data.ts';
@@ -50,6 +51,8 @@ export type ReaderMessage =
       readonly services: readonly ServiceConfig[];
       readonly more: boolean;
     }
+  /** A part of a long file, the one at this place of the sources; another message follows as above. */
+  | { readonly kind: 'content'; readonly index: number; readonly bytes: Uint8Array }
   /** The end of an answer; `names`: all services in their order, null for the same as before. */
   | {
       readonly kind: 'config';
@@ -59,6 +62,15 @@ export type ReaderMessage =
       readonly sources: readonly SourceFile[];
     }
   | { readonly kind: 'errors'; readonly errors: readonly ConfigError[] };
+
+type ReaderPart = Extract<ReaderMessage, { kind: 'services' | 'content' }>;
+
+/** What came already of an answer. */
+interface Received {
+  readonly services: Map<string, ServiceConfig>;
+  /** Parts of long files, by the files' places among the sources. */
+  readonly contents: Map<number, Uint8Array[]>;
+}
 
 export class ConfigSource {
   readonly #request: ConfigRequest;
@@ -83,7 +95,7 @@ export class ConfigSource {
 
   #read(): Promise<ConfigAnswer> {
     const reader = this.#ask();
-    const received = new Map<string, ServiceConfig>();
+    const received: Received = { services: new Map(), contents: new Map() };
     return new Promise((resolve, reject) => {
       const end = (settle: () => void): void => {
         reader.off('message', onMessage).off('error', onError).off('exit', onExit);
@@ -96,11 +108,12 @@ export class ConfigSource {
       };
       const onMessage = (raw: unknown): void => {
         const message = raw as ReaderMessage;
-        if (message.kind !== 'services') {
+        if (message.kind === 'config' || message.kind === 'errors') {
           return end(() => resolve(this.#answer(message, received)));
         }
-        for (const service of message.services) received.set(service.name, this.#known(service));
-        if (message.more) void TURNS.nextTurn().then(() => request(reader, { kind: 'more' }));
+        this.#receive(message, received);
+        if (message.kind === 'content' || message.more)
+          void TURNS.nextTurn().then(() => request(reader, { kind: 'more' }));
       };
       reader.on('message', onMessage).on('error', onError).on('exit', onExit);
     });
@@ -123,28 +136,43 @@ export class ConfigSource {
     return reader;
   }
 
+  #receive(message: ReaderPart, { services, contents }: Received): void {
+    if (message.kind === 'services') {
+      for (const service of message.services) services.set(service.name, this.#known(service));
+      return;
+    }
+    const parts = contents.get(message.index) ?? [];
+    contents.set(message.index, parts);
+    parts.push(message.bytes);
+  }
+
   #known(service: ServiceConfig): ServiceConfig {
     const before = this.#services.get(service.name);
     return before !== undefined && sameData(before, service) ? before : service;
   }
 
-  #answer(
-    message: Exclude<ReaderMessage, { kind: 'services' }>,
-    received: ReadonlyMap<string, ServiceConfig>,
-  ): ConfigAnswer {
+  async #answer(
+    message: Exclude<ReaderMessage, ReaderPart>,
+    received: Received,
+  ): Promise<ConfigAnswer> {
     const stays = (count: number) => count >= READER_STAYS_FROM;
     if (message.kind === 'errors') {
       if (!stays(this.#services.size)) this.#reader = null;
       return { result: err(message.errors), warnings: [], sources: [] };
     }
-    const { rest, warnings, sources } = message;
+    const { rest, warnings } = message;
     const services = new Map<string, ServiceConfig>();
-    for (const name of message.names ?? this.#services.keys()) {
-      const service = received.get(name) ?? this.#services.get(name);
+    const take = (name: string): void => {
+      const service = received.services.get(name) ?? this.#services.get(name);
       if (service !== undefined) services.set(name, service);
-    }
+    };
+    await inTurns(message.names ?? this.#services.keys(), take, TURNS);
     this.#services = services;
     if (!stays(services.size)) this.#reader = null;
+    const sources = message.sources.map((source, index) => {
+      const parts = received.contents.get(index);
+      return parts === undefined ? source : { ...source, content: Buffer.concat(parts) };
+    });
     return { result: ok({ ...rest, services: [...services.values()] }), warnings, sources };
   }
 }

@@ -20,6 +20,8 @@ import {
 
 /** Each message is taken in one turn of the parent's event loop: some milliseconds. */
 const SERVICES_PER_MESSAGE = 32;
+/** The same of a file's bytes. */
+const BYTES_PER_MESSAGE = 256 * 1024;
 
 const { path, director } = JSON.parse(process.argv[2] ?? '') as ConfigRequest;
 let warnings: ConfigError[] = [];
@@ -63,7 +65,27 @@ async function answer(): Promise<void> {
     names.length === sent.length &&
     names.every((name, index) => name === sent?.[index]?.name);
   sent = services;
-  finish({ kind: 'config', rest, names: sameNames ? null : names, warnings, sources });
+  const short = await sendLong(sources);
+  finish({
+    ...{ kind: 'config', rest, names: sameNames ? null : names, warnings },
+    sources: short,
+  });
+}
+
+/** Sends the contents of long files, in parts, and returns the sources without them. */
+async function sendLong(sources: readonly SourceFile[]): Promise<readonly SourceFile[]> {
+  const short: SourceFile[] = [];
+  for (const [index, source] of sources.entries()) {
+    const { content } = source;
+    const isLong = content.length > BYTES_PER_MESSAGE;
+    short.push(isLong ? { ...source, content: new Uint8Array(0) } : source);
+    for (let first = 0; isLong && first < content.length; first += BYTES_PER_MESSAGE) {
+      const bytes = content.slice(first, first + BYTES_PER_MESSAGE);
+      process.send?.({ kind: 'content', index, bytes } satisfies ReaderMessage);
+      await asked();
+    }
+  }
+  return short;
 }
 
 /** Resolves when the parent asks for more. */

@@ -287,9 +287,12 @@ export class Controller implements DirectorControl {
     this.#bfd.configure(this.#config.bfd);
     this.#guard.configure(keeperPlan(this.#config));
     this.#lookForFindingsLater();
+    await TURNS.nextTurn();
+    if (this.#stopping) return;
     // Before the sync daemon, which reads its settings when it starts.
     this.#configureSettings();
     this.#follow();
+    await TURNS.nextTurn();
     await this.#configureServices();
     this.#tellServices();
     this.#keepPlan(this.#options.keepForNextStart);
@@ -347,6 +350,8 @@ export class Controller implements DirectorControl {
     const problem = this.#client === null ? this.open() : null;
     if (problem !== null) logProblem(this.#log, problem);
     this.#guard.configure(keeperPlan({ ...config, runtimeDirectory: before.runtimeDirectory }));
+    await TURNS.nextTurn();
+    if (this.#stopping) return STOPPING;
     this.#configureSettings();
     // The kernel refuses a sync daemon beside servers of another family than their service's, and
     // the reverse: what goes makes room for what comes.
@@ -909,16 +914,18 @@ export class Controller implements DirectorControl {
   }
 
   /**
-   * Begins the checks that are new, then has `adopt` look at the services, then ends what nobody asks
-   * for any more: no service is ever without its checks. One call is done when the next begins.
+   * Begins the checks that are new, then has the services adopted, and ends when told so what nobody
+   * asks for any more: no service is ever without its checks. One call is done when the next begins.
    */
-  #configureChecks(adopt: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+  #configureChecks(
+    adopt: (onAdopted: () => void) => Promise<void> = async (onAdopted) => onAdopted(),
+  ): Promise<void> {
     const configured = this.#checking.then(() => this.#changeChecks(adopt));
     this.#checking = configured.catch(() => undefined);
     return configured;
   }
 
-  async #changeChecks(adopt: () => Promise<void>): Promise<void> {
+  async #changeChecks(adopt: (onAdopted: () => void) => Promise<void>): Promise<void> {
     const checked = this.#config.services.filter(
       ({ checkWhen, entries }) =>
         checkWhen === 'always' || entries.some((entry) => this.#isHere(entry) === true),
@@ -928,11 +935,11 @@ export class Controller implements DirectorControl {
     const threads = this.#checks.workers;
     if (added.length + removed.length > 0) await this.#checks.add(added, removed);
     if (this.#stopping) return;
-    const adopted = adopt();
-    this.#checks.remove(removed);
-    this.#tally.forget(removed);
     if (this.#checks.workers !== threads) this.#tellThreads();
-    await adopted;
+    await adopt(() => {
+      this.#checks.remove(removed);
+      this.#tally.forget(removed);
+    });
   }
 
   #tellThreads(): void {
@@ -952,21 +959,21 @@ export class Controller implements DirectorControl {
     this.#passive.keep(this.#config.services);
     await TURNS.nextTurn();
     const services = [...this.#config.services, ...this.#carriers];
-    this.#pools.keep(services);
+    await this.#pools.keep(services);
     await TURNS.nextTurn();
     if (this.#stopping) return;
-    await this.#configureChecks(() => this.#configureTable(services));
+    await this.#configureChecks((onAdopted) => this.#configureTable(services, onAdopted));
   }
 
-  async #configureTable(services: readonly ServiceConfig[]): Promise<void> {
-    if (this.#client === null) return;
+  async #configureTable(services: readonly ServiceConfig[], onAdopted: () => void): Promise<void> {
+    if (this.#client === null) return onAdopted();
     const options = {
       services,
       ipvs: this.#config.ipvs,
       ownedFile: `${this.#config.runtimeDirectory}/ipvs-owned.json`,
       leavingFile: `${this.#config.runtimeDirectory}/ipvs-leaving.json`,
     };
-    if (this.#table !== null) return this.#table.reconfigure(options);
+    if (this.#table !== null) return this.#table.reconfigure(options, onAdopted);
     this.#table = new Table(options, {
       client: this.#client,
       weights: (service, observed) => this.#pools.decide(service, observed),
@@ -980,6 +987,7 @@ export class Controller implements DirectorControl {
       onProblem: ({ code, message, cure }) =>
         this.#bursts.say(BURSTS.refused, message, { code, cure }, message),
     });
+    onAdopted();
     await this.#table.start();
   }
 

@@ -79,10 +79,12 @@ export class Pools {
     this.#ports = ports;
   }
 
-  /** Forgets services that are no longer configured. */
-  keep(services: readonly ServiceConfig[]): void {
-    const names = new Set(services.map(({ name }) => name));
-    for (const name of this.#decisions.keys()) if (!names.has(name)) this.#decisions.delete(name);
+  /** Forgets services that are no longer configured, in turns. */
+  async keep(services: readonly ServiceConfig[]): Promise<void> {
+    const names = new Set<string>();
+    await inTurns(services, ({ name }) => void names.add(name), TURNS);
+    const forget = (name: string) => void (names.has(name) || this.#decisions.delete(name));
+    await inTurns(this.#decisions.keys(), forget, TURNS);
   }
 
   /** Weights of a service's servers by their keys, now; `observed`: the table as in the kernel. */

@@ -119,6 +119,16 @@ interface Unit {
   readonly keys: readonly string[];
 }
 
+/** The services of a configuration, beside those before it. */
+interface Index {
+  readonly byName: ReadonlyMap<string, Unit>;
+  readonly byKey: ReadonlyMap<string, Unit>;
+  /** Names of those that are new or not as they were. */
+  readonly changed: readonly string[];
+  /** Keys of the entries that are not configured any more, with the names of their services. */
+  readonly gone: ReadonlyMap<string, string>;
+}
+
 /** Operations on one entry that were planned and not yet handed to the kernel. */
 interface Planned {
   /** Of the entry. */
@@ -157,15 +167,15 @@ export class Table {
   readonly #ports: TablePorts;
   readonly #owned: OwnedFile;
   /** By the keys of their entries. */
-  readonly #byKey = new Map<string, Unit>();
+  #byKey: ReadonlyMap<string, Unit> = new Map();
   /** In the order of the configuration. */
-  readonly #byName = new Map<string, Unit>();
+  #byName: ReadonlyMap<string, Unit> = new Map();
   /** Services to be compared before anything else: configured ones by their names. */
   readonly #dirty = new Set<string>();
   /** The same of entries that are not configured any more, by their keys. */
   readonly #removed = new Set<string>();
   /** Names of the services that the entries had which the last configuration removed. */
-  readonly #formerNames = new Map<string, string>();
+  #formerNames: ReadonlyMap<string, string> = new Map();
   readonly #leaving: LeavingServers;
   /** Entries as they were last read or programmed. */
   readonly #observed = new Map<string, ObservedService>();
@@ -191,6 +201,8 @@ export class Table {
   /** Raised when the table is changed beside a service that is being read. */
   #epoch = 0;
   #fullWanted = false;
+  /** Until the services of the start are taken over. */
+  #starting: Promise<void> | null = null;
   #working: Promise<void> | null = null;
   #refreshing: Promise<ReadonlyMap<string, ObservedService> | null> | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -216,14 +228,18 @@ export class Table {
       onDue: (keys) => this.#lookAgain(keys),
       onProblem: ports.onProblem,
     });
-    this.#index();
-    // All of them are compared at the start.
-    this.#dirty.clear();
   }
 
   /** First comparison now, further ones on the interval. Resolves when the first is done. */
-  start(): Promise<void> {
+  async start(): Promise<void> {
     this.#schedule();
+    this.#starting = this.#indexOf(this.#options.services).then((index) => {
+      this.#starting = null;
+      this.#adopt(index);
+      // All of them are compared now.
+      this.#dirty.clear();
+    });
+    await this.#starting;
     return this.reconcile();
   }
 
@@ -245,6 +261,10 @@ export class Table {
    */
   activate(serviceNames: readonly string[]): void {
     if (this.#closed) return;
+    if (this.#starting !== null) {
+      void this.#starting.then(() => this.activate(serviceNames));
+      return;
+    }
     this.#epoch++;
     for (const name of serviceNames) {
       const unit = this.#byName.get(name);
@@ -266,12 +286,15 @@ export class Table {
 
   /**
    * Takes over another configuration. Services that are the same objects are left alone; entries
-   * that it lacks are deleted if they are ours. Resolves when the table is as configured.
+   * that it lacks are deleted if they are ours. `onAdopted` is called when from then on services are
+   * those of this configuration. Resolves when the table is as configured.
    */
-  async reconfigure(options: TableOptions): Promise<void> {
+  async reconfigure(options: TableOptions, onAdopted = () => {}): Promise<void> {
     const before = this.#options.ipvs;
+    const index = await this.#indexOf(options.services);
     this.#options = options;
-    this.#index();
+    this.#adopt(index);
+    onAdopted();
     if (before.reconcileIntervalUs !== options.ipvs.reconcileIntervalUs) this.#schedule();
     if (!sameData(before, options.ipvs)) return this.reconcile();
     if (!this.#isDirty || this.#closed) return;
@@ -286,6 +309,7 @@ export class Table {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#leaving.close();
+    await this.#starting;
     await this.#working;
     if (this.#options.ipvs.onStop === 'keep') return;
     this.#batch.length = 0;
@@ -389,42 +413,37 @@ export class Table {
     return byKey;
   }
 
-  /** Takes the services of the options over; those that are not as before are to be compared. */
-  #index(): void {
-    this.#formerNames.clear();
-    const { services } = this.#options;
-    const before = [...this.#byName.values()];
-    const sameNames =
-      before.length === services.length &&
-      before.every((unit, index) => unit.service.name === services[index]?.name);
-    // Mostly a few of very many changed, and all others keep their place.
-    const isSame = (unit: Unit, index: number) => sameNames && unit.service === services[index];
-    const replaced = before.filter((unit, index) => !isSame(unit, index));
-    const known = new Map(replaced.map((unit) => [unit.service.name, unit]));
-    if (!sameNames) this.#byName.clear();
-    const gone = new Map<string, string>();
-    for (const { keys, service } of replaced) {
-      for (const key of keys) {
-        this.#byKey.delete(key);
-        gone.set(key, service.name);
-      }
-    }
-    for (const [index, service] of services.entries()) {
-      if (sameNames && before[index]?.service === service) continue;
-      const was = known.get(service.name);
+  /** What is to be known of another configuration's services, made in turns. */
+  async #indexOf(services: readonly ServiceConfig[]): Promise<Index> {
+    const turn = new Turn(TURNS);
+    const byName = new Map<string, Unit>();
+    const byKey = new Map<string, Unit>();
+    const changed: string[] = [];
+    let looked = 0;
+    for (const service of services) {
+      const was = this.#byName.get(service.name);
       const unit = was?.service === service ? was : unitOf(service);
-      this.#byName.set(service.name, unit);
-      for (const key of unit.keys) {
-        this.#byKey.set(key, unit);
-        gone.delete(key);
-        this.#removed.delete(key);
-      }
-      if (was !== unit) this.#dirty.add(service.name);
+      byName.set(service.name, unit);
+      for (const key of unit.keys) byKey.set(key, unit);
+      if (was !== unit) changed.push(service.name);
+      if (++looked % KEYS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
-    for (const [key, name] of gone) {
-      this.#removed.add(key);
-      this.#formerNames.set(key, name);
+    const gone = new Map<string, string>();
+    for (const [key, { service }] of this.#byKey) {
+      if (!byKey.has(key)) gone.set(key, service.name);
+      if (++looked % KEYS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
+    return { byName, byKey, changed, gone };
+  }
+
+  /** Takes services over; those that are not as before are to be compared. */
+  #adopt({ byName, byKey, changed, gone }: Index): void {
+    this.#byName = byName;
+    this.#byKey = byKey;
+    this.#formerNames = gone;
+    for (const key of this.#removed) if (byKey.has(key)) this.#removed.delete(key);
+    for (const key of gone.keys()) this.#removed.add(key);
+    for (const name of changed) this.#dirty.add(name);
   }
 
   #lookAgain(keys: readonly string[]): void {

@@ -4,13 +4,39 @@
  */
 
 /** What one turn may take of work that nobody waits for. */
-export const TURN_US = 4_000;
+export const TURN_US = 3_000;
 
 export interface TurnPorts {
   /** Monotonic microseconds. */
   readonly nowUs: () => number;
   /** Resolves in a later turn of the event loop. */
   readonly nextTurn: () => Promise<unknown>;
+}
+
+/**
+ * Lets those that rest go on one after another, each in a turn of its own: long work of several kinds
+ * at once makes no turn longer.
+ */
+export class TurnQueue {
+  readonly #inNextTurn: (act: () => void) => void;
+  readonly #resting: (() => void)[] = [];
+
+  /** `inNextTurn` calls a function in the next turn of the event loop. */
+  constructor(inNextTurn: (act: () => void) => void) {
+    this.#inNextTurn = inNextTurn;
+  }
+
+  /** Resolves in a later turn, in which it does for nobody else. */
+  nextTurn(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#resting.push(resolve) === 1) this.#inNextTurn(() => this.#wakeOne());
+    });
+  }
+
+  #wakeOne(): void {
+    this.#resting.shift()?.();
+    if (this.#resting.length > 0) this.#inNextTurn(() => this.#wakeOne());
+  }
 }
 
 export class Turn {

@@ -1,8 +1,9 @@
 /** Turns of this process's event loop, for long work that rests between them. */
-import { setImmediate } from 'node:timers/promises';
-import type { TurnPorts } from '../core/turn.ts';
+import { type TurnPorts, TurnQueue } from '../core/turn.ts';
+
+const queue = new TurnQueue((act) => setImmediate(act));
 
 export const TURNS: TurnPorts = {
   nowUs: () => performance.now() * 1000,
-  nextTurn: () => setImmediate(),
+  nextTurn: () => queue.nextTurn(),
 };

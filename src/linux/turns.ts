@@ -1,6 +1,7 @@
 /** Turns of this process's event loop, for long work that rests between them. */
-import { setImmediate } from 'node:timers/promises';
-import type { TurnPorts } from '../core/turn.ts';
+import { type TurnPorts, TurnQueue } from '../core/turn.ts';
 import { monotonicUs } from './clock.ts';
 
-export const TURNS: TurnPorts = { nowUs: monotonicUs, nextTurn: () => setImmediate() };
+const queue = new TurnQueue((act) => setImmediate(act));
+
+export const TURNS: TurnPorts = { nowUs: monotonicUs, nextTurn: () => queue.nextTurn() };

@@ -192,6 +192,15 @@ describe('Table and a service of an instance', () => {
     expect(table.report().operationErrors).toBe(0);
   });
 
+  test('programs it, too, when the instance becomes active in the middle of the start', async () => {
+    const started = table.start();
+    wanted = true;
+    table.activate(['web']);
+    await started;
+    expect(present()).toEqual([WEB, ALWAYS]);
+    expect(table.report().operationErrors).toBe(0);
+  });
+
   test('takes it out again, as its own wish and not as drift', async () => {
     wanted = true;
     await table.start();

@@ -15,6 +15,7 @@ import { instances } from './instances.ts';
 import { ipvs } from './ipvs.ts';
 import { ipvsChange } from './ipvs-change.ts';
 import { memory } from './memory.ts';
+import { pauses } from './pauses.ts';
 import { describeMachine, print, printReport, type Report, summarize, toStderr } from './report.ts';
 import { spacing } from './spacing.ts';
 import { start } from './start.ts';
@@ -29,6 +30,7 @@ const BENCHMARKS: Readonly<Record<string, (runs: number | null) => Promise<Repor
   ipvs,
   'ipvs-change': ipvsChange,
   memory,
+  pauses,
   spacing,
   start,
 };

@@ -1,0 +1,109 @@
+/**
+ * Loaded into every process of a director (NODE_OPTIONS=--import) and active in the controller's
+ * main thread alone: gives it an IPVS table in memory where the kernel has none, and measures the
+ * turns of its event loop. Whoever connects to the socket named by VIPKEEPER_BENCH_MONITOR is told in
+ * one JSON line what was measured since the last time.
+ */
+import { createServer } from 'node:net';
+import { PerformanceObserver } from 'node:perf_hooks';
+import { isMainThread } from 'node:worker_threads';
+import type { MemoryIpvs } from './memory-ipvs.ts';
+
+export interface Collections {
+  readonly count: number;
+  readonly maxMs: number;
+}
+
+export interface PausesReport {
+  readonly pid: number;
+  /** Of the longest turn of the event loop by each clock; CPU time is that of its thread. */
+  readonly longest: { readonly wallMs: number; readonly cpuMs: number };
+  /** Turns that took more than LONG_MS of CPU time. */
+  readonly over: number;
+  /** Of garbage, by their kinds; by the wall clock. */
+  readonly collections: Readonly<Record<string, Collections>>;
+  readonly rssMiB: number;
+  /** Entries in the table. */
+  readonly services: number;
+  readonly servers: number;
+}
+
+export const MONITOR_VARIABLE = 'VIPKEEPER_BENCH_MONITOR';
+const LONG_MS = 10;
+const TICK_MS = 1;
+/** clock_gettime(2), include/uapi/linux/time.h */
+const CLOCK_THREAD_CPUTIME_ID = 3;
+const SERVICES_MAX = 65_536;
+const COLLECTIONS: Readonly<Record<number, string>> = {
+  1: 'scavenge',
+  2: 'minor',
+  4: 'mark-compact',
+  8: 'incremental',
+  16: 'weak callbacks',
+};
+
+async function giveTable(): Promise<MemoryIpvs> {
+  const [{ NetlinkSocket }, { NETLINK_GENERIC }, memory, { ok }] = await Promise.all([
+    import('../../src/linux/netlink/socket.ts'),
+    import('../../src/linux/netlink/genl.ts'),
+    import('./memory-ipvs.ts'),
+    import('../../src/core/result.ts'),
+  ]);
+  const table = new memory.MemoryIpvs(SERVICES_MAX, 2 * SERVICES_MAX);
+  const open = NetlinkSocket.open;
+  NetlinkSocket.open = (protocol, options) =>
+    protocol === NETLINK_GENERIC
+      ? ok(new memory.MemoryNetlink(table) as unknown as InstanceType<typeof NetlinkSocket>)
+      : open(protocol, options);
+  return table;
+}
+
+async function monitor(path: string): Promise<void> {
+  const { clockGettimeUs } = await import('../../src/linux/libc.ts');
+  const table = await giveTable();
+  let [longest, over, collections] = nothing();
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) {
+      const { kind } = (entry as unknown as { readonly detail: { readonly kind: number } }).detail;
+      const name = COLLECTIONS[kind] ?? `kind ${kind}`;
+      const { count, maxMs } = collections[name] ?? { count: 0, maxMs: 0 };
+      collections[name] = { count: count + 1, maxMs: Math.max(maxMs, entry.duration) };
+    }
+  }).observe({ entryTypes: ['gc'] });
+  let [beforeMs, cpuBeforeMs] = [0, 0];
+  // Between two calls of the timer there is one long turn at most.
+  setInterval(() => {
+    const [nowMs, cpuNowMs] = [performance.now(), clockGettimeUs(CLOCK_THREAD_CPUTIME_ID) / 1e3];
+    const [wallMs, cpuMs] = [nowMs - beforeMs, cpuNowMs - cpuBeforeMs];
+    longest.wallMs = Math.max(longest.wallMs, wallMs);
+    longest.cpuMs = Math.max(longest.cpuMs, cpuMs);
+    if (cpuMs > LONG_MS) over++;
+    [beforeMs, cpuBeforeMs] = [nowMs, cpuNowMs];
+  }, TICK_MS).unref();
+  const report = (): PausesReport => {
+    const measured = { longest, over, collections };
+    [longest, over, collections] = nothing();
+    return {
+      ...measured,
+      pid: process.pid,
+      rssMiB: process.memoryUsage.rss() / 2 ** 20,
+      services: table.services.count,
+      servers: table.servers.count,
+    };
+  };
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.end(`${JSON.stringify(report())}\n`);
+  });
+  server.on('error', (error) => process.stderr.write(`${String(error)}\n`));
+  server.listen(`${path}.${process.pid}`);
+  server.unref();
+}
+
+function nothing(): [{ wallMs: number; cpuMs: number }, number, Record<string, Collections>] {
+  return [{ wallMs: 0, cpuMs: 0 }, 0, {}];
+}
+
+const path = process.env[MONITOR_VARIABLE];
+const isController = process.argv[1]?.endsWith('/controller-main.js') === true;
+if (path !== undefined && isController && isMainThread) await monitor(path);

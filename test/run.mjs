@@ -7,19 +7,27 @@
  * Plain JavaScript, because it runs before anything is built.
  */
 import { existsSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { runBeside, runShown } from './layer.mjs';
 import { build, ensureModules, fail, helpIfAsked, root, step } from './steps.mjs';
 
+/** vitest leaves one processor free, which on two is every second one. */
+const PROCESSORS = availableParallelism();
 /**
  * Layers in the order of their cost; vitest runs the files of one layer. With a closing slash,
  * or `test/servers` would be hostile-servers.test.ts of another folder, too. Those that must keep
- * real time run one at a time (`atOnce`); `beside` them goes what the emulator makes of it, which
- * takes one processor for each file.
+ * real time run one file at a time (`atOnce`); `beside` all others goes what the emulator makes of
+ * it, which takes one processor for each file.
  */
 const LAYERS = [
-  { name: 'unit', folders: ['test/unit/', 'test/property/', 'test/rfc/'], realTime: false },
-  { name: 'sim', folders: ['test/sim/'], realTime: false },
+  {
+    name: 'unit',
+    folders: ['test/unit/', 'test/property/', 'test/rfc/'],
+    realTime: false,
+    atOnce: PROCESSORS,
+  },
+  { name: 'sim', folders: ['test/sim/'], realTime: false, atOnce: PROCESSORS },
   { name: 'netns', folders: ['test/netns/'], realTime: true, atOnce: 1 },
   { name: 'servers', folders: ['test/servers/'], realTime: true, atOnce: 1 },
   { name: 'interop', folders: ['test/interop/'], realTime: true, atOnce: 1 },
@@ -61,16 +69,14 @@ const results = await runAll();
 const unsteady = await tryAgain(results);
 
 /**
- * Layers one after another; what mostly computes, in the emulator, goes beside those that mostly
- * wait, and takes what they leave of the processors.
+ * Layers one after another; what mostly computes, in the emulator, goes beside the others, which
+ * often wait, and takes what they leave of the processors.
  */
 async function runAll() {
   const found = [];
-  const waiting = layers.some(({ realTime, beside }) => realTime && !beside);
-  const aside = layers.filter(({ beside }) => beside && waiting);
-  let started = null;
+  const aside = layers.filter(({ beside }) => beside && layers.length > 1);
+  const started = aside.map((other) => runBeside(other, other.folders));
   for (const layer of layers.filter((layer) => !aside.includes(layer))) {
-    if (layer.realTime) started ??= aside.map((other) => runBeside(other, other.folders));
     found.push({ layer, files: await runShown(layer, layer.folders) });
   }
   for (const [at, layer] of aside.entries()) {

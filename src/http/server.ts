@@ -41,12 +41,18 @@ const HEADER_LENGTH_BYTES_MAX = 8 * 1024;
 const REQUEST_TIMEOUT_MS = 5_000;
 /** A reader that takes nothing for this long is cut off, and so is an idle connection. */
 const IDLE_TIMEOUT_MS = 10_000;
+/**
+ * How long an answer may be in the making: the metrics of 40,000 checks take a second of a
+ * processor, in turns between all else, and their reader is not idle meanwhile.
+ */
+const ANSWER_TIMEOUT_MS = 60_000;
 /** Reading ten thousand services anew takes seconds, and more on a machine that is busy. */
 const RELOAD_TIMEOUT_MS = 120_000;
-/** So does telling all that is known of them, and only root may ask. */
-const TABLE_TIMEOUT_MS = 60_000;
-/** The keeper answers in milliseconds; a status that takes longer is not coming. */
-const STATUS_TIMEOUT_MS = 5_000;
+/**
+ * What a status waits for has bounds of its own, of a second; the rest is work, which takes longer
+ * where much is configured and the machine is busy. After this, it is not coming.
+ */
+const STATUS_TIMEOUT_MS = 30_000;
 /** Scrapers and people are few; more connections than this are closed at once. */
 const CONNECTIONS_MAX = 64;
 /** What sockaddr_un holds, less the final zero (unix(7)). */
@@ -83,11 +89,16 @@ interface Answer {
  * VK-PORT-IN-USE, VK-NOT-ROOT (a privileged port) or VK-SYSTEM (no such address).
  */
 export async function serveHttp(
-  options: { readonly host: string; readonly port: number },
+  options: {
+    readonly host: string;
+    readonly port: number;
+    /** IDLE_TIMEOUT_MS unless told otherwise. */
+    readonly idleTimeoutMs?: number;
+  },
   source: StatusSource,
 ): Promise<Result<Listening, Problem>> {
-  const { host, port } = options;
-  const server = createBoundedServer(source);
+  const { host, port, idleTimeoutMs } = options;
+  const server = createBoundedServer(source, null, idleTimeoutMs);
   const error = await listen(server, { host, port, exclusive: true });
   if (error !== null) return err(listenProblem(error, host, port));
   const bound = server.address();
@@ -173,22 +184,30 @@ function inodeOf(path: string): number | null {
   return lstatSync(path, { throwIfNoEntry: false })?.ino ?? null;
 }
 
-function createBoundedServer(source: StatusSource, control: DirectorControl | null = null): Server {
+function createBoundedServer(
+  source: StatusSource,
+  control: DirectorControl | null,
+  idleTimeoutMs = IDLE_TIMEOUT_MS,
+): Server {
   const routes = new Routes(source, control);
   const server = createServer(
     {
       maxHeaderSize: HEADER_LENGTH_BYTES_MAX,
       headersTimeout: REQUEST_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: IDLE_TIMEOUT_MS,
+      keepAliveTimeout: idleTimeoutMs,
       connectionsCheckingInterval: 1_000,
     },
     (request, response) => {
-      void routes.answer(request).then((answer) => send(request, response, answer));
+      request.socket.setTimeout(ANSWER_TIMEOUT_MS);
+      void routes.answer(request).then((answer) => {
+        request.socket.setTimeout(idleTimeoutMs);
+        return send(request, response, answer);
+      });
     },
   );
   server.maxConnections = CONNECTIONS_MAX;
-  server.timeout = IDLE_TIMEOUT_MS;
+  server.timeout = idleTimeoutMs;
   return server;
 }
 
@@ -228,7 +247,6 @@ class Routes {
       return failure(405, 'Only GET and HEAD are allowed');
     }
     if (hasBody(request)) return failure(413, 'A request must not have a body');
-    if (path === '/v1/table') request.socket.setTimeout(TABLE_TIMEOUT_MS);
     try {
       return await route();
     } catch (error) {

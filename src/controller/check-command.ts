@@ -43,7 +43,10 @@ export async function runCheckCommand(
     },
   });
   if (outcome.kind === 'not-run') return { kind: 'not-run', detail: outcome.problem.message };
-  if (overdue !== null) return { kind: 'overdue', detail: `The command ${overdue}` };
+  if (overdue !== null) {
+    const isLeft = outcome.kind === 'failed' ? outcome.isLeft : () => false;
+    return { kind: 'overdue', detail: `The command ${overdue}`, isLeft };
+  }
   const lastLine = outcome.output.slice(outcome.output.lastIndexOf('\n') + 1).trim();
   if (outcome.kind === 'succeeded') return { kind: 'ended', exitStatus: 0, lastLine };
   return outcome.exitStatus === null

@@ -21,7 +21,7 @@ import { probeMysql } from './mysql.ts';
 import { probePing } from './ping.ts';
 import { probePostgresql } from './postgresql.ts';
 import { probeRadius } from './radius.ts';
-import { type CommandRunner, probeScript } from './script.ts';
+import { type CommandRunner, scriptProbe } from './script.ts';
 import { probeSip } from './sip.ts';
 import { probeSmtp } from './smtp.ts';
 import { probeTcp, startTcp } from './tcp.ts';
@@ -107,10 +107,12 @@ export function createProbe(
       const security = { check, address: target.address, trust };
       return probeOf((signal) => probeSmtp(check, target, security, { timeoutMs, signal }));
     }
-    case 'script':
-      return probeOf((signal) => probeScript(check, runCommand, { timeoutMs, signal }));
+    case 'script': {
+      const ask = scriptProbe(check, runCommand);
+      return probeOf((signal) => ask({ timeoutMs, signal }));
+    }
     case 'file':
-      return probeOf((signal) => probeFile(check, { signal }));
+      return probeOf((signal) => probeFile(check, { timeoutMs, signal }));
     case 'bfd':
       return probeOf(async (signal) => probeBfd(check, look, { signal }));
     default:

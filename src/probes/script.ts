@@ -13,7 +13,8 @@ export type CommandOutcome =
   | { readonly kind: 'ended'; readonly exitStatus: number; readonly lastLine: string }
   /** It was ended by a signal. */
   | { readonly kind: 'killed'; readonly detail: string }
-  | { readonly kind: 'overdue'; readonly detail: string }
+  /** `isLeft`: whether something of it is there now, though it was told to end. */
+  | { readonly kind: 'overdue'; readonly detail: string; readonly isLeft: () => boolean }
   | { readonly kind: 'not-run'; readonly detail: string };
 
 /**
@@ -28,17 +29,34 @@ export type CommandRunner = (
 /** Exit status of a dynamic weight of 0. */
 const WEIGHT_STATUS_MIN = 2;
 
-/** Runs it once. Never rejects; null when the signal gave up before a verdict. */
-export async function probeScript(
+/** What becomes of one run; null when the signal gave up before a verdict. Never rejects. */
+type ScriptProbe = (options: AttemptOptions) => Promise<ProbeResult | null>;
+
+/**
+ * The check of one server. What is stuck in the kernel, on a dead file server for example, does not
+ * end by SIGKILL: until it has ended the check fails without a run, which would leave more of it.
+ */
+export function scriptProbe(check: ScriptCheckConfig, run: CommandRunner): ScriptProbe {
+  let overdue: (CommandOutcome & { readonly kind: 'overdue' }) | null = null;
+  return async (options) => {
+    if (options.signal.aborted) return null;
+    if (overdue?.isLeft() === true) {
+      const detail = `${overdue.detail}, nor by SIGKILL: it is still there`;
+      return { ok: false, durationUs: 0, failure: probeFailure('timeout', detail) };
+    }
+    const startMs = performance.now();
+    const outcome = await run(check, options);
+    overdue = outcome.kind === 'overdue' ? outcome : null;
+    if (options.signal.aborted) return null;
+    return resultOf(check, outcome, Math.round((performance.now() - startMs) * 1000));
+  };
+}
+
+function resultOf(
   check: ScriptCheckConfig,
-  run: CommandRunner,
-  options: AttemptOptions,
-): Promise<ProbeResult | null> {
-  if (options.signal.aborted) return null;
-  const startMs = performance.now();
-  const outcome = await run(check, options);
-  if (options.signal.aborted) return null;
-  const durationUs = Math.round((performance.now() - startMs) * 1000);
+  outcome: CommandOutcome,
+  durationUs: number,
+): ProbeResult {
   const failed = (reason: 'status' | 'timeout' | 'cannot-run', detail: string): ProbeResult => ({
     ok: false,
     durationUs,

@@ -40,6 +40,14 @@ export class ProcessTree {
     }
   }
 
+  /** Whether something of what is known of it has not ended. */
+  isThere(): boolean {
+    return [[this.#leader, this.#startedAt] as const, ...this.#found].some(([pid, startedAt]) => {
+      const stat = readStat(pid);
+      return stat !== null && stat.startedAt === startedAt && !stat.ended;
+    });
+  }
+
   #look(): void {
     for (let look = 0; look < LOOKS_MAX; look++) {
       const before = this.#found.size;

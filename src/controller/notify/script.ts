@@ -63,6 +63,8 @@ export type ScriptOutcome = {
       readonly exitStatus: number | null;
       /** Not even SIGKILL has ended it. */
       readonly stuck: boolean;
+      /** Whether something of it is there now, which waits in the kernel then, maybe for ever. */
+      readonly isLeft: () => boolean;
     }
   | { readonly kind: 'not-run'; readonly problem: Problem }
 );
@@ -94,8 +96,8 @@ export async function runScript(request: ScriptRequest): Promise<ScriptOutcome> 
   if (ending.kind === 'not-started') return notRun(startProblem(path, ending.error));
   const seen = { output: await output(), durationMs: performance.now() - startedAtMs };
   if (ending.detail === null) return { kind: 'succeeded', ...seen };
-  const { detail, exitStatus, stuck } = ending;
-  return { kind: 'failed', detail, exitStatus, stuck, ...seen };
+  const { detail, exitStatus, stuck, isLeft } = ending;
+  return { kind: 'failed', detail, exitStatus, stuck, isLeft, ...seen };
 }
 
 /** Starts a script in a session of its own; throws what spawn throws. */
@@ -167,11 +169,13 @@ type Ending =
       readonly detail: string | null;
       readonly exitStatus: number | null;
       readonly stuck: boolean;
+      readonly isLeft: () => boolean;
     };
 
 function waitForEnd(child: ChildProcess, request: ScriptRequest): Promise<Ending> {
   const { stopping, abandoned } = request;
   const tree = child.pid === undefined ? null : new ProcessTree(child.pid);
+  const isLeft = (): boolean => tree?.isThere() === true;
   return new Promise((resolve) => {
     let timer: NodeJS.Timeout | undefined;
     let cut: string | null = null;
@@ -189,7 +193,7 @@ function waitForEnd(child: ChildProcess, request: ScriptRequest): Promise<Ending
       tree?.signal('SIGKILL');
       timer = setTimeout(() => {
         const detail = `${cut}, but is still there (process ${child.pid})`;
-        finish({ kind: 'ended', detail, exitStatus: null, stuck: true });
+        finish({ kind: 'ended', detail, exitStatus: null, stuck: true, isLeft });
       }, ABANDON_AFTER_MS);
     };
     const terminate = (limitMs: number): void => {
@@ -209,7 +213,7 @@ function waitForEnd(child: ChildProcess, request: ScriptRequest): Promise<Ending
     child.once('exit', (code, signal) => {
       if (cut !== null && !cut.includes('SIGKILL')) cut += ' and was ended by SIGTERM';
       const detail = cut ?? exitDetail(code, signal);
-      finish({ kind: 'ended', detail, exitStatus: code, stuck: false });
+      finish({ kind: 'ended', detail, exitStatus: code, stuck: false, isLeft });
     });
     stopping.addEventListener('abort', hurry);
     abandoned.addEventListener('abort', kill);

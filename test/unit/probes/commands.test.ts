@@ -7,7 +7,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runCheckCommand } from '../../../src/controller/check-command.ts';
 import type { FileCheckConfig, ScriptCheckConfig } from '../../../src/core/config/check.ts';
 import type { ProbeResult } from '../../../src/core/health/probe-result.ts';
+import { ok } from '../../../src/core/result.ts';
+import { probeFile } from '../../../src/probes/file.ts';
 import { createProbe } from '../../../src/probes/probe.ts';
+import { type CommandOutcome, scriptProbe } from '../../../src/probes/script.ts';
 import { TrustStore } from '../../../src/probes/trust-store.ts';
 import { tcpCheck, waitFor } from './servers.ts';
 
@@ -92,6 +95,26 @@ describe('script probe', () => {
     await waitFor('the child to be gone', () => isGone(Number(readFileSync(pidFile, 'utf8'))));
   });
 
+  test('one that nothing ends is not run again before it has ended', async () => {
+    const outcomes: CommandOutcome[] = [];
+    let there = true;
+    const detail = 'The command did not end within 1s';
+    const stuck: CommandOutcome = { kind: 'overdue', detail, isLeft: () => there };
+    const ended: CommandOutcome = { kind: 'ended', exitStatus: 0, lastLine: '' };
+    const ask = scriptProbe(scriptCheck(''), async () => {
+      const outcome = outcomes.length === 0 ? stuck : ended;
+      outcomes.push(outcome);
+      return outcome;
+    });
+    const asked = async () =>
+      verdict(await ask({ timeoutMs: 1000, signal: new AbortController().signal }));
+    expect(await asked()).toBe(`timeout: ${detail}`);
+    expect(await asked()).toBe(`timeout: ${detail}, nor by SIGKILL: it is still there`);
+    expect(outcomes).toEqual([stuck]);
+    there = false;
+    expect(await asked()).toBe('ok');
+  });
+
   test('one that ends by a signal has failed', async () => {
     expect(await run(scriptCheck('kill -9 $$'))).toBe('status: The command was ended by SIGKILL');
   });
@@ -159,5 +182,37 @@ describe('file probe', () => {
     expect(verdict(await probe.run(signal))).toBe('ok 5');
     fileCheck('6');
     expect(verdict(await probe.run(signal))).toBe('ok 6');
+  });
+
+  test('one that hangs is a timeout, is not read twice, and keeps no other from being read', async () => {
+    const hanging: ((text: ReturnType<typeof ok<string>>) => void)[] = [];
+    const hang = () =>
+      new Promise<ReturnType<typeof ok<string>>>((resolve) => void hanging.push(resolve));
+    const check = { ...fileCheck('up'), path: '/a/dead/file/server' };
+    const { signal } = new AbortController();
+    const asked = () => probeFile(check, { timeoutMs: 50, signal }, hang);
+    const overdue = 'timeout: Waited 50 ms for /a/dead/file/server';
+    expect(await Promise.all([asked(), asked()].map(async (one) => verdict(await one)))).toEqual([
+      overdue,
+      overdue,
+    ]);
+    expect(hanging).toHaveLength(1);
+    expect(await run(fileCheck('7'))).toBe('ok 7');
+    // When the file server is back.
+    hanging[0]?.(ok('up'));
+    await waitFor('it to be read again', () => {
+      void asked();
+      return hanging.length === 2;
+    });
+    hanging[1]?.(ok('up'));
+  });
+
+  test('who gives up waits for no file', async () => {
+    const abort = new AbortController();
+    const never = () => new Promise<never>(() => {});
+    const check = { ...fileCheck('up'), path: '/another' };
+    const asked = probeFile(check, { timeoutMs: 60_000, signal: abort.signal }, never);
+    abort.abort();
+    expect(await asked).toBeNull();
   });
 });

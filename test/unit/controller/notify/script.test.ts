@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ProcessTree } from '../../../../src/controller/notify/process-tree.ts';
 import { runScript, type ScriptRequest } from '../../../../src/controller/notify/script.ts';
 import { findScriptFault } from '../../../../src/controller/notify/script-file.ts';
 import { waitFor } from '../../probes/servers.ts';
@@ -137,6 +139,7 @@ describe('runScript', () => {
       expect(outcome).toMatchObject({ kind: 'failed', stuck: false });
       expect(scripts.lines('pids').length).toBeGreaterThan(1);
       await waitFor('all to be gone', allGone);
+      if (outcome.kind === 'failed') expect(outcome.isLeft()).toBe(false);
     });
 
     test('however it is ended: when nobody waits for it', async () => {
@@ -147,6 +150,19 @@ describe('runScript', () => {
       abandoned.abort();
       await running;
       await waitFor('the child to be gone', allGone);
+    });
+
+    test('and knows whether something of it is left', async () => {
+      const stays = `sh -c 'trap "" TERM; ${record()}; while :; do sleep 1; done' & wait`;
+      const child = spawn(scripts.script('s', stays), { detached: true, stdio: 'ignore' });
+      const tree = new ProcessTree(child.pid as number);
+      await waitFor('its child', () => scripts.lines('pids').length === 1);
+      tree.signal('SIGTERM');
+      await waitFor('its end', () => child.signalCode !== null);
+      expect(tree.isThere()).toBe(true);
+      tree.signal('SIGKILL');
+      await waitFor('nothing to be left', () => !tree.isThere());
+      expect(allGone()).toBe(true);
     });
 
     test('but no daemon that it started, whose parent has ended', async () => {

@@ -262,9 +262,10 @@ export function checkSchema(per: Per) {
     }),
     initial: option(per(word(['unknown', 'up', 'down'])), {
       about:
-        'What a server is until its first result, which counts at once: `unknown` keeps its weight ' +
-        'in the kernel’s table and gets no clients when new; `up` does the same, but gets clients ' +
-        'when new; `down` gets none, not even after a restart.',
+        'What a server is until its first result: `unknown` keeps its weight in the kernel’s table ' +
+        'and gets no clients when new; `up` does the same, but gets clients when new; `down` gets ' +
+        'none, not even after a restart. A first success counts at once, and so does a first ' +
+        'failure, but for a server that has clients: it falls as one that is up.',
       default: check.initial,
     }),
     address: option(per(unicastAddress((address) => address)), {

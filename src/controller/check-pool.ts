@@ -122,9 +122,14 @@ export class CheckPool {
   /**
    * Begins to run these, none of which runs, in turns. One that asks what another asks or asked with
    * other timing is not unknown again. `leaving`: keys of those that remove() is told of next; it
-   * decides with how many threads there are then.
+   * decides with how many threads there are then. `serving`: keys of those whose servers have
+   * clients.
    */
-  async add(added: readonly CheckDefinition[], leaving: readonly string[]): Promise<void> {
+  async add(
+    added: readonly CheckDefinition[],
+    leaving: readonly string[],
+    serving: ReadonlySet<string>,
+  ): Promise<void> {
     const gone = new Set(leaving);
     const { workers, answers } = await this.#survey(added, gone);
     if (this.#stopped) return;
@@ -137,7 +142,7 @@ export class CheckPool {
     const turn = new Turn(TURNS);
     for (const list of [moved.filter(({ key }) => !gone.has(key)), added]) {
       for (let first = 0; first < list.length; first += BEGUN_PER_LOOK) {
-        this.#beginSome(list.slice(first, first + BEGUN_PER_LOOK), answers);
+        this.#beginSome(list.slice(first, first + BEGUN_PER_LOOK), answers, serving);
         if (turn.hasLasted()) await turn.rest();
         if (this.#stopped) return;
       }
@@ -183,13 +188,18 @@ export class CheckPool {
   }
 
   /** Has these run where they are to run; `answers`: by their questions, whose memory they take over. */
-  #beginSome(some: readonly CheckDefinition[], answers: ReadonlyMap<string, string>): void {
+  #beginSome(
+    some: readonly CheckDefinition[],
+    answers: ReadonlyMap<string, string>,
+    serving: ReadonlySet<string>,
+  ): void {
     const workers = this.#remotes.length;
     const shares = new Map<Remote, CheckDefinition[]>();
     const moved: string[] = [];
     for (const definition of some) {
       const { key, question, check } = definition;
-      const known = this.#memory(key) ?? this.#memory(answers.get(question) ?? '');
+      const memory = this.#memory(key) ?? this.#memory(answers.get(question) ?? '');
+      const known = memory ?? newMemory(this.#ports.nowUs(), serving.has(key));
       this.#definitions.set(key, definition);
       if (workers === 0 || LOCAL_KINDS.includes(check.kind)) {
         this.#remembered.delete(key);
@@ -197,7 +207,7 @@ export class CheckPool {
         continue;
       }
       if (this.#local.memory(key) !== null) moved.push(key);
-      this.#remembered.set(key, known === null ? newMemory(this.#ports.nowUs()) : copyOf(known));
+      this.#remembered.set(key, copyOf(known));
       // By question, so that what asks the same with other timing is found in the same worker.
       const remote = this.#remotes[fnv1a32(question) % workers] as Remote;
       const share = shares.get(remote) ?? [];
@@ -324,8 +334,8 @@ export class CheckPool {
   }
 }
 
-function newMemory(nowUs: number): CheckMemory {
-  const state = initialCheckState(nowUs);
+function newMemory(nowUs: number, serving: boolean): CheckMemory {
+  const state = initialCheckState(nowUs, serving);
   return { state, lastDurationUs: null, weight: null, skippedSlots: 0 };
 }
 

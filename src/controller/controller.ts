@@ -18,7 +18,7 @@ import type {
   ServiceEntry,
 } from '../core/config/config.ts';
 import { reuseServices } from '../core/config/reuse-services.ts';
-import { checkOf, targetText } from '../core/health/check-key.ts';
+import { type CheckDefinition, checkOf, targetText } from '../core/health/check-key.ts';
 import type { CheckChange } from '../core/health/check-state.ts';
 import { OVERRIDES_MAX, type Override, overrideKey } from '../core/health/override.ts';
 import {
@@ -77,7 +77,7 @@ import { type HealthReport, Pools } from './pools.ts';
 import { buildStatus, type ConflictsOf, instanceReport } from './report.ts';
 import { ServiceChecks } from './service-checks.ts';
 import { SyncDaemonFollower } from './sync.ts';
-import { Table } from './table.ts';
+import { readTable, Table } from './table.ts';
 import { Trackers } from './trackers/trackers.ts';
 
 /** The kernel answers in microseconds; what takes longer is not worth delaying a stop for. */
@@ -933,13 +933,26 @@ export class Controller implements DirectorControl {
     const { added, removed } = await this.#serviceChecks.configure(checked);
     if (this.#stopping) return;
     const threads = this.#checks.workers;
-    if (added.length + removed.length > 0) await this.#checks.add(added, removed);
+    if (added.length + removed.length > 0) {
+      const serving = await this.#servingOf(added);
+      if (this.#stopping) return;
+      await this.#checks.add(added, removed, serving);
+    }
     if (this.#stopping) return;
     if (this.#checks.workers !== threads) this.#tellThreads();
     await adopt(() => {
       this.#checks.remove(removed);
       this.#tally.forget(removed);
     });
+  }
+
+  /** Keys of those of these checks whose servers have clients now. */
+  async #servingOf(added: readonly CheckDefinition[]): Promise<ReadonlySet<string>> {
+    const client = this.#client;
+    const known = this.#table?.known ?? (client === null ? new Map() : await readTable(client));
+    // What cannot be read may have clients.
+    if (known === null) return new Set(added.map(({ key }) => key));
+    return this.#serviceChecks.serving(added, known);
   }
 
   #tellThreads(): void {

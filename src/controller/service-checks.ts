@@ -4,6 +4,7 @@
  */
 import type { ServiceConfig } from '../core/config/config.ts';
 import { allServers, type CheckDefinition, checkOf } from '../core/health/check-key.ts';
+import { configuredKey, countsOfServers, type ObservedTable } from '../core/ipvs/entries.ts';
 import { Turn } from '../core/turn.ts';
 import { TURNS } from '../linux/turns.ts';
 
@@ -67,6 +68,34 @@ export class ServiceChecks {
       }
     }
     return { added: [...added.values()], removed: [...left] };
+  }
+
+  /**
+   * Keys of those of these checks that decide about a server that has clients by the kernel's table,
+   * or gets them before it is checked. In turns.
+   */
+  async serving(
+    added: readonly CheckDefinition[],
+    table: ObservedTable,
+  ): Promise<ReadonlySet<string>> {
+    const keys = new Set(added.map(({ key }) => key));
+    const serving = new Set<string>();
+    const turn = new Turn(TURNS);
+    let looked = 0;
+    for (const name of new Set(added.flatMap(({ key }) => this.usersOf(key)))) {
+      const service = this.#services.get(name);
+      if (service === undefined) continue;
+      const counts = countsOfServers(service, table);
+      for (const server of allServers(service)) {
+        const definition = checkOf(server);
+        if (definition === null || !keys.has(definition.key)) continue;
+        const weight = counts.get(configuredKey(server))?.weight;
+        const hasClients = weight === undefined ? definition.check.initial === 'up' : weight > 0;
+        if (hasClients) serving.add(definition.key);
+      }
+      if (++looked % SERVICES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
+    }
+    return serving;
   }
 
   /** True when it is the first that uses the check. */

@@ -162,6 +162,21 @@ interface Troubles {
   lastError: string | null;
 }
 
+/** The kernel's table now, by service key, made in turns; null when it cannot be read. */
+export async function readTable(
+  client: IpvsClient,
+): Promise<ReadonlyMap<string, ObservedService> | null> {
+  const observed = await client.dump();
+  if (!observed.ok) return null;
+  const turn = new Turn(TURNS);
+  const byKey = new Map<string, ObservedService>();
+  for (const entry of observed.value) {
+    byKey.set(serviceKey(entry.service.identity), entry);
+    if (byKey.size % KEYS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
+  }
+  return byKey;
+}
+
 export class Table {
   #options: TableOptions;
   readonly #ports: TablePorts;
@@ -326,6 +341,11 @@ export class Table {
     await this.#flush();
   }
 
+  /** The table as it was last read or programmed; null before it was read as a whole. */
+  get known(): ObservedTable | null {
+    return this.#settled ? this.#observed : null;
+  }
+
   /** Servers that are no longer configured and wait for their connections to end. */
   leaving(): readonly Leaving[] {
     return this.#leaving.list();
@@ -395,22 +415,10 @@ export class Table {
    * known of the table stays as it is: else a repair would look like our own wish.
    */
   refresh(): Promise<ReadonlyMap<string, ObservedService> | null> {
-    this.#refreshing ??= this.#readAll().finally(() => {
+    this.#refreshing ??= readTable(this.#ports.client).finally(() => {
       this.#refreshing = null;
     });
     return this.#refreshing;
-  }
-
-  async #readAll(): Promise<ReadonlyMap<string, ObservedService> | null> {
-    const observed = await this.#ports.client.dump();
-    if (!observed.ok) return null;
-    const turn = new Turn(TURNS);
-    const byKey = new Map<string, ObservedService>();
-    for (const entry of observed.value) {
-      byKey.set(serviceKey(entry.service.identity), entry);
-      if (byKey.size % KEYS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
-    }
-    return byKey;
   }
 
   /** What is to be known of another configuration's services, made in turns. */

@@ -522,8 +522,14 @@ describe('a controller that dies', { timeout: TEST_MS }, () => {
     );
     const snapshots = () => output.split('END\n').slice(0, -1);
     await until('snapshots', () => snapshots().length >= 3);
-    // Verdicts come late: what is compared before them must not count as down.
-    for (const name of ['real1', 'real2']) await tellHealth(name, '200', VERDICT_DELAY_MS);
+    // Verdicts come late: what is compared before them must not count as down. Nor do the first
+    // ones of a server that has clients, as long as they are fewer than `fall`.
+    for (const [name, status] of [
+      ['real1', '503'],
+      ['real2', '200'],
+    ] as const) {
+      await tellHealth(name, status, VERDICT_DELAY_MS);
+    }
     const killed = await director.signal('KILL', 'controller');
     await director.until('the next controller, compared and without verdicts', async () => {
       const status = await director.tryStatus();
@@ -531,11 +537,15 @@ describe('a controller that dies', { timeout: TEST_MS }, () => {
       const health = status.checks.map((check) => check.status);
       return status.ipvs.reconciles >= 1 && health.every((one) => one === 'unknown');
     });
-    for (const name of ['real1', 'real2']) await tellHealth(name, '200');
+    // Behind the one that waits for its late answer.
+    await tellHealth('real1', '503,200');
+    await tellHealth('real2', '200');
     await director.until('its verdicts', async () => {
       return (await director.status()).checks.every((check) => check.status === 'up');
     });
-    const { ipvs } = await director.reconciled(1);
+    const { ipvs, checks } = await director.reconciled(1);
+    const failed = checks.filter((one) => Object.keys(one.failed).length > 0);
+    expect(failed.map(({ target }) => target)).toEqual([expect.stringContaining(REAL1)]);
     watch.kill('SIGKILL');
     expect(ipvs.operations).toEqual({});
     expect(ipvs.drift).toEqual({ missing: 0, altered: 0, leftover: 0 });

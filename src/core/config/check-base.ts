@@ -1,6 +1,6 @@
 /** What checks of all kinds are configured with, and those that open a socket or speak TLS. */
 
-/** What a server is taken for until its first verdict, which counts at once. */
+/** What a server is taken for until its first verdict: core/health/check-state.ts. */
 export type CheckInitial = 'unknown' | 'up' | 'down';
 
 /** When a check runs and what its verdicts do: no part of the question. */

@@ -2,7 +2,9 @@
  * The state of one check, with rise and fall. A check starts unknown, and its server is not yet
  * taken in; the first verdict counts at once (one success: up; one failure: down), because
  * nothing earlier could be flapping. From then on, `fall` failures in a row take it down and
- * `rise` successes in a row bring it up. At most one of the two counts is above zero.
+ * `rise` successes in a row bring it up. A server that has clients when its check begins is taken
+ * out by `fall` failures in a row too: one lost packet must not cost what a restart has kept.
+ * At most one of the two counts is above zero.
  */
 import { assert, assertNever } from '../assert.ts';
 import type { ProbeFailure } from './probe-result.ts';
@@ -11,6 +13,8 @@ export type CheckStatus = 'unknown' | 'up' | 'down';
 
 export interface CheckState {
   readonly status: CheckStatus;
+  /** Had clients when the check began: while it is unknown, it falls as one that is up. */
+  readonly serving: boolean;
   /** When the status was entered; monotonic microseconds. */
   readonly sinceUs: number;
   /** When it came up again after it was down; null when it is not up, or never was down. */
@@ -54,9 +58,10 @@ export interface CheckStep {
 const COUNT_MAX = 2 ** 31 - 1;
 
 /** The state of a check that never ran; `nowUs` is monotonic microseconds. */
-export function initialCheckState(nowUs: number): CheckState {
+export function initialCheckState(nowUs: number, serving = false): CheckState {
   return {
     status: 'unknown',
+    serving,
     sinceUs: nowUs,
     recoveredAtUs: null,
     successes: 0,
@@ -67,7 +72,7 @@ export function initialCheckState(nowUs: number): CheckState {
 
 /** True while results that contradict the status are too few to change it. */
 export function isConfirming({ status, successes, failures }: CheckState): boolean {
-  return (status === 'up' && failures > 0) || (status === 'down' && successes > 0);
+  return (status !== 'down' && failures > 0) || (status === 'down' && successes > 0);
 }
 
 /** Applies one result. Total and deterministic; throws only on thresholds below 1. */
@@ -113,7 +118,11 @@ function stepFailed(
   const next = after(state, 0, failures, { ...failure, atUs: event.atUs });
   switch (state.status) {
     case 'unknown':
-      return changed(next, 'down', event.atUs, { kind: 'first-failure', failure });
+      if (!state.serving) {
+        return changed(next, 'down', event.atUs, { kind: 'first-failure', failure });
+      }
+      if (failures < options.fall) return { state: next, change: null };
+      return changed(next, 'down', event.atUs, { kind: 'fall', failures, failure });
     case 'down':
       return { state: next, change: null };
     case 'up':
@@ -126,12 +135,12 @@ function stepFailed(
 
 /** The state after a result, while its status stays. All states are made alike, which is fast. */
 function after(
-  { status, sinceUs, recoveredAtUs }: CheckState,
+  { status, serving, sinceUs, recoveredAtUs }: CheckState,
   successes: number,
   failures: number,
   lastFailure: CheckState['lastFailure'],
 ): CheckState {
-  return { status, sinceUs, recoveredAtUs, successes, failures, lastFailure };
+  return { status, serving, sinceUs, recoveredAtUs, successes, failures, lastFailure };
 }
 
 function changed(
@@ -140,10 +149,10 @@ function changed(
   atUs: number,
   reason: CheckChangeReason,
 ): CheckStep {
-  const { status: from, successes, failures, lastFailure } = state;
+  const { status: from, serving, successes, failures, lastFailure } = state;
   const recoveredAtUs = from === 'down' ? atUs : null;
   return {
-    state: { status: to, sinceUs: atUs, recoveredAtUs, successes, failures, lastFailure },
+    state: { status: to, serving, sinceUs: atUs, recoveredAtUs, successes, failures, lastFailure },
     change: { from, to, reason },
   };
 }

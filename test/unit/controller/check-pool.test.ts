@@ -65,6 +65,30 @@ function definitions(...list: CheckDefinition[]): Map<string, CheckDefinition> {
   return new Map(list.map((definition) => [definition.key, definition]));
 }
 
+test.each([
+  ['in this thread', 0],
+  ['in a worker', 1],
+])(
+  'CheckPool: a server that has clients falls after as many failures as configured, %s',
+  async (_where, workers) => {
+    const check = { ...fast, fall: 3, intervalUs: 50_000 };
+    const serving = checkDefinition(check, await closedTarget());
+    const other = checkDefinition(check, await closedTarget());
+    const pool = newPool(workers);
+    await configurePool(pool, definitions(serving, other), new Set([serving.key]));
+    await waitFor('the changes', () => changes.length === 2);
+    const reasons = new Map(changes.map(({ key, change }) => [key, change.reason.kind]));
+    expect(reasons).toEqual(
+      new Map([
+        [serving.key, 'fall'],
+        [other.key, 'first-failure'],
+      ]),
+    );
+    const told = results.filter(({ key }) => key === serving.key);
+    expect(told.length).toBeGreaterThanOrEqual(3);
+  },
+);
+
 test('CheckPool: workers tell states, results and changes as this thread does', async () => {
   const up = checkDefinition(fast, (await serving(tcpServer((one) => one.resume()))).target);
   const down = checkDefinition(fast, await closedTarget());

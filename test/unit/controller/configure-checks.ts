@@ -16,9 +16,14 @@ function changeOf(
   };
 }
 
-export async function configurePool(pool: CheckPool, wanted: Definitions): Promise<void> {
+/** `serving`: keys of those whose servers have clients. */
+export async function configurePool(
+  pool: CheckPool,
+  wanted: Definitions,
+  serving: ReadonlySet<string> = new Set(),
+): Promise<void> {
   const { added, removed } = changeOf(pool.snapshot(), wanted);
-  await pool.add(added, removed);
+  await pool.add(added, removed, serving);
   pool.remove(removed);
 }
 

@@ -2,7 +2,11 @@
 import { describe, expect, test } from 'vitest';
 import { ServiceChecks } from '../../../src/controller/service-checks.ts';
 import type { ServiceConfig } from '../../../src/core/config/config.ts';
+import { apply } from '../../../src/core/ipvs/apply.ts';
+import type { ObservedTable } from '../../../src/core/ipvs/entries.ts';
+import { serviceKey } from '../../../src/core/ipvs/model.ts';
 import { configOf } from '../config/read.ts';
+import { server, service, WEB } from '../core/ipvs/samples.ts';
 
 function services(...lines: readonly string[]) {
   return configOf(`services:\n${lines.map((line) => `  ${line}\n`).join('')}`).services;
@@ -71,4 +75,51 @@ describe('ServiceChecks', () => {
     expect(await change(checks, swapped)).toEqual(NOTHING);
     expect(users(checks)).toEqual({ '10.0.0.1': ['b'], '10.0.0.2': ['a'] });
   });
+
+  test('tells which of the checks decide about a server that has clients', async () => {
+    const checks = new ServiceChecks();
+    const lines = [
+      A.replace(':80"]', ':80", "10.0.0.4:80", "10.0.0.5:80"]'),
+      B,
+      'up: {address: "192.0.2.1:83", check: {tcp: {}, initial: up}, servers: ["10.0.0.5:80", "10.0.0.6:80"]}',
+    ];
+    const { added } = await checks.configure(services(...lines));
+    const serving = async (table: ObservedTable) => {
+      const keys = await checks.serving(added, table);
+      const found = added.filter(({ key }) => keys.has(key));
+      return found.map(({ target, check }) => `${target.address} ${check.initial}`).sort();
+    };
+    // One that is new gets clients at once, if the configuration says so.
+    expect(await serving(new Map())).toEqual(['10.0.0.5 up', '10.0.0.6 up']);
+    // Of the services that share a check, one is enough; who has weight 0 has failed before.
+    const table = tableOf([
+      [80, '10.0.0.1', 0],
+      [81, '10.0.0.1', 3],
+      [80, '10.0.0.4', 0],
+      [83, '10.0.0.5', 0],
+      [83, '10.0.0.6', 1],
+      [90, '10.0.0.2', 1],
+    ]);
+    expect(await serving(table)).toEqual(['10.0.0.1 unknown', '10.0.0.6 up']);
+    expect((await checks.serving(added.slice(1), table)).size).toBe(1);
+  });
 });
+
+/** The kernel's table: ports of services with their servers and weights. */
+function tableOf(servers: readonly (readonly [number, string, number])[]): ObservedTable {
+  const identityOf = (port: number) => ({ ...WEB, address: '192.0.2.1', port });
+  const ports = [...new Set(servers.map(([port]) => port))];
+  const { table } = apply(
+    [
+      ...ports.map((port) => {
+        return { kind: 'add-service', service: service(identityOf(port)) } as const;
+      }),
+      ...servers.map(([port, address, weight]) => {
+        const one = server(0, { address, port: 80, weight });
+        return { kind: 'add-server', identity: identityOf(port), server: one } as const;
+      }),
+    ],
+    [],
+  );
+  return new Map(table.map((entry) => [serviceKey(entry.service.identity), entry]));
+}

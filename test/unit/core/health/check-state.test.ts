@@ -5,7 +5,7 @@ import type {
   CheckEvent,
   CheckState,
 } from '../../../../src/core/health/check-state.ts';
-import { initialCheckState, step } from '../../../../src/core/health/check-state.ts';
+import { initialCheckState, isConfirming, step } from '../../../../src/core/health/check-state.ts';
 import {
   DETAIL_LENGTH_MAX,
   PROBE_FAILURE_REASONS,
@@ -23,10 +23,17 @@ interface History {
   readonly changes: (CheckChange | null)[];
 }
 
-/** Applies results, one a second; '+' is a success, '-' a failure. */
-function play(results: string, thresholds: { rise: number; fall: number }): History {
+/**
+ * Applies results, one a second; '+' is a success, '-' a failure. `serving`: its server has clients
+ * when it begins.
+ */
+function play(
+  results: string,
+  thresholds: { rise: number; fall: number },
+  serving = false,
+): History {
   const history: History = { states: [], changes: [] };
-  let state = initialCheckState(0);
+  let state = initialCheckState(0, serving);
   for (const [index, result] of [...results].entries()) {
     const next = step(state, thresholds, event(result === '+', (index + 1) * 1_000_000));
     state = next.state;
@@ -53,6 +60,28 @@ describe('step', () => {
     expect(states.map((state) => state.status[0]).join('')).toBe(expected);
   });
 
+  // Per result, the status after it, with fall 3 and rise 2; ?: unknown.
+  test.each([
+    ['fewer failures than fall take nobody out who has clients', '--+', '??u'],
+    ['as many as fall do', '---', '??d'],
+    ['it comes back as any other', '----++', '??dddu'],
+    ['once it is up, the count begins anew', '--+--+---', '??uuuuuud'],
+  ])('a server that has clients: %s', (_criterion, results, expected) => {
+    const { states } = play(results, { rise: 2, fall: 3 }, true);
+    const letters = states.map(({ status }) => (status === 'unknown' ? '?' : status[0]));
+    expect(letters.join('')).toBe(expected);
+  });
+
+  test('a server that has clients falls with the number of failures as its reason', () => {
+    const { states, changes } = play('--', { rise: 2, fall: 2 }, true);
+    expect(changes).toEqual([
+      null,
+      { from: 'unknown', to: 'down', reason: { kind: 'fall', failures: 2, failure } },
+    ]);
+    // The second run comes as early as one that confirms the fall of a server that is up.
+    expect(states.map(isConfirming)).toEqual([true, false]);
+  });
+
   test('changes carry from, to and their reason, and other steps carry none', () => {
     const { changes } = play('+---++', { rise: 2, fall: 3 });
     expect(changes).toEqual([
@@ -72,6 +101,7 @@ describe('step', () => {
     const { states } = play('+--+', { rise: 2, fall: 3 });
     expect(states[2]).toEqual({
       status: 'up',
+      serving: false,
       sinceUs: 1_000_000,
       recoveredAtUs: null,
       successes: 0,
@@ -80,6 +110,7 @@ describe('step', () => {
     });
     expect(states[3]).toEqual({
       status: 'up',
+      serving: false,
       sinceUs: 1_000_000,
       recoveredAtUs: null,
       successes: 1,

@@ -42,8 +42,8 @@ const REQUEST_TIMEOUT_MS = 5_000;
 /** A reader that takes nothing for this long is cut off, and so is an idle connection. */
 const IDLE_TIMEOUT_MS = 10_000;
 /**
- * How long an answer may be in the making: the metrics of 40,000 checks take a second of a
- * processor, in turns between all else, and their reader is not idle meanwhile.
+ * How long an answer may be in the making: the metrics of 40,000 checks are long work for a busy
+ * machine, done in turns between all else, and their reader is not idle meanwhile.
  */
 const ANSWER_TIMEOUT_MS = 60_000;
 /** Reading ten thousand services anew takes seconds, and more on a machine that is busy. */

@@ -118,6 +118,10 @@ describe('Dovecot', () => {
       expect(await ask({ check, port })).toBe('ok');
     }
   });
+  test('slow, and gone', async () => {
+    await expectFailures(server, { check: 'imap', port: ports[0] ?? 0 });
+    expect(await ask({ check: 'pop3', port: ports[2] ?? 0 })).toMatch(/^connection-refused: /);
+  }, 60_000);
 });
 
 describe('vsftpd', () => {
@@ -147,6 +151,7 @@ describe('vsftpd', () => {
   }, 60_000);
 
   test('FTP, and AUTH TLS', () => expectStartTls('ftp', port));
+  test('slow, and gone', () => expectFailures(server, { check: 'ftp', port }), 60_000);
 });
 
 describe('sn', () => {

@@ -10,7 +10,7 @@ import type { ProbeFailure } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
 import type { BodyVerdict } from './body.ts';
 import { BODY_LENGTH_MAX_BYTES, BodyMatcher } from './body.ts';
-import { socketFailureReason } from './socket-error.ts';
+import { errorCode, socketFailureReason } from './socket-error.ts';
 
 /**
  * Bytes of a body that nothing is asked of: whoever has sent so many serves. After a verdict, the
@@ -132,5 +132,10 @@ export class HttpAnswer {
 
 /** Errors of the connection and of the protocol spoken over it. */
 export function explainAnswer(error: Error): ProbeFailure {
-  return probeFailure(socketFailureReason(error) ?? 'protocol', error.message);
+  const reason = socketFailureReason(error);
+  if (reason !== null) return probeFailure(reason, error.message);
+  // Of the library, which says 'Protocol error' of whatever is no frame.
+  const isNoFrame = errorCode(error) === 'ERR_HTTP2_ERROR';
+  const detail = isNoFrame ? `The answer is not HTTP/2: ${error.message}` : error.message;
+  return probeFailure('protocol', detail);
 }

@@ -180,7 +180,7 @@ export class HttpAnswerReader {
       case 'start':
         // Empty lines before the first are of an answer before, and do no harm.
         if (byte === CR) this.#state = 'start-lf';
-        else this.#begin(byte);
+        else if (byte !== LF) this.#begin(byte);
         return;
       case 'start-lf':
         return this.#expect(byte === LF, 'start', 'a line feed');
@@ -189,17 +189,17 @@ export class HttpAnswerReader {
       case 'code':
         return this.#takeCode(byte);
       case 'after-code':
-        if (byte === CR) this.#state = 'line-lf';
-        else this.#expect(byte === SPACE, 'reason', 'a blank behind the status');
+        if (!this.#endsLine(byte))
+          this.#expect(byte === SPACE, 'reason', 'a blank behind the status');
         return;
       case 'reason':
-        if (byte === CR) this.#state = 'line-lf';
-        else this.#expect(isText(byte), 'reason', 'a reason phrase');
+        if (!this.#endsLine(byte)) this.#expect(isText(byte), 'reason', 'a reason phrase');
         return;
       case 'line-lf':
         return this.#expect(byte === LF, 'field-start', 'a line feed');
       case 'field-start':
         if (byte === CR) this.#state = 'head-lf';
+        else if (byte === LF) this.#endHead();
         else this.#beginField(byte);
         return;
       case 'name':
@@ -234,6 +234,16 @@ export class HttpAnswerReader {
       default:
         assertNever(this.#state);
     }
+  }
+
+  /**
+   * Whether it ends a line of the header, or begins to: a line feed alone does it too, as scripts
+   * write it that answer checks by themselves (RFC 9112 section 2.2 lets a recipient take it).
+   */
+  #endsLine(byte: number): boolean {
+    if (byte === CR) this.#state = 'line-lf';
+    else if (byte === LF) this.#state = 'field-start';
+    return byte === CR || byte === LF;
   }
 
   /** What chunks have around them, which is short by itself. */
@@ -314,9 +324,8 @@ export class HttpAnswerReader {
   }
 
   #takeValue(byte: number): void {
-    if (byte === CR) {
+    if (this.#endsLine(byte)) {
       if (!this.#trailer) this.#endField(this.#name, this.#word);
-      if (this.#error === null) this.#state = 'line-lf';
       return;
     }
     if (!isText(byte)) return this.#refuse('A character that is not for values of headers');

@@ -12,7 +12,7 @@ import { CONTROL_SOCKET, EXIT } from './commands.ts';
 import { printable, type Terminal } from './terminal.ts';
 
 /** Longer than the director gives itself for an answer, so that its own reason is told. */
-const ANSWER_TIMEOUT_MS = 8_000;
+const ANSWER_TIMEOUT_MS = 18_000;
 /** Statuses whose body is what was asked for: fine, accepted, and a configuration with errors. */
 const ANSWERS: readonly number[] = [200, 202, 422];
 /** The table of ten thousand services with two servers each takes 40 MB, with long checks more. */

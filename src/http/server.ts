@@ -52,7 +52,7 @@ const RELOAD_TIMEOUT_MS = 120_000;
  * What a status waits for has bounds of its own, of a second; the rest is work, which takes longer
  * where much is configured and the machine is busy. After this, it is not coming.
  */
-const STATUS_TIMEOUT_MS = 30_000;
+const STATUS_TIMEOUT_MS = 15_000;
 /** Scrapers and people are few; more connections than this are closed at once. */
 const CONNECTIONS_MAX = 64;
 /** What sockaddr_un holds, less the final zero (unix(7)). */

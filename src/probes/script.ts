@@ -3,6 +3,7 @@
  * dynamic weight, 2 to 255 are success too, and the server's weight is then 2 less. What cannot be
  * run, or does not end in time, has failed. Programs are run by whoever made the probe.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ScriptCheckConfig } from '../core/config/check.ts';
 import type { ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
@@ -29,6 +30,9 @@ export type CommandRunner = (
 /** Exit status of a dynamic weight of 0. */
 const WEIGHT_STATUS_MIN = 2;
 
+/** How often is looked whether what was left has ended. */
+const LOOK_INTERVAL_MS = 20;
+
 /** What becomes of one run; null when the signal gave up before a verdict. Never rejects. */
 type ScriptProbe = (options: AttemptOptions) => Promise<ProbeResult | null>;
 
@@ -39,13 +43,20 @@ type ScriptProbe = (options: AttemptOptions) => Promise<ProbeResult | null>;
 export function scriptProbe(check: ScriptCheckConfig, run: CommandRunner): ScriptProbe {
   let overdue: (CommandOutcome & { readonly kind: 'overdue' }) | null = null;
   return async (options) => {
+    const startMs = performance.now();
+    const leftMs = () => options.timeoutMs - (performance.now() - startMs);
+    // What was killed a moment ago may need one to end.
+    while (overdue?.isLeft() === true && leftMs() > 0 && !options.signal.aborted) {
+      await delay(LOOK_INTERVAL_MS);
+    }
     if (options.signal.aborted) return null;
     if (overdue?.isLeft() === true) {
       const detail = `${overdue.detail}, nor by SIGKILL: it is still there`;
-      return { ok: false, durationUs: 0, failure: probeFailure('timeout', detail) };
+      const durationUs = Math.round((performance.now() - startMs) * 1000);
+      return { ok: false, durationUs, failure: probeFailure('timeout', detail) };
     }
-    const startMs = performance.now();
-    const outcome = await run(check, options);
+    const timeoutMs = Math.max(1, Math.ceil(leftMs()));
+    const outcome = await run(check, { ...options, timeoutMs });
     overdue = outcome.kind === 'overdue' ? outcome : null;
     if (options.signal.aborted) return null;
     return resultOf(check, outcome, Math.round((performance.now() - startMs) * 1000));

@@ -256,7 +256,9 @@ test('a connection on which nothing is said is a failure of every kind that wait
   const silent = await tcpServer((socket) => socket.resume());
   const { port } = silent.target;
   const kinds = ['http', 'ldap', '{mysql: {user: m}}', 'postgresql', '{sip: {transport: tcp}}'];
-  for (const check of [...kinds, 'smtp', 'imap', 'imaps', 'pop3', 'ftp', 'nntp', 'redis']) {
+  const tls = ['https', '{https: {version: 2}}', '{ldap: {tls: tls}}', '{sip: {transport: tls}}'];
+  const lines = ['smtp', 'smtps', 'imap', 'imaps', 'pop3', 'pop3s', 'ftp', 'nntp', 'redis'];
+  for (const check of [...kinds, ...tls, ...lines]) {
     expect([check, await ask({ check, port, timeoutMs: 100 })]).toEqual([
       check,
       expect.stringMatching(/^timeout: Waited 100 ms for /),

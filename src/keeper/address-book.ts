@@ -42,15 +42,15 @@ export class AddressBook {
     return entry.protocol === this.#mark || this.#claimed.has(keyOf(entry));
   }
 
-  /** Takes it for ours, whatever its mark. */
-  claim(key: AddressKey): void {
-    this.#claimed.add(keyOf(key));
+  /** Takes the address of this keyOf() for ours, whatever its mark. */
+  claim(key: string): void {
+    this.#claimed.add(key);
     this.#forget();
   }
 
   /** Ends a claim. */
-  disclaim(key: AddressKey): void {
-    this.#claimed.delete(keyOf(key));
+  disclaim(key: string): void {
+    this.#claimed.delete(key);
     this.#forget();
   }
 

@@ -78,6 +78,8 @@ export class Announcer {
   readonly #lanes = new Map<string, Lanes>();
   /** By VIP, which is one object while it is configured. */
   readonly #frames = new WeakMap<AnnouncedVip, Frame>();
+  /** What was made of a request; of all others when interfaces share other switches. */
+  #made = new WeakMap<BurstRequest, readonly QueuedPacket<Packet>[]>();
   readonly #forwarding = new Map<string, { readonly value: boolean; readonly readAtUs: number }>();
   /** Packets of bursts that have begun and were not asked for yet, by owner. */
   readonly #begun = new Map<string, readonly QueuedPacket<Packet>[]>();
@@ -93,6 +95,7 @@ export class Announcer {
   configure(groups: readonly AnnounceGroupConfig[]): void {
     this.#groups.clear();
     this.#lanes.clear();
+    this.#made = new WeakMap();
     for (const group of groups) {
       for (const name of group.interfaces) this.#groups.set(name, group);
     }
@@ -129,6 +132,15 @@ export class Announcer {
   }
 
   #packets(request: BurstRequest): readonly QueuedPacket<Packet>[] {
+    let packets = this.#made.get(request);
+    if (packets === undefined) {
+      packets = this.#makePackets(request);
+      this.#made.set(request, packets);
+    }
+    return packets;
+  }
+
+  #makePackets(request: BurstRequest): readonly QueuedPacket<Packet>[] {
     // The usual burst of a takeover: an array that grows is three times the size.
     const only = request.vips[0];
     if (only !== undefined && request.vips.length === 1) {
@@ -189,14 +201,12 @@ export class Announcer {
     this.#senders.clear();
   }
 
-  /** Makes ready what a burst needs of these. */
-  prepare(vips: readonly AnnouncedVip[]): void {
+  /** Makes ready what is needed when this very request comes. */
+  prepare(request: BurstRequest): void {
     const nowUs = monotonicUs();
-    for (const vip of vips) {
-      const link = this.#network.link(vip.interface);
-      const frame = this.#frameOf(vip);
-      if (frame !== null && link?.address.length === MAC_BYTES) this.#encode(frame, link, nowUs);
-      this.#lanesOf(vip.interface);
+    for (const { item } of this.#packets(request)) {
+      const link = this.#network.link(item.vip.interface);
+      if (link?.address.length === MAC_BYTES) this.#encode(item.frame, link, nowUs);
     }
   }
 
@@ -216,7 +226,9 @@ export class Announcer {
     if (known !== undefined) return known;
     const address = parseIp(vip.address);
     if (address === null) return null;
-    const bytes = new Uint8Array(address.length === 4 ? ARP_FRAME_BYTES : NA_FRAME_BYTES);
+    // A short array of its own would be moved out of V8's heap when it is sent first.
+    const lengthBytes = address.length === 4 ? ARP_FRAME_BYTES : NA_FRAME_BYTES;
+    const bytes = new Uint8Array(new ArrayBuffer(lengthBytes));
     const frame = { address, bytes, senderMac: null, router: false };
     this.#frames.set(vip, frame);
     return frame;
@@ -236,7 +248,7 @@ export class Announcer {
     const link = this.#network.link(vip.interface);
     // Loopback and tunnels have no hardware address and no neighbours to tell.
     if (link === null || link.loopback || link.address.length !== MAC_BYTES) return;
-    if (!this.#network.hasAddress(vip.interface, vip.address)) return;
+    if (!this.#network.hasAddressOn(link, vip.address)) return;
     this.#encode(frame, link, nowUs);
     if (this.#sender(link.index).send(frame.bytes, frame.bytes.length) < 0) counters.sendErrors++;
     else counters.announcementsSent++;

@@ -562,7 +562,8 @@ export class Keeper {
         groupStepped: (group) => this.#groupStepped(group),
         groupFaulty: (runner) => this.#groupFaulty(runner),
         groupPeerLost: (runner) => this.#groupPeerLost(runner),
-        deadlines: this.#turns.deadlines,
+        adverts: this.#turns.adverts,
+        takeovers: this.#turns.takeovers,
         // In a turn, what instances let go comes first.
         noteAdvert: (atSlot, atUs) => this.#record?.noteAdvert(atSlot, atUs, this.#putOff.isOpen),
         patienceChanged: () => this.#receivers.instancesChanged(),

@@ -41,6 +41,17 @@ export function keepsMarks(kernel: string): boolean {
 /** Answers were lost: NetlinkSocket.transactWrittenSync(). */
 const UNKNOWN: ReadonlySet<string> = new Set(['ENOBUFS', 'ETIMEDOUT']);
 
+/** What is known of an address when it has been added. */
+export interface AddedAddress {
+  readonly entry: InterfaceAddress;
+  readonly key: string;
+}
+
+/** A change of an address; an addition with what follows from it, if that was made ahead. */
+export interface VipChange extends AddressChange {
+  readonly ahead?: AddedAddress | undefined;
+}
+
 export interface NetworkHandlers {
   /** Links or addresses changed in a way that may raise or clear faults. */
   readonly onChanged: () => void;
@@ -244,6 +255,11 @@ export class Network {
     return this.#find(interfaceName, address) !== undefined;
   }
 
+  /** The same of a link that link() has given in this turn. */
+  hasAddressOn({ index }: Pick<Link, 'index'>, address: IpText): boolean {
+    return this.#addresses.find(index, address) !== undefined;
+  }
+
   addressInfo(interfaceName: string, address: IpText): InterfaceAddress | null {
     return this.#find(interfaceName, address) ?? null;
   }
@@ -273,7 +289,7 @@ export class Network {
   claim(interfaceName: string, address: IpText): void {
     if (KEEPS_MARKS) return;
     const info = this.#find(interfaceName, address);
-    if (info !== undefined && info.protocol === null) this.#addresses.claim(info);
+    if (info !== undefined && info.protocol === null) this.#addresses.claim(keyOf(info));
   }
 
   /** The kernel has this address already: another program was faster, its notice is to come. */
@@ -283,22 +299,25 @@ export class Network {
   }
 
   /** Applies changes in one batch inside this call; one error or null per change, in order. */
-  change(operations: readonly AddressChange[]): readonly (NetlinkError | null)[] {
+  change(operations: readonly VipChange[]): readonly (NetlinkError | null)[] {
     const results = this.#socket.changeAddresses(operations);
     const errors: (NetlinkError | null)[] = [];
+    let unknown = false;
     for (let index = 0; index < operations.length; index++) {
-      const operation = operations[index] as AddressChange;
+      const operation = operations[index] as VipChange;
       const result = results[index] as Result<void, NetlinkError>;
       const error = result.ok ? null : result.error;
       errors.push(error);
+      if (error !== null && UNKNOWN.has(error.code)) unknown = true;
       if (operation.kind === 'delete') this.#noteRemoval(operation, error?.code ?? null);
       else if (error === null) {
-        this.#addresses.claim(operation);
-        this.#addresses.set(addressOf(operation));
+        const { key, entry } = operation.ahead ?? aheadOf(operation);
+        this.#addresses.claim(key);
+        this.#addresses.set(entry);
       }
     }
     // Of what is not known to be done, and of what the monitor does not tell, the kernel is asked.
-    if (errors.some((error) => UNKNOWN.has(error?.code ?? ''))) this.resynchronise();
+    if (unknown) this.resynchronise();
     return errors;
   }
 
@@ -307,7 +326,7 @@ export class Network {
     if (code === null) this.#removing.set(key, (this.#removing.get(key) ?? 0) + 1);
     else if (code !== 'EADDRNOTAVAIL' && code !== 'ENODEV') return;
     this.#addresses.delete(operation);
-    this.#addresses.disclaim(operation);
+    this.#addresses.disclaim(key);
   }
 
   close(): void {
@@ -429,6 +448,11 @@ function asOnVrf(
   return addresses.map((entry) =>
     members.includes(entry.interfaceIndex) ? { ...entry, interfaceIndex } : entry,
   );
+}
+
+/** What network.change() notes of an addition, for who is in a hurry later. */
+export function aheadOf(addition: AddressChange): AddedAddress {
+  return { entry: addressOf(addition), key: keyOf(addition) };
 }
 
 /** What is known of an address that was put there just now. */

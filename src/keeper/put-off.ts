@@ -17,8 +17,8 @@ import { type AddResult, addVipsTogether, removeVips, type WantedVip } from './v
  * wait for more.
  */
 const BATCH_MAX = 16;
-/** An address that is added and announced takes some 25 us, or more on a slow machine. */
-const ADDRESS_US = 60;
+/** An address that is added and announced takes some 25 us, or more on a slow machine or alone. */
+const ADDRESS_US = 40;
 
 /**
  * A takeover within this time is waited for before addresses are: the instances of a director that

@@ -39,6 +39,8 @@ export interface SendOutcome {
 }
 
 const NOTHING_SENT: SendOutcome = { sent: 0, failed: 0 };
+/** The usual outcome: to the group, or to the one peer. */
+const SENT_ONCE: SendOutcome = { sent: 1, failed: 0 };
 
 const NONE: ReadonlySet<IpText> = new Set();
 
@@ -56,7 +58,7 @@ export class Reach {
   #destinations: readonly Uint8Array[] = [];
   /** Of each destination's last advertisement: 0, or the errno. */
   #errnos: Uint16Array = new Uint16Array(0);
-  #delivered: SendOutcome = NOTHING_SENT;
+  #delivered: SendOutcome = SENT_ONCE;
   /** What the buffer holds, ready to be sent again; null when it is to be encoded. */
   #readyFor: Message | null = null;
   #readyBytes = 0;
@@ -169,23 +171,20 @@ export class Reach {
   prepare(buffer: Uint8Array, message: Message): void {
     const [destination] = this.#destinations;
     if (this.#source === null || destination === undefined) return;
-    this.#encode(buffer, { message, trailer: null, source: this.#source, destination });
+    this.#encode(buffer, message, null, destination);
   }
 
   /** Length of the advertisement in the buffer, which is encoded unless it is there already. */
   #encode(
     buffer: Uint8Array,
-    advert: {
-      readonly message: Message;
-      readonly trailer: TrailerWriter | null;
-      readonly source: Uint8Array;
-      readonly destination: Uint8Array;
-    },
+    message: Message,
+    trailer: TrailerWriter | null,
+    destination: Uint8Array,
   ): number {
-    const { message, trailer, source, destination } = advert;
     if (trailer === null && this.#readyFor !== null && sameMessage(this.#readyFor, message)) {
       return this.#readyBytes;
     }
+    const source = this.#source as Uint8Array;
     this.#readyBytes = encodeAdvertisement(buffer, { ...message, source, destination }, trailer);
     // Beyond one destination the buffer ends up with another one's checksum.
     this.#readyFor = trailer === null && this.#destinations.length === 1 ? message : null;
@@ -198,12 +197,11 @@ export class Reach {
    */
   send(buffer: Uint8Array, message: Message, trailer: TrailerWriter | null): SendOutcome | null {
     const sender = this.#sender;
-    const source = this.#source;
-    if (sender === null || source === null) return null;
+    if (sender === null || this.#source === null) return null;
     const destinations = this.#destinations;
     let previous = destinations[0];
     if (previous === undefined) return NOTHING_SENT;
-    const lengthBytes = this.#encode(buffer, { message, trailer, source, destination: previous });
+    const lengthBytes = this.#encode(buffer, message, trailer, previous);
     let failed = 0;
     for (let index = 0; index < destinations.length; index++) {
       const destination = destinations[index] as Uint8Array;
@@ -259,6 +257,7 @@ export class Reach {
 }
 
 function sameMessage(left: Message, right: Message): boolean {
+  if (left === right) return true;
   return (
     left.priority === right.priority &&
     left.advertIntervalUs === right.advertIntervalUs &&

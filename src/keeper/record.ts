@@ -230,7 +230,7 @@ export function readPlan(runtimeDirectory: string): KeeperPlan | null {
 
 export class RecordWriter {
   readonly #directory: string;
-  #slots: Buffer = Buffer.alloc(0);
+  #slots: DataView = new DataView(new ArrayBuffer(0));
   /** First and last slot that were noted since they were written. */
   #dirtyFrom = Number.POSITIVE_INFINITY;
   #dirtyTo = -1;
@@ -274,9 +274,10 @@ export class RecordWriter {
       })),
     };
     const text = JSON.stringify(structure);
-    const slots = Buffer.alloc(Math.max(1, instances.length) * SLOT_BYTES);
-    for (const [slot, atUs] of lastAdvertAtUs.entries())
-      slots.writeDoubleLE(atUs, slot * SLOT_BYTES);
+    const slots = new DataView(new ArrayBuffer(Math.max(1, instances.length) * SLOT_BYTES));
+    for (const [slot, atUs] of lastAdvertAtUs.entries()) {
+      slots.setFloat64(slot * SLOT_BYTES, atUs, true);
+    }
     this.#slots = slots;
     this.#clean();
     if (this.#written === text && this.#isThere()) {
@@ -287,7 +288,7 @@ export class RecordWriter {
     makeDirectory(this.#directory);
     this.close();
     // The slots first: a structure without slots reads as "never advertised".
-    replaceFile(join(this.#directory, 'adverts.bin'), slots);
+    replaceFile(join(this.#directory, 'adverts.bin'), new Uint8Array(slots.buffer));
     replaceFile(join(this.#directory, STRUCTURE_FILE), text);
     this.#written = text;
     this.#fd = openSync(join(this.#directory, 'adverts.bin'), 'r+');
@@ -299,8 +300,8 @@ export class RecordWriter {
    * adopted.
    */
   noteAdvert(slot: number, atUs: number, later = false): void {
-    if (this.#fd === null || (slot + 1) * SLOT_BYTES > this.#slots.length) return;
-    this.#slots.writeDoubleLE(atUs, slot * SLOT_BYTES);
+    if (this.#fd === null || (slot + 1) * SLOT_BYTES > this.#slots.byteLength) return;
+    this.#slots.setFloat64(slot * SLOT_BYTES, atUs, true);
     if (slot < this.#dirtyFrom) this.#dirtyFrom = slot;
     if (slot > this.#dirtyTo) this.#dirtyTo = slot;
     if (atUs === 0 && !later) this.flush();

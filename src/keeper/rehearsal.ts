@@ -135,7 +135,8 @@ function rehearse(config: VrrpConfig, network: Network, announcer: Announcer): v
     groupStepped: () => {},
     groupFaulty: () => false,
     groupPeerLost: () => {},
-    deadlines: new DeadlineQueue(),
+    adverts: new DeadlineQueue(),
+    takeovers: new DeadlineQueue(),
     noteAdvert: () => {},
     patienceChanged: () => {},
     betweenTurns: () => {},
@@ -193,6 +194,7 @@ type Scenery = Pick<
   | 'unicastSource'
   | 'ownsAddress'
   | 'hasAddress'
+  | 'hasAddressOn'
   | 'addressInfo'
   | 'isOurs'
   | 'claim'
@@ -216,6 +218,7 @@ class Stage {
       ownsAddress: () => false,
       // What was to be added counts as there, or nothing would be announced.
       hasAddress: () => this.#asked,
+      hasAddressOn: () => this.#asked,
       addressInfo: (_, address) =>
         this.#asked ? { ...THERE, family: ipFamily(address), address } : null,
       isOurs: () => this.#asked,

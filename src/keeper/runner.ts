@@ -30,7 +30,7 @@ import type {
   VrrpEffect,
   VrrpEvent,
 } from '../core/vrrp/types.ts';
-import { wakeAtUs } from '../core/vrrp/wake.ts';
+import { stepAtUs } from '../core/vrrp/wake.ts';
 import { formatMac } from '../core/wire/ethernet.ts';
 
 import {
@@ -97,6 +97,7 @@ function isPutOff({ kind }: VrrpEffect): boolean {
 
 const BURST_SCOPES: readonly Burst['scope'][] = ['all', 'extra-interfaces'];
 const NO_ADDRESSES: readonly string[] = [];
+const NOTHING_OWED: readonly VrrpEffect[] = [];
 
 export interface RunnerPorts {
   readonly network: Network;
@@ -119,8 +120,10 @@ export interface RunnerPorts {
   readonly groupFaulty: (runner: InstanceRunner) => boolean;
   /** A peer lost against the runner: its group's other members announce their VIPs too. */
   readonly groupPeerLost: (runner: InstanceRunner) => void;
-  /** Where the instance says when it is to be looked at again: see fireIfDue(). */
-  readonly deadlines: DeadlineQueue<InstanceRunner>;
+  /** Where the instance says when it is to be looked at again while it is active: see fireIfDue(). */
+  readonly adverts: DeadlineQueue<InstanceRunner>;
+  /** The same while it is not. */
+  readonly takeovers: DeadlineQueue<InstanceRunner>;
   /** Notes in the record when the instance of this slot advertised; 0: it is not active. */
   readonly noteAdvert: (slot: number, atUs: number) => void;
   /** Monotonic clock: instances take no part before this moment, but adopt. */
@@ -144,7 +147,8 @@ export class InstanceRunner implements Debtor {
   readonly #held = new HeldState();
   /** What was heard last, while it would be taken again. */
   #usual: UsualAdvert | null = null;
-  readonly #wake: Deadline<InstanceRunner>;
+  readonly #advertDue: Deadline<InstanceRunner>;
+  readonly #takeoverDue: Deadline<InstanceRunner>;
   #reason: TransitionReason = 'started';
   #lastTransitionAtMs = Date.now();
   #vipBytes: readonly Uint8Array[] = [];
@@ -181,8 +185,12 @@ export class InstanceRunner implements Debtor {
   #linkProblem: string | null = null;
   /** The burst of now that was asked for last. */
   #burst: BurstRequest | null = null;
-  /** What waits for settle(), in its order. */
-  #owed: VrrpEffect[] = [];
+  /** What waits for settle(), in its order, from `#owedFrom` on. */
+  #owed: readonly VrrpEffect[] = NOTHING_OWED;
+  #owedFrom = 0;
+  /** What is advertised while nothing of it changes, and the options that it was made of. */
+  #advert: Message | null = null;
+  #advertOf: RunnerOptions | null = null;
 
   /** Its place in the runtime record; changes with the plan. */
   slot: number;
@@ -191,7 +199,8 @@ export class InstanceRunner implements Debtor {
     this.#config = config;
     this.slot = slot;
     this.#ports = ports;
-    this.#wake = ports.deadlines.add(this);
+    this.#advertDue = ports.adverts.add(this);
+    this.#takeoverDue = ports.takeovers.add(this);
     this.#peers = new Peers(config.family);
     const { virtualLink, name } = config;
     this.#burstOwners = { all: `${name} all`, 'extra-interfaces': `${name} extra-interfaces` };
@@ -329,7 +338,7 @@ export class InstanceRunner implements Debtor {
    */
   hearAgain(packet: ReceivedAdvert, toGroup: boolean): boolean {
     const usual = this.#usual;
-    if (usual === null || this.#owed.length > 0) return false;
+    if (usual === null || this.#owed !== NOTHING_OWED) return false;
     if (!usual.matches(packet, toGroup)) return false;
     const { receivedAtUs } = packet;
     if (!this.#held.hear(this.#options, usual.decoded, receivedAtUs)) return false;
@@ -385,8 +394,11 @@ export class InstanceRunner implements Debtor {
       advertIntervalUs: decoded.advertIntervalUs,
       lastHeardUs: receivedAtUs,
     };
-    if (this.#peerChecksum !== decoded.checksum) this.#readyFor = null;
-    this.#peerChecksum = decoded.checksum;
+    if (this.#peerChecksum !== decoded.checksum) {
+      this.#peerChecksum = decoded.checksum;
+      this.#readyFor = null;
+      this.#advert = null;
+    }
     const wasActive = this.isActive;
     this.#dispatch({
       kind: 'advert-received',
@@ -452,14 +464,18 @@ export class InstanceRunner implements Debtor {
   prepareTakeover(): void {
     if (this.#readyFor === this.#options) return;
     this.#readyFor = this.#options;
+    const { addresses, announce } = this.#config;
     if (this.#hmac === null) this.#reach.prepare(this.#message, this.#content(false));
-    prepareVips(this.#ports.network, this.#config.addresses);
-    this.#ports.announcer.prepare(this.#config.addresses);
+    prepareVips(this.#ports.network, addresses);
+    this.#ports.announcer.prepare(this.#burstOf({ repeat: announce.repeat, scope: 'all' }));
   }
 
   #schedule(): void {
-    const atUs = wakeAtUs(this.state, this.#options.advertIntervalUs);
-    this.#ports.deadlines.set(this.#wake, atUs);
+    const { adverts, takeovers } = this.#ports;
+    const atUs = stepAtUs(this.state, this.#options.advertIntervalUs);
+    const active = this.isActive;
+    takeovers.set(this.#takeoverDue, active ? null : atUs);
+    adverts.set(this.#advertDue, active ? atUs : null);
   }
 
   /** Looks at links and addresses again: raises or clears faults, follows a changed source. */
@@ -729,6 +745,7 @@ export class InstanceRunner implements Debtor {
 
   #prepare(): void {
     this.#usual = null;
+    this.#advert = null;
     const { addresses, password } = this.#config;
     const advertised = addresses.filter((vip) => vip.advertised);
     this.#vipBytes = advertised.map((vip) => parseIp(vip.address) as Uint8Array);
@@ -748,7 +765,7 @@ export class InstanceRunner implements Debtor {
   }
 
   #dispatch(event: VrrpEvent): void {
-    if (this.#owed.length > 0) this.settle();
+    if (this.#owed !== NOTHING_OWED) this.settle();
     const before = this.state;
     const { state, effects } = this.#held.take(this.#options, event);
     if (before.kind === 'fault' && state.kind === 'backup') this.#announceSource();
@@ -779,9 +796,10 @@ export class InstanceRunner implements Debtor {
       } else if (effect.kind === 'remove-addresses') urgent = true;
     }
     if (adverts === effects.length) return;
-    // As a rule they come first, and an array that grows would be three times the size.
-    const first = effects.findIndex(isPutOff);
-    this.#owed = first === adverts ? effects.slice(first) : effects.filter(isPutOff);
+    // As a rule the advertisement comes first, and no list has to be made.
+    const isFirst = adverts === 1 && effects[0]?.kind === 'send-advert';
+    this.#owed = adverts === 0 || isFirst ? effects : effects.filter(isPutOff);
+    this.#owedFrom = isFirst ? 1 : 0;
     this.#ports.putOff.add(this, urgent);
   }
 
@@ -792,7 +810,11 @@ export class InstanceRunner implements Debtor {
   /** See Debtor: the VIPs of an instance that gives way, unless routes have to go before them. */
   unwantedAddresses(): readonly VrrpConfig['addresses'][number][] {
     const { addresses, routes, rules } = this.#config;
-    if (this.#owed[0]?.kind !== 'remove-addresses' || routes.length > 0 || rules.length > 0) {
+    if (
+      this.#owed[this.#owedFrom]?.kind !== 'remove-addresses' ||
+      routes.length > 0 ||
+      rules.length > 0
+    ) {
       return [];
     }
     return addresses;
@@ -800,7 +822,7 @@ export class InstanceRunner implements Debtor {
 
   /** See Debtor: the VIPs of a takeover, when nothing is to be done before them. */
   wantedAddresses(): readonly VrrpConfig['addresses'][number][] | null {
-    if (this.#owed[0]?.kind !== 'add-addresses' || this.#vips.isHolding) return null;
+    if (this.#owed[this.#owedFrom]?.kind !== 'add-addresses' || this.#vips.isHolding) return null;
     this.#raiseLink();
     this.#limitIntake();
     return this.#config.addresses;
@@ -808,7 +830,7 @@ export class InstanceRunner implements Debtor {
 
   /** See Debtor: the burst of a takeover begins before anything else about it is done. */
   announceFirst(): void {
-    const next = this.#owed[1];
+    const next = this.#owed[this.#owedFrom + 1];
     if (next?.kind === 'announce' && next.scope === 'all') {
       this.#ports.announcer.begin(this.#burstOf(next));
     }
@@ -818,10 +840,12 @@ export class InstanceRunner implements Debtor {
   settle(added: AddResult | null = null): void {
     this.#ports.putOff.remove(this);
     const owed = this.#owed;
-    this.#owed = [];
-    for (let index = 0; index < owed.length; index++) {
+    const from = this.#owedFrom;
+    this.#owed = NOTHING_OWED;
+    this.#owedFrom = 0;
+    for (let index = from; index < owed.length; index++) {
       const effect = owed[index] as VrrpEffect;
-      if (index > 0 || added === null || effect.kind !== 'add-addresses') this.#perform(effect);
+      if (index > from || added === null || effect.kind !== 'add-addresses') this.#perform(effect);
       else {
         this.#vips.holdAdded(this.#config.addresses, added);
         this.#ports.routing.hold(this.#config.name);
@@ -864,11 +888,20 @@ export class InstanceRunner implements Debtor {
   }
 
   #content(resign: boolean): Message {
-    const { version, vrid, priority, advertIntervalUs, family, checksum } = this.#options;
+    if (resign) return this.#makeContent(0);
+    if (this.#advert === null || this.#advertOf !== this.#options) {
+      this.#advert = this.#makeContent(this.#options.priority);
+      this.#advertOf = this.#options;
+    }
+    return this.#advert;
+  }
+
+  #makeContent(priority: number): Message {
+    const { version, vrid, advertIntervalUs, family, checksum } = this.#options;
     return {
       version,
       vrid,
-      priority: resign ? 0 : priority,
+      priority,
       advertIntervalUs,
       addresses: this.#vipBytes,
       family,

@@ -40,8 +40,10 @@ export interface TurnPorts {
 export class Turns {
   readonly #ports: TurnPorts;
   readonly #timer: DeadlineTimer;
-  /** Where instances say when they are to be looked at. */
-  readonly deadlines = new DeadlineQueue<InstanceRunner>();
+  /** Where active instances say when they advertise next. */
+  readonly adverts = new DeadlineQueue<InstanceRunner>();
+  /** Where all others say when they have something to do: a takeover, as a rule. */
+  readonly takeovers = new DeadlineQueue<InstanceRunner>();
   /** Those that are looked at now; allocated once. */
   readonly #due: InstanceRunner[] = [];
   /** Those beside the instances that have something to do at times. */
@@ -158,21 +160,26 @@ export class Turns {
     const { putOff, announcer } = this.#ports;
     while (putOff.isWaiting && !this.#isYielding()) {
       announcer.together(() => putOff.settleSome());
-      if ((this.deadlines.earliestUs ?? Number.POSITIVE_INFINITY) <= monotonicUs()) return;
+      if ((this.#earliestUs ?? Number.POSITIVE_INFINITY) <= monotonicUs()) return;
     }
   }
 
   /** Whether what was put off waits for the next deadline. */
   #isYielding(): boolean {
-    return this.#ports.putOff.yieldsTo(this.deadlines.earliestUs, monotonicUs());
+    return this.#ports.putOff.yieldsTo(this.#earliestUs, monotonicUs());
   }
 
   /** Returns the time that it went by. */
   #fireDue(onlyPunctual: boolean): number {
     const nowUs = monotonicUs();
-    const count = this.deadlines.due(nowUs, this.#due);
-    for (let index = 0; index < count; index++) this.#due[index]?.fireIfDue(nowUs, onlyPunctual);
+    this.#fire(this.adverts, nowUs, onlyPunctual);
+    if (!onlyPunctual) this.#fire(this.takeovers, nowUs, false);
     return nowUs;
+  }
+
+  #fire(queue: DeadlineQueue<InstanceRunner>, nowUs: number, onlyPunctual: boolean): void {
+    const count = queue.due(nowUs, this.#due);
+    for (let index = 0; index < count; index++) this.#due[index]?.fireIfDue(nowUs, onlyPunctual);
   }
 
   /**
@@ -181,19 +188,16 @@ export class Turns {
    * as ever, and what was put off is done as far as there is time. No longer than TAKEOVER_LEAD_US.
    */
   #awaitTakeover(): void {
-    const startUs = monotonicUs();
-    const count = this.deadlines.due(startUs, this.#due);
-    let takeoverUs = Number.POSITIVE_INFINITY;
-    for (let index = 0; index < count; index++) {
-      const runner = this.#due[index] as InstanceRunner;
-      const { deadlineUs } = runner;
-      if (deadlineUs === null || deadlineUs <= startUs) continue;
-      takeoverUs = Math.min(takeoverUs, deadlineUs);
-      // Many take longer than there is time, and those that are due first wait for nothing.
-      if (monotonicUs() < takeoverUs) runner.prepareTakeover();
-    }
-    if (takeoverUs - startUs > TAKEOVER_LEAD_US) return;
+    const { earliestUs: takeoverUs } = this.takeovers;
+    const soonUs = monotonicUs() + TAKEOVER_LEAD_US;
+    if (takeoverUs === null || takeoverUs > soonUs) return;
     const { putOff, receivers, announcer } = this.#ports;
+    const count = this.takeovers.due(soonUs, this.#due);
+    for (let index = 0; index < count; index++) {
+      // Many take longer than there is time, and those that are due first wait for nothing.
+      if (monotonicUs() >= takeoverUs) break;
+      this.#due[index]?.prepareTakeover();
+    }
     for (;;) {
       const leftUs = takeoverUs - this.#fireDue(true);
       if (leftUs <= 0) return;
@@ -207,9 +211,18 @@ export class Turns {
     }
   }
 
+  /** When an instance wants a turn next; null for never. */
+  get #earliestUs(): number | null {
+    const { earliestUs: advertUs } = this.adverts;
+    const { earliestUs: takeoverUs } = this.takeovers;
+    if (takeoverUs === null) return advertUs;
+    const wakeUs = takeoverUs - TAKEOVER_LEAD_US;
+    return advertUs === null || wakeUs < advertUs ? wakeUs : advertUs;
+  }
+
   /** When there is something to do next; null for never. */
   #nextUs(): number | null {
-    const { earliestUs } = this.deadlines;
+    const earliestUs = this.#earliestUs;
     if (this.#ports.putOff.isWaiting) return this.#isYielding() ? earliestUs : 0;
     let nextUs = earliestUs;
     for (let index = 0; index < this.#others.length; index++) {

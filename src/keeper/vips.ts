@@ -15,7 +15,7 @@ import { attributeFields, attributesOf } from '../linux/netlink/address-attribut
 import type { NetlinkError } from '../linux/netlink/error.ts';
 import { type AddressChange, encodedAhead } from '../linux/netlink/route-messages.ts';
 import { readInterfaceSetting } from '../linux/sysctl.ts';
-import { type Network, VIP_PROTOCOL } from './network.ts';
+import { aheadOf, type Network, VIP_PROTOCOL, type VipChange } from './network.ts';
 
 type Vip = Pick<VipConfig, 'address' | 'prefixLength' | 'interface'>;
 export type WantedVip = Vip & Pick<VipConfig, 'attributes'>;
@@ -53,7 +53,7 @@ export function addVipsTogether(
 
 /** The changes of several lists of VIPs, one after the other. */
 interface Batch {
-  readonly changes: AddressChange[];
+  readonly changes: VipChange[];
   /** The VIP that each change is for; changes of one VIP follow each other. */
   readonly vips: WantedVip[];
   /** Where each list's changes end. */
@@ -71,7 +71,7 @@ function plan(network: Network, vips: readonly WantedVip[], batch: Batch): void 
     const vip = vips[index] as WantedVip;
     const link = network.link(vip.interface);
     if (link === null) problems = [...problems, noInterface(vip)];
-    else if (network.addressInfo(vip.interface, vip.address) === null) {
+    else if (!network.hasAddressOn(link, vip.address)) {
       batch.changes.push(additionOf(vip, link.index));
       batch.vips.push(vip);
     } else planChange(network, vip, link.index, batch);
@@ -94,14 +94,15 @@ function planChange(network: Network, vip: WantedVip, interfaceIndex: number, ba
  * The additions of VIPs, for the interface that each was on last: a takeover finds its own here, as
  * a VIP is the same object as long as its configuration is.
  */
-const additions = new WeakMap<WantedVip, AddressChange>();
+const additions = new WeakMap<WantedVip, VipChange>();
 
-function additionOf(vip: WantedVip, interfaceIndex: number): AddressChange {
+function additionOf(vip: WantedVip, interfaceIndex: number): VipChange {
   const known = additions.get(vip);
   if (known?.interfaceIndex === interfaceIndex) return known;
   const { address, prefixLength, attributes } = vip;
   const spec = { interfaceIndex, address, prefixLength, attributes };
-  const change = encodedAhead(changeOf({ kind: 'add', address: spec }));
+  const addition = encodedAhead(changeOf({ kind: 'add', address: spec }));
+  const change = { ...addition, ahead: aheadOf(addition) };
   additions.set(vip, change);
   return change;
 }

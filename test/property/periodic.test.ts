@@ -15,7 +15,7 @@ import {
 import { patienceUs } from '../../src/core/vrrp/patience.ts';
 import { advertiseInPlace, hearInPlace } from '../../src/core/vrrp/periodic.ts';
 import type { InstanceOptions } from '../../src/core/vrrp/types.ts';
-import { TAKEOVER_LEAD_US, wakeAtUs } from '../../src/core/vrrp/wake.ts';
+import { stepAtUs } from '../../src/core/vrrp/wake.ts';
 
 type Active = Extract<VrrpState, { kind: 'active' }>;
 type Backup = Extract<VrrpState, { kind: 'backup' }>;
@@ -172,7 +172,7 @@ test('whoever is active looks at once, and so does a backup with hardly any skew
 test('an active director is looked at from its deadline on, within 0.5 % of its interval', () => {
   fc.assert(
     fc.property(active, interval, (state, intervalUs) => {
-      const lateUs = (wakeAtUs(state, intervalUs) as number) - (nextDeadlineUs(state) as number);
+      const lateUs = (stepAtUs(state, intervalUs) as number) - (nextDeadlineUs(state) as number);
       expect(lateUs).toBeGreaterThanOrEqual(0);
       expect(lateUs).toBeLessThan(intervalUs / 200);
     }),
@@ -184,8 +184,8 @@ test('advertisements are as far from each other as their deadlines', () => {
     fc.property(active, interval, (state, intervalUs) => {
       const alone = { ...state, announce: QUIET };
       const next = { ...alone, advertAtUs: alone.advertAtUs + intervalUs };
-      const first = wakeAtUs(alone, intervalUs) as number;
-      expect((wakeAtUs(next, intervalUs) as number) - first).toBe(intervalUs);
+      const first = stepAtUs(alone, intervalUs) as number;
+      expect((stepAtUs(next, intervalUs) as number) - first).toBe(intervalUs);
     }),
   );
 });
@@ -204,12 +204,12 @@ test('a backup is looked at shortly before it has to take over', () => {
         heardOwner: false,
         heldBack: false,
       };
-      expect(wakeAtUs(state, intervalUs)).toBe(activeDownAtUs - TAKEOVER_LEAD_US);
+      expect(stepAtUs(state, intervalUs)).toBe(activeDownAtUs);
     }),
   );
 });
 
 test('without a deadline nobody is looked at', () => {
-  expect(wakeAtUs({ kind: 'initialize' }, 10_000)).toBeNull();
-  expect(wakeAtUs({ kind: 'fault', reason: 'interface-down', heldBack: false }, 10_000)).toBeNull();
+  expect(stepAtUs({ kind: 'initialize' }, 10_000)).toBeNull();
+  expect(stepAtUs({ kind: 'fault', reason: 'interface-down', heldBack: false }, 10_000)).toBeNull();
 });

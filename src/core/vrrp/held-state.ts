@@ -47,9 +47,10 @@ export class HeldState {
    */
   due(options: InstanceOptions, nowUs: number, onlyPunctual: boolean): DeadlineOutcome {
     const state = this.#state;
+    if (onlyPunctual && state.kind !== 'active') return 'nothing';
     const deadlineUs = nextDeadlineUs(state);
     if (deadlineUs === null || deadlineUs > nowUs) return 'nothing';
-    if (state.kind !== 'active') return onlyPunctual ? 'nothing' : 'step';
+    if (state.kind !== 'active') return 'step';
     if (onlyPunctual && nowUs - deadlineUs >= options.advertIntervalUs) return 'nothing';
     let own = this.#ownActive;
     if (own !== state) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { AddressBook } from '../../../src/keeper/address-book.ts';
+import { AddressBook, keyOf } from '../../../src/keeper/address-book.ts';
 import type { InterfaceAddress } from '../../../src/linux/netlink/route-messages.ts';
 
 const MARK = 0x76;
@@ -44,12 +44,12 @@ describe('an address that is there with two prefix lengths', () => {
 describe('a claim', () => {
   it('is to one prefix length, and outlasts a removal by others until it is ended', () => {
     const book = bookOf(entry(24, null), entry(32, null));
-    book.claim(entry(32, null));
+    book.claim(keyOf(entry(32, null)));
     expect(book.find(2, VIP)?.prefixLength).toBe(32);
     book.delete(entry(32, null));
     book.set(entry(32, null));
     expect(book.find(2, VIP)?.prefixLength).toBe(32);
-    book.disclaim(entry(32, null));
+    book.disclaim(keyOf(entry(32, null)));
     expect(book.find(2, VIP)?.prefixLength).toBe(24);
   });
 });
@@ -57,9 +57,9 @@ describe('a claim', () => {
 it('tells apart what other programs put there, as it is now', () => {
   const book = bookOf(entry(24, MARK), entry(32, null));
   expect(book.others()).toEqual([entry(32, null)]);
-  book.claim(entry(32, null));
+  book.claim(keyOf(entry(32, null)));
   expect(book.others()).toEqual([]);
-  book.disclaim(entry(32, null));
+  book.disclaim(keyOf(entry(32, null)));
   book.set(entry(31, 3));
   expect(book.others()).toHaveLength(2);
   book.delete(entry(31, 3));

@@ -128,7 +128,8 @@ export function decide(
   const weights = new Map<string, PoolWeight>();
   const maintained = members.filter(isMaintained);
   const foundOut = members.filter((member) => isFoundOut(state, member)).map(({ key }) => key);
-  const guarded = beyond(outMax - maintained.length, members, new Set(foundOut));
+  const planned = members.filter((member) => isMaintained(member) || isDrained(member));
+  const guarded = beyond(outMax - planned.length, members, new Set(foundOut));
   const before = new Set(state.stayed);
   let nextAtUs: number | null = null;
   for (const member of members) {
@@ -193,6 +194,7 @@ function holdBack(
   if (wanted.length === 0) return { members, heldBack: [] };
   const inUse = (member: PoolMember) => {
     const { health, kernelWeight } = member;
+    if (isDrained(member)) return false;
     // After a restart, what has clients is taken for healthy until its check has spoken.
     return (
       isHealthy({ ...member, maintenance: null, passive: false }) ||
@@ -225,6 +227,14 @@ function isMaintained({ maintenance, passive, override }: PoolMember): boolean {
   return (maintenance !== null || passive) && !isDecided(override);
 }
 
+/**
+ * An operator gives it no new clients, healthy or not, as a window does. `down` is another thing: it
+ * says that the server has failed, and so nobody else is kept in for it.
+ */
+function isDrained({ override }: PoolMember): boolean {
+  return override?.kind === 'drain' || (override?.kind === 'weight' && override.weight === 0);
+}
+
 /** Its check took it out for the controller before, and has not said anything better since. */
 function isFoundOut({ foundOut }: PoolState, member: PoolMember): boolean {
   const { key, health, override } = member;
@@ -248,6 +258,7 @@ function beyond(
     (member) =>
       (member.health === 'down' || asksForNothing(member)) &&
       !isDecided(member.override) &&
+      !isDrained(member) &&
       !isMaintained(member),
   );
   if (out.length <= most) return new Set();

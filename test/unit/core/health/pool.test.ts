@@ -142,6 +142,39 @@ describe('decide, several things at once', () => {
     });
   });
 
+  it('guards the others where an operator drains servers, or gives them weight 0', () => {
+    const policy = { minHealthyPercent: 50 };
+    const drain = { kind: 'drain', deadlineMs: null, drained: true } as const;
+    const zero = { kind: 'weight', weight: 0 } as const;
+    const failing = [down('a', 1), down('b', 2)];
+    // Whatever their checks say: who works on a server may turn it off.
+    const planned = [member('c', { override: drain }), { ...down('d', 0), override: zero }];
+    expect(told(decided(policy, [...failing, ...planned]))).toEqual({
+      a: '10 guarded',
+      b: '10 guarded',
+      c: 'null drained',
+      d: '0 failed',
+    });
+    expect(told(decided(policy, [...failing, planned[0] as PoolMember, member('d')])).a).toBe(
+      '0 failed',
+    );
+    // Who says that a guarded server has failed wants no other failed one in its place.
+    const dead = { ...down('c', 3), override: { kind: 'down' } as const };
+    expect(told(decided(policy, [...failing, dead, member('d')]))).toMatchObject({
+      a: '0 failed',
+      b: '0 failed',
+      c: '0 forced-down',
+    });
+  });
+
+  it('lets a window have no server that min_healthy needs while others are drained', () => {
+    const maintenance = { action: 'drain', force: false } as const;
+    const zero = { kind: 'weight', weight: 0 } as const;
+    const members = [member('a', { override: zero }), member('b', { maintenance })];
+    const decision = decided({ minHealthyPercent: 50 }, members);
+    expect([decision.heldBack, told(decision).b]).toEqual([['b'], '10 healthy']);
+  });
+
   it('lets a window have a server whose weight an operator set', () => {
     const maintenance = { action: 'drain', force: false } as const;
     const members = [member('a', { override: light, maintenance }), member('b')];

@@ -133,13 +133,13 @@ export class IpvsSettings {
     const told = this.#told;
     this.#told = new Set();
     const wanted = this.#wanted();
-    for (const name of this.#changes.keys()) if (!wanted.has(name)) this.#restore(name);
-    for (const [name, value] of wanted) {
-      const done = this.#ensure(name, value);
-      if (done.ok) continue;
+    const tell = (done: Result<void, Problem>): void => {
+      if (done.ok) return;
       this.#told.add(done.error.message);
       if (!told.has(done.error.message)) this.#ports.onProblem(done.error);
-    }
+    };
+    for (const name of this.#changes.keys()) if (!wanted.has(name)) tell(this.#restore(name));
+    for (const [name, value] of wanted) tell(this.#ensure(name, value));
   }
 
   /** Puts everything back. */
@@ -152,7 +152,12 @@ export class IpvsSettings {
   }
 
   report(): { readonly settings: readonly IpvsSettingReport[]; readonly repairs: number } {
-    const settings = [...this.#wanted()].map(([name, wanted]) => ({
+    const wishes = this.#wanted();
+    // What could not be put back yet.
+    for (const [name, { before }] of this.#changes) {
+      if (!wishes.has(name)) wishes.set(name, before);
+    }
+    const settings = [...wishes].map(([name, wanted]) => ({
       name,
       wanted,
       value: this.#ports.read(name),
@@ -193,17 +198,17 @@ export class IpvsSettings {
     return err(problem);
   }
 
-  #restore(name: SettingName): void {
+  /** What cannot be put back stays recorded: the next comparison, or who comes next, tries again. */
+  #restore(name: SettingName): Result<void, Problem> {
     const change = this.#changes.get(name) as Change;
     const { before } = change;
     const found = this.#ports.read(name);
     if (found !== null && isOurs(name, found, change) && !sameSetting(name, before, found)) {
       const written = this.#ports.write(name, before);
-      if (!written.ok) this.#ports.onProblem(cannotSet(name, before, written.error));
+      if (!written.ok) return err(cannotPutBack(name, found, before, written.error));
     }
     this.#changes.delete(name);
-    const recorded = this.#record();
-    if (!recorded.ok) this.#ports.onProblem(recorded.error);
+    return this.#record();
   }
 
   #record(): Result<void, Problem> {
@@ -317,6 +322,14 @@ function noSetting(name: SettingName): Problem {
     code: 'VK-IPVS-SETTING',
     message: `${settingText(name)} does not exist in this kernel`,
     cure: 'Take it out of the configuration, or boot a kernel that has it',
+  };
+}
+
+function cannotPutBack(name: SettingName, found: string, before: string, reason: string): Problem {
+  return {
+    code: 'VK-IPVS-SETTING',
+    message: `${settingText(name)} is ${found}, as vipkeeper set it, and cannot be put back to ${before}: ${reason}`,
+    cure: 'Let vipkeeper write to /proc/sys/net/ipv4/vs: it tries again with every comparison, at its next start and with `vipkeeper cleanup`; or set it yourself',
   };
 }
 

@@ -149,6 +149,27 @@ describe('IpvsSettings.close', () => {
     expect(kernel).toEqual(before);
   });
 
+  test('goes on trying to put back what the kernel refuses, told once, also in the next one', () => {
+    const settings = open();
+    settings.configure(wanted({ drop_entry: '3', expire_nodest_conn: '1' }));
+    refusal = 'EROFS: read-only file system';
+    settings.configure(wanted({ expire_nodest_conn: '1' }));
+    settings.verify();
+    expect(problems.map(({ message }) => message)).toEqual([
+      'net.ipv4.vs.drop_entry is 3, as vipkeeper set it, and cannot be put back to 0: EROFS: read-only file system',
+    ]);
+    expect(settings.report().settings.at(-1)).toMatchObject({
+      ...{ name: 'drop_entry', wanted: '0', value: '3' },
+    });
+    settings.close();
+    refusal = null;
+    const next = open();
+    expect(next.leftBehind().map(({ name }) => name)).toEqual(['drop_entry', 'expire_nodest_conn']);
+    next.configure(wanted({}));
+    expect([kernel.get('drop_entry'), kernel.get('expire_nodest_conn')]).toEqual(['0', '0']);
+    expect(next.report().settings).toEqual([]);
+  });
+
   test('leaves alone what somebody else has changed since', () => {
     const settings = open();
     settings.configure(wanted({ drop_entry: '3' }));

@@ -26,6 +26,12 @@ async function main(args: readonly string[]): Promise<number> {
       const { cleanUpAll } = await import('./controller/clean-up.ts');
       return cleanUpAll(options);
     },
+    readOverrides: async (runtimeDirectory) => {
+      const { overridesFile, readOverrides } = await import('./controller/overrides.ts');
+      const read = readOverrides(overridesFile(runtimeDirectory));
+      // A damaged file is told of at the start, which goes on without it.
+      return read.ok ? read.value : [];
+    },
   });
 }
 

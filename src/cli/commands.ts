@@ -107,8 +107,8 @@ const UNTIL: OptionSpec = {
   description: 'When it ends, such as 2026-11-28T06:00 in local time, or 2026-11-28T05:00Z',
 };
 const HOLDS =
-  'It applies to this director only, and until this machine reboots. If it must survive a failover ' +
-  'as well, repeat it on the other directors, or change the configuration.';
+  'It applies to this director only, there across reloads, restarts and reboots. If it must survive ' +
+  'a failover as well, repeat it on the other directors, or change the configuration.';
 const REASON: OptionSpec = {
   name: 'reason',
   value: 'TEXT',

@@ -144,8 +144,8 @@ function report(answer: OverrideAnswer, options: OverrideOptions, terminal: Term
 
 /** What an operator who plans a failover or a reboot has to know at this moment. */
 const HOLDS =
-  'This applies to this director only, across reloads and restarts of vipkeeper, until this machine ' +
-  'reboots. If it must survive a failover as well, repeat it on the other directors.';
+  'This applies to this director only, across reloads, restarts and reboots. If it must survive a ' +
+  'failover as well, repeat it on the other directors.';
 
 function effectText(after: Override | null): string {
   if (after === null) return 'left to its checks';

@@ -8,7 +8,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type ConfigError, formatConfigErrors } from '../config/errors.ts';
 import type { Config, ServiceConfig } from '../core/config/config.ts';
-import { overrideKey } from '../core/health/override.ts';
+import { hasEnded, type Override, overrideKey } from '../core/health/override.ts';
 import type { FieldChange } from '../core/ipvs/compare.ts';
 import { leavingPath } from '../core/ipvs/leaving.ts';
 import type { ObservedService } from '../core/ipvs/model.ts';
@@ -42,6 +42,8 @@ export interface PlanOptions {
 }
 
 export type ReadTable = () => Promise<Result<readonly ObservedService[], Problem>>;
+/** What operators decided, as it is recorded for the next start with that runtime directory. */
+export type ReadOverrides = (runtimeDirectory: string) => Promise<readonly Override[]>;
 
 interface Wanted {
   readonly services: readonly ServiceConfig[];
@@ -56,6 +58,7 @@ type Refusal = Problem | 'told';
 interface Ports {
   readonly terminal: Terminal;
   readonly readTable: ReadTable;
+  readonly readOverrides: ReadOverrides;
   /** Tells what is being done. */
   readonly progress: (doing: string | null) => void;
 }
@@ -64,10 +67,10 @@ interface Ports {
 export async function plan(
   options: PlanOptions,
   terminal: Terminal,
-  readTable: ReadTable,
+  { readTable, readOverrides }: Pick<Ports, 'readTable' | 'readOverrides'>,
 ): Promise<number> {
   const running = await directorRuns(options.runtimeDirectory);
-  const ports = { terminal, readTable, progress: progressOf(terminal) };
+  const ports = { terminal, readTable, readOverrides, progress: progressOf(terminal) };
   const found = running
     ? await withDirector(options, ports)
     : await withoutDirector(options, ports);
@@ -109,12 +112,6 @@ async function withDirector(options: PlanOptions, ports: Ports): Promise<Result<
   const observed = view.observed === null ? await ports.readTable() : ok(view.observed);
   if (!observed.ok) return observed;
   const owned = ownedFromJson(view.owned);
-  const overrides = new Map(
-    view.overrides.map((one) => [overrideKey(one.service, one.server), one.action]),
-  );
-  const wishes = new Map(
-    view.maintenance.map((one) => [overrideKey(one.service, one.server), one]),
-  );
   const knowledge: Knowledge = {
     nowUs: view.nowUs,
     checks: new Map(Object.entries(view.checks)),
@@ -122,8 +119,7 @@ async function withDirector(options: PlanOptions, ports: Ports): Promise<Result<
     active: new Set(view.active),
     nowMs: Date.now(),
     leaving: new Map(view.leaving.map((one) => [leavingPath(one), one])),
-    maintenance: (service, server) => wishes.get(overrideKey(service, server)) ?? null,
-    override: (service, server) => overrides.get(overrideKey(service, server)) ?? null,
+    override: actionsOf(view.overrides),
   };
   const { services, ownership, onRemove, drainTimeoutUs } = wanted.value;
   progress(comparing(services));
@@ -150,17 +146,19 @@ async function withoutDirector(
   if (!observed.ok) return observed;
   const { services, ownership, runtimeDirectory, onRemove, drainTimeoutUs } = wanted.value;
   const named = options.runtimeDirectory !== DEFAULT_RUNTIME_DIRECTORY;
-  const owned = await readOwned(named ? options.runtimeDirectory : runtimeDirectory);
+  const directory = named ? options.runtimeDirectory : runtimeDirectory;
+  const owned = await readOwned(directory);
+  const nowMs = Date.now();
+  const decided = await ports.readOverrides(directory);
   const knowledge: Knowledge = {
     nowUs: 0,
     checks: new Map(),
     pools: new Map(),
     // Nothing is active here without a director.
     active: new Set(),
-    nowMs: Date.now(),
+    nowMs,
     leaving: new Map(),
-    maintenance: () => null,
-    override: () => null,
+    override: actionsOf(decided.filter((one) => !hasEnded(one, nowMs))),
   };
   ports.progress(comparing(services));
   return ok(
@@ -169,6 +167,13 @@ async function withoutDirector(
       ...{ observed: observed.value, owned, knowledge },
     }),
   );
+}
+
+function actionsOf(overrides: readonly Override[]): Knowledge['override'] {
+  const actions = new Map(
+    overrides.map((one) => [overrideKey(one.service, one.server), one.action]),
+  );
+  return (service, server) => actions.get(overrideKey(service, server)) ?? null;
 }
 
 async function readWanted(

@@ -17,6 +17,7 @@ import {
   RUNNING_CONFIG,
 } from './commands.ts';
 import { SHELLS, type Shell } from './completion.ts';
+import type { ReadOverrides } from './plan.ts';
 import type { Terminal } from './terminal.ts';
 import { checkDirectorName, UsageError } from './usage.ts';
 
@@ -57,6 +58,7 @@ interface Given {
 export interface Ports {
   readonly terminal: Terminal;
   readonly cleanUp: CleanUp;
+  readonly readOverrides: ReadOverrides;
   /** A signal that is aborted by Ctrl-C, which ends the process no more once this is called. */
   readonly interruption: () => AbortSignal;
 }
@@ -77,12 +79,12 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
       stderr: { write: terminal.err, isTTY: terminal.errColor },
     });
   },
-  plan: async (file, { director, runtimeDirectory, json = false }, { terminal }) => {
+  plan: async (file, { director, runtimeDirectory, json = false }, { terminal, readOverrides }) => {
     checkDirectorName(director, 'plan');
     const { plan, readKernelTable } = await import('./plan.ts');
     const chosen = file === RUNNING_CONFIG ? null : file;
     const options = { file: chosen, director: director ?? null, runtimeDirectory, json };
-    return plan(options, terminal, readKernelTable);
+    return plan(options, terminal, { readTable: readKernelTable, readOverrides });
   },
   status: async (_, { runtimeDirectory, json = false, watch = false }, ports) => {
     const { status } = await import('./status.ts');

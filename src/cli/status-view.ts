@@ -527,6 +527,7 @@ function ipvsLines(ipvs: DirectorStatus['ipvs'], nowMs: number): Line[] {
     ...settingLines(ipvs),
     ...strangerLines(ipvs),
     ...leavingLines(ipvs, nowMs),
+    ...unusedLines(ipvs),
   ];
 }
 
@@ -555,6 +556,19 @@ function leavingLines({ leaving }: DirectorStatus['ipvs'], nowMs: number): Line[
   return more > 0 ? [...lines, [span(`      and ${more} more that leave`, 'warn')]] : lines;
 }
 
+/** Decisions that nobody sees at a server, and that would hold again if it came back. */
+function unusedLines({ unusedOverrides }: DirectorStatus['ipvs']): Line[] {
+  const lines = unusedOverrides.slice(0, LEAVING_SHOWN).map((override): Line => {
+    const { service, server, action } = override;
+    const text = `${action.kind} of ${service}/${server}, which is not configured`;
+    return [span(`      ${text} (${overrideText(override)}): undrain ends it`, 'warn')];
+  });
+  const more = unusedOverrides.length - LEAVING_SHOWN;
+  return more > 0
+    ? [...lines, [span(`      and ${counted(more, 'more such decision')}`, 'warn')]]
+    : lines;
+}
+
 /** Settings are worth a line when one is not as wanted, is held, or somebody changes them. */
 function settingLines({ settings, settingRepairs }: DirectorStatus['ipvs']): Line[] {
   const lines = settings.flatMap(({ name, wanted, value, held }): Line[] => {
@@ -562,7 +576,9 @@ function settingLines({ settings, settingRepairs }: DirectorStatus['ipvs']): Lin
     if (!sameSetting(name, value, wanted)) {
       return [[span(`      setting ${name} is ${value}, wanted ${wanted}`, 'bad')]];
     }
-    return held ? [[span(`      setting ${name} is ${value} while a server drains`)]] : [];
+    return held
+      ? [[span(`      setting ${name} is ${value} while persistent clients leave a server`)]]
+      : [];
   });
   if (settingRepairs === 0) return lines;
   const times = settingRepairs === 1 ? 'once' : `${settingRepairs} times`;

@@ -18,7 +18,7 @@ import type {
   ServiceEntry,
 } from '../core/config/config.ts';
 import { reuseServices } from '../core/config/reuse-services.ts';
-import { type CheckDefinition, checkOf, targetText } from '../core/health/check-key.ts';
+import { allServers, type CheckDefinition, checkOf, targetText } from '../core/health/check-key.ts';
 import type { CheckChange } from '../core/health/check-state.ts';
 import { OVERRIDES_MAX, type Override, overrideKey } from '../core/health/override.ts';
 import {
@@ -71,7 +71,7 @@ import { type Log, logProblem } from './log.ts';
 import { BURSTS, LogBursts } from './log-bursts.ts';
 import { Maintenance, type MaintenanceChange } from './maintenance.ts';
 import { Notifier } from './notify/notifier.ts';
-import { Overrides } from './overrides.ts';
+import { Overrides, overridesFile } from './overrides.ts';
 import { Passive } from './passive.ts';
 import { type HealthReport, Pools } from './pools.ts';
 import { buildStatus, type ConflictsOf, instanceReport } from './report.ts';
@@ -82,6 +82,8 @@ import { Trackers } from './trackers/trackers.ts';
 
 /** The kernel answers in microseconds; what takes longer is not worth delaying a stop for. */
 const STOP_TIMEOUT_MS = 8_000;
+
+const EXPIRE_TEMPLATES = 'expire_quiescent_template';
 
 type KeepPlan = (plan: KeeperPlan) => void;
 
@@ -169,8 +171,9 @@ export class Controller implements DirectorControl {
           this.#log.error({ event: 'defect', err: error }, 'A check failed to run'),
       },
     );
-    this.#overrides = new Overrides(`${options.config.runtimeDirectory}/overrides.json`, {
+    this.#overrides = new Overrides(overridesFile(options.config.runtimeDirectory), {
       nowMs: Date.now,
+      mayBeHere: (service, server) => this.#table?.mayHave(service, server) ?? true,
       onChanged: (services) => this.#table?.changed(services),
       onEnded: (override) => this.#overrideEnded(override),
       onDrained: (override, left) => this.#drained(override, left),
@@ -199,6 +202,7 @@ export class Controller implements DirectorControl {
       passive: (service, server) =>
         (this.#passive.hint(service, server)?.quiescedUntilUs ?? null) !== null,
       onHeldBack: (service, servers) => this.#heldBack(service, servers),
+      onTemplates: () => this.#holdTemplates(),
       onQuorum: (service, met, healthyWeight) => this.#quorumChanged(service, met, healthyWeight),
       onDue: (service) => this.#table?.changed([service]),
     });
@@ -414,7 +418,9 @@ export class Controller implements DirectorControl {
 
   /** Does what an operator decided about real servers, or with `dryRun` only tells what it is. */
   override(request: OverrideRequest): OverrideAnswer {
-    const targets = resolveTarget(this.#config.services, request.target);
+    // What was decided about a server that has left the file can be ended.
+    const others = request.action === 'clear' ? this.#unusedOverrides() : [];
+    const targets = resolveTarget(this.#config.services, request.target, others);
     if (!targets.ok) return { error: targets.error, servers: [] };
     const nowMs = Date.now();
     const servers = targets.value.map((target) => ({
@@ -447,17 +453,34 @@ export class Controller implements DirectorControl {
     return { error: null, servers };
   }
 
-  /** Templates of persistent clients would keep a draining server busy for ever. */
+  /** Of servers that are not configured: they would hold again if these were. */
+  #unusedOverrides(): readonly Override[] {
+    const overrides = this.#overrides.list();
+    if (overrides.length === 0) return [];
+    const services = new Map(this.#config.services.map((service) => [service.name, service]));
+    return overrides.filter(({ service: name, server }) => {
+      const service = services.get(name);
+      return service === undefined || !allServers(service).some((one) => serverKey(one) === server);
+    });
+  }
+
+  /** Templates of persistent clients would keep them at servers that are out, and these busy. */
   #holdTemplates(): void {
+    if (this.#templatesExpire()) this.#settings?.hold(EXPIRE_TEMPLATES, '1');
+    else this.#settings?.release(EXPIRE_TEMPLATES);
+  }
+
+  #templatesExpire(): boolean {
+    const { services, ipvs } = this.#config;
+    // Who configured that they stay has them stay, but for drains, which would have no end.
+    if (ipvs.settings[EXPIRE_TEMPLATES] !== '0' && this.#pools.templatesLeadAstray) return true;
+    if (this.#table?.leaving().some((one) => one.persistent) === true) return true;
     const persistent = new Set(
-      this.#config.services.filter((one) => one.persistence !== null).map(({ name }) => name),
+      services.filter((one) => one.persistence !== null).map(({ name }) => name),
     );
-    const draining = this.#overrides.list().some(({ service, action }) => {
+    return this.#overrides.list().some(({ service, action }) => {
       return persistent.has(service) && action.kind === 'drain' && !action.drained;
     });
-    const leaving = this.#table?.leaving().some((one) => one.persistent) === true;
-    if (draining || leaving) this.#settings?.hold('expire_quiescent_template', '1');
-    else this.#settings?.release('expire_quiescent_template');
   }
 
   /** At each comparison of the table. */
@@ -609,6 +632,7 @@ export class Controller implements DirectorControl {
       tally: this.#tally,
       table: this.#table?.report(observed) ?? null,
       leaving: this.#table?.leaving() ?? [],
+      unusedOverrides: this.#unusedOverrides(),
       notify: this.#notifier.report(),
       trackers: this.#trackers.report(keeper?.trackers ?? {}),
       settings: this.#settings?.report() ?? null,
@@ -641,11 +665,6 @@ export class Controller implements DirectorControl {
       checks,
       pools: await this.#pools.states(),
       overrides: this.#overrides.list(),
-      maintenance: this.#maintenance
-        .wishes()
-        .flatMap(({ service, server, after }) =>
-          after === null ? [] : { service, server, action: after.action, force: after.force },
-        ),
       leaving: this.#table?.leaving() ?? [],
       active: [...this.#states].flatMap(([name, state]) => (state === 'active' ? [name] : [])),
     };
@@ -750,7 +769,10 @@ export class Controller implements DirectorControl {
     );
     const names = following.filter((one) => one.onlyOnActive).map(({ name }) => name);
     if (names.length > 0 && state === 'active') this.#table?.activate(names);
-    else if (names.length > 0) this.#table?.changed(names);
+    else if (names.length > 0) {
+      this.#table?.changed(names);
+      this.#pools.left(names);
+    }
     if (following.some(({ checkWhen }) => checkWhen === 'active')) void this.#configureChecks();
   }
 

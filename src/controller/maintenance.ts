@@ -9,6 +9,7 @@ import {
   type MaintenanceWish,
   phaseAt,
   type WindowPhase,
+  windowsOf,
   wishOf,
 } from '../core/health/maintenance.ts';
 import { overrideKey } from '../core/health/override.ts';
@@ -68,11 +69,6 @@ export class Maintenance {
     return starts.length === 0 ? null : Math.min(...starts);
   }
 
-  /** All wishes of this moment. */
-  wishes(): readonly MaintenanceChange[] {
-    return [...this.#wishes.values()];
-  }
-
   close(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
@@ -120,10 +116,6 @@ export class Maintenance {
     const delayMs = Math.max(1, Math.ceil(nextMs - this.#ports.nowMs()));
     this.#timer = setTimeout(() => this.#look(), delayMs);
   }
-}
-
-function windowsOf(service: ServiceConfig, server: RealServerConfig): readonly MaintenanceConfig[] {
-  return [...server.maintenance, ...service.maintenance];
 }
 
 function isOf(change: MaintenanceChange, service: string, server: string): boolean {

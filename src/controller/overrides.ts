@@ -1,10 +1,10 @@
 /**
- * What operators decided about real servers: kept in a file of the runtime directory, so that it
- * outlives reloads and restarts, ended by a timer, and marked as drained when the last connection
- * of a draining server is gone.
+ * What operators decided about real servers: kept in a file of the state directory, so that it
+ * outlives reloads, restarts and reboots, ended by a timer, and marked as drained when the last
+ * connection of a draining server is gone.
  */
 import { readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import {
   connectionsOf,
   hasEnded,
@@ -16,7 +16,9 @@ import {
 } from '../core/health/override.ts';
 import type { ServerCounts } from '../core/ipvs/entries.ts';
 import type { Problem } from '../core/problem.ts';
+import { err, ok, type Result } from '../core/result.ts';
 import { replaceFile } from '../keeper/record.ts';
+import { stateDirectory } from '../keeper/stored-plan.ts';
 import { makeDirectory } from '../linux/make-directory.ts';
 
 /** What of a server in the kernel tells whether it is drained. */
@@ -27,11 +29,35 @@ export type KernelCounts = Pick<
 
 export interface OverridePorts {
   readonly nowMs: () => number;
+  /** False where a server is not in the table, and will not come: no connections are its own. */
+  readonly mayBeHere: (service: string, server: string) => boolean;
   /** The weights of these services must be decided anew. */
   readonly onChanged: (services: readonly string[]) => void;
   readonly onEnded: (override: Override) => void;
   readonly onDrained: (override: Override, connectionsLeft: number) => void;
   readonly onProblem: (problem: Problem) => void;
+}
+
+/** The file of the director with this runtime directory: several may have one state directory. */
+export function overridesFile(runtimeDirectory: string): string {
+  const name = runtimeDirectory.split('/').filter((part) => part !== '');
+  return join(stateDirectory(), `overrides-${name.join('-')}.json`);
+}
+
+/** What such a file says; nothing where there is none. The error says what is damaged. */
+export function readOverrides(file: string): Result<readonly Override[], string> {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch {
+    // Nobody has decided anything yet.
+    return ok([]);
+  }
+  try {
+    return overridesFromJson(JSON.parse(text));
+  } catch {
+    return err('it is not JSON');
+  }
 }
 
 /** How often the connections of draining servers are looked at, and ends are looked for. */
@@ -42,6 +68,8 @@ export class Overrides {
   readonly #ports: OverridePorts;
   readonly #overrides = new Map<string, Override>();
   #timer: NodeJS.Timeout | null = null;
+  /** A write at the end of this turn: thousands of servers may be drained in it. */
+  #pending: NodeJS.Immediate | null = null;
 
   constructor(file: string, ports: OverridePorts) {
     this.#file = file;
@@ -80,11 +108,15 @@ export class Overrides {
     const quiet = observed === undefined || (observed.weight === 0 && left === 0);
     const late = action.deadlineMs !== null && this.#ports.nowMs() >= action.deadlineMs;
     if (!quiet && !late) return action;
-    const drained: Override = { ...override, action: { ...action, drained: true } };
-    this.#overrides.set(keyOf(override), drained);
-    this.#write();
-    this.#ports.onDrained(drained, left);
-    return drained.action;
+    const drained = { ...action, drained: true };
+    this.#drained({ ...override, action: drained }, left);
+    return drained;
+  }
+
+  #drained(override: Override, left: number): void {
+    this.#overrides.set(keyOf(override), override);
+    this.#pending ??= setImmediate(() => this.#write());
+    this.#ports.onDrained(override, left);
   }
 
   /** Sets or clears several at once; false when there are too many. */
@@ -103,6 +135,11 @@ export class Overrides {
   }
 
   close(): void {
+    this.#stopLooking();
+    if (this.#pending !== null) this.#write();
+  }
+
+  #stopLooking(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
   }
@@ -114,7 +151,7 @@ export class Overrides {
     );
     if (needed === (this.#timer !== null)) return;
     if (needed) this.#timer = setInterval(() => this.#look(), LOOK_INTERVAL_MS);
-    else this.close();
+    else this.#stopLooking();
   }
 
   #look(): void {
@@ -127,46 +164,39 @@ export class Overrides {
       this.#ports.onEnded(override);
     }
     if (ended.length > 0) this.#write();
-    for (const { service, action } of this.list()) {
-      if (action.kind === 'drain' && !action.drained) services.add(service);
+    for (const override of this.list()) {
+      const { service, server, action } = override;
+      if (action.kind !== 'drain' || action.drained) continue;
+      // Nobody decides the weights of what is not here, and nothing is left to wait for.
+      if (this.#ports.mayBeHere(service, server)) services.add(service);
+      else this.#drained({ ...override, action: { ...action, drained: true } }, 0);
     }
     this.#watch();
     if (services.size > 0) this.#ports.onChanged([...services]);
   }
 
   #read(): readonly Override[] {
-    let text: string;
-    try {
-      text = readFileSync(this.#file, 'utf8');
-    } catch {
-      // The first start since boot.
-      return [];
-    }
-    let reason = 'it is not JSON';
-    try {
-      const overrides = overridesFromJson(JSON.parse(text));
-      if (overrides.ok) return overrides.value;
-      reason = overrides.error;
-    } catch {
-      // The reason above says it.
-    }
+    const read = readOverrides(this.#file);
+    if (read.ok) return read.value;
     this.#ports.onProblem({
-      code: 'VK-RUNTIME-DIRECTORY',
-      message: `What operators decided about servers is lost: ${this.#file} is damaged, ${reason}`,
+      code: 'VK-STATE-DIRECTORY',
+      message: `What operators decided about servers is lost: ${this.#file} is damaged, ${read.error}`,
       cure: 'Give the commands (drain, override) again where they are still wanted',
     });
     return [];
   }
 
   #write(): void {
+    if (this.#pending !== null) clearImmediate(this.#pending);
+    this.#pending = null;
     try {
       makeDirectory(dirname(this.#file));
       replaceFile(this.#file, JSON.stringify(this.list()));
     } catch (error) {
       this.#ports.onProblem({
-        code: 'VK-RUNTIME-DIRECTORY',
+        code: 'VK-STATE-DIRECTORY',
         message: `What operators decided about servers cannot be written: ${error instanceof Error ? error.message : String(error)}`,
-        cure: 'Make the runtime directory writable; until then a restart forgets it',
+        cure: 'Make the state directory writable (StateDirectory= of systemd); until then a restart forgets it',
       });
     }
   }

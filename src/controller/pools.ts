@@ -16,6 +16,7 @@ import {
   type PoolWeight,
   type ServerHealth,
 } from '../core/health/pool.ts';
+import { templatesLeadAstray } from '../core/health/templates.ts';
 import { inTurns } from '../core/in-turns.ts';
 import {
   configuredKey,
@@ -59,6 +60,8 @@ export interface PoolPorts {
   readonly passive: (service: string, server: string) => boolean;
   /** Servers that a maintenance window asks for are needed and stay in, or no longer. */
   readonly onHeldBack: (service: ServiceConfig, servers: readonly string[]) => void;
+  /** `templatesLeadAstray` has changed. */
+  readonly onTemplates: () => void;
   /** The quorum of a service was lost, or is met again; also when that is first known. */
   readonly onQuorum: (service: ServiceConfig, met: boolean, healthyWeight: number) => void;
   /** Weights of this service change by the passing of time: the table should follow. */
@@ -71,6 +74,8 @@ const TIMER_MIN_MS = 1;
 export class Pools {
   readonly #ports: PoolPorts;
   readonly #decisions = new Map<string, PoolDecision>();
+  /** Names of the services whose templates lead to servers that are out. */
+  readonly #astray = new Set<string>();
   #timer: NodeJS.Timeout | null = null;
   /** When the timer fires, by the monotonic clock; null while it is not set. */
   #timerAtUs: number | null = null;
@@ -83,7 +88,11 @@ export class Pools {
   async keep(services: readonly ServiceConfig[]): Promise<void> {
     const names = new Set<string>();
     await inTurns(services, ({ name }) => void names.add(name), TURNS);
-    const forget = (name: string) => void (names.has(name) || this.#decisions.delete(name));
+    const forget = (name: string) => {
+      if (names.has(name)) return;
+      this.#decisions.delete(name);
+      this.#lead(name, false);
+    };
     await inTurns(this.#decisions.keys(), forget, TURNS);
   }
 
@@ -125,8 +134,28 @@ export class Pools {
     if (decision.heldBack.join() !== (before?.heldBack ?? []).join()) {
       this.#ports.onHeldBack(service, decision.heldBack);
     }
+    const templatesOf = (key: string) => kernel.get(key)?.persistentConnections ?? 0;
+    const persistent = service.persistence !== null;
+    this.#lead(service.name, persistent && templatesLeadAstray(decision.weights, templatesOf));
     this.#schedule(decision.nextAtUs);
     return decision.weights;
+  }
+
+  /** Templates of persistent clients lead to servers that are out: they should expire. */
+  get templatesLeadAstray(): boolean {
+    return this.#astray.size > 0;
+  }
+
+  /** These services leave the table, and their templates with them. */
+  left(services: readonly string[]): void {
+    for (const name of services) this.#lead(name, false);
+  }
+
+  #lead(service: string, astray: boolean): void {
+    const before = this.templatesLeadAstray;
+    if (astray) this.#astray.add(service);
+    else this.#astray.delete(service);
+    if (this.templatesLeadAstray !== before) this.#ports.onTemplates();
   }
 
   /** As last decided; null before that. */

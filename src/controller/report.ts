@@ -62,6 +62,7 @@ export interface StatusParts {
   /** null without virtual services. */
   readonly table: TableReport | null;
   readonly leaving: readonly Leaving[];
+  readonly unusedOverrides: readonly Override[];
   /** null without IPVS. */
   readonly settings: {
     readonly settings: readonly IpvsSettingReport[];
@@ -143,6 +144,7 @@ function statusHead(parts: StatusParts): Omit<DirectorStatus, 'services' | 'chec
       foreignServers: table?.foreignServers ?? 0,
       strangers: table?.strangers ?? [],
       leaving: parts.leaving.map((one) => leavingReport(one, table?.observed ?? new Map())),
+      unusedOverrides: parts.unusedOverrides,
       settings: parts.settings?.settings ?? [],
       settingRepairs: parts.settings?.repairs ?? 0,
     },

@@ -17,13 +17,14 @@ import type {
   ServiceEntry,
   ServiceIdentity,
 } from '../core/config/config.ts';
+import { allServers } from '../core/health/check-key.ts';
 import type { PoolWeight } from '../core/health/pool.ts';
 import { inTurns } from '../core/in-turns.ts';
 import { ipFamily } from '../core/ip.ts';
 import { afterwards } from '../core/ipvs/apply.ts';
 import { desiredEntry } from '../core/ipvs/desired.ts';
 import { driftOf } from '../core/ipvs/drift.ts';
-import { configuredEntries, type ObservedTable } from '../core/ipvs/entries.ts';
+import { configuredEntries, configuredKey, type ObservedTable } from '../core/ipvs/entries.ts';
 import { type Leaving, withLeaving } from '../core/ipvs/leaving.ts';
 import {
   type DesiredService,
@@ -349,6 +350,19 @@ export class Table {
   /** Servers that are no longer configured and wait for their connections to end. */
   leaving(): readonly Leaving[] {
     return this.#leaving.list();
+  }
+
+  /**
+   * False when a configured service has no such server, or none of its entries here: what there is
+   * of it leaves the table. True before the services are known.
+   */
+  mayHave(serviceName: string, server: string): boolean {
+    if (this.#starting !== null) return true;
+    const service = this.#byName.get(serviceName)?.service;
+    if (service === undefined) return false;
+    const { entries } = service;
+    if (entries.every((entry) => this.#ports.wanted(service, entry) === false)) return false;
+    return allServers(service).some((one) => configuredKey(one) === server);
   }
 
   /** Our servers in the table that are of another family than their service, by their paths. */

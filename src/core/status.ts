@@ -506,6 +506,8 @@ export interface DirectorStatus {
     readonly strangers: readonly StrangerReport[];
     /** Servers that are no longer configured and wait for their connections to end. */
     readonly leaving: readonly LeavingReport[];
+    /** What operators decided about servers that are not configured, for when they are again. */
+    readonly unusedOverrides: readonly Override[];
     /** What `ipvs.settings` and `ipvs.timeouts` want of the kernel. */
     readonly settings: readonly IpvsSettingReport[];
     /** Times that another program had changed one of them. */
@@ -582,13 +584,6 @@ export interface TableView {
   /** Names of the VRRP instances that are active here. */
   readonly active: readonly string[];
   readonly leaving: readonly Leaving[];
-  /** What maintenance windows ask of servers at this moment. */
-  readonly maintenance: readonly {
-    readonly service: string;
-    readonly server: string;
-    readonly action: 'drain' | 'down';
-    readonly force: boolean;
-  }[];
 }
 
 /** A TableView whose longest members are lists of their entries, which are written in parts. */

@@ -1,7 +1,7 @@
 /**
  * What operators lean on, on a real kernel and a pair of directors: services that are in the table,
  * and are checked, only where the virtual IP is, for groups of entries and firewall marks too;
- * decisions with an end that outlive reload, restart and stop; drains of persistent clients; the
+ * decisions with an end that outlive reload, restart and reboot; drains of persistent clients; the
  * weight that a script asks for; and the share of servers that no failure takes out.
  *
  * The tests are one story: the pair runs from the first to the last, which loses director1.
@@ -152,6 +152,13 @@ describe('a pair of directors', { timeout: TEST_MS }, () => {
     expect(name).toBe('all');
   });
 
+  it('drains a server at once on the director whose table does not have it', async () => {
+    const target = `group/${REAL1}:80`;
+    const { stdout } = await second.vipkeeper('drain', target);
+    expect(stdout).toContain(`${target}: drained and out of the table`);
+    await second.vipkeeper('undrain', target);
+  });
+
   it('takes the weight that a script asks for, and the server out when it fails', async () => {
     const server = `${REAL1}:80`;
     const weight = async () => (await serverOf(first, 'scripted', server))?.weight;
@@ -214,7 +221,7 @@ describe('a decision of an operator', { timeout: TEST_MS }, () => {
     expect((await serverOf(second, 'clients', server))?.override).toBeNull();
   });
 
-  it.each(['reload', 'restart', 'stop and start'])('outlives a %s', async (how) => {
+  it.each(['reload', 'restart', 'reboot'])('outlives a %s', async (how) => {
     const pid = (await first.status()).controller.pid;
     if (how === 'reload') await first.reload();
     // The command waits for fifteen seconds, which are few where everything is emulated.
@@ -222,6 +229,8 @@ describe('a decision of an operator', { timeout: TEST_MS }, () => {
       expect(await first.post('/v1/restart')).toMatchObject({ status: 202 });
     else {
       expect(await first.stop()).toBe(0);
+      // Of what vipkeeper finds, this is what a reboot leaves.
+      await check(first.node, ['rm', '-r', first.runtimeDirectory]);
       await first.start();
     }
     await first.until('an answer', async () => {
@@ -238,7 +247,24 @@ describe('a decision of an operator', { timeout: TEST_MS }, () => {
     });
   });
 
+  it('is shown, and can be cleared, when its server has left the file', async () => {
+    const { clients, ...others } = CONFIG.services;
+    await first.configure({ ...CONFIG, services: others });
+    await first.reload();
+    const unused = async () => (await first.status()).ipvs.unusedOverrides;
+    expect(await unused()).toMatchObject([{ service: 'clients', server, reason: 'new disk' }]);
+    await first.vipkeeper('undrain', `clients/${REAL1}`);
+    expect(await unused()).toEqual([]);
+    await first.configure(CONFIG);
+    await first.reload();
+    await untilTable(first, CLIENTS);
+  });
+
   it('is over when it is cleared', async () => {
+    await first.vipkeeper('override', `clients/${server}`, '--down');
+    await first.until('it to be out', async () => {
+      return (await serverOf(first, 'clients', server))?.weightReason === 'forced-down';
+    });
     await first.vipkeeper('override', `clients/${server}`, '--clear');
     await untilTable(first, CLIENTS);
   });

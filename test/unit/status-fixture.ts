@@ -383,6 +383,7 @@ export const STATUS: DirectorStatus = {
         persistentConnections: 0,
       },
     ],
+    unusedOverrides: [],
     settings: [
       { name: 'timeout tcp', wanted: '600', value: '600', before: '900', held: false },
       { name: 'expire_nodest_conn', wanted: '1', value: '1', before: '0', held: false },

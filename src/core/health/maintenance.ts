@@ -2,7 +2,7 @@
  * Maintenance windows: when real servers are out for work on them. A window begins as its cron
  * expression says and lasts for a duration of real time; the draining before it belongs to it.
  */
-import type { MaintenanceConfig } from '../config/config.ts';
+import type { MaintenanceConfig, RealServerConfig, ServiceConfig } from '../config/config.ts';
 import { lastStart, nextStart } from './cron.ts';
 
 export interface WindowPhase {
@@ -43,6 +43,14 @@ export function phaseAt(window: MaintenanceConfig, nowMs: number): WindowPhase {
   const drainsMs = startMs - window.drainBeforeUs / 1000;
   if (nowMs >= drainsMs) return { kind: 'before', startMs, endMs, changesMs: startMs };
   return { kind: 'none', startMs, endMs, changesMs: drainsMs };
+}
+
+/** The windows that a server is in: its own, and those of its service. */
+export function windowsOf(
+  service: ServiceConfig,
+  server: RealServerConfig,
+): readonly MaintenanceConfig[] {
+  return [...server.maintenance, ...service.maintenance];
 }
 
 /** What several windows ask of one server: the strictest, of equals the one that lasts longest. */

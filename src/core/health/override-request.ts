@@ -72,16 +72,25 @@ export function parseOverrideRequest(
   });
 }
 
-/** The servers that a target names; the error says which there are. */
+/**
+ * The servers that a target names, and those of `others` that are not configured; the error says
+ * which servers there are.
+ */
 export function resolveTarget(
   services: readonly ServiceConfig[],
   target: string,
+  others: readonly Target[] = [],
 ): Result<readonly Target[], string> {
   const slash = target.indexOf('/');
   const serviceName = slash < 0 ? null : target.slice(0, slash);
   const wanted = target.slice(slash + 1);
+  const more = others.filter(
+    ({ service, server }) =>
+      (serviceName === null || service === serviceName) &&
+      (server === wanted || addressOf(server) === bare(wanted)),
+  );
   const among = services.filter(({ name }) => serviceName === null || name === serviceName);
-  if (among.length === 0) {
+  if (among.length === 0 && more.length === 0) {
     const names = services.map(({ name }) => name);
     return err(unknownName('service', serviceName ?? '', names));
   }
@@ -90,7 +99,7 @@ export function resolveTarget(
       .filter((server) => serverKey(server) === wanted || server.address === bare(wanted))
       .map((server): Target => ({ service: service.name, server: serverKey(server) })),
   );
-  if (found.length > 0) return ok(found);
+  if (found.length + more.length > 0) return ok([...found, ...more]);
   const known = [...new Set(among.flatMap((service) => allServers(service).map(serverKey)))];
   const service = services.find(({ name }) => serviceName === null && name === wanted);
   if (service !== undefined) {
@@ -121,6 +130,11 @@ export function overrideOf(
     case 'down':
       return { ...common, action: { kind: request.action } };
   }
+}
+
+/** Of '10.0.0.11:8080' or '[2001:db8::11]:8080'. */
+function addressOf(server: string): string {
+  return bare(server.slice(0, server.lastIndexOf(':')));
 }
 
 /** '[2001:db8::1]' as '2001:db8::1'. */

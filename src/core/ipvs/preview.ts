@@ -6,12 +6,14 @@
 import { asksForWeight } from '../config/check.ts';
 import type {
   IpvsConfig,
+  MaintenanceConfig,
   RealServerConfig,
   ServiceConfig,
   ServiceEntry,
 } from '../config/config.ts';
 import { DEFAULTS } from '../config/defaults.ts';
 import { checkOf } from '../health/check-key.ts';
+import { phaseAt, type WindowPhase, windowsOf, wishOf } from '../health/maintenance.ts';
 import type { OverrideAction } from '../health/override.ts';
 import { decide, type PoolMember, type PoolState, type WeightReason } from '../health/pool.ts';
 import { type FieldChange, serverFields, serviceFields } from './compare.ts';
@@ -45,8 +47,6 @@ export interface Knowledge {
   readonly nowMs: number;
   /** Servers that leave already, by leavingPath(). */
   readonly leaving: ReadonlyMap<string, Leaving>;
-  /** What a maintenance window asks of a server; null for nothing. */
-  readonly maintenance: (service: string, server: string) => PoolMember['maintenance'];
   /** What an operator decided about a server; null for nothing. */
   readonly override: (service: string, server: string) => OverrideAction | null;
 }
@@ -110,9 +110,15 @@ export function previewTable(input: PreviewInput): Preview {
   }
   const table = input.observed.filter((one) => !waiting.has(serviceKey(one.service.identity)));
   const reasons = new Map<string, WeightReason>();
+  const phases = new Map<MaintenanceConfig, WindowPhase>();
+  const phaseOf = (window: MaintenanceConfig): WindowPhase => {
+    const phase = phases.get(window) ?? phaseAt(window, knowledge.nowMs);
+    phases.set(window, phase);
+    return phase;
+  };
   const configured = input.services.flatMap((service) => {
     const wanted = service.entries.filter((entry) => !waits(service, entry));
-    const weights = weightsOf(service, observed, knowledge);
+    const weights = weightsOf(service, observed, knowledge, phaseOf);
     for (const { identity } of wanted) {
       const key = serviceKey(identity);
       for (const [server, { reason }] of weights) reasons.set(serverPath(key, server), reason);
@@ -165,6 +171,7 @@ function weightsOf(
   service: ServiceConfig,
   observed: ObservedTable,
   knowledge: Knowledge,
+  phaseOf: (window: MaintenanceConfig) => WindowPhase,
 ): ReturnType<typeof decide>['weights'] {
   const kernel = countsOfServers(service, observed);
   const member = (server: RealServerConfig): PoolMember => {
@@ -178,7 +185,7 @@ function weightsOf(
       dynamic: server.check !== null && asksForWeight(server.check),
       kernelWeight,
       override: knowledge.override(service.name, key),
-      maintenance: knowledge.maintenance(service.name, key),
+      maintenance: wishOf(windowsOf(service, server), phaseOf),
       // Passing: a plan is about what stays.
       passive: false,
     };

@@ -32,6 +32,7 @@ async function told(kind: string): Promise<string> {
   const ports = {
     terminal,
     cleanUp: () => expect.fail('no clean-up'),
+    readOverrides: () => expect.fail('no plan'),
     interruption: () => new AbortController().signal,
   };
   const args = ['names', kind, '--runtime-directory', directory];

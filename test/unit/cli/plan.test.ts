@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EXIT } from '../../../src/cli/commands.ts';
-import { plan, type ReadTable } from '../../../src/cli/plan.ts';
+import { plan, type ReadOverrides, type ReadTable } from '../../../src/cli/plan.ts';
 import type { Terminal } from '../../../src/cli/terminal.ts';
+import type { Override } from '../../../src/core/health/override.ts';
 import { ZERO_STATS } from '../../../src/core/ipvs/apply.ts';
 import type { ObservedService, RealServer } from '../../../src/core/ipvs/model.ts';
 import type { PreviewItem } from '../../../src/core/ipvs/preview.ts';
@@ -60,7 +61,6 @@ async function runs(view: Partial<TableView>): Promise<void> {
     pools: {},
     active: [],
     leaving: [],
-    maintenance: [],
     overrides: [],
     ...view,
   };
@@ -77,10 +77,12 @@ async function run(
   options: { file?: string | null; json?: boolean } = {},
   readTable: ReadTable = async () => ok(table(server(1))),
   given: Partial<Terminal> = {},
+  overrides: readonly Override[] = [],
 ) {
   const terminal = fakeTerminal(given);
   const whole = { file, director: null, json: false, runtimeDirectory: directory, ...options };
-  const exit = await plan(whole, terminal, readTable);
+  const readOverrides: ReadOverrides = async (of) => (of === directory ? overrides : []);
+  const exit = await plan(whole, terminal, { readTable, readOverrides });
   return { exit, ...terminal.written };
 }
 
@@ -113,6 +115,27 @@ describe('plan without a director', () => {
     );
     writeFileSync(file, 'director: dir-a\nservices: {}\nipvs: {on_remove: delete}\n');
     expect((await run()).out).toContain('- tcp 192.0.2.10:80  servers 1  (leftover of ours)\n');
+  });
+
+  test('goes by what operators decided before the stop, as far as it still holds', async () => {
+    writeFileSync(file, text('["10.0.0.1:8080"]'));
+    const override = (untilMs: number | null): Override => ({
+      ...{ service: 'web', server: '10.0.0.1:8080', by: 'ann', reason: '', sinceMs: 0, untilMs },
+      action: { kind: 'drain', deadlineMs: null, drained: false },
+    });
+    const { out } = await run({}, undefined, {}, [override(null)]);
+    expect(out).toContain('~     10.0.0.1:8080  weight 1 -> 0  (draining)\n');
+    expect((await run({}, undefined, {}, [override(1)])).out).toBe('Nothing to change\n');
+  });
+
+  test('goes by the maintenance windows of the file', async () => {
+    // Without a gap between them: at whatever moment this is.
+    const window = '{schedule: "* * * * *", duration: 1m, force: true}';
+    writeFileSync(file, text(`[{address: "10.0.0.1:8080", maintenance: [${window}]}]`));
+    expect((await run()).out).toContain('~     10.0.0.1:8080  weight 1 -> 0  (maintenance)\n');
+    // With a director that does not know of it yet.
+    await runs({});
+    expect((await run()).out).toContain('weight 1 -> 0  (maintenance)\n');
   });
 
   test('ends with 0 where nothing would change', async () => {

@@ -16,6 +16,7 @@ async function run(...args: string[]) {
       asked.push(options);
       return { removed: [], routing: [], problems: [] };
     },
+    readOverrides: () => expect.fail('no plan'),
   });
   return { exit, asked, ...terminal.written };
 }

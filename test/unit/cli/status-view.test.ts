@@ -174,10 +174,23 @@ IPVS  not managed: no virtual service is configured
     expect(lines).toEqual([
       '      setting drop_entry is 0, wanted 1',
       '      setting est_nice does not exist here',
-      '      setting expire_quiescent_template is 1 while a server drains',
+      '      setting expire_quiescent_template is 1 while persistent clients leave a server',
       '      settings repaired 2 times',
       '',
     ]);
+  });
+
+  test('shows decisions about servers that are not configured, and how they end', () => {
+    const override = {
+      ...{ service: 'web', server: '10.0.0.7:80', by: 'ann', reason: 'new disk', untilMs: null },
+      ...{ sinceMs: NOW_MS, action: { kind: 'drain', deadlineMs: null, drained: true } },
+    } as const;
+    const ipvs = { ...STATUS.ipvs, unusedOverrides: Array(21).fill(override) };
+    const lines = drawStatus({ ...STATUS, ipvs, sync: null }, NOW_MS, PLAIN).split('\n');
+    const since = new Date(NOW_MS).toISOString().slice(0, 16);
+    const line = `      drain of web/10.0.0.7:80, which is not configured (by ann at ${since}Z: new disk): undrain ends it`;
+    expect(lines.filter((one) => one.includes('10.0.0.7'))).toEqual(Array(20).fill(line));
+    expect(lines).toContain('      and 1 more such decision');
   });
 
   test('lets no control character through to the terminal', () => {

@@ -88,5 +88,5 @@ test('a reload ends what is no longer configured, and says when the next window 
   const startMs = maintenance.nextStartMs(a, server);
   expect(startMs).toBe(Date.parse('2026-03-01T12:00:00Z'));
   maintenance.configure([]);
-  expect(maintenance.wishes()).toEqual([]);
+  expect(maintenance.wish('a', '10.0.0.1:80')).toBeNull();
 });

@@ -31,6 +31,7 @@ afterEach(() => {
 function open(): Overrides {
   const overrides = new Overrides(join(directory, 'run', 'overrides.json'), {
     nowMs: () => nowMs,
+    mayBeHere: (service) => service !== 'elsewhere',
     onChanged: (services) => told.push(`changed ${services.join(' ')}`),
     onEnded: ({ server }) => told.push(`ended ${server}`),
     onDrained: ({ server }, left) => told.push(`drained ${server} ${left}`),
@@ -81,7 +82,7 @@ describe('Overrides', () => {
     set(first, override());
     writeFileSync(join(directory, 'run', 'overrides.json'), '[{"service":');
     expect(open().list()).toEqual([]);
-    expect(problems.map(({ code }) => code)).toEqual(['VK-RUNTIME-DIRECTORY']);
+    expect(problems.map(({ code }) => code)).toEqual(['VK-STATE-DIRECTORY']);
   });
 
   it('is readable for its owner only', () => {
@@ -100,9 +101,36 @@ describe('Overrides', () => {
     expect(overrides.actionFor('web', 'a:80', observed(changes))).toMatchObject({ drained: false });
     expect(overrides.actionFor('web', 'a:80', observed({}))).toMatchObject({ drained: true });
     expect(told).toEqual(['drained a:80 0']);
+    vi.advanceTimersByTime(0);
     // And stays drained, also when it is put back by hand.
     expect(overrides.actionFor('web', 'a:80', observed(changes))).toMatchObject({ drained: true });
     expect(open().list()[0]?.action).toMatchObject({ drained: true });
+  });
+
+  it('is drained at the next look where the server is not in the table of this director', () => {
+    const overrides = open();
+    set(overrides, override({ service: 'elsewhere' }));
+    set(overrides, override());
+    vi.advanceTimersByTime(1_000);
+    expect(told).toEqual(['drained a:80 0', 'changed web']);
+    expect(overrides.get('elsewhere', 'a:80')?.action).toMatchObject({ drained: true });
+    vi.advanceTimersByTime(1_000);
+    expect(told.slice(2)).toEqual(['changed web']);
+  });
+
+  it('is written once for all that are drained in a turn, and at the end', () => {
+    const overrides = open();
+    set(overrides, override());
+    set(overrides, override({ server: 'b:80' }));
+    const drained = () =>
+      open()
+        .list()
+        .filter(({ action }) => action.kind === 'drain' && action.drained).length;
+    overrides.actionFor('web', 'a:80', observed({}));
+    overrides.actionFor('web', 'b:80', observed({}));
+    expect(drained()).toBe(0);
+    overrides.close();
+    expect(drained()).toBe(2);
   });
 
   it('is drained at its deadline, whatever is left', () => {

@@ -47,7 +47,6 @@ const TABLE: TableLists = {
   pools: [],
   active: [],
   leaving: [],
-  maintenance: [],
   overrides: [],
 };
 

@@ -114,6 +114,22 @@ describe('resolveTarget', () => {
     expect(found('10.0.0.11')).toEqual(['web/10.0.0.11:80', 'mail/10.0.0.11:80']);
   });
 
+  it('finds others beside those of the configuration, named as they are', () => {
+    const others = [
+      { service: 'web', server: '10.0.0.11:81' },
+      { service: 'gone', server: '[2001:db8::1]:80' },
+    ];
+    const all = (target: string) => {
+      const result = resolveTarget(services, target, others);
+      return result.ok ? result.value.map((one) => `${one.service}/${one.server}`) : result.error;
+    };
+    expect(all('web/10.0.0.11')).toEqual(['web/10.0.0.11:80', 'web/10.0.0.11:81']);
+    expect(all('web/10.0.0.11:81')).toEqual(['web/10.0.0.11:81']);
+    expect(all('gone/2001:db8::1')).toEqual(['gone/[2001:db8::1]:80']);
+    expect(all('2001:db8::1')).toEqual(['mail/[2001:db8::1]:80', 'gone/[2001:db8::1]:80']);
+    expect(all('gone/10.0.0.11')).toBe('There is no service gone; services here: web, mail');
+  });
+
   it('says which there are when there is none such', () => {
     expect(found('ftp/10.0.0.11')).toBe('There is no service ftp; services here: web, mail');
     expect(found('wbe/10.0.0.11')).toMatch(/^There is no service wbe, did you mean web\? /);

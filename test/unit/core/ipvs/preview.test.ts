@@ -16,7 +16,6 @@ const NOTHING_KNOWN: Knowledge = {
   active: new Set(['vips']),
   nowMs: 1_000,
   leaving: new Map(),
-  maintenance: () => null,
   override: () => null,
 };
 

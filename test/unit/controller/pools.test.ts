@@ -1,0 +1,93 @@
+/** Pools: when templates of persistent clients lead to servers that are out, and how that ends. */
+import { afterEach, describe, expect, test } from 'vitest';
+import { type HealthReport, Pools } from '../../../src/controller/pools.ts';
+import type { ServiceConfig } from '../../../src/core/config/config.ts';
+import { DEFAULTS } from '../../../src/core/config/defaults.ts';
+import type { ObservedTable } from '../../../src/core/ipvs/entries.ts';
+import { serviceKey } from '../../../src/core/ipvs/model.ts';
+
+const IDENTITY = { kind: 'address', protocol: 'tcp', address: '192.0.2.10', port: 80 } as const;
+const NO_COUNTS = { activeConnections: 0, inactiveConnections: 0, stats: {} };
+
+let down: ReadonlySet<string> = new Set();
+let told: boolean[] = [];
+let opened: Pools | null = null;
+
+afterEach(() => opened?.close());
+
+function open(): Pools {
+  told = [];
+  const health = (address: string): HealthReport => ({
+    ...{ health: down.has(address) ? 'down' : 'up', sinceUs: 0 },
+    ...{ recoveredAtUs: null, checkWeight: null },
+  });
+  const pools = new Pools({
+    nowUs: () => 0,
+    health: ({ address }) => health(address),
+    override: () => null,
+    maintenance: () => null,
+    passive: () => false,
+    onHeldBack: () => {},
+    onTemplates: () => told.push(pools.templatesLeadAstray),
+    onQuorum: () => {},
+    onDue: () => {},
+  });
+  opened = pools;
+  return pools;
+}
+
+function service(name: string, persistent = true): ServiceConfig {
+  const server = (address: string) => ({ address, port: 80, weight: 1, check: null });
+  return {
+    ...DEFAULTS.service,
+    name,
+    entries: [{ identity: IDENTITY, follow: null }],
+    persistence: persistent ? { timeoutSeconds: 60, prefixLength: null } : null,
+    quorum: { weight: 1, hysteresis: 0, below: 'serve' },
+    servers: ['10.0.0.1', '10.0.0.2'].map(server),
+    sorryServers: [],
+  } as unknown as ServiceConfig;
+}
+
+/** The table with so many templates of the first server. */
+function table(templates: number): ObservedTable {
+  const servers = ['10.0.0.1', '10.0.0.2'].map((address, index) => ({
+    ...{ address, port: 80, weight: 1, ...NO_COUNTS },
+    persistentConnections: index === 0 ? templates : 1,
+  }));
+  return new Map([[serviceKey(IDENTITY), { service: { identity: IDENTITY }, servers }]]) as never;
+}
+
+describe('templates', () => {
+  test('lead astray while a server that failed has some, of any service', () => {
+    const pools = open();
+    down = new Set();
+    pools.decide(service('a'), table(3));
+    expect(told).toEqual([]);
+    down = new Set(['10.0.0.1']);
+    pools.decide(service('a'), table(3));
+    pools.decide(service('b'), table(3));
+    pools.decide(service('a'), table(0));
+    expect(told).toEqual([true]);
+    pools.decide(service('b'), table(0));
+    expect(told).toEqual([true, false]);
+  });
+
+  test('are nothing to a service without persistence', () => {
+    const pools = open();
+    down = new Set(['10.0.0.1']);
+    pools.decide(service('a', false), table(3));
+    expect(told).toEqual([]);
+  });
+
+  test('end with a service that is not configured any more, or is not here', async () => {
+    const pools = open();
+    down = new Set(['10.0.0.1']);
+    const both = [service('a'), service('b')];
+    for (const one of both) pools.decide(one, table(3));
+    await pools.keep(both.slice(1));
+    expect(told).toEqual([true]);
+    pools.left(['b']);
+    expect(told).toEqual([true, false]);
+  });
+});

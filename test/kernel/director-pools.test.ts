@@ -47,6 +47,8 @@ const POOLS = {
   sorry: { ...QUORUM, address: `${VIP}:83`, sorry_servers: [`${SORRY}:80`] },
 };
 const PORTS = { kept: 81, dropped: 82, sorry: 83 };
+/** Its clients have templates, which to the kernel count more than weight 0. */
+const LOYAL = { ...POOLS.sorry, address: `${VIP}:87`, persistence: '5m', scheduler: 'fo' };
 
 /** Twenty steps, each of which is seen several times. */
 const SLOW_START_S = 60;
@@ -94,7 +96,7 @@ function configuration(otherWeight = 1) {
         addresses: [`${VIP}/24`, { address: '198.51.100.1/24', interface: 'eth1' }],
       },
     },
-    services: { ...POOLS, slow: rising(otherWeight), ...BY_PACKET },
+    services: { ...POOLS, loyal: LOYAL, slow: rising(otherWeight), ...BY_PACKET },
     ipvs: { reconcile_interval: '1s' },
   };
 }
@@ -168,6 +170,31 @@ function quorums(met: boolean): LogLine[] {
   return director.lines('quorum', { met }).filter(({ service }) => String(service) in PORTS);
 }
 
+/** Which server the one client of the persistent service gets. */
+async function loyalServer(): Promise<string> {
+  const { server, error } = await peer.get(`http://${VIP}:87/`);
+  return server ?? String(error);
+}
+
+/** Waits for a server that is as asked for; fails with the one that it is. */
+async function untilLoyalTo(...servers: readonly string[]): Promise<void> {
+  let found = '';
+  try {
+    await director.until('the client to change its server', async () => {
+      found = await loyalServer();
+      return servers.includes(found);
+    });
+  } catch (error) {
+    expect([found, servers]).toEqual([expect.toBeOneOf([...servers]), servers]);
+    throw error;
+  }
+}
+
+async function templatesExpire(): Promise<string> {
+  const path = '/proc/sys/net/ipv4/vs/expire_quiescent_template';
+  return (await check(director.node, ['cat', path])).stdout.trim();
+}
+
 const ALL_SERVE = {
   kept: '101=2 102=1 103=1',
   dropped: '101=2 102=1 103=1',
@@ -188,6 +215,9 @@ const BELOW_ANSWERS = {
 describe('below quorum', { timeout: TEST_MS }, () => {
   it('keeps its quorum down to the lower bound', async () => {
     await untilWeights(ALL_SERVE);
+    // The highest weight.
+    expect(await loyalServer()).toBe('real1');
+    expect(await templatesExpire()).toBe('0');
     await setHealth(503, REAL1);
     await untilWeights({
       kept: '101=0 102=1 103=1',
@@ -197,12 +227,19 @@ describe('below quorum', { timeout: TEST_MS }, () => {
     expect(quorums(false)).toEqual([]);
     const two = ['real2', 'real3'];
     expect(await answers(4)).toEqual({ kept: two, dropped: two, sorry: two });
+    // Nor does a template hold a client at a server that has failed.
+    await untilLoyalTo('real2', 'real3');
+    expect(await loyalServer()).not.toBe('real1');
+    expect(await templatesExpire()).toBe('1');
+    const { ipvs } = await director.status();
+    expect(ipvs.settings).toMatchObject([{ name: 'expire_quiescent_template', held: true }]);
   });
 
   it('keeps who served last, drops all, or gives clients to the sorry servers', async () => {
     await setHealth(503, REAL2);
     await untilWeights(BELOW);
     expect(await answers(4)).toEqual(BELOW_ANSWERS);
+    await untilLoyalTo('real4');
     const lost = quorums(false).map(({ service, msg }) => [service, msg]);
     const why = 'lost its quorum: healthy weight 1 of quorum 3';
     expect(lost.toSorted()).toEqual([
@@ -267,6 +304,8 @@ describe('below quorum', { timeout: TEST_MS }, () => {
     await untilWeights(ALL_SERVE);
     const three = ['real1', 'real2', 'real3'];
     expect(await answers(8)).toEqual({ kept: three, dropped: three, sorry: three });
+    // The sorry server is in the table with weight 0, and had a template.
+    await untilLoyalTo(...three);
   });
 });
 

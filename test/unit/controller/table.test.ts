@@ -610,22 +610,32 @@ describe('Table and what others do to the kernel', () => {
     expect(many.report()).toMatchObject({ foreignServers: 1, strangers: [found] });
   });
 
-  test('takes out an entry of ours that somebody puts back, and leaves a foreign one', async () => {
+  test('leaves an entry that somebody makes anew where ours has been, as a foreign one', async () => {
     const config = manyServices();
+    const { service } = kernel[7] as ObservedService;
     await many.reconfigure({ ...optionsOf(config), services: config.services.slice(0, 7) });
-    const foreign = { ...identity, port: 9_999 };
-    const settings = (kernel[0] as ObservedService).service;
-    tamper({ kind: 'add-service', service: { ...settings, identity: foreign } });
+    changes = [];
+    tamper({ kind: 'add-service', service });
     await many.reconcile();
-    const { drift, foreignServices, foreignServers } = many.report();
-    expect([drift, foreignServices, foreignServers]).toEqual([
-      { missing: 0, altered: 0, leftover: 0 },
-      1,
-      0,
-    ]);
-    tamper({ kind: 'delete-service', identity: foreign });
+    const none = { missing: 0, altered: 0, leftover: 0 };
+    expect(many.report()).toMatchObject({ drift: none, foreignServices: 1, foreignServers: 0 });
+    expect(changes).toEqual([]);
+    tamper({ kind: 'delete-service', identity: service.identity });
     await many.reconcile();
     expect(many.report().foreignServices).toBe(0);
+  });
+
+  test('takes it out where nobody else may have entries, told and counted as leftover', async () => {
+    const { services, ipvs, ...files } = optionsOf(manyServices());
+    const exclusive = { ...ipvs, ownership: 'exclusive' } as const;
+    await many.reconfigure({ ...files, services, ipvs: exclusive });
+    const [first] = kernel as [ObservedService];
+    const foreign = { ...identity, port: 9_999 };
+    tamper({ kind: 'add-service', service: { ...first.service, identity: foreign } });
+    await many.reconcile();
+    expect(many.report().drift).toEqual({ missing: 0, altered: 0, leftover: 1 });
+    expect(changes).toEqual(['drift delete-service']);
+    expect(kernel).toHaveLength(40);
   });
 
   test('reads a service again whose table was another than it had read', async () => {

@@ -37,6 +37,13 @@ export function resolveThroughVip(
     report.error(path, message, 'bare');
     return server;
   }
+  if (check.kind === 'ping') {
+    // It would succeed for ever: the director itself answers for the virtual IP, or its peer does.
+    const message =
+      'check.through_vip is not for ping: IPVS carries TCP, UDP and SCTP to the server, and no ICMP';
+    report.error(path, message, 'bare');
+    return server;
+  }
   const contradiction = CONTRADICTORY.find((key) => complete[key] !== undefined);
   if (contradiction !== undefined) {
     report.error(

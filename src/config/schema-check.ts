@@ -291,7 +291,7 @@ export function checkSchema(per: Per) {
     through_vip: option(per(truth()), {
       about:
         'Ask at the virtual IP, through this very server, as clients do: finds a server that is well ' +
-        'but lacks the virtual IP. For forwarding `dr` and `tun`.',
+        'but lacks the virtual IP. For forwarding `dr` and `tun`, and not for `ping`.',
       default: check.throughVip,
     }),
   }));

@@ -115,6 +115,10 @@ test.each([
     /a check by script has no through_vip/,
   ],
   [
+    '{address: "192.0.2.1:80", forwarding: dr, check: {ping: {}, through_vip: true}, servers: [10.0.0.1]}',
+    /check\.through_vip is not for ping: IPVS carries TCP, UDP and SCTP/,
+  ],
+  [
     '{address: "192.0.2.1:80", forwarding: tun, check: {tcp: {}, through_vip: true}, servers: ["2001:db8::1"]}',
     /needs check\.bind here/,
   ],

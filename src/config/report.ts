@@ -32,6 +32,8 @@ export interface NamedFile {
   readonly path: Path;
   readonly file: string;
   readonly use: 'read' | 'run';
+  /** Who runs it, where that is not notify.user. */
+  readonly user?: string | null;
   /** What follows while it cannot be used. */
   readonly consequence: string;
 }

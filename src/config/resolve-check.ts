@@ -187,6 +187,7 @@ function noteFiles(written: LongCheck, path: Path, report: Report): void {
       file: program,
       use: 'run',
       consequence,
+      ...(script?.user === undefined ? {} : { user: script.user }),
     });
   }
   if (file !== undefined) {

@@ -4,7 +4,7 @@
  */
 import type { Command, Config } from '../core/config/config.ts';
 import type { Path } from './document.ts';
-import type { Report } from './report.ts';
+import type { NamedFile, Report } from './report.ts';
 
 /** Words that join commands, and beginnings of words that lead input or output elsewhere. */
 const SHELL_WORD = /^(\||\|\||&|&&|;|\d?[<>].*|&>.*|\$\(.*|`.*)$/;
@@ -15,7 +15,13 @@ export function warnOfCommands(config: Config, report: Report): void {
   const { notify, services } = config;
   for (const tracker of config.trackers) {
     if (tracker.kind !== 'script') continue;
-    note(tracker.command, ['trackers', tracker.name, 'script'], 'the tracker is down', report);
+    const { name, command, user } = tracker;
+    note(
+      command,
+      ['trackers', name, 'script'],
+      { consequence: 'the tracker is down', user },
+      report,
+    );
   }
   const top = {
     fifo_script: notify.fifoScript,
@@ -50,13 +56,19 @@ export function warnOfCommands(config: Config, report: Report): void {
 
 function noteAll(commands: Readonly<Record<string, Command | null>>, path: Path, report: Report) {
   for (const [key, command] of Object.entries(commands)) {
-    if (command !== null) note(command, [...path, key], 'nobody is told', report);
+    if (command === null) continue;
+    note(command, [...path, key], { consequence: 'nobody is told' }, report);
   }
 }
 
-function note(command: Command, path: Path, consequence: string, report: Report): void {
+function note(
+  command: Command,
+  path: Path,
+  about: Pick<NamedFile, 'consequence' | 'user'>,
+  report: Report,
+): void {
   const [program = '', ...words] = command;
-  report.files.push({ path, file: program, use: 'run', consequence });
+  report.files.push({ path, file: program, use: 'run', ...about });
   const word = SHELLS.test(program) ? undefined : words.find((each) => SHELL_WORD.test(each));
   if (word === undefined) return;
   report.warning(

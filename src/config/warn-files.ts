@@ -2,17 +2,22 @@
  * Warnings of files that health checks, trackers and notification need and that cannot be used on
  * this machine. No errors, because a file may be checked elsewhere than on its director.
  */
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, lstatSync, realpathSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { NotifyConfig } from '../core/config/config.ts';
+import { othersMayChange } from '../core/root-only.ts';
 import type { NamedFile, Report } from './report.ts';
 
+type Scripts = Pick<NotifyConfig, 'user' | 'scriptSecurity'>;
+
 /** Each file once, at the first place that names it. */
-export function warnOfFiles(report: Report): void {
+export function warnOfFiles(scripts: Scripts, report: Report): void {
   const seen = new Set<string>();
   for (const named of report.files) {
     const key = `${named.use} ${named.file}`;
     if (seen.has(key)) continue;
     seen.add(key);
-    const problem = problemOf(named);
+    const problem = problemOf(named) ?? (isRoots(named, scripts) ? unsafe(named.file) : null);
     if (problem === null) continue;
     report.warning(named.path, `${named.file} ${problem}: ${named.consequence} until then`);
   }
@@ -31,4 +36,28 @@ function problemOf({ file, use }: NamedFile): string | null {
       ? `must be executable (chmod +x ${file})`
       : 'must be readable, permission is denied';
   }
+}
+
+/** Whether it runs as root, and is refused then if others may change it. */
+function isRoots({ use, user }: NamedFile, scripts: Scripts): boolean {
+  const runsAs = user === undefined ? scripts.user : user;
+  return use === 'run' && scripts.scriptSecurity && [null, 'root', '0'].includes(runsAs);
+}
+
+/** What others than root may change on the way to a program that is there. */
+function unsafe(file: string): string | null {
+  const found = [...wayTo(file), ...wayTo(realpathSync(file))].find((path) =>
+    othersMayChange(lstatSync(path)),
+  );
+  if (found === undefined) return null;
+  return (
+    `runs as root, so ${found} must be changeable by root alone (chown root ${found}; ` +
+    `chmod go-w ${found}), or it another user's (notify.user)`
+  );
+}
+
+/** The root, each directory, and the file. */
+function wayTo(file: string): readonly string[] {
+  const above = dirname(file);
+  return above === file ? [file] : [...wayTo(above), file];
 }

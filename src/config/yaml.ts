@@ -91,7 +91,7 @@ function readDocument(text: string, options: ReadTextOptions): Result<ReadDocume
   const config = readValue(document.value, director, report);
   const errors = [...faults, ...report.errors];
   if (errors.length > 0) return err(arrangeErrors(errors));
-  if (options.looksAtFiles === true) warnOfFiles(report);
+  if (options.looksAtFiles === true) warnOfFiles(config.notify, report);
   for (const warning of arrangeErrors(report.warnings)) options.onWarning?.(warning);
   return ok({ config, document });
 }

@@ -8,12 +8,10 @@ import type { Stats } from 'node:fs';
 import { lstat, readlink } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import type { Problem } from '../../core/problem.ts';
+import { othersMayChange } from '../../core/root-only.ts';
 
 /** As the kernel: path_resolution(7). */
 const LINKS_MAX = 40;
-const GROUP_WRITE = 0o020;
-const OTHERS_WRITE = 0o002;
-const STICKY = 0o1000;
 const ANY_EXECUTE = 0o111;
 
 export interface ScriptPolicy {
@@ -66,13 +64,13 @@ async function walk(path: string): Promise<{ stats: Stats; unsafe: string | null
   let links = 0;
   let at = '/';
   let stats = await lstat(at);
-  if (isUnsafe(stats)) unsafe = at;
+  if (othersMayChange(stats)) unsafe = at;
   let rest = parts(path);
   while (rest.length > 0) {
     const [name, ...after] = rest as [string, ...string[]];
     const next = name === '..' ? dirname(at) : join(at, name);
     stats = await lstat(next);
-    if (isUnsafe(stats)) unsafe ??= next;
+    if (othersMayChange(stats)) unsafe ??= next;
     if (!stats.isSymbolicLink()) {
       at = next;
       rest = after;
@@ -91,13 +89,4 @@ function parts(path: string): string[] {
   return normalize(path)
     .split('/')
     .filter((part) => part !== '');
-}
-
-/** A group may write if it is root's; a link has no permissions of its own. */
-function isUnsafe(stats: Stats): boolean {
-  if (stats.uid !== 0) return true;
-  if (stats.isSymbolicLink()) return false;
-  const writable =
-    (stats.mode & OTHERS_WRITE) !== 0 || ((stats.mode & GROUP_WRITE) !== 0 && stats.gid !== 0);
-  return writable && !(stats.isDirectory() && (stats.mode & STICKY) !== 0);
 }

@@ -1,7 +1,7 @@
 /**
  * `vipkeeper check`: what it prints where, and its exit codes.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -80,6 +80,28 @@ describe('check', () => {
         `${file}:5:56: services.d.check.file.path: warning: ${directory} must be a regular file${until}`,
     );
     expect(code).toBe(0);
+  });
+
+  test('warns of programs that would run as root and that others may change', async () => {
+    const open = join(directory, 'open');
+    mkdirSync(open);
+    chmodSync(open, 0o777);
+    const script = join(open, 'script');
+    writeFileSync(script, '#!/bin/sh\n', { mode: 0o755 });
+    const text = (more: string, notify = '') => `${notify}services:
+  a: { address: "192.0.2.1:80", check: { script: { command: ${script}${more} } }, servers: [10.0.0.1] }
+`;
+    const { stderr } = await run(text(''), { director: 'dir-a' });
+    expect(stderr).toContain(`${script} runs as root, so `);
+    expect(stderr).toMatch(/ must be changeable by root alone .*: the check fails until then\n$/);
+    for (const safe of [
+      text(', user: nobody'),
+      text('', 'notify: { user: nobody }\n'),
+      text('', 'notify: { script_security: false }\n'),
+      text('').replace(script, '/bin/true'),
+    ]) {
+      expect((await run(safe, { director: 'dir-a' })).stderr).toBe('');
+    }
   });
 
   test('warns of programs of trackers and notification that cannot be used here', async () => {

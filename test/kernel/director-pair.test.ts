@@ -8,7 +8,16 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { check } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, Peer, SETUP_MS, startRealServer, TEST_MS } from './guest.ts';
+import {
+  FIRST_PREFERRED,
+  GATEWAY,
+  GuestDirector,
+  oneInstance,
+  Peer,
+  SETUP_MS,
+  startRealServer,
+  TEST_MS,
+} from './guest.ts';
 
 const NAT = '192.0.2.201';
 const DIRECT = '192.0.2.202';
@@ -21,22 +30,15 @@ const BACKUP = /^backup sync daemon \(mcast=eth2, syncid=77,/;
 
 const CONFIG = {
   vrrp: {
-    all: {
-      interface: 'eth0',
-      vrid: 51,
-      priority: { director1: 150, director2: 100 },
-      interval: '1s',
+    ...oneInstance([...[NAT, DIRECT, TUNNEL].map((address) => `${address}/24`), GATEWAY], {
+      ...FIRST_PREFERRED,
       // Virtual services answer all the same.
       accept: false,
-      addresses: [
-        ...[NAT, DIRECT, TUNNEL].map((address) => `${address}/24`),
-        { address: '198.51.100.1/24', interface: 'eth1' },
-      ],
-    },
+    }),
     separate: {
       interface: 'eth0',
       vrid: 52,
-      priority: { director1: 150, director2: 100 },
+      ...FIRST_PREFERRED,
       interval: '1s',
       ipvlan: {},
       addresses: [`${SEPARATE}/24`],

@@ -11,8 +11,10 @@ import { check } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
 import {
+  GATEWAY,
   GuestDirector,
   type LogLine,
+  oneInstance,
   Peer,
   SETUP_MS,
   startRealServer,
@@ -88,14 +90,7 @@ const BY_PACKET = {
 
 function configuration(otherWeight = 1) {
   return {
-    vrrp: {
-      all: {
-        interface: 'eth0',
-        vrid: 51,
-        interval: '1s',
-        addresses: [`${VIP}/24`, { address: '198.51.100.1/24', interface: 'eth1' }],
-      },
-    },
+    vrrp: oneInstance([`${VIP}/24`, GATEWAY]),
     services: { ...POOLS, loyal: LOYAL, slow: rising(otherWeight), ...BY_PACKET },
     ipvs: { reconcile_interval: '1s' },
   };

@@ -9,13 +9,23 @@ import type { DirectorStatus } from '../../src/core/status.ts';
 import { check, writeFile } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, Peer, SETUP_MS, startRealServer, TEST_MS } from './guest.ts';
+import {
+  GATEWAY,
+  GATEWAY6,
+  GuestDirector,
+  oneInstance,
+  Peer,
+  SETUP_MS,
+  startRealServer,
+  TEST_MS,
+} from './guest.ts';
 
 /** Each reload, each command and each new controller is a start of Node. */
 const RELOADS_MS = 500_000;
 /** A minute until the clock is looked at, a minute and a half to the window, and its minute. */
 const WINDOW_MS = 300_000;
-const WATCH_MS = 500;
+/** Each of the weights lasts half a minute or more. */
+const WATCH_MS = 3_000;
 
 const VIP = '192.0.2.201';
 const VIP6 = '2001:db8:1::201';
@@ -90,19 +100,10 @@ const WARNED = { ...WATCHED, address: `${VIP}:94`, passive: { action: 'warn', wi
 function configuration(servers: readonly string[], more = {}) {
   return {
     vrrp: {
-      all: {
-        interface: 'eth0',
-        vrid: 51,
-        interval: '1s',
-        addresses: [
-          `${VIP}/24`,
-          '192.0.2.202/24',
-          '192.0.2.203/24',
-          `${VIP6}/64`,
-          { address: '198.51.100.1/24', interface: 'eth1' },
-          { address: '2001:db8:2::1/64', interface: 'eth1' },
-        ],
-      },
+      ...oneInstance([
+        ...[`${VIP}/24`, '192.0.2.202/24', '192.0.2.203/24', `${VIP6}/64`],
+        ...[GATEWAY, GATEWAY6],
+      ]),
       // Takes part while the service has its quorum.
       follower: {
         ...{ interface: 'eth0', vrid: 52, interval: '1s', track: ['farm'] },

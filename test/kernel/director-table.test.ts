@@ -10,7 +10,10 @@ import { check, writeFile } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
 import {
+  GATEWAY,
+  GATEWAY6,
   GuestDirector,
+  oneInstance,
   Peer,
   SETUP_MS,
   startRealServer,
@@ -129,19 +132,7 @@ interface IpvsSettings {
 function configuration(settings: IpvsSettings = {}): Readonly<Record<string, unknown>> {
   const cases = Object.entries({ ...TABLE_CASES, twos: TWOS });
   return {
-    vrrp: {
-      all: {
-        interface: 'eth0',
-        vrid: 51,
-        interval: '1s',
-        addresses: [
-          `${VIP}/24`,
-          `${VIP6}/64`,
-          { address: '198.51.100.1/24', interface: 'eth1' },
-          { address: '2001:db8:2::1/64', interface: 'eth1' },
-        ],
-      },
-    },
+    vrrp: oneInstance([`${VIP}/24`, `${VIP6}/64`, GATEWAY, GATEWAY6]),
     services: { ...LIVE, ...Object.fromEntries(cases.map(([name, { config }]) => [name, config])) },
     sync: { interface: 'eth2', id: 51 },
     // A cleared table is more lines than are shown otherwise.

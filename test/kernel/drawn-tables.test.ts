@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { check } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, Peer, SETUP_MS } from './guest.ts';
+import { GuestDirector, oneInstance, Peer, SETUP_MS } from './guest.ts';
 import {
   type DrawnService,
   drawnServices,
@@ -84,7 +84,7 @@ const MIXED_SAVED = [
   `-a -t ${VIP}:5003 -r ${RIP}:5003 -i -w 1 --tun-type ipip`,
 ];
 const MIXED_SERVER = `-a -t ${VIP}:5003 -r [${RIP6}]:5003 -i -w 1 --tun-type ipip`;
-const VRRP = { all: { interface: 'eth0', vrid: 51, interval: '1s', addresses: [`${VIP}/24`] } };
+const VRRP = oneInstance([`${VIP}/24`]);
 const SYNC = { interface: 'eth1', id: 51 };
 
 const allUp = (services: readonly DrawnService[]): ServerState[][] =>

@@ -18,7 +18,7 @@ import {
   waitFor,
   writeFile,
 } from '../lab/host.ts';
-import type { LabNode } from '../lab/topology.ts';
+import { BACK_GATEWAY_V4, BACK_GATEWAY_V6, type LabNode } from '../lab/topology.ts';
 import type { Vm } from '../lab/vm.ts';
 import type { Download, Exchange, HttpAnswer, Message, PeerCall } from './guest-peer.ts';
 
@@ -33,11 +33,28 @@ export const TEST_MS = 400_000;
 export const WAIT_MS = 180_000;
 /** For the start of a director: three starts of Node. */
 const START_MS = 300_000;
-/** A command in the VM takes 0.1 s to 0.5 s of a processor, which the product needs as well. */
-const POLL_MS = 250;
+/**
+ * A command in the VM takes 0.1 s to 0.5 s of a processor, which the product needs as well: what
+ * takes long is looked for less often.
+ */
+const pollMs = (waitedMs: number) => Math.min(1_000, Math.max(250, waitedMs / 8));
 /** The command of an installation, whose start is a third of the work that modules are. */
 export const VIPKEEPER = join(REPOSITORY, 'dist', 'start', 'vipkeeper');
 const PEER = join(REPOSITORY, 'dist', 'test', 'kernel', 'guest-peer.js');
+
+/** What real servers behind NAT have as their gateways, as `addresses` of an instance. */
+export const GATEWAY = { address: `${BACK_GATEWAY_V4}/24`, interface: 'eth1' } as const;
+export const GATEWAY6 = { address: `${BACK_GATEWAY_V6}/64`, interface: 'eth1' } as const;
+
+/** The configuration `vrrp` with one instance, `all`, on the LAN of the clients. */
+export function oneInstance(
+  addresses: readonly (string | { readonly address: string; readonly interface: string })[],
+  more: Readonly<Record<string, unknown>> = {},
+) {
+  return { all: { interface: 'eth0', vrid: 51, interval: '1s', ...more, addresses } };
+}
+/** As `more`: director1 is active where both run. */
+export const FIRST_PREFERRED = { priority: { director1: 150, director2: 100 } } as const;
 
 /** A log line of a director: fields differ by `event`. */
 export interface LogLine {
@@ -52,7 +69,7 @@ export function until(
   condition: () => boolean | Promise<boolean>,
   timeoutMs = WAIT_MS,
 ): Promise<void> {
-  return waitFor(what, condition, timeoutMs, POLL_MS);
+  return waitFor(what, condition, timeoutMs, pollMs);
 }
 
 /** The peer in a client's namespace; calls are answered in their order. */

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { check } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, Peer, SETUP_MS, startRealServer, TEST_MS } from './guest.ts';
+import { GuestDirector, oneInstance, Peer, SETUP_MS, startRealServer, TEST_MS } from './guest.ts';
 
 const WAYS = {
   direct: { vip: '192.0.2.201', forwarding: 'dr', servers: ['198.51.100.101', '198.51.100.102'] },
@@ -28,14 +28,9 @@ const NAMES = Object.keys(WAYS) as Way[];
 const CLIENTS = 48;
 
 const CONFIG = {
-  vrrp: {
-    all: {
-      interface: 'eth0',
-      vrid: 51,
-      interval: '1s',
-      addresses: [`${WAYS.direct.vip}/24`, `${WAYS.tunnelled.vip}/24`, `${WAYS.six.vip}/64`],
-    },
-  },
+  vrrp: oneInstance([
+    ...[`${WAYS.direct.vip}/24`, `${WAYS.tunnelled.vip}/24`, `${WAYS.six.vip}/64`],
+  ]),
   services: Object.fromEntries(
     NAMES.map((name) => {
       const { vip, forwarding, servers } = WAYS[name];

@@ -6,7 +6,16 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { check } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, Peer, SETUP_MS, startRealServer, TEST_MS, until } from './guest.ts';
+import {
+  FIRST_PREFERRED,
+  GuestDirector,
+  oneInstance,
+  Peer,
+  SETUP_MS,
+  startRealServer,
+  TEST_MS,
+  until,
+} from './guest.ts';
 
 const VIP = '192.0.2.201';
 const TUNNEL_VIP = '192.0.2.202';
@@ -16,15 +25,7 @@ const SERVERS6 = ['2001:db8:2::101', '2001:db8:2::102'];
 const CHECK = { http: { path: '/healthz' }, through_vip: true, interval: '1s', fall: 2, rise: 1 };
 
 const CONFIG = {
-  vrrp: {
-    all: {
-      interface: 'eth0',
-      vrid: 51,
-      interval: '1s',
-      priority: { director1: 150, director2: 100 },
-      addresses: [`${VIP}/24`, `${TUNNEL_VIP}/24`, `${VIP6}/64`],
-    },
-  },
+  vrrp: oneInstance([`${VIP}/24`, `${TUNNEL_VIP}/24`, `${VIP6}/64`], FIRST_PREFERRED),
   services: {
     direct: {
       address: `${VIP}:80`,

@@ -115,17 +115,22 @@ export async function writeFile(
   });
 }
 
-/** Polls `condition` until it holds; rejects with LabError naming `what` after `timeoutMs`. */
+/**
+ * Polls `condition` until it holds; rejects with LabError naming `what` after `timeoutMs`. The
+ * pause between two polls may depend on how long it has waited.
+ */
 export async function waitFor(
   what: string,
   condition: () => boolean | Promise<boolean>,
   timeoutMs = 10_000,
-  intervalMs = 20,
+  intervalMs: number | ((waitedMs: number) => number) = 20,
 ): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
+  const startedAtMs = performance.now();
   while (!(await condition())) {
-    if (performance.now() > deadline) throw new LabError(`Waited ${timeoutMs} ms for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, intervalMs));
+    const waitedMs = performance.now() - startedAtMs;
+    if (waitedMs > timeoutMs) throw new LabError(`Waited ${timeoutMs} ms for ${what}`);
+    const pauseMs = typeof intervalMs === 'number' ? intervalMs : intervalMs(waitedMs);
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
 

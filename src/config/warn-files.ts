@@ -2,11 +2,14 @@
  * Warnings of files that health checks, trackers and notification need and that cannot be used on
  * this machine. No errors, because a file may be checked elsewhere than on its director.
  */
-import { accessSync, constants, lstatSync, realpathSync, statSync } from 'node:fs';
+import { accessSync, constants, lstatSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { NotifyConfig } from '../core/config/config.ts';
 import { othersMayChange } from '../core/root-only.ts';
 import type { NamedFile, Report } from './report.ts';
+
+/** Local ones only, as those who run it look there. */
+const ACCOUNTS = '/etc/passwd';
 
 type Scripts = Pick<NotifyConfig, 'user' | 'scriptSecurity'>;
 
@@ -17,7 +20,7 @@ export function warnOfFiles(scripts: Scripts, report: Report): void {
     const key = `${named.use} ${named.file}`;
     if (seen.has(key)) continue;
     seen.add(key);
-    const problem = problemOf(named) ?? (isRoots(named, scripts) ? unsafe(named.file) : null);
+    const problem = problemOf(named) ?? problemAsUser(named, scripts);
     if (problem === null) continue;
     report.warning(named.path, `${named.file} ${problem}: ${named.consequence} until then`);
   }
@@ -38,10 +41,25 @@ function problemOf({ file, use }: NamedFile): string | null {
   }
 }
 
-/** Whether it runs as root, and is refused then if others may change it. */
-function isRoots({ use, user }: NamedFile, scripts: Scripts): boolean {
+/** Who runs it must be there, and root runs only what nobody else may change. */
+function problemAsUser({ file, use, user }: NamedFile, scripts: Scripts): string | null {
+  if (use === 'read') return null;
   const runsAs = user === undefined ? scripts.user : user;
-  return use === 'run' && scripts.scriptSecurity && [null, 'root', '0'].includes(runsAs);
+  if (runsAs !== null && !isKnown(runsAs)) {
+    return `runs as ${runsAs}, who must be in ${ACCOUNTS} or be a number`;
+  }
+  const asRoot = [null, 'root', '0'].includes(runsAs);
+  return asRoot && scripts.scriptSecurity ? unsafe(file) : null;
+}
+
+function isKnown(user: string): boolean {
+  if (/^\d+$/.test(user)) return true;
+  try {
+    const lines = readFileSync(ACCOUNTS, 'utf8').split('\n');
+    return lines.some((line) => line.startsWith(`${user}:`));
+  } catch {
+    return false;
+  }
 }
 
 /** What others than root may change on the way to a program that is there. */

@@ -82,7 +82,7 @@ describe('check', () => {
     expect(code).toBe(0);
   });
 
-  test('warns of programs that would run as root and that others may change', async () => {
+  test('warns of programs that root would not run, or whose user is not there', async () => {
     const open = join(directory, 'open');
     mkdirSync(open);
     chmodSync(open, 0o777);
@@ -94,6 +94,10 @@ describe('check', () => {
     const { stderr } = await run(text(''), { director: 'dir-a' });
     expect(stderr).toContain(`${script} runs as root, so `);
     expect(stderr).toMatch(/ must be changeable by root alone .*: the check fails until then\n$/);
+    const stranger = await run(text(', user: no-such-user'), { director: 'dir-a' });
+    expect(stranger.stderr).toContain(
+      `${script} runs as no-such-user, who must be in /etc/passwd or be a number: the check fails until then`,
+    );
     for (const safe of [
       text(', user: nobody'),
       text('', 'notify: { user: nobody }\n'),

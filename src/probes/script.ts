@@ -44,10 +44,11 @@ export function scriptProbe(check: ScriptCheckConfig, run: CommandRunner): Scrip
   let overdue: (CommandOutcome & { readonly kind: 'overdue' }) | null = null;
   return async (options) => {
     const startMs = performance.now();
-    const leftMs = () => options.timeoutMs - (performance.now() - startMs);
+    let { timeoutMs } = options;
     // What was killed a moment ago may need one to end.
-    while (overdue?.isLeft() === true && leftMs() > 0 && !options.signal.aborted) {
+    while (overdue?.isLeft() === true && timeoutMs > 0 && !options.signal.aborted) {
       await delay(LOOK_INTERVAL_MS);
+      timeoutMs = Math.ceil(options.timeoutMs - (performance.now() - startMs));
     }
     if (options.signal.aborted) return null;
     if (overdue?.isLeft() === true) {
@@ -55,8 +56,7 @@ export function scriptProbe(check: ScriptCheckConfig, run: CommandRunner): Scrip
       const durationUs = Math.round((performance.now() - startMs) * 1000);
       return { ok: false, durationUs, failure: probeFailure('timeout', detail) };
     }
-    const timeoutMs = Math.max(1, Math.ceil(leftMs()));
-    const outcome = await run(check, { ...options, timeoutMs });
+    const outcome = await run(check, { ...options, timeoutMs: Math.max(1, timeoutMs) });
     overdue = outcome.kind === 'overdue' ? outcome : null;
     if (options.signal.aborted) return null;
     return resultOf(check, outcome, Math.round((performance.now() - startMs) * 1000));

@@ -101,7 +101,9 @@ describe('script probe', () => {
     const detail = 'The command did not end within 1s';
     const stuck: CommandOutcome = { kind: 'overdue', detail, isLeft: () => there };
     const ended: CommandOutcome = { kind: 'ended', exitStatus: 0, lastLine: '' };
-    const ask = scriptProbe(scriptCheck(''), async () => {
+    const limits: number[] = [];
+    const ask = scriptProbe(scriptCheck(''), async (_check, { timeoutMs }) => {
+      limits.push(timeoutMs);
       const outcome = outcomes.length === 0 ? stuck : ended;
       outcomes.push(outcome);
       return outcome;
@@ -115,6 +117,8 @@ describe('script probe', () => {
     const later = asked(60_000);
     there = false;
     expect(await later).toBe('ok');
+    // Of its own time.
+    expect([limits[0], limits.length, (limits[1] ?? 0) < 60_000]).toEqual([100, 2, true]);
   });
 
   test('one that ends by a signal has failed', async () => {

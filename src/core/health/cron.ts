@@ -22,6 +22,7 @@ interface Day {
   readonly day: number;
 }
 
+const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 /** The 29th of February comes back after eight years at most, on a day of the week after 40. */
 const DAYS_MAX = 15_000;
@@ -67,10 +68,15 @@ function startsOf(
   sinceMs: number,
 ): readonly number[] {
   const starts = new Set<number>();
+  const dayMs = Date.UTC(year, month - 1, day);
+  // There are up to 1,440 starts, and on most days one offset holds for all of them.
+  const offset = offsetMs(dayMs - DAY_MS, timeZone);
+  const changes = offsetMs(dayMs + 2 * DAY_MS, timeZone) !== offset;
   for (const hour of hours) {
     for (const minute of minutes) {
-      const localMs = Date.UTC(year, month - 1, day, hour, minute);
-      if (localMs > sinceMs - DAY_MS) starts.add(fromLocal(localMs, timeZone));
+      const localMs = dayMs + (hour * 60 + minute) * MINUTE_MS;
+      if (localMs <= sinceMs - DAY_MS) continue;
+      starts.add(changes ? fromLocal(localMs, timeZone) : localMs - offset);
     }
   }
   return [...starts].sort((left, right) => left - right);

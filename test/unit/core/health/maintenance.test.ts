@@ -1,6 +1,6 @@
 /** When maintenance windows are, whatever the clocks of the zone do. */
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { parseCron } from '../../../../src/config/cron-text.ts';
 import type { MaintenanceConfig } from '../../../../src/core/config/config.ts';
 import { type CronFields, lastStart, nextStart } from '../../../../src/core/health/cron.ts';
@@ -39,8 +39,24 @@ describe('nextStart', () => {
     ['30 2 * * *', VIENNA, '2026-10-24T12:00', '2026-10-25T00:30'],
     ['30 2 * * *', VIENNA, '2026-10-25T00:30', '2026-10-26T01:30'],
     ['0 3 * * *', VIENNA, '2026-10-24T12:00', '2026-10-25T02:00'],
+    // Many on such days, and beside them.
+    ['*/30 * * * *', VIENNA, '2026-03-29T00:30', '2026-03-29T01:00'],
+    ['*/30 * * * *', VIENNA, '2026-03-29T22:00', '2026-03-29T22:30'],
+    ['*/30 * * * *', VIENNA, '2026-10-25T00:30', '2026-10-25T02:00'],
+    ['*/30 * * * *', VIENNA, '2026-10-26T12:00', '2026-10-26T12:30'],
   ])('%s in %s after %s', (text, zone, after, expected) => {
     expect(iso(nextStart(fieldsOf(text), zone, Date.parse(`${after}Z`)))).toBe(expected);
+  });
+
+  test('of every minute asks for the offset of the zone a few times, and not for each minute', () => {
+    const fields = fieldsOf('* * * * *');
+    const atMs = Date.parse('2026-03-02T12:00Z');
+    const asked = vi.spyOn(Intl.DateTimeFormat.prototype, 'formatToParts');
+    expect(nextStart(fields, VIENNA, atMs)).toBe(atMs + 60_000);
+    expect(lastStart(fields, VIENNA, { atMs, sinceMs: atMs - 60_000 })).toBe(atMs);
+    const { length } = asked.mock.calls;
+    asked.mockRestore();
+    expect(length).toBeLessThan(30);
   });
 
   test('agrees with lastStart at any moment', () => {

@@ -112,6 +112,7 @@ async function withDirector(options: PlanOptions, ports: Ports): Promise<Result<
   const observed = view.observed === null ? await ports.readTable() : ok(view.observed);
   if (!observed.ok) return observed;
   const owned = ownedFromJson(view.owned);
+  const passive = new Set(view.passive);
   const knowledge: Knowledge = {
     nowUs: view.nowUs,
     checks: new Map(Object.entries(view.checks)),
@@ -119,6 +120,7 @@ async function withDirector(options: PlanOptions, ports: Ports): Promise<Result<
     active: new Set(view.active),
     nowMs: Date.now(),
     leaving: new Map(view.leaving.map((one) => [leavingPath(one), one])),
+    passive: (service, server) => passive.has(overrideKey(service, server)),
     override: actionsOf(view.overrides),
   };
   const { services, ownership, onRemove, drainTimeoutUs } = wanted.value;
@@ -158,6 +160,7 @@ async function withoutDirector(
     active: new Set(),
     nowMs,
     leaving: new Map(),
+    passive: () => false,
     override: actionsOf(decided.filter((one) => !hasEnded(one, nowMs))),
   };
   ports.progress(comparing(services));

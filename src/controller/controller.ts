@@ -666,6 +666,7 @@ export class Controller implements DirectorControl {
       pools: await this.#pools.states(),
       overrides: this.#overrides.list(),
       leaving: this.#table?.leaving() ?? [],
+      passive: this.#passive.quiesced(),
       active: [...this.#states].flatMap(([name, state]) => (state === 'active' ? [name] : [])),
     };
   }

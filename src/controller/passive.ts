@@ -94,6 +94,13 @@ export class Passive {
     return changed;
   }
 
+  /** Those that get no new connections now, by overrideKey(). */
+  quiesced(): readonly string[] {
+    return [...this.#hints].flatMap(([key, { quiescedUntilUs }]) =>
+      quiescedUntilUs === null ? [] : key,
+    );
+  }
+
   /** null for a server that nothing is known against. */
   hint(service: string, server: string): PassiveHint | null {
     if (this.#hints.size === 0) return null;

@@ -584,6 +584,8 @@ export interface TableView {
   /** Names of the VRRP instances that are active here. */
   readonly active: readonly string[];
   readonly leaving: readonly Leaving[];
+  /** Servers that accept nothing and get no new connections for a while, by overrideKey(). */
+  readonly passive: readonly string[];
 }
 
 /** A TableView whose longest members are lists of their entries, which are written in parts. */

@@ -47,6 +47,8 @@ export interface Knowledge {
   readonly nowMs: number;
   /** Servers that leave already, by leavingPath(). */
   readonly leaving: ReadonlyMap<string, Leaving>;
+  /** Whether a server accepts nothing and gets no new connections for a while. */
+  readonly passive: (service: string, server: string) => boolean;
   /** What an operator decided about a server; null for nothing. */
   readonly override: (service: string, server: string) => OverrideAction | null;
 }
@@ -186,8 +188,8 @@ function weightsOf(
       kernelWeight,
       override: knowledge.override(service.name, key),
       maintenance: wishOf(windowsOf(service, server), phaseOf),
-      // Passing: a plan is about what stays.
-      passive: false,
+      // Forgotten where the hints are off.
+      passive: service.passive.action !== 'off' && knowledge.passive(service.name, key),
     };
   };
   const { weights } = decide(

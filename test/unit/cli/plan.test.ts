@@ -61,6 +61,7 @@ async function runs(view: Partial<TableView>): Promise<void> {
     pools: {},
     active: [],
     leaving: [],
+    passive: [],
     overrides: [],
     ...view,
   };
@@ -196,6 +197,18 @@ describe('plan with a director', () => {
     await runs({ observed: table(server(1, { weight: 9 })), overrides: [override] });
     writeFileSync(file, text('["10.0.0.1:8080"]'));
     expect(await run({ file: null }, never)).toMatchObject({ exit: EXIT.ok });
+  });
+
+  test('knows who accepts nothing, unless the file has that looked for no more', async () => {
+    const servers = '["10.0.0.1:8080", "10.0.0.2:8080"]';
+    const watched = text(servers).replace('check: none', 'check: none, passive: quiesce');
+    const observed = table(server(1, { weight: 0 }), server(2));
+    await runs({ observed, passive: ['web/10.0.0.1:8080'] });
+    writeFileSync(file, watched);
+    expect(await run({ file: null }, never)).toMatchObject({ exit: EXIT.ok });
+    writeFileSync(file, text(servers));
+    const { out } = await run({ file: null }, never);
+    expect(out).toContain('~     10.0.0.1:8080  weight 0 -> 1\n');
   });
 
   test('says why a weight is to be another than that of the file, in the words of the status', async () => {

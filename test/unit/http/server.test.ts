@@ -48,6 +48,7 @@ const TABLE: TableLists = {
   active: [],
   leaving: [],
   overrides: [],
+  passive: [],
 };
 
 /** Members as what reads the JSON finds them. */

@@ -16,6 +16,7 @@ const NOTHING_KNOWN: Knowledge = {
   active: new Set(['vips']),
   nowMs: 1_000,
   leaving: new Map(),
+  passive: () => false,
   override: () => null,
 };
 

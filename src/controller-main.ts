@@ -69,7 +69,10 @@ async function loadOthers() {
 }
 
 /** Keeps the plan for the keeper of the next start. */
-function keeper(config: Config, sources: ConfigAnswer['sources']): (plan: KeeperPlan) => void {
+function keeper(
+  config: Config,
+  sources: ConfigAnswer['sources'],
+): (plan: KeeperPlan) => Promise<void> {
   return (plan) => keepPlan({ request, config, sources }, plan);
 }
 

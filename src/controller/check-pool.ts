@@ -65,7 +65,7 @@ const STOP_TIMEOUT_MS = 2_000;
 /** Checks that are looked at between two looks at the clock. */
 const CHECKS_PER_LOOK = 64;
 /** The same of checks that are begun, or told a worker about, each in some ten microseconds. */
-const BEGUN_PER_LOOK = 32;
+const BEGUN_PER_LOOK = 8;
 
 export interface CheckPoolOptions {
   /** Threads beside this one; null for as many as the checks need and the machine has. */

@@ -167,12 +167,14 @@ export class ConfigSource {
       if (service !== undefined) services.set(name, service);
     };
     await inTurns(message.names ?? this.#services.keys(), take, TURNS);
+    await TURNS.nextTurn();
     this.#services = services;
     if (!stays(services.size)) this.#reader = null;
     const sources = message.sources.map((source, index) => {
       const parts = received.contents.get(index);
       return parts === undefined ? source : { ...source, content: Buffer.concat(parts) };
     });
+    await TURNS.nextTurn();
     return { result: ok({ ...rest, services: [...services.values()] }), warnings, sources };
   }
 }

@@ -85,7 +85,7 @@ const STOP_TIMEOUT_MS = 8_000;
 
 const EXPIRE_TEMPLATES = 'expire_quiescent_template';
 
-type KeepPlan = (plan: KeeperPlan) => void;
+type KeepPlan = (plan: KeeperPlan) => Promise<void>;
 
 export interface ReadAgain {
   readonly config: Config;
@@ -99,7 +99,7 @@ export interface ControllerOptions {
   readonly keeper: TwinCommand;
   readonly log: Log;
   readonly version: string;
-  /** Keeps the keeper's plan for the next start. Throws the file system's error. */
+  /** Keeps the keeper's plan for the next start. Rejects with the file system's error. */
   readonly keepForNextStart: KeepPlan;
   /** Reads the configuration again; its errors, one a line, have been logged. */
   readonly reload: () => Promise<Result<ReadAgain, readonly string[]>>;
@@ -286,6 +286,8 @@ export class Controller implements DirectorControl {
       `Director ${this.#config.director} starts`,
     );
     await this.#notifier.start();
+    await TURNS.nextTurn();
+    if (this.#stopping) return;
     // Before the plan: what is known to be down is known when the instances start.
     this.#trackers.configure(this.#config.trackers, this.#notifier.continued);
     this.#bfd.configure(this.#config.bfd);
@@ -299,13 +301,13 @@ export class Controller implements DirectorControl {
     await TURNS.nextTurn();
     await this.#configureServices();
     this.#tellServices();
-    this.#keepPlan(this.#options.keepForNextStart);
+    await this.#keepPlan(this.#options.keepForNextStart);
   }
 
   /** The plan of the configuration as it is in the file: what the next start begins with. */
-  #keepPlan(keep: KeepPlan): void {
+  async #keepPlan(keep: KeepPlan): Promise<void> {
     try {
-      keep(keeperPlan(this.#config));
+      await keep(keeperPlan(this.#config));
     } catch (error) {
       logProblem(this.#log, {
         code: 'VK-STATE-DIRECTORY',
@@ -366,7 +368,7 @@ export class Controller implements DirectorControl {
     if (this.#stopping) return STOPPING;
     this.#tellServices();
     if (syncChanged) await this.#startSync();
-    this.#keepPlan(keepForNextStart);
+    await this.#keepPlan(keepForNextStart);
     this.#log.info({ event: 'reloaded' }, 'The configuration was read again');
     return [];
   }
@@ -954,6 +956,7 @@ export class Controller implements DirectorControl {
         checkWhen === 'always' || entries.some((entry) => this.#isHere(entry) === true),
     );
     const { added, removed } = await this.#serviceChecks.configure(checked);
+    await TURNS.nextTurn();
     if (this.#stopping) return;
     const threads = this.#checks.workers;
     if (added.length + removed.length > 0) {

@@ -12,12 +12,15 @@ export interface ReadConfiguration {
   readonly sources: readonly SourceFile[];
 }
 
-/** Keeps the plan for the next start, or sees to it that there is none. Throws the file system's error. */
-export function keepPlan({ request, config, sources }: ReadConfiguration, plan: KeeperPlan): void {
+/** Keeps the plan for the next start, or sees to it that there is none. Rejects with the file system's error. */
+export async function keepPlan(
+  { request, config, sources }: ReadConfiguration,
+  plan: KeeperPlan,
+): Promise<void> {
   const files = uniqueSources(sources);
   if (files === null || files.length === 0 || !mayStartEarly(config)) return forgetPlan();
   const start: StartRequest = { config: request.path, director: request.director };
-  storePlan(start, { plan, sources: files, interfaces: neededInterfaces(config) });
+  await storePlan(start, { plan, sources: files, interfaces: neededInterfaces(config) });
 }
 
 /** Each file once; null when one was not the same each time that it was read. */

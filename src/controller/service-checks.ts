@@ -4,6 +4,7 @@
  */
 import type { ServiceConfig } from '../core/config/config.ts';
 import { allServers, type CheckDefinition, checkOf } from '../core/health/check-key.ts';
+import { inTurns } from '../core/in-turns.ts';
 import { configuredKey, countsOfServers, type ObservedTable } from '../core/ipvs/entries.ts';
 import { Turn } from '../core/turn.ts';
 import { TURNS } from '../linux/turns.ts';
@@ -78,11 +79,17 @@ export class ServiceChecks {
     added: readonly CheckDefinition[],
     table: ObservedTable,
   ): Promise<ReadonlySet<string>> {
-    const keys = new Set(added.map(({ key }) => key));
+    const keys = new Set<string>();
+    const names = new Set<string>();
+    const note = ({ key }: CheckDefinition): void => {
+      keys.add(key);
+      for (const name of this.usersOf(key)) names.add(name);
+    };
+    await inTurns(added, note, TURNS);
     const serving = new Set<string>();
     const turn = new Turn(TURNS);
     let looked = 0;
-    for (const name of new Set(added.flatMap(({ key }) => this.usersOf(key)))) {
+    for (const name of names) {
       const service = this.#services.get(name);
       if (service === undefined) continue;
       const counts = countsOfServers(service, table);

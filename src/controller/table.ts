@@ -251,11 +251,11 @@ export class Table {
     this.#schedule();
     this.#starting = this.#indexOf(this.#options.services).then((index) => {
       this.#starting = null;
-      this.#adopt(index);
       // All of them are compared now.
-      this.#dirty.clear();
+      this.#adopt({ ...index, changed: [] });
     });
     await this.#starting;
+    await TURNS.nextTurn();
     return this.reconcile();
   }
 

@@ -25,11 +25,12 @@ export const KEEPER_ENVIRONMENT: Readonly<Record<string, undefined>> = {
 };
 
 /**
- * Flags of the controller's Node, for its size: it is idle most of the time, and what several
- * collector threads and a large young generation would hold is held for years.
+ * Flags of the controller's Node. Live objects are marked, and dead ones swept, by helper threads: with
+ * tens of thousands of services, the event loop would stand still for that. The young generation is
+ * small, for its size and so that each of its collections is short, and alone.
  */
 export const CONTROLLER_NODE_FLAGS: readonly string[] = [
-  '--single-threaded-gc',
+  '--no-parallel-scavenge',
   '--max-semi-space-size=1',
   // Code between interpreted and optimized: little to gain for a process that mostly waits.
   '--no-sparkplug',

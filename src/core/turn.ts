@@ -4,7 +4,7 @@
  */
 
 /** What one turn may take of work that nobody waits for. */
-export const TURN_US = 3_000;
+export const TURN_US = 2_000;
 
 export interface TurnPorts {
   /** Monotonic microseconds. */
@@ -37,6 +37,17 @@ export class TurnQueue {
     this.#resting.shift()?.();
     if (this.#resting.length > 0) this.#inNextTurn(() => this.#wakeOne());
   }
+}
+
+let shared: TurnQueue | null = null;
+
+/**
+ * The one queue of a process (or thread), whichever of its rooms asks: with a queue for each, a turn
+ * of the event loop would be as long as all of theirs together. `inNextTurn` is that of the first call.
+ */
+export function turnQueue(inNextTurn: (act: () => void) => void): TurnQueue {
+  shared ??= new TurnQueue(inNextTurn);
+  return shared;
 }
 
 export class Turn {

@@ -36,7 +36,7 @@ export interface Exposition {
 }
 
 /** Series that are written between two looks at the clock. */
-const SERIES_PER_LOOK = 100;
+const SERIES_PER_LOOK = 32;
 /** Of prom-client's text of a metric: HELP and TYPE. */
 const HEAD_LINES = 2;
 

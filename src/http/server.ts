@@ -65,6 +65,8 @@ const RESTART_DELAY_MS = 50;
 
 /** Of a long list; some hundred kilobytes at most. */
 const ITEMS_PER_PART = 64;
+/** Made between two looks at the clock. */
+const ITEMS_PER_LOOK = 4;
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
@@ -373,14 +375,16 @@ class JsonParts {
   ): Promise<void> {
     this.parts.push(head);
     const turn = new Turn(TURNS);
-    for (let first = 0; first < items.length; first += ITEMS_PER_PART) {
-      const some = items
-        .slice(first, first + ITEMS_PER_PART)
-        .map(make)
-        .join(',');
-      this.parts.push(first === 0 ? some : `,${some}`);
-      if (turn.hasLasted()) await turn.rest();
+    let part: string[] = [];
+    for (const [index, item] of items.entries()) {
+      part.push(index === 0 ? make(item) : `,${make(item)}`);
+      if (part.length === ITEMS_PER_PART) {
+        this.parts.push(part.join(''));
+        part = [];
+      }
+      if (index % ITEMS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
+    this.parts.push(part.join(''));
     this.parts.push(end);
   }
 }

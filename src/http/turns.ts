@@ -1,7 +1,7 @@
 /** Turns of this process's event loop, for long work that rests between them. */
-import { type TurnPorts, TurnQueue } from '../core/turn.ts';
+import { type TurnPorts, turnQueue } from '../core/turn.ts';
 
-const queue = new TurnQueue((act) => setImmediate(act));
+const queue = turnQueue((act) => setImmediate(act));
 
 export const TURNS: TurnPorts = {
   nowUs: () => performance.now() * 1000,

@@ -14,16 +14,19 @@ import {
   fstatSync,
   openSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
+  writeSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
+import { Turn } from '../core/turn.ts';
 import { BUILD } from '../core/version.ts';
 import { answersOn } from '../linux/libc.ts';
 import { makeDirectory } from '../linux/make-directory.ts';
+import { TURNS } from '../linux/turns.ts';
 import { type KeeperPlan, PROTOCOL_VERSION } from './messages.ts';
-import { replaceFile } from './record.ts';
 
 /** Used when the service manager names none. */
 const DEFAULT_DIRECTORY = '/var/lib/vipkeeper';
@@ -80,11 +83,19 @@ export function stateDirectory(): string {
   return given.startsWith('/') ? given : DEFAULT_DIRECTORY;
 }
 
+/** Bytes of a source that are made text and written at once; a multiple of three, for base64. */
+const BYTES_PER_PART = 96 * 1024;
+
 /**
- * Keeps the plan for the next start in the same circumstances. Does nothing in a build that has
- * no identity. Throws the file system's error.
+ * Keeps the plan for the next start in the same circumstances, in many turns of the event loop where
+ * the configuration is long. One call is to end before the next. Does nothing in a build that has
+ * no identity. Rejects with the file system's error.
  */
-export function storePlan(request: StartRequest, start: StartPlan, build = BUILD): void {
+export async function storePlan(
+  request: StartRequest,
+  start: StartPlan,
+  build = BUILD,
+): Promise<void> {
   if (build === null) return;
   const content: StoredFile = {
     build,
@@ -93,17 +104,49 @@ export function storePlan(request: StartRequest, start: StartPlan, build = BUILD
     director: request.director,
     config: resolve(request.config),
     interfaces: start.interfaces,
-    sources: start.sources.map(({ path, mode, content: bytes }) => ({
-      path,
-      mode,
-      content: Buffer.from(bytes).toString('base64'),
-    })),
     plan: start.plan,
+    // The last, and written behind the others.
+    sources: [],
   };
-  const text = Buffer.from(JSON.stringify(content));
   const directory = stateDirectory();
   makeDirectory(directory);
-  replaceFile(join(directory, FILE_NAME), Buffer.concat([header(text), text]));
+  const path = join(directory, FILE_NAME);
+  const fd = openSync(`${path}.new`, 'w', 0o600);
+  try {
+    const sum = new Checksum();
+    let position = HEADER_BYTES;
+    const turn = new Turn(TURNS);
+    for (const text of textOf(content, start.sources)) {
+      const bytes = Buffer.from(text);
+      sum.add(bytes);
+      writeAll(fd, bytes, position);
+      position += bytes.length;
+      if (turn.hasLasted()) await turn.rest();
+    }
+    writeAll(fd, sum.header(), 0);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(`${path}.new`, path);
+}
+
+/** JSON of the file in parts; `head` has no sources, and they are its last member. */
+function* textOf(head: StoredFile, sources: readonly PlanSource[]): Generator<string> {
+  yield JSON.stringify(head).slice(0, -']}'.length);
+  for (const [index, { path, mode, content }] of sources.entries()) {
+    yield `${index === 0 ? '' : ','}${JSON.stringify({ path, mode }).slice(0, -1)},"content":"`;
+    for (let from = 0; from < content.length; from += BYTES_PER_PART) {
+      yield Buffer.from(content.subarray(from, from + BYTES_PER_PART)).toString('base64');
+    }
+    yield '"}';
+  }
+  yield ']}';
+}
+
+function writeAll(fd: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length; ) {
+    done += writeSync(fd, bytes, done, bytes.length - done, position + done);
+  }
 }
 
 /** No plan for the next start. Throws the file system's error. */
@@ -186,17 +229,33 @@ const HEADER_BYTES = 16;
  * A checksum and the length, which show damage, as of a file system after a loss of power.
  * Node's own hashes cost a start ten times as much: its crypto module would be loaded for it.
  */
-function header(text: Buffer): Buffer {
-  let low = 0x811c_9dc5;
-  let high = 0x01b3_5a7d;
-  for (let index = 0; index < text.length; index++) {
-    const byte = text[index] as number;
-    low = Math.imul(low ^ byte, 0x0100_0193);
-    high = Math.imul(high ^ byte, 0x85eb_ca6b) ^ (high >>> 13);
+class Checksum {
+  #low = 0x811c_9dc5;
+  #high = 0x01b3_5a7d;
+  #length = 0;
+
+  add(text: Uint8Array): void {
+    let [low, high] = [this.#low, this.#high];
+    for (let index = 0; index < text.length; index++) {
+      const byte = text[index] as number;
+      low = Math.imul(low ^ byte, 0x0100_0193);
+      high = Math.imul(high ^ byte, 0x85eb_ca6b) ^ (high >>> 13);
+    }
+    [this.#low, this.#high] = [low, high];
+    this.#length += text.length;
   }
-  const bytes = Buffer.alloc(HEADER_BYTES);
-  bytes.writeInt32LE(low, 0);
-  bytes.writeInt32LE(high, 4);
-  bytes.writeUInt32LE(text.length, 8);
-  return bytes;
+
+  header(): Buffer {
+    const bytes = Buffer.alloc(HEADER_BYTES);
+    bytes.writeInt32LE(this.#low | 0, 0);
+    bytes.writeInt32LE(this.#high | 0, 4);
+    bytes.writeUInt32LE(this.#length, 8);
+    return bytes;
+  }
+}
+
+function header(text: Uint8Array): Buffer {
+  const sum = new Checksum();
+  sum.add(text);
+  return sum.header();
 }

@@ -84,8 +84,29 @@ export function tcpDestination(
   { address, port }: { readonly address: string; readonly port: number },
   { source, device, mark, via }: SocketPath,
 ): TcpDestination {
-  const sockaddr = device === null ? sockaddrOf(address, port, null) : null;
+  const sockaddr = device === null ? packed(sockaddrOf(address, port, null)) : null;
   return { address, port, source, device, mark, via, sockaddr, quietCloses: 0 };
+}
+
+const SLAB_BYTES = 16 * 1024;
+/** As the structures with the largest members want it. */
+const ALIGNMENT_BYTES = 8;
+let slab = new Uint8Array(0);
+let slabUsed = 0;
+
+/**
+ * The same bytes in memory that many share: the collector looks at each buffer by itself while all
+ * else stands still, and destinations may be tens of thousands.
+ */
+function packed(bytes: Uint8Array): Uint8Array {
+  if (slabUsed + bytes.length > slab.length) {
+    slab = new Uint8Array(Math.max(SLAB_BYTES, bytes.length));
+    slabUsed = 0;
+  }
+  const place = slab.subarray(slabUsed, slabUsed + bytes.length);
+  place.set(bytes);
+  slabUsed += Math.ceil(bytes.length / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+  return place;
 }
 
 /** What is told of a connection, and who decides what becomes of it. No call may throw. */

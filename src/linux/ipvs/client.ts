@@ -9,7 +9,7 @@
 import { constants } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import type { ServiceIdentity } from '../../core/config/config.ts';
-import { inTurns } from '../../core/in-turns.ts';
+import { inTurns, sortedInTurns } from '../../core/in-turns.ts';
 import {
   type IpvsOperation,
   type ObservedRealServer,
@@ -20,6 +20,7 @@ import {
 } from '../../core/ipvs/model.ts';
 import type { Problem } from '../../core/problem.ts';
 import { err, ok, type Result } from '../../core/result.ts';
+import { Turn } from '../../core/turn.ts';
 import { AttributeWriter } from '../netlink/attributes.ts';
 import type { NetlinkError } from '../netlink/error.ts';
 import { NETLINK_GENERIC, resolveFamily } from '../netlink/genl.ts';
@@ -126,13 +127,15 @@ export class IpvsClient {
   async dump(): Promise<Result<ObservedService[], Problem>> {
     const services = await this.dumpServices();
     if (!services.ok) return services;
-    const keys = [...services.value.keys()].sort();
+    const keys = await sortedInTurns(services.value.keys(), TURNS);
+    const turn = new Turn(TURNS);
     const table: ObservedService[] = [];
     for (const key of keys) {
       const entry = services.value.get(key) as DecodedService;
       const servers = await this.dumpServers(entry.service.identity);
       if (!servers.ok) return servers;
       table.push({ ...entry, servers: servers.value });
+      if (turn.hasLasted()) await turn.rest();
     }
     return ok(table);
   }

@@ -1,6 +1,6 @@
 /** Long lists rest by time, and lose nothing. */
 import { expect, test } from 'vitest';
-import { inTurns } from '../../../src/core/in-turns.ts';
+import { inTurns, sortedInTurns } from '../../../src/core/in-turns.ts';
 import { TURN_US } from '../../../src/core/turn.ts';
 
 const ITEMS = Array.from({ length: 5_000 }, (_, index) => index);
@@ -35,4 +35,20 @@ test.each([2, 20, 100])('items of %i us are made in turns of some milliseconds',
 
 test('a short list is made at once', async () => {
   expect(await turnsUs(0)).toEqual([0]);
+});
+
+test.each([0, 1, 255, 256, 257, 5_000])('%i texts are sorted as at once', async (count) => {
+  const texts = Array.from({ length: count }, (_, index) => `s${(index * 7_919) % 3_001}`);
+  let [nowUs, turns] = [0, 1];
+  const sorted = await sortedInTurns(texts, {
+    nowUs: () => {
+      nowUs += 500;
+      return nowUs;
+    },
+    nextTurn: async () => {
+      turns++;
+    },
+  });
+  expect(sorted).toEqual([...texts].sort());
+  expect(turns).toBeGreaterThan(count < 1_000 ? 0 : 5);
 });

@@ -1,6 +1,6 @@
 /** Several that rest at the same time go on in turns of their own. */
 import { expect, test } from 'vitest';
-import { Turn, TurnQueue } from '../../../src/core/turn.ts';
+import { Turn, TurnQueue, turnQueue } from '../../../src/core/turn.ts';
 
 test('one goes on in a turn, in the order in which they rested', async () => {
   const later: (() => void)[] = [];
@@ -22,4 +22,9 @@ test('one goes on in a turn, in the order in which they rested', async () => {
   }
   await all;
   expect(turns).toEqual([['a'], ['b'], ['c'], ['a'], ['b'], ['c']]);
+});
+
+test('a process has one queue, whoever asks for it', () => {
+  const queue = turnQueue(() => {});
+  expect(turnQueue(() => {})).toBe(queue);
 });

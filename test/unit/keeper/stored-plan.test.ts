@@ -26,7 +26,7 @@ let stored: string;
 let plan: KeeperPlan;
 const before = process.env.STATE_DIRECTORY;
 
-beforeEach(() => {
+beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'vk-'));
   config = join(directory, 'vipkeeper.yaml');
   key = join(directory, 'key');
@@ -51,7 +51,7 @@ beforeEach(() => {
       delayAfterBootUs: 0,
     },
   };
-  keep();
+  await keep();
 });
 
 afterEach(() => {
@@ -60,13 +60,16 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-function keep(director: string | null = 'a', interfaces: readonly string[] = ['lo']): void {
+async function keep(
+  director: string | null = 'a',
+  interfaces: readonly string[] = ['lo'],
+): Promise<void> {
   const sources = [config, key].map((path) => ({
     path,
     mode: statSync(path).mode,
     content: readFileSync(path),
   }));
-  storePlan({ config, director }, { plan, sources, interfaces }, BUILD);
+  await storePlan({ config, director }, { plan, sources, interfaces }, BUILD);
 }
 
 const read = (director: string | null = 'a') => storedPlan({ config, director }, BUILD);
@@ -86,7 +89,7 @@ describe('a stored plan', () => {
     expect(statSync(stored).mode & 0o777).toBe(0o600);
   });
 
-  it.each<[string, () => void]>([
+  it.each<[string, () => unknown]>([
     ['the file has other content of the same length', () => writeFileSync(config, 'vrrp: []\n')],
     ['the file is longer', () => writeFileSync(config, `${TEXT}#\n`)],
     ['the file is gone', () => rmSync(config)],
@@ -102,8 +105,17 @@ describe('a stored plan', () => {
     ['an interface is missing', () => keep('a', ['lo', 'nonexistent0'])],
     ['it was made for the default director', () => keep(null)],
     ['it was forgotten', () => forgetPlan(BUILD)],
-  ])('is not used when %s', (_, change) => {
-    change();
+  ])('is not used when %s', async (_, change) => {
+    await change();
+    expect(read()).toBeNull();
+  });
+
+  it('holds a file that is written in parts', async () => {
+    writeFileSync(config, Buffer.alloc(1_000_001, 'vrrp: {} # long\n'));
+    expect(read()).toBeNull();
+    await keep();
+    expect(read()).toEqual(plan);
+    writeFileSync(config, Buffer.alloc(1_000_001, 'vrrp: {} # Long\n'));
     expect(read()).toBeNull();
   });
 
@@ -127,9 +139,9 @@ describe('a stored plan', () => {
     expect(read()).toEqual(plan);
   });
 
-  it('is not kept by a build without identity', () => {
+  it('is not kept by a build without identity', async () => {
     forgetPlan(BUILD);
-    storePlan({ config, director: 'a' }, { plan, sources: [], interfaces: [] }, null);
+    await storePlan({ config, director: 'a' }, { plan, sources: [], interfaces: [] }, null);
     expect(read()).toBeNull();
   });
 });

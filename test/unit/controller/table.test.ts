@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { Table, type TableOptions } from '../../../src/controller/table.ts';
+import { readTable, Table, type TableOptions } from '../../../src/controller/table.ts';
 import type { Config, ServiceIdentity } from '../../../src/core/config/config.ts';
 import { apply } from '../../../src/core/ipvs/apply.ts';
 import {
@@ -164,6 +164,19 @@ describe('Table and a service of an instance', () => {
   test('leaves it out while the instance is not active here', async () => {
     await table.start();
     expect(present()).toEqual([ALWAYS]);
+  });
+
+  test('is known once it was compared as a whole, as it was programmed', async () => {
+    expect(table.known).toBeNull();
+    await table.start();
+    const entry = table.known?.get(ALWAYS);
+    expect(entry?.servers.map((server) => server.weight)).toEqual([1]);
+    expect(await readTable(client)).toEqual(new Map([[ALWAYS, entry]]));
+  });
+
+  test('of what cannot be read nothing is known', async () => {
+    const unread = { dump: async () => err({ code: 'VK-IPVS', message: 'no', cure: '' }) };
+    expect(await readTable(unread as unknown as IpvsClient)).toBeNull();
   });
 
   test('reads the few servers of a known service in one turn', async () => {

@@ -27,8 +27,8 @@ async function main(args: readonly string[]): Promise<number> {
       return cleanUpAll(options);
     },
     readOverrides: async (runtimeDirectory) => {
-      const { overridesFile, readOverrides } = await import('./controller/overrides.ts');
-      const read = readOverrides(overridesFile(runtimeDirectory));
+      const { overrideFiles, readOverrides } = await import('./controller/overrides.ts');
+      const read = readOverrides(overrideFiles(runtimeDirectory));
       // A damaged file is told of at the start, which goes on without it.
       return read.ok ? read.value : [];
     },

@@ -71,7 +71,7 @@ import { type Log, logProblem } from './log.ts';
 import { BURSTS, LogBursts } from './log-bursts.ts';
 import { Maintenance, type MaintenanceChange } from './maintenance.ts';
 import { Notifier } from './notify/notifier.ts';
-import { Overrides, overridesFile } from './overrides.ts';
+import { Overrides, overrideFiles } from './overrides.ts';
 import { Passive } from './passive.ts';
 import { type HealthReport, Pools } from './pools.ts';
 import { buildStatus, type ConflictsOf, instanceReport } from './report.ts';
@@ -171,7 +171,7 @@ export class Controller implements DirectorControl {
           this.#log.error({ event: 'defect', err: error }, 'A check failed to run'),
       },
     );
-    this.#overrides = new Overrides(overridesFile(options.config.runtimeDirectory), {
+    this.#overrides = new Overrides(overrideFiles(options.config.runtimeDirectory), {
       nowMs: Date.now,
       mayBeHere: (service, server) => this.#table?.mayHave(service, server) ?? true,
       onChanged: (services) => this.#table?.changed(services),

@@ -1,9 +1,9 @@
 /**
  * What operators decided about real servers: kept in a file of the state directory, so that it
- * outlives reloads, restarts and reboots, ended by a timer, and marked as drained when the last
- * connection of a draining server is gone.
+ * outlives reloads, restarts and reboots, or in the runtime directory where that cannot be written;
+ * ended by a timer, and marked as drained when the last connection of a draining server is gone.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
   connectionsOf,
@@ -38,21 +38,41 @@ export interface OverridePorts {
   readonly onProblem: (problem: Problem) => void;
 }
 
-/** The file of the director with this runtime directory: several may have one state directory. */
-export function overridesFile(runtimeDirectory: string): string {
-  const name = runtimeDirectory.split('/').filter((part) => part !== '');
-  return join(stateDirectory(), `overrides-${name.join('-')}.json`);
+/** Where decisions are kept. */
+export interface OverrideFiles {
+  /** Outlives a reboot. */
+  readonly kept: string;
+  /** There while the first one cannot be written, and then newer; outlives a restart. */
+  readonly instead: string;
 }
 
-/** What such a file says; nothing where there is none. The error says what is damaged. */
-export function readOverrides(file: string): Result<readonly Override[], string> {
+/** Those of the director with this runtime directory: several may have one state directory. */
+export function overrideFiles(runtimeDirectory: string): OverrideFiles {
+  const name = runtimeDirectory.split('/').filter((part) => part !== '');
+  return {
+    kept: join(stateDirectory(), `overrides-${name.join('-')}.json`),
+    instead: join(runtimeDirectory, 'overrides.json'),
+  };
+}
+
+/** What is kept; nothing where there is no file. The error says what is damaged. */
+export function readOverrides({
+  kept,
+  instead,
+}: OverrideFiles): Result<readonly Override[], string> {
+  const path = existsSync(instead) ? instead : kept;
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readFileSync(path, 'utf8');
   } catch {
     // Nobody has decided anything yet.
     return ok([]);
   }
+  const read = readJson(text);
+  return read.ok ? read : err(`${path} is damaged, ${read.error}`);
+}
+
+function readJson(text: string): Result<readonly Override[], string> {
   try {
     return overridesFromJson(JSON.parse(text));
   } catch {
@@ -64,15 +84,15 @@ export function readOverrides(file: string): Result<readonly Override[], string>
 const LOOK_INTERVAL_MS = 1_000;
 
 export class Overrides {
-  readonly #file: string;
+  readonly #files: OverrideFiles;
   readonly #ports: OverridePorts;
   readonly #overrides = new Map<string, Override>();
   #timer: NodeJS.Timeout | null = null;
   /** A write at the end of this turn: thousands of servers may be drained in it. */
   #pending: NodeJS.Immediate | null = null;
 
-  constructor(file: string, ports: OverridePorts) {
-    this.#file = file;
+  constructor(files: OverrideFiles, ports: OverridePorts) {
+    this.#files = files;
     this.#ports = ports;
     for (const override of this.#read()) this.#overrides.set(keyOf(override), override);
     this.#watch();
@@ -176,11 +196,11 @@ export class Overrides {
   }
 
   #read(): readonly Override[] {
-    const read = readOverrides(this.#file);
+    const read = readOverrides(this.#files);
     if (read.ok) return read.value;
     this.#ports.onProblem({
       code: 'VK-STATE-DIRECTORY',
-      message: `What operators decided about servers is lost: ${this.#file} is damaged, ${read.error}`,
+      message: `What operators decided about servers is lost: ${read.error}`,
       cure: 'Give the commands (drain, override) again where they are still wanted',
     });
     return [];
@@ -189,16 +209,36 @@ export class Overrides {
   #write(): void {
     if (this.#pending !== null) clearImmediate(this.#pending);
     this.#pending = null;
-    try {
-      makeDirectory(dirname(this.#file));
-      replaceFile(this.#file, JSON.stringify(this.list()));
-    } catch (error) {
-      this.#ports.onProblem({
-        code: 'VK-STATE-DIRECTORY',
-        message: `What operators decided about servers cannot be written: ${error instanceof Error ? error.message : String(error)}`,
-        cure: 'Make the state directory writable (StateDirectory= of systemd); until then a restart forgets it',
-      });
-    }
+    const { kept, instead } = this.#files;
+    const text = JSON.stringify(this.list());
+    const failure = write(kept, text);
+    if (failure === null) return forget(instead);
+    const forgets = write(instead, text) === null ? 'reboot' : 'restart';
+    this.#ports.onProblem({
+      code: 'VK-STATE-DIRECTORY',
+      message: `What operators decided about servers cannot be kept: ${failure}`,
+      cure: `Make the state directory writable (StateDirectory= of systemd); until then a ${forgets} forgets it`,
+    });
+  }
+}
+
+/** Null, or why not. */
+function write(file: string, text: string): string | null {
+  try {
+    makeDirectory(dirname(file));
+    replaceFile(file, text);
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** What was written in place of a file that can be written again. */
+function forget(file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // Nobody could have written it either.
   }
 }
 

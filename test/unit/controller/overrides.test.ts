@@ -1,5 +1,14 @@
 /** Operators' decisions: their file, their end, and when a draining server is drained. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -28,8 +37,13 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
+const files = () => ({
+  kept: join(directory, 'state', 'overrides.json'),
+  instead: join(directory, 'run', 'overrides.json'),
+});
+
 function open(): Overrides {
-  const overrides = new Overrides(join(directory, 'run', 'overrides.json'), {
+  const overrides = new Overrides(files(), {
     nowMs: () => nowMs,
     mayBeHere: (service) => service !== 'elsewhere',
     onChanged: (services) => told.push(`changed ${services.join(' ')}`),
@@ -80,14 +94,33 @@ describe('Overrides', () => {
   it('says that a damaged file is lost, and goes on without it', () => {
     const first = open();
     set(first, override());
-    writeFileSync(join(directory, 'run', 'overrides.json'), '[{"service":');
+    writeFileSync(files().kept, '[{"service":');
     expect(open().list()).toEqual([]);
     expect(problems.map(({ code }) => code)).toEqual(['VK-STATE-DIRECTORY']);
   });
 
   it('is readable for its owner only', () => {
     set(open(), override());
-    expect(readFileSync(join(directory, 'run', 'overrides.json'), 'utf8')).toContain('new disk');
+    expect(readFileSync(files().kept, 'utf8')).toContain('new disk');
+    expect(statSync(files().kept).mode & 0o077).toBe(0);
+  });
+
+  it('outlives a restart where the state directory cannot be written, and says what does not', () => {
+    set(open(), override({ server: 'old:80' }));
+    const { kept, instead } = files();
+    rmSync(kept);
+    mkdirSync(kept);
+    set(open(), override());
+    expect(open().list()).toEqual([override()]);
+    expect(problems.map(({ code, cure }) => `${code} ${cure}`)).toEqual([
+      expect.stringMatching(/^VK-STATE-DIRECTORY .* until then a reboot forgets it$/),
+    ]);
+    rmdirSync(kept);
+    const next = open();
+    set(next, override({ server: 'b:80' }));
+    expect(existsSync(instead)).toBe(false);
+    expect(open().list()).toHaveLength(2);
+    expect(problems).toHaveLength(1);
   });
 
   it.each([

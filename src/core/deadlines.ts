@@ -83,8 +83,9 @@ export class DeadlineQueue<T> {
     this.#heap[index] = last;
     last.index = index;
     const atUs = last.atUs as number;
-    this.#up(last, atUs);
-    this.#down(last, atUs);
+    const parent = this.#heap[(index - 1) >> 1];
+    if (index > 0 && (parent?.atUs as number) > atUs) this.#up(last, atUs);
+    else this.#down(last, atUs);
   }
 
   #up(deadline: Deadline<T>, atUs: number): void {

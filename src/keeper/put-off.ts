@@ -13,20 +13,18 @@ import type { Network } from './network.ts';
 import { type AddResult, addVipsTogether, removeVips, type WantedVip } from './vips.ts';
 
 /**
- * Addresses in a batch, some half a millisecond's work: an advertisement that becomes due must not
- * wait for more.
+ * Addresses in the first batch, some half a millisecond's work. The more there are in one, the less
+ * each costs: half of it is the way into the kernel and back, and what is not at hand then.
  */
-const BATCH_MAX = 16;
+const BATCH_FIRST = 16;
+const BATCH_MAX = 64;
+/** An advertisement that becomes due meanwhile must not wait for more. */
+const BATCH_US = 2_000;
 /** An address that is added and announced takes some 25 us, or more on a slow machine or alone. */
 const ADDRESS_US = 40;
 
-/**
- * A takeover within this time is waited for before addresses are: the instances of a director that
- * died are due one shortly after the other, and addresses of all of them at once cost least.
- */
-const LULL_US = 1_000;
-/** But no address waits for longer than this for the advertisements of others. */
-const WAIT_MAX_US = 25_000;
+/** While advertisements follow each other closely, addresses wait no longer than this. */
+const WAIT_MAX_US = 50_000;
 
 const NOT_ASKED: readonly never[] = [];
 
@@ -46,6 +44,7 @@ export interface Debtor {
 
 export class PutOff {
   readonly #network: Network;
+  readonly #nowUs: () => number;
   readonly #waiting = new Set<Debtor>();
   /** Whose addresses are there and announced, and what became of them. */
   readonly #placed = new Map<Debtor, AddResult>();
@@ -53,11 +52,15 @@ export class PutOff {
   #urgent = false;
   /** When the first of those that wait came. */
   #sinceUs = 0;
+  /** How many addresses are going to be in a batch: as many as BATCH_US allows. */
+  #batch = BATCH_FIRST;
   /** While true, those who step put off what is not an advertisement. */
   isOpen = false;
 
-  constructor(network: Network) {
+  /** `nowUs` is the monotonic clock. */
+  constructor(network: Network, nowUs: () => number = monotonicUs) {
     this.#network = network;
+    this.#nowUs = nowUs;
   }
 
   /** True while somebody waits. */
@@ -67,14 +70,14 @@ export class PutOff {
 
   add(debtor: Debtor, urgent = false): void {
     if (urgent) this.#urgent = true;
-    if (!this.isWaiting) this.#sinceUs = monotonicUs();
+    if (!this.isWaiting) this.#sinceUs = this.#nowUs();
     this.#waiting.add(debtor);
   }
 
-  /** Whether those that wait go on waiting at `nowUs`, for what is due at `nextUs`. */
+  /** Whether a batch would be too much at `nowUs` because of what is due at `nextUs`. */
   yieldsTo(nextUs: number | null, nowUs: number): boolean {
     if (!this.isWaiting || this.#urgent || nextUs === null) return false;
-    return nextUs <= nowUs + LULL_US && nowUs < this.#sinceUs + WAIT_MAX_US;
+    return nextUs <= nowUs + BATCH_US && nowUs < this.#sinceUs + WAIT_MAX_US;
   }
 
   /** It has settled by itself. */
@@ -84,34 +87,44 @@ export class PutOff {
   }
 
   /**
-   * Goes on with the first ones, as far as BATCH_MAX addresses or one instance; all let go what
+   * Goes on with the first ones, as far as a batch of addresses or one instance; all let go what
    * another one has.
    */
   settleSome(): void {
     this.#removeUnwanted();
-    this.#goOn(BATCH_MAX, true);
+    const startUs = this.#nowUs();
+    const done = this.#goOn(this.#batch, true);
+    const tookUs = this.#nowUs() - startUs;
+    if (tookUs > BATCH_US) this.#batch = Math.max(1, this.#batch >> 1);
+    else if (done >= this.#batch && tookUs < BATCH_US / 2) {
+      this.#batch = Math.min(BATCH_MAX, this.#batch << 1);
+    }
   }
 
   /** The same, but no more than there is time for; false when that is nothing. */
   settleWithin(us: number): boolean {
-    return !this.#urgent && this.#goOn(Math.min(BATCH_MAX, us / ADDRESS_US), false);
+    return !this.#urgent && this.#goOn(Math.min(this.#batch, us / ADDRESS_US), false) > 0;
   }
 
-  /** With as many as have `addresses` together; with `atLeastOne` not with none. */
-  #goOn(addresses: number, atLeastOne: boolean): boolean {
+  /**
+   * With as many as have `addresses` together; with `atLeastOne` not with none. Returns how many
+   * they have.
+   */
+  #goOn(addresses: number, atLeastOne: boolean): number {
     const from = this.#waiting.size > 0 ? this.#waiting : this.#placed.keys();
     const debtors: Debtor[] = [];
-    let left = addresses;
+    let taken = 0;
     for (const debtor of from) {
-      left -= Math.max(1, debtor.addressCount);
-      if (left < 0 && !(atLeastOne && debtors.length === 0)) break;
+      const count = Math.max(1, debtor.addressCount);
+      if (taken + count > addresses && !(atLeastOne && debtors.length === 0)) break;
       debtors.push(debtor);
-      if (left <= 0) break;
+      taken += count;
+      if (taken >= addresses) break;
     }
-    if (debtors.length === 0) return false;
+    if (debtors.length === 0) return 0;
     if (this.#waiting.size > 0) this.#place(debtors);
     else this.#finish(debtors);
-    return true;
+    return taken;
   }
 
   #place(debtors: readonly Debtor[]): void {

@@ -23,6 +23,8 @@ import type { InstanceRunner } from './runner.ts';
  * stall: it must not hold up takeovers for ever.
  */
 const FULL_TURNS_MAX = 128;
+/** A turn of takeovers that follow each other goes on for this long: others wait for its end. */
+const TURN_MAX_US = 5_000;
 
 export interface TurnPorts {
   readonly receivers: Receivers;
@@ -122,7 +124,11 @@ export class Turns {
     const { putOff, record, announcer, over } = this.#ports;
     this.#inTurn = true;
     putOff.isOpen = true;
-    const more = this.#decide();
+    const endUs = monotonicUs() + TURN_MAX_US;
+    let more = this.#decide();
+    // The instances of a director that died are due one shortly after the other, and a turn costs
+    // as much as some of their advertisements.
+    while (!more && this.#isTakeoverNear(endUs)) more = this.#decide();
     putOff.isOpen = false;
     this.#settle();
     record()?.flush();
@@ -133,6 +139,14 @@ export class Turns {
     if (!putOff.isWaiting) this.report();
     if (more) setImmediate(() => this.#take());
     else over();
+  }
+
+  /** Whether another takeover follows those that have just been, before `endUs`. */
+  #isTakeoverNear(endUs: number): boolean {
+    const { earliestUs } = this.takeovers;
+    if (earliestUs === null || !this.#ports.putOff.isWaiting) return false;
+    const nowUs = monotonicUs();
+    return nowUs < endUs && earliestUs <= nowUs + TAKEOVER_LEAD_US;
   }
 
   /** Advertisements and elections; true when more waits in the sockets before these. */
@@ -153,20 +167,33 @@ export class Turns {
   }
 
   /**
-   * Does what was put off. Deadlines that pass meanwhile, or soon, get a turn of their own first,
-   * and the rest comes after it.
+   * Does what was put off, as far as there is time before the next deadline, which gets a turn of
+   * its own; the rest comes after it.
    */
   #settle(): void {
     const { putOff, announcer } = this.#ports;
-    while (putOff.isWaiting && !this.#isYielding()) {
-      announcer.together(() => putOff.settleSome());
-      if ((this.#earliestUs ?? Number.POSITIVE_INFINITY) <= monotonicUs()) return;
+    while (putOff.isWaiting) {
+      const nowUs = monotonicUs();
+      const dueUs = this.#dueUs;
+      if (putOff.yieldsTo(dueUs, nowUs)) {
+        if (!this.#settleWithin((dueUs as number) - nowUs)) return;
+      } else announcer.together(() => putOff.settleSome());
+      if ((this.#dueUs ?? Number.POSITIVE_INFINITY) <= monotonicUs()) return;
     }
+  }
+
+  /** False when there is no time for anything. */
+  #settleWithin(us: number): boolean {
+    let settled = false;
+    this.#ports.announcer.together(() => {
+      settled = this.#ports.putOff.settleWithin(us);
+    });
+    return settled;
   }
 
   /** Whether what was put off waits for the next deadline. */
   #isYielding(): boolean {
-    return this.#ports.putOff.yieldsTo(this.#earliestUs, monotonicUs());
+    return this.#ports.putOff.yieldsTo(this.#dueUs, monotonicUs());
   }
 
   /** Returns the time that it went by. */
@@ -191,24 +218,31 @@ export class Turns {
     const { earliestUs: takeoverUs } = this.takeovers;
     const soonUs = monotonicUs() + TAKEOVER_LEAD_US;
     if (takeoverUs === null || takeoverUs > soonUs) return;
-    const { putOff, receivers, announcer } = this.#ports;
-    const count = this.takeovers.due(soonUs, this.#due);
-    for (let index = 0; index < count; index++) {
-      // Many take longer than there is time, and those that are due first wait for nothing.
-      if (monotonicUs() >= takeoverUs) break;
-      this.#due[index]?.prepareTakeover();
-    }
+    const { putOff, receivers } = this.#ports;
+    if (!putOff.isWaiting) this.#prepareTakeovers(soonUs, takeoverUs);
     for (;;) {
       const leftUs = takeoverUs - this.#fireDue(true);
       if (leftUs <= 0) return;
-      let settled = false;
-      if (putOff.isWaiting) {
-        announcer.together(() => {
-          settled = putOff.settleWithin(leftUs);
-        });
-      }
-      if (!settled) receivers.drainAll();
+      if (!putOff.isWaiting || !this.#settleWithin(leftUs)) receivers.drainAll();
     }
+  }
+
+  /** Of those that are due until `soonUs`, before `endUs`. */
+  #prepareTakeovers(soonUs: number, endUs: number): void {
+    const count = this.takeovers.due(soonUs, this.#due);
+    for (let index = 0; index < count; index++) {
+      // Many take longer than there is time, and those that are due first wait for nothing.
+      if (monotonicUs() >= endUs) return;
+      this.#due[index]?.prepareTakeover();
+    }
+  }
+
+  /** When an instance has something to do next; null for never. */
+  get #dueUs(): number | null {
+    const { earliestUs: advertUs } = this.adverts;
+    const { earliestUs: takeoverUs } = this.takeovers;
+    if (advertUs === null || takeoverUs === null) return advertUs ?? takeoverUs;
+    return Math.min(advertUs, takeoverUs);
   }
 
   /** When an instance wants a turn next; null for never. */

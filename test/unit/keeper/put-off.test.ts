@@ -4,10 +4,10 @@ import { defaultAttributes } from '../../../src/core/config/defaults.ts';
 import type { Network } from '../../../src/keeper/network.ts';
 import { type Debtor, PutOff } from '../../../src/keeper/put-off.ts';
 import type { AddResult, WantedVip } from '../../../src/keeper/vips.ts';
-import { monotonicUs } from '../../../src/linux/clock.ts';
 import type { AddressChange } from '../../../src/linux/netlink/route-messages.ts';
 
-const BATCH_MAX = 16;
+/** Addresses in the first batch. */
+const BATCH = 16;
 
 function makePutOff(present: readonly WantedVip[] = []) {
   const change = vi.fn((operations: readonly AddressChange[]) =>
@@ -26,12 +26,14 @@ function makePutOff(present: readonly WantedVip[] = []) {
     isOurs: () => true,
     change,
   };
-  return { putOff: new PutOff(network as unknown as Network), change };
+  const clock = { nowUs: 0 };
+  return { putOff: new PutOff(network as unknown as Network, () => clock.nowUs), change, clock };
 }
 
 function vipOf(index: number): WantedVip {
   const attributes = defaultAttributes('ipv4', 24);
-  return { address: `192.0.2.${index}`, prefixLength: 24, interface: 'eth0', attributes };
+  const address = `192.0.${2 + (index >> 8)}.${index & 255}`;
+  return { address, prefixLength: 24, interface: 'eth0', attributes };
 }
 
 /** Instances that take over, of which the third one wants no address. */
@@ -66,21 +68,41 @@ function giving(putOff: PutOff, vip: WantedVip): void {
 describe('PutOff', () => {
   test('puts addresses there in batches, and does the rest when all of them are there', () => {
     const { putOff, change } = makePutOff();
-    const { settled, told } = debtors(putOff, BATCH_MAX + 3);
+    const { settled, told } = debtors(putOff, BATCH + 3);
     putOff.settleSome();
     expect(change).toHaveBeenCalledTimes(1);
-    expect(told).toHaveLength(BATCH_MAX - 1);
+    expect(told).toHaveLength(BATCH - 1);
     expect(settled.map(({ index }) => index)).toEqual([2]);
     putOff.settleSome();
-    expect(told).toHaveLength(BATCH_MAX + 2);
+    expect(told).toHaveLength(BATCH + 2);
     expect(settled).toHaveLength(1);
-    putOff.settleSome();
-    expect(settled).toHaveLength(1 + BATCH_MAX);
     expect(putOff.isWaiting).toBe(true);
     putOff.settleSome();
     expect(settled.map(({ index }) => index).slice(1)).toEqual(told);
     expect(putOff.isWaiting).toBe(false);
     expect(change).toHaveBeenCalledTimes(2);
+  });
+
+  test('takes more at once while that is quick, up to a bound, and fewer when it is not', () => {
+    const { putOff, change, clock } = makePutOff();
+    const { told } = debtors(putOff, 400);
+    const sizes: number[] = [];
+    const settle = (times: number) => {
+      for (let count = 0; count < times; count++) {
+        const before = told.length;
+        putOff.settleSome();
+        sizes.push(told.length - before);
+      }
+    };
+    settle(4);
+    // The third one of all wants no address.
+    expect(sizes).toEqual([BATCH - 1, 2 * BATCH, 4 * BATCH, 4 * BATCH]);
+    change.mockImplementationOnce((operations) => {
+      clock.nowUs += 3_000;
+      return operations.map(() => null);
+    });
+    settle(2);
+    expect(sizes.slice(4)).toEqual([4 * BATCH, 2 * BATCH]);
   });
 
   test('puts addresses of those that come later there before it does the rest of others', () => {
@@ -155,13 +177,13 @@ describe('PutOff', () => {
 
   test('waits for what is due in a moment, but not for long, and not with an address to let go', () => {
     const { putOff } = makePutOff();
-    const beforeUs = monotonicUs();
+    const beforeUs = 0;
     expect(putOff.yieldsTo(beforeUs, beforeUs)).toBe(false);
     const { told } = debtors(putOff, 1);
     expect(putOff.yieldsTo(null, beforeUs)).toBe(false);
     expect(putOff.yieldsTo(beforeUs + 500, beforeUs)).toBe(true);
     expect(putOff.yieldsTo(beforeUs + 5_000, beforeUs)).toBe(false);
-    const laterUs = monotonicUs() + 1_000_000;
+    const laterUs = 1_000_000;
     expect(putOff.yieldsTo(laterUs + 500, laterUs)).toBe(false);
     giving(putOff, vipOf(9));
     expect(putOff.yieldsTo(beforeUs + 500, beforeUs)).toBe(false);
@@ -171,7 +193,7 @@ describe('PutOff', () => {
 
   test('lets go what all of them have to let go in one change, before it adds anything', () => {
     const { putOff, change } = makePutOff([vipOf(20), vipOf(21)]);
-    debtors(putOff, BATCH_MAX);
+    debtors(putOff, BATCH);
     for (const vip of [vipOf(20), vipOf(21)]) giving(putOff, vip);
     putOff.settleSome();
     const kinds = change.mock.calls.map(([operations]) => operations.map(({ kind }) => kind));

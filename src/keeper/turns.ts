@@ -174,11 +174,11 @@ export class Turns {
     const { putOff, announcer } = this.#ports;
     while (putOff.isWaiting) {
       const nowUs = monotonicUs();
-      const dueUs = this.#dueUs;
+      const dueUs = this.#earliestUs(0);
       if (putOff.yieldsTo(dueUs, nowUs)) {
         if (!this.#settleWithin((dueUs as number) - nowUs)) return;
       } else announcer.together(() => putOff.settleSome());
-      if ((this.#dueUs ?? Number.POSITIVE_INFINITY) <= monotonicUs()) return;
+      if ((this.#earliestUs(0) ?? Number.POSITIVE_INFINITY) <= monotonicUs()) return;
     }
   }
 
@@ -193,7 +193,7 @@ export class Turns {
 
   /** Whether what was put off waits for the next deadline. */
   #isYielding(): boolean {
-    return this.#ports.putOff.yieldsTo(this.#dueUs, monotonicUs());
+    return this.#ports.putOff.yieldsTo(this.#earliestUs(0), monotonicUs());
   }
 
   /** Returns the time that it went by. */
@@ -237,26 +237,19 @@ export class Turns {
     }
   }
 
-  /** When an instance has something to do next; null for never. */
-  get #dueUs(): number | null {
-    const { earliestUs: advertUs } = this.adverts;
-    const { earliestUs: takeoverUs } = this.takeovers;
-    if (advertUs === null || takeoverUs === null) return advertUs ?? takeoverUs;
-    return Math.min(advertUs, takeoverUs);
-  }
-
-  /** When an instance wants a turn next; null for never. */
-  get #earliestUs(): number | null {
+  /**
+   * When an instance has something to do next, or is `leadUs` before a takeover; null for never.
+   */
+  #earliestUs(leadUs: number): number | null {
     const { earliestUs: advertUs } = this.adverts;
     const { earliestUs: takeoverUs } = this.takeovers;
     if (takeoverUs === null) return advertUs;
-    const wakeUs = takeoverUs - TAKEOVER_LEAD_US;
-    return advertUs === null || wakeUs < advertUs ? wakeUs : advertUs;
+    return Math.min(advertUs ?? Number.POSITIVE_INFINITY, takeoverUs - leadUs);
   }
 
   /** When there is something to do next; null for never. */
   #nextUs(): number | null {
-    const earliestUs = this.#earliestUs;
+    const earliestUs = this.#earliestUs(TAKEOVER_LEAD_US);
     if (this.#ports.putOff.isWaiting) return this.#isYielding() ? earliestUs : 0;
     let nextUs = earliestUs;
     for (let index = 0; index < this.#others.length; index++) {

@@ -119,6 +119,16 @@ const DRY_RUN_OVERRIDE: OptionSpec = {
   value: null,
   description: 'Only show what would happen',
 };
+const FORCE: OptionSpec = {
+  name: 'force',
+  value: null,
+  description: 'Also where it leaves a service without servers that take clients',
+};
+const LAST_SERVER =
+  'What would leave a service without servers that take clients is refused unless --force is given; ' +
+  '--dry-run says for each service how many servers it would have, whether that is below its quorum ' +
+  'or its min_healthy, and who would take its clients.';
+const REFUSED = 'a service would be left without servers and --force was not given';
 const ALL_INSTANCES: OptionSpec = {
   name: 'all',
   value: null,
@@ -384,6 +394,7 @@ export const COMMANDS: readonly CommandSpec[] = [
         'persistence template are gone, and then removes it from the table. Ctrl-C leaves it ' +
         'draining. It stays out across reloads and restarts, until vipkeeper undrain or the end ' +
         'of --for or --until; vipkeeper status says who drained it, why and until when.',
+      LAST_SERVER,
       HOLDS,
       SERVER_TARGETS,
     ],
@@ -400,6 +411,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       REASON,
       { name: 'no-wait', value: null, description: 'Return at once and let it drain' },
       DRY_RUN_OVERRIDE,
+      FORCE,
       JSON_OUTPUT,
       RUNTIME_DIRECTORY,
     ],
@@ -412,12 +424,16 @@ export const COMMANDS: readonly CommandSpec[] = [
         command: "vipkeeper drain 10.0.0.11 --reason 'new disk'",
         does: 'In all services, with a reason',
       },
+      {
+        command: 'vipkeeper drain 10.0.0.11 --dry-run',
+        does: 'What would be left of the services that have it',
+      },
     ],
     exits: [
       { status: EXIT.ok, means: 'It is out of the table; with --no-wait, it is draining' },
       {
         status: EXIT.failed,
-        means: 'There is no such server, or the drain was ended or interrupted',
+        means: `There is no such server, ${REFUSED}, or the drain was ended or interrupted`,
       },
       USAGE,
       { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
@@ -428,13 +444,17 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'undrain',
     summary: 'Put a drained real server back',
-    description: ['Ends a drain or an override: the health check decides again.', SERVER_TARGETS],
+    description: [
+      'Ends a drain or an override: the health check decides again.',
+      LAST_SERVER,
+      SERVER_TARGETS,
+    ],
     argument: SERVER,
-    options: [DRY_RUN_OVERRIDE, JSON_OUTPUT, RUNTIME_DIRECTORY],
+    options: [DRY_RUN_OVERRIDE, FORCE, JSON_OUTPUT, RUNTIME_DIRECTORY],
     examples: [{ command: 'vipkeeper undrain web/10.0.0.11:8080', does: 'After the upgrade' }],
     exits: [
       { status: EXIT.ok, means: 'The health check decides again' },
-      { status: EXIT.failed, means: 'There is no such server' },
+      { status: EXIT.failed, means: `There is no such server, or ${REFUSED}` },
       USAGE,
       { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
     ],
@@ -448,6 +468,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       'Keeps a server in or out, or gives it another weight. It lasts across reloads and ' +
         'restarts, until --clear or the end of --for or --until; vipkeeper status says who ' +
         'decided it, why and until when.',
+      LAST_SERVER,
       HOLDS,
       SERVER_TARGETS,
     ],
@@ -461,6 +482,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       UNTIL,
       REASON,
       DRY_RUN_OVERRIDE,
+      FORCE,
       JSON_OUTPUT,
       RUNTIME_DIRECTORY,
     ],
@@ -477,7 +499,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     exits: [
       OK,
-      { status: EXIT.failed, means: 'There is no such server' },
+      { status: EXIT.failed, means: `There is no such server, or ${REFUSED}` },
       USAGE,
       { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
     ],

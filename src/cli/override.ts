@@ -7,6 +7,7 @@
 import { userInfo } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseDuration } from '../config/values.ts';
+import { consequenceText, isNotable } from '../core/health/consequence.ts';
 import { connectionsOf, type Override } from '../core/health/override.ts';
 import type { Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
@@ -23,6 +24,8 @@ export interface OverrideOptions {
   readonly runtimeDirectory: string;
   readonly json: boolean;
   readonly dryRun: boolean;
+  /** Also where it leaves a service without servers. */
+  readonly force: boolean;
   /** Why, in the operator's words. */
   readonly reason?: string;
   /** Duration text; the override ends by itself after it. */
@@ -56,6 +59,7 @@ export async function drain(
   });
   if (typeof answer === 'number') return answer;
   if (options.dryRun || options.noWait) return report(answer, options, terminal);
+  if (!options.json) tellConsequences(answer, options, terminal);
   return follow(answer, options, terminal, interrupted);
 }
 
@@ -108,21 +112,29 @@ async function ask(
   if (forMs !== null) query.set('for_ms', `${forMs}`);
   if (untilMs !== null) query.set('until_ms', `${untilMs}`);
   if (options.dryRun) query.set('dry_run', '');
+  if (options.force) query.set('force', '');
   const asked = await askDirector(options.runtimeDirectory, `/v1/override?${query}`, 'POST');
   const answer = asked.ok ? parsed(asked.value) : asked;
   if (!answer.ok) return failed(answer.error, terminal);
-  const { error } = answer.value;
+  const { error, needsForce } = answer.value;
   if (error === null) return answer.value;
-  if (options.json) terminal.out(`${JSON.stringify(answer.value, null, 2)}\n`);
-  return failed({ code: 'VK-OVERRIDE', message: error, cure: TARGET_CURE }, terminal);
+  if (options.json || (options.dryRun && needsForce)) report(answer.value, options, terminal);
+  const problem: Problem = needsForce
+    ? { code: 'VK-LAST-SERVER', message: error, cure: FORCE_CURE }
+    : { code: 'VK-OVERRIDE', message: error, cure: TARGET_CURE };
+  return failed(problem, terminal);
 }
+
+const FORCE_CURE = 'Bring another server in first, or repeat the command with --force';
 
 const TARGET_CURE =
   'Name SERVICE/SERVER, or a SERVER for all services, as vipkeeper status shows them';
 
 function parsed(text: string): Result<OverrideAnswer, Problem> {
   try {
-    return ok(JSON.parse(text) as OverrideAnswer);
+    // A director that was not restarted since an upgrade says nothing of these.
+    const unsaid = { consequences: [], needsForce: false };
+    return ok({ ...unsaid, ...(JSON.parse(text) as OverrideAnswer) });
   } catch {
     const message = 'The director gave an answer that is no JSON';
     return err({ code: 'VK-SYSTEM', message, cure: 'Check that both have the same version' });
@@ -136,10 +148,23 @@ function report(answer: OverrideAnswer, options: OverrideOptions, terminal: Term
     for (const { service, server, after } of answer.servers) {
       terminal.out(`${printable(`${service}/${server}: ${would}${effectText(after)}`)}\n`);
     }
+    tellConsequences(answer, options, terminal);
     const holds = !options.dryRun && answer.servers.some(({ after }) => after !== null);
     if (holds) terminal.out(`${HOLDS}\n`);
   }
   return EXIT.ok;
+}
+
+/** Of a dry run all, of what was done what falls short of something. */
+function tellConsequences(
+  { consequences }: OverrideAnswer,
+  { dryRun }: OverrideOptions,
+  terminal: Terminal,
+): void {
+  for (const one of consequences) {
+    if (!dryRun && !isNotable(one)) continue;
+    terminal.out(`${printable(consequenceText(one, !dryRun))}\n`);
+  }
 }
 
 /** What an operator who plans a failover or a reboot has to know at this moment. */

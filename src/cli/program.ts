@@ -31,6 +31,7 @@ interface Options {
   readonly json?: boolean;
   readonly watch?: boolean;
   readonly dryRun?: boolean;
+  readonly force?: boolean;
   readonly all?: boolean;
   readonly script?: string;
   readonly for?: string;
@@ -156,12 +157,13 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
 };
 
 function overrideOptions(target: string, options: Options) {
-  const { runtimeDirectory, json = false, dryRun = false, reason } = options;
+  const { runtimeDirectory, json = false, dryRun = false, force = false, reason } = options;
   return {
     target,
     runtimeDirectory,
     json,
     dryRun,
+    force,
     ...(reason === undefined ? {} : { reason }),
     ...(options.for === undefined ? {} : { for: options.for }),
     ...(options.until === undefined ? {} : { until: options.until }),

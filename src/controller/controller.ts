@@ -20,10 +20,12 @@ import type {
 import { reuseServices } from '../core/config/reuse-services.ts';
 import { allServers, type CheckDefinition, checkOf, targetText } from '../core/health/check-key.ts';
 import type { CheckChange } from '../core/health/check-state.ts';
+import { refusalOf } from '../core/health/consequence.ts';
 import { OVERRIDES_MAX, type Override, overrideKey } from '../core/health/override.ts';
 import {
   type OverrideRequest,
   overrideOf,
+  refusedOverride,
   resolveTarget,
 } from '../core/health/override-request.ts';
 import type { PassiveEvidence } from '../core/health/passive.ts';
@@ -126,6 +128,8 @@ export class Controller implements DirectorControl {
   readonly #notifier: Notifier;
   readonly #pools: Pools;
   readonly #overrides: Overrides;
+  /** The operator's decision that was asked for last, until it is done. */
+  #overriding: Promise<unknown> = Promise.resolve();
   readonly #maintenance: Maintenance;
   readonly #passive: Passive;
   #client: IpvsClient | null = null;
@@ -418,25 +422,39 @@ export class Controller implements DirectorControl {
     return { error: null, plans };
   }
 
-  /** Does what an operator decided about real servers, or with `dryRun` only tells what it is. */
-  override(request: OverrideRequest): OverrideAnswer {
+  /**
+   * Does what an operator decided about real servers, or with `dryRun` only tells what it is. One
+   * at a time: what two of them make of a service together must not be missed.
+   */
+  override(request: OverrideRequest): Promise<OverrideAnswer> {
+    const answer = this.#overriding.then(() => this.#override(request));
+    this.#overriding = answer.catch(() => {});
+    return answer;
+  }
+
+  async #override(request: OverrideRequest): Promise<OverrideAnswer> {
     // What was decided about a server that has left the file can be ended.
     const others = request.action === 'clear' ? this.#unusedOverrides() : [];
-    const targets = resolveTarget(this.#config.services, request.target, others);
-    if (!targets.ok) return { error: targets.error, servers: [] };
+    const { services } = this.#config;
+    const targets = resolveTarget(services, request.target, others);
+    if (!targets.ok) return refusedOverride(targets.error);
     const nowMs = Date.now();
     const servers = targets.value.map((target) => ({
       ...target,
       before: this.#overrides.get(target.service, target.server),
       after: overrideOf(request, target, nowMs),
     }));
-    if (request.dryRun) return { error: null, servers };
+    const observed = this.#table?.known ?? new Map();
+    const consequences = await this.#pools.consequencesOf(services, observed, servers);
+    const error = request.force ? null : refusalOf(consequences);
+    const answer = { error, servers, consequences, needsForce: error !== null };
+    if (error !== null || request.dryRun) return answer;
     const changes = servers.map(({ service, server, after }) => ({
       key: overrideKey(service, server),
       override: after,
     }));
     if (!this.#overrides.change(changes)) {
-      return { error: `More than ${OVERRIDES_MAX} servers would be overridden`, servers: [] };
+      return refusedOverride(`More than ${OVERRIDES_MAX} servers would be overridden`);
     }
     const { action, weight, untilMs, by, reason } = request;
     const until = untilMs === null ? null : new Date(untilMs).toISOString();
@@ -452,7 +470,7 @@ export class Controller implements DirectorControl {
     this.#holdTemplates();
     this.#table?.changed(new Set(servers.map(({ service }) => service)));
     this.#trackers.servicesChanged();
-    return { error: null, servers };
+    return answer;
   }
 
   /** Of servers that are not configured: they would hold again if these were. */

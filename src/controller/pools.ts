@@ -6,8 +6,10 @@
 import { asksForWeight } from '../core/config/check.ts';
 import type { RealServerConfig, ServiceConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
+import { type Consequence, consequenceOf } from '../core/health/consequence.ts';
 import type { MaintenanceWish } from '../core/health/maintenance.ts';
-import type { OverrideAction } from '../core/health/override.ts';
+import type { Override, OverrideAction } from '../core/health/override.ts';
+import type { Target } from '../core/health/override-request.ts';
 import {
   decide,
   type PoolDecision,
@@ -100,31 +102,8 @@ export class Pools {
   decide(service: ServiceConfig, observed: ObservedTable): PoolDecision['weights'] {
     const before = this.#decisions.get(service.name);
     const kernel = countsOfServers(service, observed);
-    const member = (server: RealServerConfig): PoolMember => {
-      const key = configuredKey(server);
-      const counts = kernel.get(key);
-      const { health, sinceUs, recoveredAtUs, checkWeight } = this.#ports.health(server);
-      return {
-        key,
-        weight: server.weight,
-        initial: server.check?.initial ?? DEFAULTS.check.initial,
-        health,
-        sinceUs,
-        recoveredAtUs,
-        checkWeight,
-        dynamic: server.check !== null && asksForWeight(server.check),
-        kernelWeight: counts?.weight ?? null,
-        override: this.#ports.override(service.name, key, counts),
-        maintenance: this.#ports.maintenance(service.name, key),
-        passive: this.#ports.passive(service.name, key),
-      };
-    };
-    const decision = decide(
-      service,
-      before?.state ?? null,
-      service.servers.map(member),
-      service.sorryServers.map(member),
-      this.#ports.nowUs(),
+    const decision = this.#decisionOf(service, kernel, (key) =>
+      this.#ports.override(service.name, key, kernel.get(key)),
     );
     this.#decisions.set(service.name, decision);
     const met = decision.state.quorumMet;
@@ -139,6 +118,73 @@ export class Pools {
     this.#lead(service.name, persistent && templatesLeadAstray(decision.weights, templatesOf));
     this.#schedule(decision.nextAtUs);
     return decision.weights;
+  }
+
+  /**
+   * What would become of services if operators had decided this of their servers; null takes a
+   * decision back. Made in turns, and changes nothing.
+   */
+  consequencesOf(
+    services: readonly ServiceConfig[],
+    observed: ObservedTable,
+    decided: Iterable<Target & { readonly after: Override | null }>,
+  ): Promise<readonly Consequence[]> {
+    const actions = new Map<string, Map<string, OverrideAction | null>>();
+    for (const { service, server, after } of decided) {
+      const ofService = actions.get(service) ?? new Map<string, OverrideAction | null>();
+      actions.set(service, ofService.set(server, after?.action ?? null));
+    }
+    const meant = services.filter(({ name }) => actions.has(name));
+    const consequence = (service: ServiceConfig) =>
+      this.#consequenceOf(service, observed, actions.get(service.name) ?? new Map());
+    return inTurns(meant, consequence, TURNS);
+  }
+
+  #consequenceOf(
+    service: ServiceConfig,
+    observed: ObservedTable,
+    actions: ReadonlyMap<string, OverrideAction | null>,
+  ): Consequence {
+    const kernel = countsOfServers(service, observed);
+    const now = (key: string) => this.#ports.override(service.name, key, kernel.get(key));
+    const before = this.#decisionOf(service, kernel, now);
+    const after = this.#decisionOf(service, kernel, (key) => {
+      const action = actions.get(key);
+      return action === undefined ? now(key) : action;
+    });
+    return consequenceOf(service, before, after);
+  }
+
+  #decisionOf(
+    service: ServiceConfig,
+    kernel: ReadonlyMap<string, ServerCounts>,
+    override: (key: string) => OverrideAction | null,
+  ): PoolDecision {
+    const member = (server: RealServerConfig): PoolMember => {
+      const key = configuredKey(server);
+      const { health, sinceUs, recoveredAtUs, checkWeight } = this.#ports.health(server);
+      return {
+        key,
+        weight: server.weight,
+        initial: server.check?.initial ?? DEFAULTS.check.initial,
+        health,
+        sinceUs,
+        recoveredAtUs,
+        checkWeight,
+        dynamic: server.check !== null && asksForWeight(server.check),
+        kernelWeight: kernel.get(key)?.weight ?? null,
+        override: override(key),
+        maintenance: this.#ports.maintenance(service.name, key),
+        passive: this.#ports.passive(service.name, key),
+      };
+    };
+    return decide(
+      service,
+      this.#decisions.get(service.name)?.state ?? null,
+      service.servers.map(member),
+      service.sorryServers.map(member),
+      this.#ports.nowUs(),
+    );
   }
 
   /** Templates of persistent clients lead to servers that are out: they should expire. */

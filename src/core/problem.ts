@@ -34,6 +34,7 @@ export const PROBLEM_CODES = {
   'VK-TRACKER': 'What a tracker looks at is not usable',
   'VK-MAIL': 'A mail was not sent',
   'VK-OVERRIDE': 'A decision about a real server cannot be carried out',
+  'VK-LAST-SERVER': 'A decision would leave a service without servers',
   'VK-HANDOVER': 'A planned handover cannot be done',
   'VK-SYSTEM': 'A system call failed',
   'VK-INTERNAL': 'A bug in vipkeeper',

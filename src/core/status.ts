@@ -11,6 +11,7 @@ import type {
   Forwarding,
   TrackerConfig,
 } from './config/config.ts';
+import type { Consequence } from './health/consequence.ts';
 import type { Override } from './health/override.ts';
 import type { OverrideRequest } from './health/override-request.ts';
 import type { PoolState, WeightReason } from './health/pool.ts';
@@ -536,7 +537,7 @@ export interface StatusSource {
 
 /** What came of an operator's wish about real servers. */
 export interface OverrideAnswer {
-  /** Why nothing was done; null when it was, or with a dry run could be. */
+  /** Why nothing was done; null when it was, or with a dry run would be. */
   readonly error: string | null;
   readonly servers: readonly {
     readonly service: string;
@@ -544,6 +545,10 @@ export interface OverrideAnswer {
     readonly before: Override | null;
     readonly after: Override | null;
   }[];
+  /** What becomes of the services of these servers; empty where none was found. */
+  readonly consequences: readonly Consequence[];
+  /** Refused because a service would be left without servers: only `force` does it. */
+  readonly needsForce: boolean;
 }
 
 /** What the control socket can ask of a running director, beside its status. */
@@ -565,7 +570,7 @@ export interface DirectorControl extends StatusSource {
   /** Lets instances preempt again that were handed over; with null all of them. */
   readonly takeback: (instance: string | null) => Promise<TakebackAnswer>;
   /** Drains, forces or weighs real servers, or ends that. */
-  readonly override: (request: OverrideRequest) => OverrideAnswer;
+  readonly override: (request: OverrideRequest) => Promise<OverrideAnswer>;
 }
 
 /** A running director's side of `vipkeeper plan`, in JSON. */

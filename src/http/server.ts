@@ -16,14 +16,15 @@
  *   POST /v1/handover?instance=NAME&dry_run  hands over, without a name all that is active: 202,
  *                     200 for a dry run, 422 when it cannot be
  *   POST /v1/override?target=SERVICE/SERVER&action=drain|weight|up|down|clear, with weight,
- *                     timeout_ms, for_ms or until_ms, by, reason, dry_run: 200, or 422 with the error
+ *                     timeout_ms, for_ms or until_ms, by, reason, dry_run, force: 200, or 422 with
+ *                     the error
  *   POST /v1/takeback?instance=NAME  lets it preempt again: 200, or 422 when it is not held back
  */
 import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import { parseOverrideRequest } from '../core/health/override-request.ts';
+import { parseOverrideRequest, refusedOverride } from '../core/health/override-request.ts';
 import { inTurns } from '../core/in-turns.ts';
 import { endpointText } from '../core/ipvs/model.ts';
 import { formatProblem, type Problem } from '../core/problem.ts';
@@ -282,8 +283,9 @@ class Routes {
       case '/v1/override':
         return async () => {
           const parsed = parseOverrideRequest((name) => query.get(name), Date.now());
-          if (!parsed.ok) return json(422, { error: parsed.error, servers: [] });
-          const answer = control.override(parsed.value);
+          const answer = parsed.ok
+            ? await control.override(parsed.value)
+            : refusedOverride(parsed.error);
           return json(answer.error === null ? 200 : 422, answer);
         };
       case '/v1/takeback':

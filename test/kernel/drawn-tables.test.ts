@@ -131,7 +131,7 @@ async function override(
       const is = before[at]?.[index] as ServerState;
       const action = actionOf(state) ?? (actionOf(is) === null ? null : 'action=clear');
       if (action === null) continue;
-      const answer = await director.post(`/v1/override?${encodeURI(target)}&${action}`);
+      const answer = await director.post(`/v1/override?${encodeURI(target)}&${action}&force`);
       expect(answer).toMatchObject({ status: 200 });
     }
   }

@@ -281,6 +281,13 @@ describe('a drain of persistent clients', { timeout: TEST_MS }, () => {
     expect(await setting(first, 'expire_quiescent_template')).toBe('0');
     await first.vipkeeper('drain', `clients/${ip}`, '--no-wait');
     expect(await setting(first, 'expire_quiescent_template')).toBe('1');
+    // It was one of two: the last one is not taken by mistake.
+    const last = `/v1/override?action=drain&target=clients/${ip === REAL1 ? REAL2 : REAL1}`;
+    expect(await first.post(last)).toMatchObject({
+      status: 422,
+      body: expect.stringContaining('clients would be left with 0 of 2 servers'),
+    });
+    expect(await first.post(`${last}&force&dry_run`)).toMatchObject({ status: 200 });
     await until('the client to have another server', async () => {
       return (await peer.get(`http://${VIP}:90/`)).server === other;
     });

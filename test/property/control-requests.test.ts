@@ -113,7 +113,7 @@ const CONTROL: DirectorControl = {
   restart: () => {},
   handover: async () => ({ started: true, error: null, plans: [] }),
   takeback: async () => ({ error: null, plans: [] }),
-  override: () => ({ error: null, servers: [] }),
+  override: async () => ({ error: null, servers: [], consequences: [], needsForce: false }),
   table: async () => {
     throw new Error('no table here');
   },

@@ -24,6 +24,8 @@ export interface OverrideRequest {
   readonly by: string;
   readonly reason: string;
   readonly dryRun: boolean;
+  /** Also where it leaves a service without servers. */
+  readonly force: boolean;
 }
 
 export interface Target {
@@ -69,6 +71,7 @@ export function parseOverrideRequest(
     by: clean(get('by') ?? ''),
     reason: clean(get('reason') ?? ''),
     dryRun: get('dry_run') !== null,
+    force: get('force') !== null,
   });
 }
 
@@ -130,6 +133,11 @@ export function overrideOf(
     case 'down':
       return { ...common, action: { kind: request.action } };
   }
+}
+
+/** The answer to a request that cannot be carried out at all. */
+export function refusedOverride(error: string) {
+  return { error, servers: [], consequences: [], needsForce: false };
 }
 
 /** Of '10.0.0.11:8080' or '[2001:db8::11]:8080'. */

@@ -119,7 +119,7 @@ export function decide(
   nowUs: number,
 ): PoolDecision {
   const state = last ?? foundState(asked, sorryAsked);
-  const outMax = Math.floor((asked.length * (100 - policy.minHealthyPercent)) / 100);
+  const outMax = outMaxOf(policy, asked.length);
   const { members, heldBack } = holdBack(policy, state, asked, outMax);
   const healthyWeight = sum(members, (member) => (isHealthy(member) ? weightOf(member) : 0));
   const quorumMet = meetsQuorum(policy, state, members, healthyWeight);
@@ -163,6 +163,14 @@ export function decide(
     maintained: keys(out),
   };
   return { state: next, weights, heldBack, healthyWeight, nextAtUs };
+}
+
+/** How many of so many servers may be out on the word of their checks. */
+export function outMaxOf(
+  { minHealthyPercent }: Pick<PoolPolicy, 'minHealthyPercent'>,
+  servers: number,
+): number {
+  return Math.floor((servers * (100 - minHealthyPercent)) / 100);
 }
 
 /** As the kernel's table has it, which an earlier controller may have left. */

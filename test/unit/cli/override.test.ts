@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { drain, override, undrain } from '../../../src/cli/override.ts';
+import { type Consequence, consequenceText } from '../../../src/core/health/consequence.ts';
 import type { Override } from '../../../src/core/health/override.ts';
 import type { DirectorStatus, ServerReport } from '../../../src/core/status.ts';
 import { NOW_MS, STATUS } from '../status-fixture.ts';
@@ -38,6 +39,12 @@ function draining(drained: boolean): Override {
   };
 }
 
+const LEFT: Consequence = {
+  ...{ service: 'web', servers: 2, servingBefore: 2, servingAfter: 1 },
+  ...{ clientsBefore: 'servers', clientsAfter: 'servers', quorumLost: null, minHealthy: null },
+};
+const LAST: Consequence = { ...LEFT, servingBefore: 1, servingAfter: 0, clientsAfter: 'nobody' };
+
 const TARGET = { service: 'web', server: '10.0.0.11:8080', before: null, after: draining(false) };
 
 /** Answers a POST with `answer`, and each GET with the next of `reports` of the one server. */
@@ -66,6 +73,7 @@ const options = (changes: object = {}) => ({
   runtimeDirectory,
   json: false,
   dryRun: false,
+  force: false,
   ...changes,
 });
 const never = new AbortController().signal;
@@ -158,6 +166,51 @@ describe('drain', () => {
     expect(await drain(dry, terminal, never)).toBe(0);
     expect(asked[0]?.searchParams.get('dry_run')).toBe('');
     expect(terminal.written.out).toBe('web/10.0.0.11:8080: would be drained: no new connections\n');
+  });
+
+  test('says with --dry-run what is left of the service', async () => {
+    await directs({ error: null, servers: [TARGET], consequences: [LEFT], needsForce: false });
+    const terminal = fakeTerminal();
+    const dry = { ...options({ dryRun: true }), noWait: false };
+    expect(await drain(dry, terminal, never)).toBe(0);
+    expect(terminal.written.out).toContain('web would be left with 1 of 2 servers\n');
+  });
+
+  const REFUSED = {
+    ...{ error: consequenceText(LAST), servers: [TARGET] },
+    ...{ consequences: [LAST], needsForce: true },
+  };
+
+  test.each([false, true])('says why the last server is refused, dry run: %s', async (dryRun) => {
+    await directs(REFUSED);
+    const terminal = fakeTerminal();
+    expect(await drain({ ...options({ dryRun }), noWait: false }, terminal, never)).toBe(1);
+    expect(terminal.written.err).toBe(
+      'VK-LAST-SERVER: web would be left with 0 of 2 servers: its clients would be refused. ' +
+        'Bring another server in first, or repeat the command with --force.\n',
+    );
+    expect(terminal.written.out.includes('would be drained')).toBe(dryRun);
+    expect(asked[0]?.searchParams.has('force')).toBe(false);
+  });
+
+  test('gives the whole answer as JSON when it is refused', async () => {
+    await directs(REFUSED);
+    const terminal = fakeTerminal();
+    const json = { ...options({ json: true }), noWait: false };
+    expect(await drain(json, terminal, never)).toBe(1);
+    expect(JSON.parse(terminal.written.out)).toEqual(JSON.parse(JSON.stringify(REFUSED)));
+  });
+
+  test('with --force says what it does before it waits', async () => {
+    const done = { error: null, servers: [TARGET], consequences: [LAST], needsForce: false };
+    await directs(done, [{ ...gone, ...none }]);
+    const terminal = fakeTerminal();
+    const told = { ...options({ force: true }), noWait: false };
+    expect(await drain(told, terminal, never)).toBe(0);
+    expect(asked[0]?.searchParams.get('force')).toBe('');
+    expect(terminal.written.out).toMatch(
+      /^web is left with 0 of 2 servers: its clients are refused\n.*drained and out of the table/,
+    );
   });
 
   test('refuses a timeout without a unit', async () => {

@@ -24,7 +24,7 @@ test('a reload that takes longer than any other answer is waited for', async () 
     restart: () => {},
     handover: async () => ({ started: true, error: null, plans: [] }),
     takeback: async () => ({ error: null, plans: [] }),
-    override: () => ({ error: null, servers: [] }),
+    override: async () => ({ error: null, servers: [], consequences: [], needsForce: false }),
     table: () => Promise.reject(new Error('not asked for')),
   };
   const server = await serveControl(join(directory, 'control.sock'), control);

@@ -1,8 +1,12 @@
-/** Pools: when templates of persistent clients lead to servers that are out, and how that ends. */
+/**
+ * Pools: when templates of persistent clients lead to servers that are out, and how that ends; what
+ * operators' decisions would make of services.
+ */
 import { afterEach, describe, expect, test } from 'vitest';
 import { type HealthReport, Pools } from '../../../src/controller/pools.ts';
 import type { ServiceConfig } from '../../../src/core/config/config.ts';
 import { DEFAULTS } from '../../../src/core/config/defaults.ts';
+import type { Override, OverrideAction } from '../../../src/core/health/override.ts';
 import type { ObservedTable } from '../../../src/core/ipvs/entries.ts';
 import { serviceKey } from '../../../src/core/ipvs/model.ts';
 
@@ -11,12 +15,16 @@ const NO_COUNTS = { activeConnections: 0, inactiveConnections: 0, stats: {} };
 
 let down: ReadonlySet<string> = new Set();
 let told: boolean[] = [];
+let quorums: boolean[] = [];
+let overrides: ReadonlyMap<string, OverrideAction> = new Map();
 let opened: Pools | null = null;
 
 afterEach(() => opened?.close());
 
 function open(): Pools {
   told = [];
+  quorums = [];
+  overrides = new Map();
   const health = (address: string): HealthReport => ({
     ...{ health: down.has(address) ? 'down' : 'up', sinceUs: 0 },
     ...{ recoveredAtUs: null, checkWeight: null },
@@ -24,12 +32,12 @@ function open(): Pools {
   const pools = new Pools({
     nowUs: () => 0,
     health: ({ address }) => health(address),
-    override: () => null,
+    override: (_service, server) => overrides.get(server) ?? null,
     maintenance: () => null,
     passive: () => false,
     onHeldBack: () => {},
     onTemplates: () => told.push(pools.templatesLeadAstray),
-    onQuorum: () => {},
+    onQuorum: (_service, met) => quorums.push(met),
     onDue: () => {},
   });
   opened = pools;
@@ -89,5 +97,58 @@ describe('templates', () => {
     expect(told).toEqual([true]);
     pools.left(['b']);
     expect(told).toEqual([true, false]);
+  });
+});
+
+describe('what decisions would make of services', () => {
+  const override = (service: string, server: string, after: Override['action'] | null) => ({
+    ...{ service, server },
+    after: after === null ? null : ({ action: after } as Override),
+  });
+  const drain = (service: string, server: string) =>
+    override(service, server, { kind: 'drain', deadlineMs: null, drained: false });
+
+  test('is said of the services that they are about, all of one together', async () => {
+    const pools = open();
+    down = new Set();
+    const services = ['a', 'b', 'c'].map((name) => service(name));
+    const decided = [
+      drain('a', '10.0.0.1:80'),
+      drain('b', '10.0.0.1:80'),
+      drain('b', '10.0.0.2:80'),
+      drain('gone', '10.0.0.1:80'),
+    ];
+    const found = await pools.consequencesOf(services, table(0), decided);
+    const short = found.map((one) => [one.service, one.servingBefore, one.servingAfter]);
+    expect(short).toEqual([
+      ['a', 2, 1],
+      ['b', 2, 0],
+    ]);
+  });
+
+  test('changes nothing: no decision, no word of the quorum, no setting for templates', async () => {
+    const pools = open();
+    down = new Set();
+    pools.decide(service('a'), table(3));
+    const before = pools.report('a');
+    const both = [drain('a', '10.0.0.1:80'), drain('a', '10.0.0.2:80')];
+    await pools.consequencesOf([service('a')], table(3), both);
+    expect(pools.report('a')).toEqual(before);
+    expect(told).toEqual([]);
+    expect(quorums).toEqual([true]);
+  });
+
+  test('goes by what operators decided before, and by its end', async () => {
+    const pools = open();
+    down = new Set(['10.0.0.2']);
+    overrides = new Map([['10.0.0.2:80', { kind: 'up' }]]);
+    const [end] = await pools.consequencesOf([service('a')], table(0), [
+      override('a', '10.0.0.2:80', null),
+    ]);
+    expect(end).toMatchObject({ servingBefore: 2, servingAfter: 1 });
+    const [rest] = await pools.consequencesOf([service('a')], table(0), [
+      drain('a', '10.0.0.1:80'),
+    ]);
+    expect(rest).toMatchObject({ servingBefore: 2, servingAfter: 1, clientsAfter: 'servers' });
   });
 });

@@ -34,7 +34,7 @@ const SOURCE: DirectorControl = {
   restart: () => {},
   handover: async () => ({ started: true, error: null, plans: [] }),
   takeback: async () => ({ error: null, plans: [] }),
-  override: () => ({ error: null, servers: [] }),
+  override: async () => ({ error: null, servers: [], consequences: [], needsForce: false }),
   table: async () => TABLE,
 };
 const TABLE: TableLists = {

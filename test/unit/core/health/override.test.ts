@@ -157,6 +157,7 @@ describe('parseOverrideRequest', () => {
         by: 'root',
         reason: 'a\nb\u001b[31m',
         dry_run: '',
+        force: '',
       }),
     ).toEqual({
       target: 'web/a',
@@ -167,6 +168,7 @@ describe('parseOverrideRequest', () => {
       by: 'root',
       reason: 'a b [31m',
       dryRun: true,
+      force: true,
     });
   });
 

@@ -6,34 +6,8 @@
  */
 import { parseArgs } from 'node:util';
 import { LabError } from '../lab/host.ts';
-import { checks } from './checks.ts';
-import { detection } from './detection.ts';
-import { failover } from './failover.ts';
-import { failoverAll } from './failover-all.ts';
-import { hitless } from './hitless.ts';
-import { instances } from './instances.ts';
-import { ipvs } from './ipvs.ts';
-import { ipvsChange } from './ipvs-change.ts';
-import { memory } from './memory.ts';
-import { pauses } from './pauses.ts';
+import { BENCHMARKS, isBenchmark } from './benchmarks.ts';
 import { describeMachine, print, printReport, type Report, summarize, toStderr } from './report.ts';
-import { spacing } from './spacing.ts';
-import { start } from './start.ts';
-
-const BENCHMARKS: Readonly<Record<string, (runs: number | null) => Promise<Report>>> = {
-  checks,
-  detection,
-  failover,
-  'failover-all': failoverAll,
-  hitless,
-  instances,
-  ipvs,
-  'ipvs-change': ipvsChange,
-  memory,
-  pauses,
-  spacing,
-  start,
-};
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -45,17 +19,25 @@ async function main(): Promise<void> {
     throw new LabError(`--runs is a whole number from 1 on, not "${values.runs}"`);
   }
   const names = positionals.length > 0 ? positionals : Object.keys(BENCHMARKS);
-  const unknown = names.find((name) => BENCHMARKS[name] === undefined);
+  const unknown = names.find((name) => !isBenchmark(name));
   if (unknown !== undefined) {
     throw new LabError(`No benchmark "${unknown}": ${Object.keys(BENCHMARKS).join(', ')}`);
   }
   if (values.json) toStderr();
   print(describeMachine());
   const reports: Report[] = [];
-  for (const name of names)
-    reports.push(await (BENCHMARKS[name] as (typeof BENCHMARKS)[string])(runs));
+  for (const name of names.filter(isBenchmark)) {
+    const startedAtMs = performance.now();
+    reports.push(await BENCHMARKS[name](runs));
+    print(`${name}: done in ${minutes(performance.now() - startedAtMs)}`);
+  }
   for (const report of reports) printReport(report);
   if (values.json) process.stdout.write(`${JSON.stringify(jsonOf(reports), null, 2)}\n`);
+}
+
+/** '3.2 minutes' */
+function minutes(ms: number): string {
+  return `${(ms / 60_000).toFixed(1)} minutes`;
 }
 
 function jsonOf(reports: readonly Report[]): unknown {

@@ -38,9 +38,19 @@ export interface NamedFile {
   readonly consequence: string;
 }
 
+/** Files of a section that speaks TLS; null for those that it does not name. */
+export interface CertificateFiles {
+  readonly path: Path;
+  readonly caFile: string | null;
+  readonly certificateFile: string | null;
+  readonly keyFile: string | null;
+}
+
 export class Report {
   /** Not looked at here: this machine may be another one than the director. */
   readonly files: NamedFile[] = [];
+  /** The same, by what is in them. */
+  readonly certificates: CertificateFiles[] = [];
   readonly #options: ReportOptions;
   readonly #errors: ConfigError[] = [];
   readonly #warnings: ConfigError[] = [];

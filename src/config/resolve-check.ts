@@ -171,8 +171,45 @@ function reportHttp(written: LongCheck, path: Path, report: Report): void {
   }
   for (const section of TLS_SECTIONS) {
     const tls = written[section];
-    if (tls?.key_file === undefined || tls.certificate_file !== undefined) continue;
-    report.error([...path, section, 'key_file'], 'a key needs certificate_file', 'bare');
+    if (tls === undefined) continue;
+    if (tls.key_file !== undefined && tls.certificate_file === undefined) {
+      report.error([...path, section, 'key_file'], 'a key needs certificate_file', 'bare');
+    }
+    warnOfUnused(tls, [...path, section], speaksTls(section, written), report);
+  }
+}
+
+/** Keys of TLS that are without effect: mostly a check that is less than it was meant to be. */
+function warnOfUnused(tls: TlsInput, path: Path, speaks: boolean, report: Report): void {
+  if (!speaks) {
+    const key = TLS_KEYS.find((each) => tls[each] !== undefined);
+    if (key === undefined) return;
+    return report.warning([...path, key], 'the check does not speak TLS, so this has no effect');
+  }
+  if (tls.verify !== false || tls.ca_file === undefined) return;
+  const message = 'with verify: false no certificate is verified, by these or by others';
+  report.warning([...path, 'ca_file'], message);
+}
+
+const TLS_KEYS = ['ca_file', 'certificate_file', 'verify', 'server_name', 'min_tls'] as const;
+
+/** False where another key of the section would have to ask for it. */
+function speaksTls(section: (typeof TLS_SECTIONS)[number], written: LongCheck): boolean {
+  switch (section) {
+    case 'https':
+      return true;
+    case 'dialogue': {
+      const resolved = resolveDialogue(written);
+      if (resolved.kind === 'smtp') return resolved.tls !== 'none';
+      return resolved.tls || resolved.steps.some(({ starttls }) => starttls);
+    }
+    case 'ldap':
+      return (written.ldap?.tls ?? DEFAULTS.ldap.tls) !== 'none';
+    case 'mysql':
+    case 'postgresql':
+      return written[section]?.tls ?? DEFAULTS.sql.tls;
+    case 'sip':
+      return written.sip?.transport === 'tls';
   }
 }
 
@@ -204,6 +241,11 @@ function noteFiles(written: LongCheck, path: Path, report: Report): void {
       if (named === undefined) continue;
       report.files.push({ path: [...path, section, key], file: named, use: 'read', consequence });
     }
+    const { ca_file: caFile = null, certificate_file: certificateFile = null } =
+      written[section] ?? {};
+    if ((caFile ?? certificateFile) === null) continue;
+    const keyFile = written[section]?.key_file ?? null;
+    report.certificates.push({ path: [...path, section], caFile, certificateFile, keyFile });
   }
 }
 

@@ -33,6 +33,7 @@ import { resolveIpvsSettings } from './schema-ipvs.ts';
 import { type SourceFile, watchSecretFiles } from './secret-file.ts';
 import { joinWords } from './suggest.ts';
 import { NAME_PATTERN } from './values.ts';
+import { warnOfCertificates } from './warn-certificates.ts';
 import { warnOfCommands } from './warn-commands.ts';
 import { warnOfFiles } from './warn-files.ts';
 import { warnOfVrrp } from './warn-vrrp.ts';
@@ -91,7 +92,10 @@ function readDocument(text: string, options: ReadTextOptions): Result<ReadDocume
   const config = readValue(document.value, director, report);
   const errors = [...faults, ...report.errors];
   if (errors.length > 0) return err(arrangeErrors(errors));
-  if (options.looksAtFiles === true) warnOfFiles(config.notify, report);
+  if (options.looksAtFiles === true) {
+    warnOfFiles(config.notify, report);
+    warnOfCertificates(report, Date.now());
+  }
   for (const warning of arrangeErrors(report.warnings)) options.onWarning?.(warning);
   return ok({ config, document });
 }

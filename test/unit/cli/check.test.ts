@@ -4,8 +4,9 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type CheckOptions, check } from '../../../src/cli/check.ts';
+import { makeCertificate, type TestCertificate } from '../probes/servers.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'vipkeeper-check-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -80,6 +81,103 @@ describe('check', () => {
         `${file}:5:56: services.d.check.file.path: warning: ${directory} must be a regular file${until}`,
     );
     expect(code).toBe(0);
+  });
+
+  describe('certificate files', () => {
+    const until = 'the check fails until then';
+    let own: TestCertificate;
+    let other: TestCertificate;
+    beforeAll(() => {
+      own = makeCertificate('DNS:a.test');
+      other = makeCertificate('DNS:b.test');
+    });
+    afterAll(() => {
+      own.remove();
+      other.remove();
+      vi.useRealTimers();
+    });
+
+    /** What a check with these keys is warned of, each behind its place. */
+    async function warnings(tls: string, kind = 'https'): Promise<string[]> {
+      const text = `services:
+  a: { address: "192.0.2.1:80", check: { ${kind}: { ${tls} } }, servers: [10.0.0.1] }
+  b: { address: "192.0.2.1:81", check: { ${kind}: { ${tls} } }, servers: [10.0.0.1] }
+`;
+      const { code, stderr, file } = await run(text, { director: 'dir-a' });
+      expect([code, stderr.includes('VK-')], stderr).toEqual([0, false]);
+      const start = new RegExp(`^${file}:\\d+:\\d+: services\\.(.)\\.check\\.${kind}\\.`);
+      const lines = stderr.split('\n').filter(Boolean);
+      return lines
+        .filter((line) => start.exec(line)?.[1] === 'a')
+        .map((line) => line.replace(start, ''));
+    }
+
+    test('that are as they should be are no reason for a warning', async () => {
+      const { certificateFile, keyFile } = own;
+      const whole = `ca_file: ${certificateFile}, certificate_file: ${certificateFile}, key_file: ${keyFile}`;
+      expect(await warnings(whole)).toEqual([]);
+      const both = join(directory, 'both.pem');
+      writeFileSync(both, own.key + own.certificate);
+      expect(await warnings(`certificate_file: ${both}`)).toEqual([]);
+    });
+
+    test('without a certificate, without a key, or with the key of another one', async () => {
+      const { certificateFile, keyFile } = own;
+      expect(await warnings(`ca_file: ${keyFile}`)).toEqual([
+        `ca_file: warning: ${keyFile} must hold certificates in PEM, there is none: ${until}`,
+      ]);
+      expect(await warnings(`certificate_file: ${certificateFile}`)).toEqual([
+        `certificate_file: warning: ${certificateFile} must hold the key too, or key_file name it: ${until}`,
+      ]);
+      const wrong = `certificate_file: ${certificateFile}, key_file: ${other.keyFile}`;
+      expect(await warnings(wrong)).toEqual([
+        `key_file: warning: ${other.keyFile} must hold the key of the certificate, it is another one's: ${until}`,
+      ]);
+      const broken = join(directory, 'broken.pem');
+      writeFileSync(broken, own.certificate.replace(/\n[A-Za-z0-9+/]{20}/, '\nAAAA'));
+      expect((await warnings(`ca_file: ${broken}`))[0]).toMatch(
+        /^ca_file: warning: .*broken.pem must hold certificates that can be read: .*: the check fails/,
+      );
+    });
+
+    test('that have expired, or do not hold yet', async () => {
+      const { certificateFile, keyFile } = own;
+      const tls = `ca_file: ${certificateFile}, certificate_file: ${certificateFile}, key_file: ${keyFile}`;
+      vi.useFakeTimers({ now: Date.now() + 30 * 86_400_000, toFake: ['Date'] });
+      const [authority, shown] = await warnings(tls);
+      expect(authority).toMatch(
+        /its certificate must be renewed, it expired on \d{4}-\d\d-\d\d: no server passes its check/,
+      );
+      expect(shown).toMatch(
+        /the certificate of CN=vipkeeper test must be renewed, it expired on .*: servers may refuse it/,
+      );
+      vi.useFakeTimers({ now: Date.now() - 90 * 86_400_000, toFake: ['Date'] });
+      expect((await warnings(tls))[0]).toMatch(
+        /its certificate holds from \d{4}-\d\d-\d\d on only/,
+      );
+      vi.useRealTimers();
+    });
+
+    test('and other options of TLS that have no effect', async () => {
+      const { certificateFile } = own;
+      expect(await warnings(`ca_file: ${certificateFile}, verify: false`)).toEqual([
+        'ca_file: warning: with verify: false no certificate is verified, by these or by others',
+      ]);
+      const unused = 'warning: the check does not speak TLS, so this has no effect';
+      const ca = `ca_file: ${certificateFile}`;
+      for (const [kind, without, speaking] of [
+        ['mysql', 'user: u', 'user: u, tls: true'],
+        ['postgresql', 'user: u', 'user: u, tls: true'],
+        ['ldap', 'tls: none', 'tls: starttls'],
+        ['sip', 'transport: tcp', 'transport: tls'],
+        ['dialogue', 'protocol: imap', 'protocol: imaps'],
+        ['dialogue', 'protocol: smtp', 'protocol: smtp, starttls: true'],
+      ]) {
+        expect(await warnings(`${without}, ${ca}`, kind)).toEqual([`ca_file: ${unused}`]);
+        expect(await warnings(`${without}, verify: false`, kind)).toEqual([`verify: ${unused}`]);
+        expect(await warnings(`${speaking}, ${ca}`, kind)).toEqual([]);
+      }
+    });
   });
 
   test('warns of programs that root would not run, or whose user is not there', async () => {

@@ -39,9 +39,27 @@ export interface TurnPorts {
   readonly over: () => void;
 }
 
+/** What turns go by; another one is for tests. */
+export interface TurnWorld {
+  /** Monotonic microseconds. */
+  readonly nowUs: () => number;
+  /** The one timer, disarmed. */
+  readonly timer: (onFire: () => void) => Pick<DeadlineTimer, 'arm' | 'close'>;
+  /** Calls this once, in the next turn of the event loop. */
+  readonly soon: (act: () => void) => void;
+}
+
+const REAL_WORLD: TurnWorld = {
+  nowUs: monotonicUs,
+  timer: (onFire) => new DeadlineTimer(onFire),
+  soon: (act) => void setImmediate(act),
+};
+
 export class Turns {
   readonly #ports: TurnPorts;
-  readonly #timer: DeadlineTimer;
+  readonly #world: TurnWorld;
+  readonly #nowUs: () => number;
+  readonly #timer: Pick<DeadlineTimer, 'arm' | 'close'>;
   /** Where active instances say when they advertise next. */
   readonly adverts = new DeadlineQueue<InstanceRunner>();
   /** Where all others say when they have something to do: a takeover, as a rule. */
@@ -58,10 +76,12 @@ export class Turns {
   #overSoon = false;
 
   /** Throws SystemError when there is no descriptor left for the timer. */
-  constructor(ports: TurnPorts) {
+  constructor(ports: TurnPorts, world: TurnWorld = REAL_WORLD) {
     this.#ports = ports;
+    this.#world = world;
+    this.#nowUs = world.nowUs;
     this.#others = [ports.bfd, ports.announcer, ports.receivers];
-    this.#timer = new DeadlineTimer(() => this.#take());
+    this.#timer = world.timer(() => this.#take());
   }
 
   /** Keeps the report, for the end of the turn or behind others; false when it may be sent now. */
@@ -95,7 +115,7 @@ export class Turns {
   overSoon(): void {
     if (this.#overSoon) return;
     this.#overSoon = true;
-    setImmediate(() => {
+    this.#world.soon(() => {
       this.#overSoon = false;
       this.#ports.over();
     });
@@ -124,7 +144,7 @@ export class Turns {
     const { putOff, record, announcer, over } = this.#ports;
     this.#inTurn = true;
     putOff.isOpen = true;
-    const endUs = monotonicUs() + TURN_MAX_US;
+    const endUs = this.#nowUs() + TURN_MAX_US;
     let more = this.#decide();
     // The instances of a director that died are due one shortly after the other, and a turn costs
     // as much as some of their advertisements.
@@ -133,11 +153,11 @@ export class Turns {
     this.#settle();
     record()?.flush();
     // Last: whoever waited in a socket may have ended what is announced.
-    if (!putOff.isWaiting) announcer.flush(monotonicUs());
+    if (!putOff.isWaiting) announcer.flush(this.#nowUs());
     this.#inTurn = false;
     // A controller that is told of each takeover at once takes time from the next ones.
     if (!putOff.isWaiting) this.report();
-    if (more) setImmediate(() => this.#take());
+    if (more) this.#world.soon(() => this.#take());
     else over();
   }
 
@@ -145,7 +165,7 @@ export class Turns {
   #isTakeoverNear(endUs: number): boolean {
     const { earliestUs } = this.takeovers;
     if (earliestUs === null || !this.#ports.putOff.isWaiting) return false;
-    const nowUs = monotonicUs();
+    const nowUs = this.#nowUs();
     return nowUs < endUs && earliestUs <= nowUs + TAKEOVER_LEAD_US;
   }
 
@@ -162,7 +182,7 @@ export class Turns {
     this.#fullTurns = more ? this.#fullTurns + 1 : 0;
     if (more && this.#fullTurns < FULL_TURNS_MAX) return true;
     this.#fireDue(false);
-    bfd.fireDeadlines(monotonicUs());
+    bfd.fireDeadlines(this.#nowUs());
     return false;
   }
 
@@ -173,12 +193,12 @@ export class Turns {
   #settle(): void {
     const { putOff, announcer } = this.#ports;
     while (putOff.isWaiting) {
-      const nowUs = monotonicUs();
+      const nowUs = this.#nowUs();
       const dueUs = this.#earliestUs(0);
       if (putOff.yieldsTo(dueUs, nowUs)) {
         if (!this.#settleWithin((dueUs as number) - nowUs)) return;
       } else announcer.together(() => putOff.settleSome());
-      if ((this.#earliestUs(0) ?? Number.POSITIVE_INFINITY) <= monotonicUs()) return;
+      if ((this.#earliestUs(0) ?? Number.POSITIVE_INFINITY) <= this.#nowUs()) return;
     }
   }
 
@@ -193,12 +213,12 @@ export class Turns {
 
   /** Whether what was put off waits for the next deadline. */
   #isYielding(): boolean {
-    return this.#ports.putOff.yieldsTo(this.#earliestUs(0), monotonicUs());
+    return this.#ports.putOff.yieldsTo(this.#earliestUs(0), this.#nowUs());
   }
 
   /** Returns the time that it went by. */
   #fireDue(onlyPunctual: boolean): number {
-    const nowUs = monotonicUs();
+    const nowUs = this.#nowUs();
     this.#fire(this.adverts, nowUs, onlyPunctual);
     if (!onlyPunctual) this.#fire(this.takeovers, nowUs, false);
     return nowUs;
@@ -216,7 +236,7 @@ export class Turns {
    */
   #awaitTakeover(): void {
     const { earliestUs: takeoverUs } = this.takeovers;
-    const soonUs = monotonicUs() + TAKEOVER_LEAD_US;
+    const soonUs = this.#nowUs() + TAKEOVER_LEAD_US;
     if (takeoverUs === null || takeoverUs > soonUs) return;
     const { putOff, receivers } = this.#ports;
     if (!putOff.isWaiting) this.#prepareTakeovers(soonUs, takeoverUs);
@@ -232,7 +252,7 @@ export class Turns {
     const count = this.takeovers.due(soonUs, this.#due);
     for (let index = 0; index < count; index++) {
       // Many take longer than there is time, and those that are due first wait for nothing.
-      if (monotonicUs() >= endUs) return;
+      if (this.#nowUs() >= endUs) return;
       this.#due[index]?.prepareTakeover();
     }
   }

@@ -71,12 +71,13 @@ function startsOf(
   const dayMs = Date.UTC(year, month - 1, day);
   // There are up to 1,440 starts, and on most days one offset holds for all of them.
   const offset = offsetMs(dayMs - DAY_MS, timeZone);
-  const changes = offsetMs(dayMs + 2 * DAY_MS, timeZone) !== offset;
+  const isSame = offsetMs(dayMs + 2 * DAY_MS, timeZone) === offset;
+  const changes = isSame ? null : offsetsAround(dayMs, timeZone);
   for (const hour of hours) {
     for (const minute of minutes) {
       const localMs = dayMs + (hour * 60 + minute) * MINUTE_MS;
       if (localMs <= sinceMs - DAY_MS) continue;
-      starts.add(changes ? fromLocal(localMs, timeZone) : localMs - offset);
+      starts.add(changes === null ? localMs - offset : fromLocal(localMs, changes));
     }
   }
   return [...starts].sort((left, right) => left - right);
@@ -105,15 +106,70 @@ function localDay(atMs: number, timeZone: string): Day {
   return { year: date.getUTCFullYear(), month: date.getUTCMonth() + 1, day: date.getUTCDate() };
 }
 
-/** The moment at which the clock of a zone shows this; `localMs`: as if it were UTC. */
-function fromLocal(localMs: number, timeZone: string): number {
-  const before = offsetMs(localMs - DAY_MS, timeZone);
-  const after = offsetMs(localMs + DAY_MS, timeZone);
+/** The moment at which a clock with these offsets shows this; `localMs`: as if it were UTC. */
+function fromLocal(localMs: number, offsets: readonly Offset[]): number {
+  const before = offsetOf(offsets, localMs - DAY_MS);
+  const after = offsetOf(offsets, localMs + DAY_MS);
   const first = localMs - before;
-  if (before === after || offsetMs(first, timeZone) === before) return first;
+  if (before === after || offsetOf(offsets, first) === before) return first;
   const second = localMs - after;
   // Neither: the clock never shows it, and it comes as late as the clock was put forward.
-  return offsetMs(second, timeZone) === after ? second : first;
+  return offsetOf(offsets, second) === after ? second : first;
+}
+
+/** How far a clock is ahead of UTC from a moment on. */
+interface Offset {
+  readonly sinceMs: number;
+  readonly offsetMs: number;
+}
+
+/** The windows of a configuration are mostly in one zone, and ask for the same few days. */
+const around = new Map<string, readonly Offset[]>();
+const AROUND_MAX = 64;
+/** No clock is so far from UTC, and fromLocal() looks a day back and ahead. */
+const AROUND_DAYS = { before: 2, after: 3 };
+
+/**
+ * The offsets of a zone around the day that begins at `dayMs` of UTC, in their order. Changes are
+ * searched for by halves, as asking for the offset of each of 1,440 minutes takes 0.1 s; no clock is
+ * changed and put back within a day.
+ */
+function offsetsAround(dayMs: number, timeZone: string): readonly Offset[] {
+  const key = `${dayMs} ${timeZone}`;
+  const known = around.get(key);
+  if (known !== undefined) return known;
+  let last = offsetFrom(dayMs - AROUND_DAYS.before * DAY_MS, timeZone);
+  const offsets = [last];
+  for (let day = 1 - AROUND_DAYS.before; day <= AROUND_DAYS.after; day++) {
+    const next = offsetFrom(dayMs + day * DAY_MS, timeZone);
+    offsets.push(...changesBetween(last, next, timeZone));
+    last = next;
+  }
+  if (around.size >= AROUND_MAX) around.clear();
+  around.set(key, offsets);
+  return offsets;
+}
+
+/** Clocks change at whole seconds. */
+const OFFSET_STEP_MS = 1000;
+
+function changesBetween(from: Offset, to: Offset, timeZone: string): readonly Offset[] {
+  if (from.offsetMs === to.offsetMs) return [];
+  const steps = (to.sinceMs - from.sinceMs) / OFFSET_STEP_MS;
+  if (steps <= 1) return [to];
+  const middle = offsetFrom(from.sinceMs + Math.floor(steps / 2) * OFFSET_STEP_MS, timeZone);
+  return [...changesBetween(from, middle, timeZone), ...changesBetween(middle, to, timeZone)];
+}
+
+function offsetFrom(sinceMs: number, timeZone: string): Offset {
+  return { sinceMs, offsetMs: offsetMs(sinceMs, timeZone) };
+}
+
+/** At a moment; `offsets` has one from before it. */
+function offsetOf(offsets: readonly Offset[], atMs: number): number {
+  let last = 0;
+  for (const { sinceMs, offsetMs: ms } of offsets) if (sinceMs <= atMs) last = ms;
+  return last;
 }
 
 /** Making one costs as much as a thousand uses of it; there are as many as zones are configured. */

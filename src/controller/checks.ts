@@ -23,7 +23,7 @@ import type { GiveUp, Probe } from '../probes/probe.ts';
 import { createProbe } from '../probes/probe.ts';
 import type { CommandRunner } from '../probes/script.ts';
 import { TrustStore } from '../probes/trust-store.ts';
-import { runCheckCommand, slowOnly } from './check-command.ts';
+import { EndingCommands, runCheckCommand, slowOnly } from './check-command.ts';
 import { DueRuns } from './due-runs.ts';
 import type { ScriptRecords } from './notify/left-scripts.ts';
 
@@ -168,6 +168,7 @@ export class CheckRunner {
   readonly #ports: CheckRunnerPorts;
   readonly #session: SessionLook | undefined;
   readonly #runCommand: CommandRunner;
+  readonly #endingCommands = new EndingCommands();
   readonly #trust = new TrustStore();
   readonly #checks = new Map<string, RunningCheck>();
   readonly #sockets: DueRuns<RunningCheck>;
@@ -180,7 +181,8 @@ export class CheckRunner {
     this.#ports = ports;
     this.#session = options.session;
     const records = options.records === undefined ? undefined : slowOnly(options.records);
-    this.#runCommand = (check, settings) => runCheckCommand(check, settings, records);
+    this.#runCommand = (check, settings) =>
+      runCheckCommand(check, settings, records, this.#endingCommands);
     const runs = {
       nowUs: ports.nowUs,
       start: (check: RunningCheck, dueUs: number) => this.#start(check, dueUs),
@@ -270,11 +272,15 @@ export class CheckRunner {
     return this.#checks.get(key) ?? null;
   }
 
-  /** Aborts all runs; resolves when their sockets are closed. Nothing is reported afterwards. */
+  /**
+   * Aborts all runs; resolves when their sockets and processes are gone. Nothing is reported
+   * afterwards.
+   */
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const check of this.#checks.values()) remove(check);
     await Promise.all(this.#allRuns.map((runs) => runs.stop()));
+    await this.#endingCommands.stop();
   }
 
   #probe({ check, target }: CheckDefinition): Probe {

@@ -14,13 +14,21 @@ export type CommandOutcome =
   | { readonly kind: 'ended'; readonly exitStatus: number; readonly lastLine: string }
   /** It was ended by a signal. */
   | { readonly kind: 'killed'; readonly detail: string }
-  /** `isLeft`: whether something of it is there now, though it was told to end. */
-  | { readonly kind: 'overdue'; readonly detail: string; readonly isLeft: () => boolean }
+  /**
+   * Its time is over, and it is being ended. `isLeft`: whether something of it is there now; `kill`
+   * sends it SIGKILL, which it gets a little later anyway.
+   */
+  | {
+      readonly kind: 'overdue';
+      readonly detail: string;
+      readonly isLeft: () => boolean;
+      readonly kill: () => void;
+    }
   | { readonly kind: 'not-run'; readonly detail: string };
 
 /**
- * Runs a command with everything that it starts, for the time that the options give it, and
- * resolves, never rejects, when all of that is gone.
+ * Runs a command with everything that it starts, for the time that the options give it. Resolves,
+ * never rejects, when all of that is gone, or when the time is over.
  */
 export type CommandRunner = (
   check: ScriptCheckConfig,
@@ -31,20 +39,22 @@ export type CommandRunner = (
 const WEIGHT_STATUS_MIN = 2;
 
 /** How often is looked whether what was left has ended. */
-const LOOK_INTERVAL_MS = 20;
+const LOOK_INTERVAL_MS = 5;
 
 /** What becomes of one run; null when the signal gave up before a verdict. Never rejects. */
 type ScriptProbe = (options: AttemptOptions) => Promise<ProbeResult | null>;
 
 /**
- * The check of one server. What is stuck in the kernel, on a dead file server for example, does not
- * end by SIGKILL: until it has ended the check fails without a run, which would leave more of it.
+ * The check of one server. What is being ended when the next run is due is killed first, and is gone
+ * in a moment. What is stuck in the kernel, on a dead file server for example, does not end by SIGKILL:
+ * until it has ended the check fails without a run, which would leave more of it.
  */
 export function scriptProbe(check: ScriptCheckConfig, run: CommandRunner): ScriptProbe {
   let overdue: (CommandOutcome & { readonly kind: 'overdue' }) | null = null;
   return async (options) => {
     const startMs = performance.now();
     let { timeoutMs } = options;
+    if (overdue?.isLeft() === true) overdue.kill();
     // What was killed a moment ago may need one to end.
     while (overdue?.isLeft() === true && timeoutMs > 0 && !options.signal.aborted) {
       await delay(LOOK_INTERVAL_MS);

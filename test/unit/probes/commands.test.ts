@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runCheckCommand } from '../../../src/controller/check-command.ts';
+import { EndingCommands, runCheckCommand } from '../../../src/controller/check-command.ts';
 import type { FileCheckConfig, ScriptCheckConfig } from '../../../src/core/config/check.ts';
 import type { ProbeResult } from '../../../src/core/health/probe-result.ts';
 import { ok } from '../../../src/core/result.ts';
@@ -35,6 +35,12 @@ function scriptCheck(command: string, changes: Partial<ScriptCheckConfig> = {}):
     scriptSecurity: false,
     ...changes,
   };
+}
+
+/** A command that only SIGKILL ends; its process id is in the file. */
+function stubborn(pidFile: string): ScriptCheckConfig {
+  const command = `trap '' TERM; echo $$ > ${pidFile}; while :; do sleep 0.1; done`;
+  return scriptCheck(command, { timeoutUs: 300_000 });
 }
 
 async function run(
@@ -95,11 +101,55 @@ describe('script probe', () => {
     await waitFor('the child to be gone', () => isGone(Number(readFileSync(pidFile, 'utf8'))));
   });
 
+  test('one that ignores SIGTERM has its verdict when its time is over, and is killed later', async () => {
+    const pidFile = join(directory, 'stubborn');
+    const ending = new EndingCommands();
+    const probe = createProbe(stubborn(pidFile), host, new TrustStore(), (check, options) =>
+      runCheckCommand(check, options, undefined, ending),
+    );
+    const { signal } = new AbortController();
+    expect(verdict(await probe.run(signal))).toBe('timeout: The command did not end within 300ms');
+    const first = Number(readFileSync(pidFile, 'utf8'));
+    expect(isGone(first)).toBe(false);
+    // The next run, which is due before that, does not wait for it: it takes some milliseconds.
+    expect(verdict(await probe.run(signal))).toMatch(/^timeout: The command did not end within /);
+    const second = Number(readFileSync(pidFile, 'utf8'));
+    expect([second === first, isGone(first), isGone(second)]).toEqual([false, true, false]);
+    // Whoever stops waits until nothing is left.
+    await ending.stop();
+    expect(isGone(second)).toBe(true);
+  });
+
+  test('of very many that are being ended, the next one has its verdict when it is gone', async () => {
+    const ending = new EndingCommands();
+    let killed = 0;
+    for (let count = 0; count < 64; count++) {
+      let end = () => {};
+      const ended = new Promise<void>((resolve) => {
+        end = resolve;
+      });
+      ending.add(ended, () => {
+        killed++;
+        end();
+      });
+    }
+    const pidFile = join(directory, 'one-more');
+    const { signal } = new AbortController();
+    const check = stubborn(pidFile);
+    const outcome = await runCheckCommand(check, { timeoutMs: 300, signal }, undefined, ending);
+    expect(outcome.kind === 'overdue' && outcome.isLeft()).toBe(false);
+    expect(isGone(Number(readFileSync(pidFile, 'utf8')))).toBe(true);
+    await ending.stop();
+    expect(killed).toBe(64);
+  });
+
   test('one that nothing ends is not run again before it has ended', async () => {
     const outcomes: CommandOutcome[] = [];
     let there = true;
+    let kills = 0;
+    const kill = () => void kills++;
     const detail = 'The command did not end within 1s';
-    const stuck: CommandOutcome = { kind: 'overdue', detail, isLeft: () => there };
+    const stuck: CommandOutcome = { kind: 'overdue', detail, isLeft: () => there, kill };
     const ended: CommandOutcome = { kind: 'ended', exitStatus: 0, lastLine: '' };
     const limits: number[] = [];
     const ask = scriptProbe(scriptCheck(''), async (_check, { timeoutMs }) => {
@@ -119,6 +169,7 @@ describe('script probe', () => {
     expect(await later).toBe('ok');
     // Of its own time.
     expect([limits[0], limits.length, (limits[1] ?? 0) < 60_000]).toEqual([100, 2, true]);
+    expect(kills).toBe(2);
   });
 
   test('one that ends by a signal has failed', async () => {

@@ -245,7 +245,7 @@ export class CheckPool {
     return this.#memory(key)?.state ?? null;
   }
 
-  /** The weight that a check asks for; null for the configured one. */
+  /** The weight that a check asked for when it last succeeded; null for the configured one. */
   weight(key: string): number | null {
     return this.#memory(key)?.weight ?? null;
   }

@@ -1076,8 +1076,7 @@ export class Controller implements DirectorControl {
     const state = this.#checks.state(key);
     if (state === null || state.status === 'unknown') return UNKNOWN;
     const { status, sinceUs, recoveredAtUs } = state;
-    const checkWeight = status === 'up' ? this.#checks.weight(key) : null;
-    return { health: status, sinceUs, recoveredAtUs, checkWeight };
+    return { health: status, sinceUs, recoveredAtUs, checkWeight: this.#checks.weight(key) };
   }
 
   #quorumChanged(service: ServiceConfig, met: boolean, healthyWeight: number): void {

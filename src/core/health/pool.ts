@@ -92,7 +92,10 @@ export interface PoolState {
   readonly lastServing: readonly string[];
   /** Servers that have clients and need not start slowly, by key; none without slow start. */
   readonly stayed: readonly string[];
-  /** Healthy servers that are out for maintenance, by key: they stay out until it ends. */
+  /**
+   * Servers that are out for maintenance and would have clients, as far as is known, by key: they
+   * stay out until it ends.
+   */
   readonly maintained: readonly string[];
 }
 
@@ -149,8 +152,10 @@ export function decide(
   );
   const stayed =
     policy.slowStartUs === 0 ? [] : members.filter(({ key }) => hasRisen(weights.get(key)));
-  const out = maintained.filter((member) =>
-    isHealthy({ ...member, maintenance: null, passive: false }),
+  const out = maintained.filter(
+    (member) =>
+      isHealthy({ ...member, maintenance: null, passive: false }) ||
+      (member.health === 'unknown' && state.maintained.includes(member.key)),
   );
   const foundMet = quorumMet === null ? state.foundMet : null;
   const keys = (list: readonly PoolMember[]) => list.map(({ key }) => key);
@@ -181,9 +186,10 @@ function foundState(members: readonly PoolMember[], sorry: readonly PoolMember[]
   const foundMet = present ? serving.length > 0 && !sorry.some(serves) : null;
   const lastServing = serving.map(({ key }) => key);
   const foundOut = serving.length === 0 ? [] : members.filter((one) => !serves(one));
+  const keys = (list: readonly PoolMember[]) => list.map(({ key }) => key);
   return {
-    ...{ quorumMet: null, foundMet, foundOut: foundOut.map(({ key }) => key) },
-    ...{ lastServing, stayed: [], maintained: [] },
+    ...{ quorumMet: null, foundMet, foundOut: keys(foundOut), lastServing, stayed: [] },
+    maintained: keys(foundOut.filter(isMaintained)),
   };
 }
 

@@ -176,6 +176,24 @@ test('CheckPool: a check with other timing keeps the weight that was asked for',
   rmSync(directory, { recursive: true });
 });
 
+test('CheckPool: the weight that was asked for outlives a failure, until there is another one', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'vk-pool-'));
+  const path = join(directory, 'weight');
+  writeFileSync(path, '6');
+  const check: CheckConfig = { ...fast, kind: 'file', path, fall: 1, rise: 1 };
+  const definition = checkDefinition(check, { address: '127.0.0.1', port: 0 });
+  const pool = newPool(0);
+  await configurePool(pool, definitions(definition));
+  await waitFor('the weight', () => pool.weight(definition.key) === 6);
+  writeFileSync(path, 'down');
+  await waitFor('the failure', () => pool.state(definition.key)?.status === 'down');
+  expect(pool.weight(definition.key)).toBe(6);
+  writeFileSync(path, 'up');
+  await waitFor('the success', () => pool.state(definition.key)?.status === 'up');
+  expect(pool.weight(definition.key)).toBeNull();
+  rmSync(directory, { recursive: true });
+});
+
 test('CheckPool: after the death of a worker the next one goes on with what is known', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'vk-pool-'));
   try {

@@ -584,6 +584,27 @@ describe('decide, maintenance windows', () => {
     expect(told(decided({}, members))).toEqual({ a: '0 maintenance', b: '10 awaiting-check' });
   });
 
+  it('leaves out who was out before a restart, though another one failed that is kept in', () => {
+    const policy = { minHealthyPercent: 60 };
+    const at = (kernelWeight: number) => ({ health: 'unknown', kernelWeight }) as const;
+    const found = [asked('a', at(0)), member('b', at(10)), member('c', at(10))];
+    let { state, weights } = decided(policy, found);
+    const [, b, c] = found as [PoolMember, PoolMember, PoolMember];
+    const failed = { ...c, health: 'down' } as const;
+    for (const members of [
+      [asked('a', at(0)), b, failed],
+      [asked('a', { kernelWeight: 0 }), b, failed],
+      [asked('a', { kernelWeight: 0 }), member('b', { kernelWeight: 10 }), failed],
+    ]) {
+      ({ state, weights } = decided(policy, members, { state }));
+      expect(weights.get('a')).toEqual({ weight: 0, reason: 'maintenance' });
+      expect(weights.get('c')).toEqual({ weight: 10, reason: 'guarded' });
+    }
+    // Who was in and is needed is not taken out by a restart.
+    const needed = [asked('a', at(10)), member('b', at(10)), member('c', at(0))];
+    expect(decided(policy, needed).heldBack).toEqual(['a']);
+  });
+
   it('is below what an operator decided', () => {
     const decision = decided({}, [asked('a', { override: { kind: 'up' } }), member('b')]);
     expect(told(decision)).toEqual({ a: '10 forced-up', b: '10 healthy' });

@@ -5,11 +5,12 @@
 import { createSocket } from 'node:dgram';
 import { readdirSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { CheckRunner } from '../../../src/controller/checks.ts';
 import type { CheckConfig } from '../../../src/core/config/check.ts';
 import { checkDefinition } from '../../../src/core/health/check-key.ts';
+import { BAD_BEHAVIOUR, type BadBehaviour, dnsLoopAnswer } from '../../lab/bad-behaviour.ts';
 import {
   httpCheck,
   httpRequest,
@@ -42,36 +43,23 @@ async function serve(server: Promise<TestServer>): Promise<TestServer['target']>
   return target;
 }
 
-const stream = (behave: (socket: Socket) => void) => serve(tcpServer(behave));
+const stream = (behaviour: BadBehaviour) => () =>
+  serve(
+    tcpServer((socket) => {
+      BAD_BEHAVIOUR[behaviour](socket.resume());
+    }),
+  );
 
-/** Sends for as long as the client reads. */
-function flood(socket: Socket, block: Buffer): void {
-  const send = (): void => {
-    if (socket.destroyed) return;
-    if (socket.write(block)) setImmediate(send);
-    else socket.once('drain', send);
-  };
-  send();
-}
-
-/** RFC 1035 section 4.1.4: a name whose pointer leads to itself. */
 async function dnsLoop(): Promise<TestServer['target']> {
   const socket = createSocket('udp4');
   socket.on('message', (query, from) => {
-    const answer = Buffer.from(query);
-    answer.writeUInt16BE(0x8180, 2);
-    answer.writeUInt16BE(1, 6);
-    const pointer = Buffer.from([0xc0 | (answer.length >> 8), answer.length & 0xff]);
-    const rest = Buffer.from([0, 6, 0, 1, 0, 0, 0, 0, 0, 0]);
-    socket.send(Buffer.concat([answer, pointer, rest]), from.port, from.address);
+    socket.send(dnsLoopAnswer(query), from.port, from.address);
   });
   await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
   closers.push(() => new Promise((resolve) => void socket.close(() => resolve())));
   return { address: '127.0.0.1', port: (socket.address() as AddressInfo).port };
 }
 
-const HEAD = 'HTTP/1.1 200 OK\r\n';
-const block = Buffer.alloc(64 * 1024, 'x');
 const login = {
   ...{ ...tlsSettings, tls: false, user: 'monitor', password: null, database: null },
   ...{ query: 'SELECT 1', result: null, resultMatches: null },
@@ -81,53 +69,38 @@ const login = {
 const HOSTILE: Readonly<
   Record<string, readonly [CheckConfig, () => Promise<TestServer['target']>, string]>
 > = {
-  'a byte a minute': [http(), () => stream((socket) => socket.resume().write('H')), 'timeout'],
-  'a header without end': [
-    patient(http()),
-    () =>
-      stream((socket) => flood(socket.resume(), Buffer.from(`${HEAD}X-A: ${'a'.repeat(9999)}`))),
-    'protocol',
-  ],
+  'a byte a minute': [http(), stream('a byte a minute'), 'timeout'],
+  'a header without end': [patient(http()), stream('a header without end'), 'protocol'],
   'a gigabyte of body': [
     patient(http({ bodyMatches: 'needle' })),
-    () =>
-      stream((socket) => {
-        socket.resume().write(`${HEAD}Content-Length: 1073741824\r\n\r\n`);
-        flood(socket, block);
-      }),
+    stream('a gigabyte of body'),
     'too-large',
   ],
   'a body that never goes on': [
     http({ bodyContains: 'needle' }),
-    () => stream((socket) => socket.resume().write(`${HEAD}Content-Length: 9\r\n\r\nn`)),
+    stream('a body that never goes on'),
     'timeout',
   ],
-  'redirects without end': [
-    http(),
-    () =>
-      serve(listen(createHttp((_, response) => response.writeHead(302, { location: '/' }).end()))),
-    'status',
-  ],
+  'redirects without end': [http(), stream('redirects without end'), 'status'],
   'an expression that backtracks': [
     http({ bodyMatches: '^(a+)+$' }),
-    () => serve(listen(createHttp((_, response) => response.end(`${'a'.repeat(64)}!`)))),
+    stream('an expression that backtracks'),
     // Or 'cannot-run', which comes after a longer time than the check has here.
     'timeout',
   ],
   'half a TLS handshake': [
     { ...http(), tls: true, tlsVerify: false },
-    // The header of a record whose rest never comes (RFC 8446 section 5.1).
-    () => stream((socket) => socket.resume().write(Buffer.from([22, 3, 3, 0x20, 0, 2]))),
+    stream('half a TLS handshake'),
     'timeout',
   ],
   'a TLS handshake of garbage': [
     { ...http(), tls: true, tlsVerify: false },
-    () => stream((socket) => flood(socket.resume(), block)),
+    stream('floods of garbage'),
     'tls',
   ],
   'HTTP/2 frames of garbage': [
     { ...http(), version: '2' },
-    () => stream((socket) => flood(socket.resume(), block)),
+    stream('floods of garbage'),
     'protocol',
   ],
   'a greeting without end': [
@@ -135,28 +108,27 @@ const HOSTILE: Readonly<
       ...{ ...tcpCheck, ...timing, kind: 'dialogue', tls: false, ...tlsSettings },
       steps: [{ send: null, expect: '^220 ', refuse: null, starttls: false }],
     },
-    () => stream((socket) => flood(socket.resume(), block)),
+    stream('floods of garbage'),
     'too-large',
   ],
   'a PostgreSQL server of a byte a minute': [
     { ...{ ...tcpCheck, ...timing, kind: 'postgresql' }, ...login },
-    () => stream((socket) => socket.resume().write('R')),
+    stream('a PostgreSQL server of a byte a minute'),
     'timeout',
   ],
-  // Each has the form of a notice.
   'a PostgreSQL server of notices without end': [
     patient({ ...{ ...tcpCheck, ...timing, kind: 'postgresql' }, ...login }),
-    () => stream((socket) => flood(socket.resume(), Buffer.from('N\0\0\0\x08Sx\0\0'))),
+    stream('a PostgreSQL server of notices without end'),
     'too-large',
   ],
   'a MySQL server of a byte a minute': [
     { ...{ ...tcpCheck, ...timing, kind: 'mysql' }, ...login },
-    () => stream((socket) => socket.resume().write('\x4a')),
+    stream('a MySQL server of a byte a minute'),
     'timeout',
   ],
   'a MySQL server of garbage': [
     patient({ ...{ ...tcpCheck, ...timing, kind: 'mysql' }, ...login }),
-    () => stream((socket) => flood(socket.resume(), block)),
+    stream('floods of garbage'),
     'protocol',
   ],
   'a DNS name that is a loop': [

@@ -48,12 +48,15 @@ interface Described {
 export type MetricDefinition =
   | (Described & {
       readonly type: 'counter' | 'gauge';
-      /** Made while they are read, so that a large table can be read in several turns. */
-      readonly samples: (snapshot: Snapshot) => Iterable<Sample>;
+      /**
+       * Made while they are read, so that a large table can be read in several turns; null for what was
+       * looked at and has no sample.
+       */
+      readonly samples: (snapshot: Snapshot) => Iterable<Sample | null>;
     })
   | (Described & {
       readonly type: 'summary';
-      readonly samples: (snapshot: Snapshot) => Iterable<SummarySample>;
+      readonly samples: (snapshot: Snapshot) => Iterable<SummarySample | null>;
     });
 
 const STATES: readonly VrrpStateName[] = ['initialize', 'backup', 'active', 'fault'];
@@ -119,24 +122,24 @@ function eachSession(value: (session: BfdReport) => number) {
 }
 
 function eachService(value: (service: ServiceReport) => number) {
-  return function* ({ status }: Snapshot): Iterable<Sample> {
+  return function* ({ status }: Snapshot): Iterable<Sample | null> {
     for (const service of status.services) yield [[service.name], value(service)];
   };
 }
 
 /** A sample for each entry of the services that have more than one. */
 function eachEntry(value: (entry: ServiceReport['entries'][number]) => number) {
-  return function* ({ status }: Snapshot): Iterable<Sample> {
+  return function* ({ status }: Snapshot): Iterable<Sample | null> {
     for (const { name, entries } of status.services) {
-      if (entries.length < 2) continue;
-      for (const one of entries) yield [[name, one.entry], value(one)];
+      if (entries.length < 2) yield null;
+      else for (const one of entries) yield [[name, one.entry], value(one)];
     }
   };
 }
 
 /** In and out of each service, as two samples. */
 function eachServiceWay(value: (service: ServiceReport) => readonly [number, number]) {
-  return function* ({ status }: Snapshot): Iterable<Sample> {
+  return function* ({ status }: Snapshot): Iterable<Sample | null> {
     for (const service of status.services) {
       yield [[service.name, 'in'], value(service)[0]];
       yield [[service.name, 'out'], value(service)[1]];
@@ -146,11 +149,11 @@ function eachServiceWay(value: (service: ServiceReport) => readonly [number, num
 
 /** A sample for each server whose value is known. */
 function eachServer(value: (server: ServiceReport['servers'][number]) => number | null) {
-  return function* ({ status }: Snapshot): Iterable<Sample> {
+  return function* ({ status }: Snapshot): Iterable<Sample | null> {
     for (const service of status.services) {
       for (const server of service.servers) {
         const found = value(server);
-        if (found !== null) yield [[service.name, server.server], found];
+        yield found === null ? null : [[service.name, server.server], found];
       }
     }
   };
@@ -623,7 +626,7 @@ const CHECK_METRICS: readonly MetricDefinition[] = [
     labels: CHECK,
     samples: function* ({ status }) {
       for (const { kind, target, status: verdict } of status.checks) {
-        if (verdict !== 'unknown') yield [[kind, target], flag(verdict === 'up')];
+        yield verdict === 'unknown' ? null : [[kind, target], flag(verdict === 'up')];
       }
     },
   },
@@ -645,7 +648,7 @@ const CHECK_METRICS: readonly MetricDefinition[] = [
     labels: CHECK,
     samples: function* ({ status }) {
       for (const { kind, target, lastDurationSeconds } of status.checks) {
-        if (lastDurationSeconds !== null) yield [[kind, target], lastDurationSeconds];
+        yield lastDurationSeconds === null ? null : [[kind, target], lastDurationSeconds];
       }
     },
   },
@@ -685,7 +688,7 @@ const SERVICE_METRICS: readonly MetricDefinition[] = [
     labels: SERVICE,
     samples: function* ({ status }) {
       for (const { name, quorum } of status.services) {
-        if (quorum.met !== null) yield [[name], flag(quorum.met)];
+        yield quorum.met === null ? null : [[name], flag(quorum.met)];
       }
     },
   },
@@ -760,7 +763,7 @@ const SERVICE_METRICS: readonly MetricDefinition[] = [
     samples: function* ({ status }) {
       for (const { name, servers } of status.services) {
         for (const { server, override } of servers) {
-          if (override !== null) yield [[name, server, override.action.kind], 1];
+          yield override === null ? null : [[name, server, override.action.kind], 1];
         }
       }
     },
@@ -836,7 +839,7 @@ const SERVICE_METRICS: readonly MetricDefinition[] = [
     samples: function* ({ status }) {
       for (const { name, servers } of status.services) {
         for (const { server, weightReason } of servers) {
-          if (weightReason !== null) yield [[name, server, weightReason], 1];
+          yield weightReason === null ? null : [[name, server, weightReason], 1];
         }
       }
     },

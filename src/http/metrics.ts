@@ -9,6 +9,7 @@ import { performance } from 'node:perf_hooks';
 import type { Metric, Summary as SummaryMetric } from 'prom-client';
 import type { StatusSource } from '../core/status.ts';
 import { Turn } from '../core/turn.ts';
+import { Body } from './body.ts';
 import {
   METRIC_GROUPS,
   type MetricDefinition,
@@ -31,8 +32,8 @@ const Summary: PromClient['Summary'] = require('prom-client/lib/summary.js');
 
 export interface Exposition {
   readonly contentType: string;
-  /** In parts: of ten thousand servers it is many megabytes. */
-  readonly body: readonly string[];
+  /** Of ten thousand servers it is many megabytes. Whoever asked for it is to release it. */
+  readonly body: Body;
 }
 
 /** Series that are written between two looks at the clock. */
@@ -78,7 +79,7 @@ class GivenSummary extends Summary<string> {
 interface Shown {
   readonly name: string;
   readonly metric: Metric<string>;
-  readonly samples: (snapshot: Snapshot) => Iterable<Values>;
+  readonly samples: (snapshot: Snapshot) => Iterable<Values | null>;
   /** Of two samples with equal labels. */
   readonly combine: (left: number, right: number) => number;
   /** The metric holds these alone. */
@@ -91,6 +92,8 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #shown: readonly Shown[];
   #rendering: Promise<Exposition> | null = null;
+  /** How many wait for it. */
+  #waiting = 0;
 
   constructor(source: StatusSource) {
     this.#source = source;
@@ -103,29 +106,39 @@ export class Metrics {
    * than one, and no scrape sees values of two snapshots. Rejects when the source does.
    */
   render(): Promise<Exposition> {
-    this.#rendering ??= this.#render().finally(() => {
-      this.#rendering = null;
-    });
+    this.#waiting++;
+    this.#rendering ??= this.#render();
     return this.#rendering;
   }
 
   async #render(): Promise<Exposition> {
+    let waiting = 0;
+    const body = new Body();
+    try {
+      await this.#write(body);
+    } finally {
+      // Nobody joins after this.
+      [waiting, this.#waiting, this.#rendering] = [this.#waiting, 0, null];
+    }
+    for (let other = 1; other < waiting; other++) body.retain();
+    return { contentType: this.#registry.contentType, body };
+  }
+
+  async #write(body: Body): Promise<void> {
     const snapshot = { status: await this.#source.status(), usage: processUsage() };
     const turn = new Turn(TURNS);
-    const body: string[] = [];
-    for (const shown of this.#shown) {
+    for (const [index, shown] of this.#shown.entries()) {
       const samples = await merged(shown, snapshot, turn);
-      let text = await this.#text(shown, samples.slice(0, SERIES_PER_LOOK));
-      body.push(body.length === 0 ? text : `\n\n${text}`);
+      const text = await this.#text(shown, samples.slice(0, SERIES_PER_LOOK));
+      body.add(index === 0 ? text : `\n\n${text}`);
       for (let first = SERIES_PER_LOOK; first < samples.length; first += SERIES_PER_LOOK) {
         if (turn.hasLasted()) await turn.rest();
-        text = await this.#text(shown, samples.slice(first, first + SERIES_PER_LOOK));
-        body.push(`\n${behindHead(text)}`);
+        const more = await this.#text(shown, samples.slice(first, first + SERIES_PER_LOOK));
+        body.add(`\n${behindHead(more)}`);
       }
       if (turn.hasLasted()) await turn.rest();
     }
-    body.push('\n');
-    return { contentType: this.#registry.contentType, body };
+    body.add('\n');
   }
 
   #text({ name, hold }: Shown, samples: readonly Values[]): Promise<string> {
@@ -181,6 +194,8 @@ async function merged(
   const byLabels = new Map<string, Values>();
   let looked = 0;
   for (const sample of samples(snapshot)) {
+    if (++looked % SERIES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
+    if (sample === null) continue;
     const [labels, ...values] = sample;
     const key = JSON.stringify(labels);
     const earlier = byLabels.get(key);
@@ -189,7 +204,6 @@ async function merged(
       const both = values.map((value, index) => combine(earlier[index + 1] as number, value));
       byLabels.set(key, [labels, ...both]);
     }
-    if (++looked % SERIES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
   }
   return [...byLabels.values()];
 }

@@ -25,7 +25,6 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { parseOverrideRequest, refusedOverride } from '../core/health/override-request.ts';
-import { inTurns } from '../core/in-turns.ts';
 import { endpointText } from '../core/ipvs/model.ts';
 import { formatProblem, type Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
@@ -33,6 +32,7 @@ import type { DirectorControl, DirectorStatus, StatusSource, TableLists } from '
 import { Turn } from '../core/turn.ts';
 import { unknownName } from '../core/unknown-name.ts';
 import { explainInstances, keeperProblem } from '../core/vrrp/explain.ts';
+import { Body } from './body.ts';
 import { Metrics } from './metrics.ts';
 import { TURNS } from './turns.ts';
 
@@ -64,9 +64,7 @@ const CONNECT_TIMEOUT_MS = 1_000;
 /** Time for an answer to reach whoever asked for a restart. */
 const RESTART_DELAY_MS = 50;
 
-/** Of a long list; some hundred kilobytes at most. */
-const ITEMS_PER_PART = 64;
-/** Made between two looks at the clock. */
+/** Of a long list; made between two looks at the clock. */
 const ITEMS_PER_LOOK = 4;
 
 const JSON_TYPE = 'application/json; charset=utf-8';
@@ -83,8 +81,8 @@ export interface Listening {
 interface Answer {
   readonly status: number;
   readonly contentType: string;
-  /** Whole, or in parts where it may be large. */
-  readonly body: string | readonly string[];
+  /** The latter where it may be large; it is released when it was sent. */
+  readonly body: string | Body;
 }
 
 /**
@@ -319,7 +317,7 @@ class Routes {
         return async () => ({
           status: 200,
           contentType: JSON_TYPE,
-          body: await statusParts(await this.#source.status()),
+          body: await statusBody(await this.#source.status()),
         });
       case '/v1/table': {
         // On the control socket only: it shows the whole configuration of the services.
@@ -329,7 +327,7 @@ class Routes {
           : async () => ({
               status: 200,
               contentType: JSON_TYPE,
-              body: await tableParts(await control.table()),
+              body: await tableBody(await control.table()),
             });
       }
       case '/v1/explain':
@@ -344,13 +342,13 @@ class Routes {
 
 /**
  * JSON of an object with long lists, which may be tens of megabytes: it is made in many turns of
- * the event loop, and in parts.
+ * the event loop.
  */
-class JsonParts {
-  readonly parts: string[];
+class JsonBody {
+  readonly #body = new Body();
 
   constructor(rest: object) {
-    this.parts = [JSON.stringify(rest).slice(0, -1)];
+    this.#body.add(JSON.stringify(rest).slice(0, -1));
   }
 
   list(name: string, items: readonly object[]): Promise<void> {
@@ -364,9 +362,9 @@ class JsonParts {
     return this.#add(`,"${name}":{`, entries, member, '}');
   }
 
-  end(text: string): readonly string[] {
-    this.parts.push(text);
-    return this.parts;
+  end(text: string): Body {
+    this.#body.add(text);
+    return this.#body;
   }
 
   async #add<T>(
@@ -375,36 +373,26 @@ class JsonParts {
     make: (item: T) => string,
     end: string,
   ): Promise<void> {
-    this.parts.push(head);
+    this.#body.add(head);
     const turn = new Turn(TURNS);
-    let part: string[] = [];
     for (const [index, item] of items.entries()) {
-      part.push(index === 0 ? make(item) : `,${make(item)}`);
-      if (part.length === ITEMS_PER_PART) {
-        this.parts.push(part.join(''));
-        part = [];
-      }
+      this.#body.add(index === 0 ? make(item) : `,${make(item)}`);
       if (index % ITEMS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
-    this.parts.push(part.join(''));
-    this.parts.push(end);
+    this.#body.add(end);
   }
 }
 
-async function statusParts({
-  services,
-  checks,
-  ...rest
-}: DirectorStatus): Promise<readonly string[]> {
-  const json = new JsonParts(rest);
+async function statusBody({ services, checks, ...rest }: DirectorStatus): Promise<Body> {
+  const json = new JsonBody(rest);
   await json.list('services', services);
   await json.list('checks', checks);
   return json.end('}\n');
 }
 
-async function tableParts(lists: TableLists): Promise<readonly string[]> {
+async function tableBody(lists: TableLists): Promise<Body> {
   const { observed, owned, checks, pools, ...rest } = lists;
-  const json = new JsonParts(observed === null ? { ...rest, observed } : rest);
+  const json = new JsonBody(observed === null ? { ...rest, observed } : rest);
   if (observed !== null) await json.list('observed', observed);
   await json.members('owned', owned);
   await json.members('checks', checks);
@@ -431,26 +419,33 @@ async function send(
   response: ServerResponse,
   { status, contentType, body }: Answer,
 ): Promise<void> {
-  const texts = typeof body === 'string' ? [body] : body;
-  const parts = await inTurns(texts, (text) => Buffer.from(text), TURNS);
   const headers: Record<string, string | number> = {
     'content-type': contentType,
-    'content-length': parts.reduce((sum, part) => sum + part.length, 0),
+    'content-length': typeof body === 'string' ? Buffer.byteLength(body) : body.lengthBytes,
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
   };
   if (status === 405) headers.allow = 'GET, HEAD';
   // A body is not read: the connection ends behind the answer, and its rest with it.
   if (hasBody(request)) headers.connection = 'close';
+  if (typeof body === 'string') {
+    response.writeHead(status, headers);
+    response.end(body);
+    return;
+  }
+  // Whoever has gone meanwhile closes no more.
+  if (response.destroyed) return body.release();
+  // After the kernel has all of it, or the connection is gone.
+  response.once('close', () => body.release());
   response.writeHead(status, headers);
   const turn = new Turn(TURNS);
-  for (const part of parts.slice(0, -1)) {
+  for (const part of body.parts()) {
+    if (!response.write(part)) await drained(response);
     // Whoever takes nothing is cut off.
     if (response.destroyed) return;
-    if (!response.write(part)) await drained(response);
     if (turn.hasLasted()) await turn.rest();
   }
-  response.end(parts.at(-1));
+  response.end();
 }
 
 function drained(response: ServerResponse): Promise<void> {

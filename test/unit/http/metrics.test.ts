@@ -20,7 +20,10 @@ function metricsOf(...statuses: readonly DirectorStatus[]): Metrics {
 const METRIC_COUNT = METRIC_GROUPS.flatMap(({ metrics }) => metrics).length;
 
 async function textOf(metrics: Metrics): Promise<string> {
-  return (await metrics.render()).body.join('');
+  const { body } = await metrics.render();
+  const text = Buffer.concat(body.parts()).toString('utf8');
+  body.release();
+  return text;
 }
 
 async function lines(status: DirectorStatus, prefix: string): Promise<readonly string[]> {

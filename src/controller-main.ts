@@ -17,6 +17,7 @@ import { err, ok } from './core/result.ts';
 import { VERSION } from './core/version.ts';
 import type { KeeperPlan } from './keeper/messages.ts';
 import { makeDirectory } from './linux/make-directory.ts';
+import { TURNS } from './linux/turns.ts';
 
 const KEEPER = fileURLToPath(new URL('./keeper-main.js', import.meta.url));
 
@@ -88,10 +89,12 @@ async function main(): Promise<void> {
   const color = process.stderr.isTTY === true;
   if (!result.ok) return refuseToStart([formatConfigErrors(result.error, { color }).trimEnd()]);
   const config: Config = result.value;
+  await TURNS.nextTurn();
   refuse(preflight(config));
   const { Controller, openLog, serveControl, serveHttp, ...bursts } = await loading;
   const { CONFIG_ERRORS, CONFIG_WARNINGS, logFirst } = bursts;
   const log = await openLog(config.log, config.director);
+  await TURNS.nextTurn();
   logFirst(log, CONFIG_WARNINGS, warnings.map(plainly));
   const controller = new Controller({
     config,
@@ -117,6 +120,7 @@ async function main(): Promise<void> {
       return err(lines);
     },
   });
+  await TURNS.nextTurn();
   const problem = controller.open();
   if (problem !== null) refuse([problem]);
   try {
@@ -124,6 +128,7 @@ async function main(): Promise<void> {
   } catch {
     // The control socket, which is made in it, says why.
   }
+  await TURNS.nextTurn();
   const control = await serveControl(`${config.runtimeDirectory}/control.sock`, controller);
   if (!control.ok) return refuse([control.error]);
   controller.addCleanup(() => control.value.close());
@@ -132,6 +137,7 @@ async function main(): Promise<void> {
     if (!http.ok) return refuse([http.error]);
     controller.addCleanup(() => http.value.close());
   }
+  await TURNS.nextTurn();
   await controller.start();
 }
 

@@ -11,7 +11,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { CheckConfig } from '../core/config/check.ts';
-import type { CheckDefinition } from '../core/health/check-key.ts';
+import { type CheckDefinition, questionOf } from '../core/health/check-key.ts';
 import { type CheckState, initialCheckState } from '../core/health/check-state.ts';
 import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
 import { fnv1a32 } from '../core/health/schedule.ts';
@@ -173,13 +173,14 @@ export class CheckPool {
     const turn = new Turn(TURNS);
     let load = 0;
     let looked = 0;
-    for (const { check, question } of added) {
+    for (const { check, key } of added) {
       load += loadOf(check);
-      if (this.#definitions.size > 0) asked.add(question);
+      if (this.#definitions.size > 0) asked.add(questionOf(key));
       if (++looked % CHECKS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
-    for (const [key, { check, question }] of this.#definitions) {
+    for (const [key, { check }] of this.#definitions) {
       if (!leaving.has(key)) load += loadOf(check);
+      const question = asked.size === 0 ? '' : questionOf(key);
       if (asked.has(question)) answers.set(question, key);
       if (++looked % CHECKS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
@@ -197,7 +198,8 @@ export class CheckPool {
     const shares = new Map<Remote, CheckDefinition[]>();
     const moved: string[] = [];
     for (const definition of some) {
-      const { key, question, check } = definition;
+      const { key, check } = definition;
+      const question = questionOf(key);
       const memory = this.#memory(key) ?? this.#memory(answers.get(question) ?? '');
       const known = memory ?? newMemory(this.#ports.nowUs(), serving.has(key));
       this.#definitions.set(key, definition);

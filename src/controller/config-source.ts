@@ -17,6 +17,7 @@ import { inTurns } from '../core/in-turns.ts';
 import { READER_NODE_FLAGS } from '../core/processes.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import { sameData } from '../core/same-data.ts';
+import { SharedParts } from '../core/shared-parts.ts';
 import { TURNS } from '../linux/turns.ts';
 
 const READER = fileURLToPath(new URL('./config-worker.js', import.meta.url));
@@ -52,7 +53,15 @@ export type ReaderMessage =
       readonly more: boolean;
     }
   /** A part of a long file, the one at this place of the sources; another message follows as above. */
-  | { readonly kind: 'content'; readonly index: number; readonly bytes: Uint8Array }
+  | {
+      readonly kind: 'content';
+      readonly index: number;
+      /** Of the whole file. */
+      readonly lengthBytes: number;
+      /** Of this part in it. */
+      readonly offsetBytes: number;
+      readonly bytes: Uint8Array;
+    }
   /** The end of an answer; `names`: all services in their order, null for the same as before. */
   | {
       readonly kind: 'config';
@@ -65,11 +74,18 @@ export type ReaderMessage =
 
 type ReaderPart = Extract<ReaderMessage, { kind: 'services' | 'content' }>;
 
+/** Different checks, and words, of services that are made one: few configurations have more. */
+const SHARED_PARTS_MAX = 1_024;
+/** What is different in each service and server. */
+const OWN_PARTS = ['name', 'address', 'entries', 'identity', 'servers', 'sorryServers'];
+
 /** What came already of an answer. */
 interface Received {
+  /** Of the services. */
+  readonly parts: SharedParts;
   readonly services: Map<string, ServiceConfig>;
-  /** Parts of long files, by the files' places among the sources. */
-  readonly contents: Map<number, Uint8Array[]>;
+  /** Long files, by their places among the sources; filled part by part. */
+  readonly contents: Map<number, Uint8Array>;
 }
 
 export class ConfigSource {
@@ -95,7 +111,8 @@ export class ConfigSource {
 
   #read(): Promise<ConfigAnswer> {
     const reader = this.#ask();
-    const received: Received = { services: new Map(), contents: new Map() };
+    const parts = new SharedParts(SHARED_PARTS_MAX, OWN_PARTS);
+    const received: Received = { parts, services: new Map(), contents: new Map() };
     return new Promise((resolve, reject) => {
       const end = (settle: () => void): void => {
         reader.off('message', onMessage).off('error', onError).off('exit', onExit);
@@ -136,19 +153,23 @@ export class ConfigSource {
     return reader;
   }
 
-  #receive(message: ReaderPart, { services, contents }: Received): void {
+  #receive(message: ReaderPart, { parts, services, contents }: Received): void {
     if (message.kind === 'services') {
-      for (const service of message.services) services.set(service.name, this.#known(service));
+      for (const service of message.services) {
+        services.set(service.name, this.#known(service) ?? parts.share(service));
+      }
       return;
     }
-    const parts = contents.get(message.index) ?? [];
-    contents.set(message.index, parts);
-    parts.push(message.bytes);
+    const { index, lengthBytes, offsetBytes, bytes } = message;
+    const content = contents.get(index) ?? new Uint8Array(lengthBytes);
+    contents.set(index, content);
+    content.set(bytes, offsetBytes);
   }
 
-  #known(service: ServiceConfig): ServiceConfig {
+  /** The same as it was before; null when it is not. */
+  #known(service: ServiceConfig): ServiceConfig | null {
     const before = this.#services.get(service.name);
-    return before !== undefined && sameData(before, service) ? before : service;
+    return before !== undefined && sameData(before, service) ? before : null;
   }
 
   async #answer(
@@ -171,8 +192,8 @@ export class ConfigSource {
     this.#services = services;
     if (!stays(services.size)) this.#reader = null;
     const sources = message.sources.map((source, index) => {
-      const parts = received.contents.get(index);
-      return parts === undefined ? source : { ...source, content: Buffer.concat(parts) };
+      const content = received.contents.get(index);
+      return content === undefined ? source : { ...source, content };
     });
     await TURNS.nextTurn();
     return { result: ok({ ...rest, services: [...services.values()] }), warnings, sources };

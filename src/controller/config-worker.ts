@@ -79,9 +79,12 @@ async function sendLong(sources: readonly SourceFile[]): Promise<readonly Source
     const { content } = source;
     const isLong = content.length > BYTES_PER_MESSAGE;
     short.push(isLong ? { ...source, content: new Uint8Array(0) } : source);
-    for (let first = 0; isLong && first < content.length; first += BYTES_PER_MESSAGE) {
-      const bytes = content.slice(first, first + BYTES_PER_MESSAGE);
-      process.send?.({ kind: 'content', index, bytes } satisfies ReaderMessage);
+    const lengthBytes = content.length;
+    for (let offsetBytes = 0; isLong && offsetBytes < lengthBytes; ) {
+      const bytes = content.slice(offsetBytes, offsetBytes + BYTES_PER_MESSAGE);
+      const part = { kind: 'content', index, lengthBytes, offsetBytes, bytes } as const;
+      process.send?.(part satisfies ReaderMessage);
+      offsetBytes += bytes.length;
       await asked();
     }
   }

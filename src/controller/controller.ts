@@ -35,7 +35,7 @@ import type { Leaving, LeavingLook } from '../core/ipvs/leaving.ts';
 import type { IpvsOperation } from '../core/ipvs/model.ts';
 import { serverKey, serviceKey } from '../core/ipvs/model.ts';
 import type { DriftItem } from '../core/ipvs/plan.ts';
-import { checkServices } from '../core/ipvs/through-vip.ts';
+import { CheckCarriers } from '../core/ipvs/through-vip.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Result } from '../core/result.ts';
 import type {
@@ -300,11 +300,12 @@ export class Controller implements DirectorControl {
     await TURNS.nextTurn();
     if (this.#stopping) return;
     // Before the sync daemon, which reads its settings when it starts.
-    this.#configureSettings();
+    await this.#configureSettings();
+    if (this.#stopping) return;
     this.#follow();
     await TURNS.nextTurn();
     await this.#configureServices();
-    this.#tellServices();
+    await this.#tellServices();
     await this.#keepPlan(this.#options.keepForNextStart);
   }
 
@@ -353,7 +354,8 @@ export class Controller implements DirectorControl {
         'runtime_directory changed: it takes effect at the next start',
       );
     }
-    this.#notifier.configure(config);
+    await this.#notifier.configure(config);
+    if (this.#stopping) return STOPPING;
     this.#trackers.configure(config.trackers);
     this.#bfd.configure(config.bfd);
     this.#conflicts.configure(config.conflictCheckUs);
@@ -362,7 +364,8 @@ export class Controller implements DirectorControl {
     this.#guard.configure(keeperPlan({ ...config, runtimeDirectory: before.runtimeDirectory }));
     await TURNS.nextTurn();
     if (this.#stopping) return STOPPING;
-    this.#configureSettings();
+    await this.#configureSettings();
+    if (this.#stopping) return STOPPING;
     // The kernel refuses a sync daemon beside servers of another family than their service's, and
     // the reverse: what goes makes room for what comes.
     const syncChanged = JSON.stringify(this.#sync?.config ?? null) !== JSON.stringify(config.sync);
@@ -370,7 +373,7 @@ export class Controller implements DirectorControl {
     await TURNS.nextTurn();
     await this.#configureServices();
     if (this.#stopping) return STOPPING;
-    this.#tellServices();
+    await this.#tellServices();
     if (syncChanged) await this.#startSync();
     await this.#keepPlan(keepForNextStart);
     this.#log.info({ event: 'reloaded' }, 'The configuration was read again');
@@ -495,12 +498,12 @@ export class Controller implements DirectorControl {
     // Who configured that they stay has them stay, but for drains, which would have no end.
     if (ipvs.settings[EXPIRE_TEMPLATES] !== '0' && this.#pools.templatesLeadAstray) return true;
     if (this.#table?.leaving().some((one) => one.persistent) === true) return true;
-    const persistent = new Set(
-      services.filter((one) => one.persistence !== null).map(({ name }) => name),
-    );
-    return this.#overrides.list().some(({ service, action }) => {
-      return persistent.has(service) && action.kind === 'drain' && !action.drained;
-    });
+    const draining = new Set<string>();
+    for (const { service, action } of this.#overrides.list()) {
+      if (action.kind === 'drain' && !action.drained) draining.add(service);
+    }
+    if (draining.size === 0) return false;
+    return services.some((one) => one.persistence !== null && draining.has(one.name));
   }
 
   /** At each comparison of the table. */
@@ -906,9 +909,11 @@ export class Controller implements DirectorControl {
     }));
   }
 
-  #configureSettings(): void {
+  async #configureSettings(): Promise<void> {
+    const found = new CheckCarriers();
+    await inTurns(this.#config.services, (service) => found.add(service), TURNS);
     // Unchanged ones as they were.
-    this.#carriers = reuseServices(this.#carriers, checkServices(this.#config.services));
+    this.#carriers = reuseServices(this.#carriers, found.services());
     if (this.#client === null) return;
     this.#settings ??= new IpvsSettings(`${this.#config.runtimeDirectory}/${IPVS_SETTINGS_FILE}`, {
       ...kernelSettings(this.#client),
@@ -1011,10 +1016,8 @@ export class Controller implements DirectorControl {
 
   async #configureServices(): Promise<void> {
     // Before the table: a window that has begun already has begun.
-    this.#maintenance.configure(this.#config.services);
-    await TURNS.nextTurn();
-    this.#passive.keep(this.#config.services);
-    await TURNS.nextTurn();
+    await this.#maintenance.configure(this.#config.services);
+    await this.#passive.keep(this.#config.services);
     const services = [...this.#config.services, ...this.#carriers];
     await this.#pools.keep(services);
     await TURNS.nextTurn();
@@ -1049,8 +1052,8 @@ export class Controller implements DirectorControl {
   }
 
   /** What is known already of services that are told of only now. */
-  #tellServices(): void {
-    this.#notifier.services.learn({
+  #tellServices(): Promise<void> {
+    return this.#notifier.services.learn({
       health: (server) => this.#health(server).health,
       quorum: (service) => this.#pools.report(service),
     });

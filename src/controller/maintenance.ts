@@ -1,7 +1,7 @@
 /**
  * Maintenance windows as time passes: which server is asked to be out now, what begins and ends,
  * and one timer for the next change. The clock is the wall's, and it may be set: it is looked at
- * once a minute at least.
+ * once a minute at least. A look is made in turns of the event loop, and counts as a whole.
  */
 import type { MaintenanceConfig, RealServerConfig, ServiceConfig } from '../core/config/config.ts';
 import { allServers } from '../core/health/check-key.ts';
@@ -13,7 +13,9 @@ import {
   wishOf,
 } from '../core/health/maintenance.ts';
 import { overrideKey } from '../core/health/override.ts';
-import { serverKey } from '../core/ipvs/model.ts';
+import { configuredKey } from '../core/ipvs/entries.ts';
+import { Turn } from '../core/turn.ts';
+import { TURNS } from '../linux/turns.ts';
 
 export interface MaintenanceChange {
   readonly service: string;
@@ -25,12 +27,16 @@ export interface MaintenanceChange {
 
 export interface MaintenancePorts {
   readonly nowMs: () => number;
-  /** The weights of these servers must be decided anew. */
+  /** The weights of these servers must be decided anew; several calls for very many of them. */
   readonly onChanged: (changes: readonly MaintenanceChange[]) => void;
 }
 
 /** The wall clock may be set, and setTimeout counts another one. */
 const LOOK_MS_MAX = 60_000;
+/** Services that are looked at between two looks at how long the turn has lasted. */
+const SERVICES_PER_LOOK = 32;
+/** Changes that are told at once. */
+const CHANGES_AT_ONCE = 64;
 
 export class Maintenance {
   readonly #ports: MaintenancePorts;
@@ -39,19 +45,24 @@ export class Maintenance {
   #wishes = new Map<string, MaintenanceChange>();
   readonly #phases = new Map<MaintenanceConfig, { readonly atMs: number } & WindowPhase>();
   #timer: NodeJS.Timeout | null = null;
+  /** Of looks: one that another has taken the place of ends. */
+  #latest = 0;
 
   constructor(ports: MaintenancePorts) {
     this.#ports = ports;
   }
 
-  /** Takes over another configuration; a window that has begun already has begun. */
-  configure(services: readonly ServiceConfig[]): void {
-    const used = (windows: readonly MaintenanceConfig[]) => windows.length > 0;
-    this.#services = services.filter(
-      (one) => used(one.maintenance) || allServers(one).some((each) => used(each.maintenance)),
-    );
+  /** Takes over another configuration; a window that has begun already has begun when it resolves. */
+  async configure(services: readonly ServiceConfig[]): Promise<void> {
+    const turn = new Turn(TURNS);
+    const found: ServiceConfig[] = [];
+    for (const [index, service] of services.entries()) {
+      if (hasWindows(service)) found.push(service);
+      if (index % SERVICES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
+    }
+    this.#services = found;
     this.#phases.clear();
-    this.#look();
+    await this.#look();
   }
 
   /** What is asked of a server now; null for nothing. */
@@ -70,31 +81,41 @@ export class Maintenance {
   }
 
   close(): void {
+    this.#latest++;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
   }
 
-  #look(): void {
+  async #look(): Promise<void> {
+    const look = ++this.#latest;
+    const turn = new Turn(TURNS);
     const before = this.#wishes;
     const wishes = new Map<string, MaintenanceChange>();
     const changes: MaintenanceChange[] = [];
-    for (const service of this.#services) {
+    const seen = new Set<string>();
+    for (const [index, service] of this.#services.entries()) {
       for (const server of allServers(service)) {
         const after = wishOf(windowsOf(service, server), (window) => this.#phaseOf(window));
-        const name = { service: service.name, server: serverKey(server) };
+        const name = { service: service.name, server: configuredKey(server) };
         const key = overrideKey(name.service, name.server);
         const was = before.get(key)?.after ?? null;
+        if (was !== null) seen.add(key);
         if (after !== null) wishes.set(key, { ...name, before: was, after });
         if (!isSame(was, after)) changes.push({ ...name, before: was, after });
       }
+      if (index % SERVICES_PER_LOOK !== 0 || !turn.hasLasted()) continue;
+      await turn.rest();
+      if (look !== this.#latest) return;
     }
     for (const [key, { service, server, after }] of before) {
-      const gone = !wishes.has(key) && !changes.some((one) => isOf(one, service, server));
-      if (gone) changes.push({ service, server, before: after, after: null });
+      if (!seen.has(key)) changes.push({ service, server, before: after, after: null });
     }
     this.#wishes = wishes;
     this.#schedule();
-    if (changes.length > 0) this.#ports.onChanged(changes);
+    for (let first = 0; first < changes.length; first += CHANGES_AT_ONCE) {
+      if (turn.hasLasted()) await turn.rest();
+      this.#ports.onChanged(changes.slice(first, first + CHANGES_AT_ONCE));
+    }
   }
 
   #phaseOf(window: MaintenanceConfig): WindowPhase {
@@ -114,12 +135,13 @@ export class Maintenance {
     const changes = [...this.#phases.values()].flatMap(({ changesMs }) => changesMs ?? []);
     const nextMs = Math.min(...changes, this.#ports.nowMs() + LOOK_MS_MAX);
     const delayMs = Math.max(1, Math.ceil(nextMs - this.#ports.nowMs()));
-    this.#timer = setTimeout(() => this.#look(), delayMs);
+    this.#timer = setTimeout(() => void this.#look(), delayMs);
   }
 }
 
-function isOf(change: MaintenanceChange, service: string, server: string): boolean {
-  return change.service === service && change.server === server;
+function hasWindows(service: ServiceConfig): boolean {
+  if (service.maintenance.length > 0) return true;
+  return allServers(service).some(({ maintenance }) => maintenance.length > 0);
 }
 
 function isSame(left: MaintenanceWish | null, right: MaintenanceWish | null): boolean {

@@ -8,7 +8,6 @@
 import { closeSync, constants, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import {
   type MutableOwned,
   makeChange,
@@ -20,6 +19,7 @@ import { changeLine, readOwnedText } from '../core/ipvs/owned-journal.ts';
 import type { Problem } from '../core/problem.ts';
 import { replaceFile } from '../keeper/record.ts';
 import { makeDirectory } from '../linux/make-directory.ts';
+import { TURNS } from '../linux/turns.ts';
 
 /** A file with fewer changes than this, and than twice its entries, is left as it is. */
 const CHANGES_MIN = 1_000;
@@ -97,7 +97,7 @@ export class OwnedFile {
           lines.push(line);
           if (++count % SERVICES_PER_TURN !== 0) continue;
           await handle.write(lines.splice(0).join(''));
-          await setImmediate();
+          await TURNS.nextTurn();
         }
         lines = lines.splice(0);
         await handle.write(lines.join(''));

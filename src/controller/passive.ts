@@ -12,8 +12,10 @@ import {
   type PassiveSample,
   withSample,
 } from '../core/health/passive.ts';
+import { inTurns } from '../core/in-turns.ts';
 import { configuredKey, type ServerCounts } from '../core/ipvs/entries.ts';
-import { serverKey, serviceFamily } from '../core/ipvs/model.ts';
+import { serviceFamily } from '../core/ipvs/model.ts';
+import { TURNS } from '../linux/turns.ts';
 
 /** What is known of a server that accepts nothing. */
 export interface PassiveHint {
@@ -40,17 +42,19 @@ export class Passive {
     this.#ports = ports;
   }
 
-  /** Forgets what is not watched any more. */
-  keep(services: readonly ServiceConfig[]): void {
-    const watched = new Set(
-      services
-        .filter(isWatched)
-        .flatMap(({ name, servers }) =>
-          servers.map((server) => overrideKey(name, serverKey(server))),
-        ),
-    );
-    for (const key of this.#samples.keys()) if (!watched.has(key)) this.#samples.delete(key);
-    for (const key of this.#hints.keys()) if (!watched.has(key)) this.#hints.delete(key);
+  /** Forgets what is not watched any more, in turns. */
+  async keep(services: readonly ServiceConfig[]): Promise<void> {
+    const watched = new Set<string>();
+    const watch = (service: ServiceConfig): void => {
+      if (!isWatched(service)) return;
+      for (const server of service.servers) {
+        watched.add(overrideKey(service.name, configuredKey(server)));
+      }
+    };
+    await inTurns(services, watch, TURNS);
+    for (const known of [this.#samples, this.#hints]) {
+      await inTurns(known.keys(), (key) => watched.has(key) || known.delete(key), TURNS);
+    }
   }
 
   /** Looks at the counters of a service; true when its weights must be decided anew. */

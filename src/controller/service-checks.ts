@@ -49,9 +49,12 @@ export class ServiceChecks {
     for (const service of services) {
       const before = this.#services.get(service.name);
       if (before !== service) {
-        if (before !== undefined) this.#leave(before, left);
+        const definitions = definitionsOf(service);
+        const keys = new Set(definitions.map(({ key }) => key));
+        // Those that stay are not touched: what is taken out of so long a map has it made anew in time.
+        if (before !== undefined) this.#leave(before, left, keys);
         this.#services.set(service.name, service);
-        for (const definition of definitionsOf(service)) {
+        for (const definition of definitions) {
           const isNew = this.#use(definition.key, service.name) && !left.delete(definition.key);
           if (isNew) added.set(definition.key, definition);
         }
@@ -114,9 +117,10 @@ export class ServiceChecks {
     return users === undefined;
   }
 
-  /** A service uses none of its checks any more; `left` gets those that have no user then. */
-  #leave(service: ServiceConfig, left: Set<string>): void {
+  /** A service uses none of its checks any more but `kept`; `left` gets those without a user then. */
+  #leave(service: ServiceConfig, left: Set<string>, kept: ReadonlySet<string> = new Set()): void {
     for (const { key } of definitionsOf(service)) {
+      if (kept.has(key)) continue;
       const users = this.#users.get(key);
       if (users instanceof Set) users.delete(service.name);
       const unused = users instanceof Set ? users.size === 0 : users === service.name;

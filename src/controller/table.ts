@@ -522,13 +522,15 @@ export class Table {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
-  /** Programs the services that changed: some are read, then all of them change at once. */
+  /** Programs services that changed: some are read, then all of them change at once. In turns. */
   async #compareChanged(): Promise<void> {
     // What is planned already must be there when a service is read.
     await this.#flush();
+    const turn = new Turn(TURNS);
     const compared = new Set<string>();
     for (const name of this.#dirty) {
       if (this.#closed || compared.has(name) || compared.size === BATCH_SERVICES) break;
+      if (turn.hasLasted(TURN_BEFORE_BATCH_US)) break;
       this.#dirty.delete(name);
       compared.add(name);
       const unit = this.#byName.get(name);
@@ -537,7 +539,8 @@ export class Table {
     await this.#flush();
     if (this.#dirty.size === 0) await this.#compareRemoved();
     await this.#flushDeletions();
-    if (!this.#isDirty) this.#wake();
+    if (this.#isDirty) await turn.rest();
+    else this.#wake();
   }
 
   /** Entries that are not configured any more, after all that took their place. */

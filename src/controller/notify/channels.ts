@@ -7,11 +7,13 @@
  */
 import { setMaxListeners } from 'node:events';
 import type { Command, Config, NotifyConfig } from '../../core/config/config.ts';
+import { inTurns } from '../../core/in-turns.ts';
 import type { WaitingKind } from '../../core/notify/queue.ts';
 import { scriptVariables } from '../../core/notify/words.ts';
 import type { Problem } from '../../core/problem.ts';
 import { ok, type Result } from '../../core/result.ts';
 import type { NotifyChannelReport, NotifyReport } from '../../core/status.ts';
+import { TURNS } from '../../linux/turns.ts';
 import { type Log, logProblem } from '../log.ts';
 import { type Account, findAccount } from './account.ts';
 import { FifoWriter } from './fifo.ts';
@@ -259,10 +261,13 @@ export class Channels {
   /** Says now what would otherwise be found out at the next failover. */
   async #verify(commands: Iterable<Command | null>): Promise<void> {
     const { notify } = this.#config;
-    const paths = new Set([...commands].flatMap((command) => command?.[0] ?? []));
-    for (const command of [notify.startup, notify.shutdown]) {
-      if (command !== null) paths.add(command[0] as string);
-    }
+    const paths = new Set<string>();
+    const note = (command: Command | null): void => {
+      const [path] = command ?? [];
+      if (path !== undefined) paths.add(path);
+    };
+    await inTurns(commands, note, TURNS);
+    for (const command of [notify.startup, notify.shutdown]) note(command);
     if (!this.#account.ok) {
       const needed = paths.size > 0 || notify.fifo !== null;
       if (needed) logProblem(this.#log, this.#account.error);

@@ -38,7 +38,7 @@ import { type Call, Channels } from './channels.ts';
 import { type GroupChange, GroupStates } from './group-states.ts';
 import type { ScriptRecords } from './left-scripts.ts';
 import { isVrrpState, NotifyMemory } from './memory.ts';
-import { ServiceNotifier } from './service-notifier.ts';
+import { ServiceNotifier, serviceCommands } from './service-notifier.ts';
 
 /** In front of a group's name, where instances are too: their names have no spaces. */
 const GROUP_PREFIX = 'group ';
@@ -103,7 +103,7 @@ export class Notifier {
    * startup script. To be called before the first transition.
    */
   async start(): Promise<void> {
-    this.#apply(this.#config, this.continued);
+    await this.#apply(this.#config, this.continued);
     if (this.#memory.continued) {
       // What came of the transitions that were told before the end of the other controller.
       return this.#tellGroups({ reason: 'adopted', peer: null, at: new Date().toISOString() });
@@ -123,10 +123,11 @@ export class Notifier {
   }
 
   /** Takes over a changed configuration; the runtime directory stays. */
-  configure(config: NotifierConfig): void {
+  async configure(config: NotifierConfig): Promise<void> {
     this.#config = config;
-    this.#apply(config, false);
+    const applied = this.#apply(config, false);
     if (config.notify.fifoStatesOnReload) this.#writeStates();
+    await applied;
   }
 
   /** An instance has changed its state. */
@@ -216,20 +217,15 @@ export class Notifier {
     this.#memory.clear();
   }
 
-  #apply(config: NotifierConfig, continued: boolean): void {
+  async #apply(config: NotifierConfig, continued: boolean): Promise<void> {
     const { notify } = config;
     const instances = new Map(notify.instances.map((instance) => [instance.name, instance]));
     this.#departing = new Map([...this.#instances].filter(([name]) => !instances.has(name)));
     this.#instances = instances;
-    this.services.configure(config);
-    this.#channels.configure(config, [
-      ...notify.instances.flatMap((each) => [each.active, each.backup, each.fault, each.stop]),
-      ...notify.instances.flatMap((each) => [each.deleted, each.any, each.lowerPriority]),
-      ...notify.groups.flatMap((each) => [each.active, each.backup, each.fault]),
-      ...notify.groups.flatMap((each) => [each.stop, each.any]),
-      ...this.services.commands(),
-    ]);
+    const services = this.services.configure(config);
+    this.#channels.configure(config, commandsOf(config));
     this.#groups.configure(config.groups, this.#states, continued);
+    await services;
   }
 
   #word(to: VrrpStateName, departing: InstanceNotifyConfig | undefined): NotifyWord {
@@ -315,6 +311,15 @@ export class Notifier {
 }
 
 /** Name of what a notice is about, as a field of the log. */
+/** All commands that could be run by a configuration. */
+function* commandsOf({ notify, services }: NotifierConfig): Iterable<Command | null> {
+  for (const one of notify.instances) {
+    yield* [one.active, one.backup, one.fault, one.stop, one.deleted, one.any, one.lowerPriority];
+  }
+  for (const one of notify.groups) yield* [one.active, one.backup, one.fault, one.stop, one.any];
+  yield* serviceCommands(services);
+}
+
 function subjectOf({ kind, name }: Notice): { instance: string } | { group: string } {
   return kind === 'GROUP' ? { group: name } : { instance: name };
 }

@@ -19,6 +19,7 @@ import type {
 } from '../../core/config/config.ts';
 import { allServers, checkOf } from '../../core/health/check-key.ts';
 import type { ServerHealth } from '../../core/health/pool.ts';
+import { kept } from '../../core/kept.ts';
 import {
   noticeName,
   type ServiceNotice,
@@ -28,12 +29,16 @@ import {
   serviceSubject,
   serviceVariables,
 } from '../../core/notify/service-words.ts';
+import { Turn } from '../../core/turn.ts';
+import { TURNS } from '../../linux/turns.ts';
 import type { Channels } from './channels.ts';
 import type { NotifyMemory } from './memory.ts';
 
 /** In front of names in the memory and of lanes: instances have no spaces. */
 const SERVICE_PREFIX = 'service ';
 const SERVER_PREFIX = 'server ';
+/** Services that are looked at between two looks at how long the turn has lasted. */
+const SERVICES_PER_LOOK = 32;
 
 type Subject = Pick<ServiceNotice, 'service' | 'server'>;
 type Change = Omit<ServiceNotice, 'from' | 'at'>;
@@ -54,10 +59,8 @@ export class ServiceNotifier {
   #config: Pick<Config, 'director' | 'notify' | 'services'>;
   /** Those that somebody is told of, by name. */
   #watched: ReadonlyMap<string, ServiceConfig> = new Map();
-  /** Those of which everything that is known was told. */
-  readonly #learned = new WeakSet<ServiceConfig>();
-  /** Servers by the keys of their checks, once they were asked for. */
-  readonly #serversByKey = new WeakMap<ServiceConfig, ReadonlyMap<string, RealServerConfig[]>>();
+  /** Those of which everything that is known was told, by name. */
+  readonly #learned = new Map<string, ServiceConfig>();
 
   constructor(
     config: Pick<Config, 'director' | 'notify' | 'services'>,
@@ -72,38 +75,38 @@ export class ServiceNotifier {
     }
   }
 
-  /** Takes over a configuration, and forgets what was told of what it does not have. */
-  configure(config: Pick<Config, 'director' | 'notify' | 'services'>): void {
-    this.#config = config;
+  /** Takes over a configuration, in turns, and forgets what was told of what it does not have. */
+  async configure(config: Pick<Config, 'director' | 'notify' | 'services'>): Promise<void> {
     const { fifo, fifoServices } = config.notify;
     const all = fifo !== null && fifoServices;
+    const turn = new Turn(TURNS);
     const before = this.#watched;
-    this.#watched = new Map(
-      config.services
-        .filter(({ notify }) => all || notify !== null)
-        .map((service) => [service.name, service]),
-    );
-    const unchanged = [...before].every(([name, service]) => this.#watched.get(name) === service);
-    if (before.size > 0 && unchanged) return;
-    const names = new Set(
-      [...this.#watched.values()].flatMap((service) => [
-        nameOf({ service, server: null }),
-        ...allServers(service).map((server) => nameOf({ service, server })),
-      ]),
-    );
-    for (const name of [...this.#told.keys()]) {
-      if (names.has(name)) continue;
-      this.#told.delete(name);
-      this.#memory.setSoon(name, null);
+    const watched = new Map<string, ServiceConfig>();
+    let [looked, changed] = [0, false];
+    for (const service of config.services) {
+      if (all || service.notify !== null) {
+        watched.set(service.name, service);
+        changed ||= before.get(service.name) !== service;
+      }
+      if (++looked % SERVICES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
-  }
-
-  /** All commands that could be run. */
-  *commands(): Iterable<Command | null> {
-    for (const { notify } of this.#watched.values()) {
-      if (notify === null) continue;
-      yield* [notify.quorumUp, notify.quorumDown, notify.serverUp, notify.serverDown];
+    this.#config = config;
+    this.#watched = watched;
+    if (before.size > 0 && !changed && watched.size === before.size) return;
+    const names = new Set<string>();
+    for (const service of watched.values()) {
+      names.add(nameOf({ service, server: null }));
+      for (const server of allServers(service)) names.add(nameOf({ service, server }));
+      if (++looked % SERVICES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
+    for (const name of this.#told.keys()) {
+      if (!names.has(name)) {
+        this.#told.delete(name);
+        this.#memory.setSoon(name, null);
+      }
+      if (++looked % SERVICES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
+    }
+    for (const name of this.#learned.keys()) if (!watched.has(name)) this.#learned.delete(name);
   }
 
   /** A check has changed its mind, which decides about servers of these services. */
@@ -115,7 +118,7 @@ export class ServiceNotifier {
     for (const name of services) {
       const service = this.#watched.get(name);
       if (service === undefined) continue;
-      for (const server of this.#serversOf(service).get(key) ?? []) {
+      for (const server of serversByCheck(service).get(key) ?? []) {
         this.#tell({ service, server, to, reason, healthyWeight: null });
       }
     }
@@ -130,18 +133,21 @@ export class ServiceNotifier {
     this.#tell({ service: watched, server: null, to, reason, healthyWeight });
   }
 
-  /** After a configuration: tells what is known already of services that are new to it. */
-  learn({ health, quorum }: KnownHealth): void {
-    for (const service of this.#watched.values()) {
-      if (this.#learned.has(service)) continue;
-      this.#learned.add(service);
+  /** After a configuration: tells, in turns, what is known already of services that are new to it. */
+  async learn({ health, quorum }: KnownHealth): Promise<void> {
+    const turn = new Turn(TURNS);
+    let looked = 0;
+    for (const [name, service] of this.#watched) {
+      if (++looked % SERVICES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
+      if (this.#learned.get(name) === service) continue;
+      this.#learned.set(name, service);
       for (const server of allServers(service)) {
         const to = health(server);
         if (to !== 'up' && to !== 'down') continue;
         const reason = 'known from its check when the configuration was read';
         this.#tell({ service, server, to, reason, healthyWeight: null });
       }
-      const { quorumMet = null, healthyWeight = 0 } = quorum(service.name) ?? {};
+      const { quorumMet = null, healthyWeight = 0 } = quorum(name) ?? {};
       if (quorumMet !== null) this.quorumChanged(service, quorumMet, healthyWeight);
     }
   }
@@ -180,19 +186,25 @@ export class ServiceNotifier {
       },
     });
   }
+}
 
-  #serversOf(service: ServiceConfig): ReadonlyMap<string, readonly RealServerConfig[]> {
-    const known = this.#serversByKey.get(service);
-    if (known !== undefined) return known;
-    const servers = new Map<string, RealServerConfig[]>();
-    for (const server of allServers(service)) {
-      const key = checkOf(server)?.key;
-      if (key !== undefined) servers.set(key, [...(servers.get(key) ?? []), server]);
-    }
-    this.#serversByKey.set(service, servers);
-    return servers;
+/** All commands that could be run for services of a configuration. */
+export function* serviceCommands(services: readonly ServiceConfig[]): Iterable<Command | null> {
+  for (const { notify } of services) {
+    if (notify === null) continue;
+    yield* [notify.quorumUp, notify.quorumDown, notify.serverUp, notify.serverDown];
   }
 }
+
+/** Servers of a service by the keys of their checks. */
+const serversByCheck = kept((service: ServiceConfig): ReadonlyMap<string, RealServerConfig[]> => {
+  const servers = new Map<string, RealServerConfig[]>();
+  for (const server of allServers(service)) {
+    const key = checkOf(server)?.key;
+    if (key !== undefined) servers.set(key, [...(servers.get(key) ?? []), server]);
+  }
+  return servers;
+});
 
 function nameOf(subject: Subject): string {
   return `${subject.server === null ? SERVICE_PREFIX : SERVER_PREFIX}${noticeName(subject)}`;

@@ -5,7 +5,6 @@
  * machine with many processes, and never for more than a tenth of the time.
  */
 import { readdir, readFile } from 'node:fs/promises';
-import { setImmediate } from 'node:timers/promises';
 import {
   matchesProcess,
   type ProcessFacts,
@@ -13,6 +12,7 @@ import {
 } from '../../core/process-match.ts';
 import { monotonicUs } from '../../linux/clock.ts';
 import { type ProcessEvent, ProcessEvents } from '../../linux/netlink/process-events.ts';
+import { TURNS } from '../../linux/turns.ts';
 
 /** Processes looked at between two turns of the event loop. */
 const PROCESSES_PER_TURN = 64;
@@ -184,7 +184,7 @@ export class ProcessTable {
       if (names.length === 0) matches.delete(pid);
       else matches.set(pid, names);
     }
-    await setImmediate();
+    await TURNS.nextTurn();
   }
 }
 

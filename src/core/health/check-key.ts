@@ -1,12 +1,13 @@
 /**
  * Which checks a configuration asks for. Two servers of different services that have the same
  * address and are asked the same question at the same times share one check: its key is the
- * canonical JSON of all that. The question (the key without timing) tells whether a check of the
- * old configuration has already learnt what one of the new configuration wants to know.
+ * canonical JSON of the question, and behind it that of the times. The question tells whether a check
+ * of the old configuration has already learnt what one of the new configuration wants to know.
  */
 import { type CheckConfig, type CheckTiming, hasPort } from '../config/check.ts';
 import type { IpText, RealServerConfig, ServiceConfig } from '../config/config.ts';
 import { endpointText } from '../ipvs/model.ts';
+import { kept } from '../kept.ts';
 
 export interface CheckTarget {
   readonly address: IpText;
@@ -18,7 +19,6 @@ export interface CheckTarget {
 
 export interface CheckDefinition {
   readonly key: string;
-  readonly question: string;
   readonly check: CheckConfig;
   readonly target: CheckTarget;
 }
@@ -50,25 +50,19 @@ export function checkDefinition(
   for (const [name, value] of Object.entries(members)) {
     (Object.hasOwn(TIMING, name) ? timing : asked)[name] = value;
   }
-  return {
-    key: canonicalJson({ asked, target, ...timing }),
-    question: canonicalJson({ asked, target }),
-    check,
-    target,
-  };
+  return { key: canonicalJson({ asked, target }) + canonicalJson(timing), check, target };
 }
 
-const definitions = new WeakMap<RealServerConfig, CheckDefinition>();
+/** What a check asks of whom, of its key. */
+export function questionOf(key: string): string {
+  // Times are numbers and words.
+  return key.slice(0, key.lastIndexOf('{'));
+}
 
 /** The check of a configured server, made once for each; null when it is not checked. */
-export function checkOf(server: RealServerConfig): CheckDefinition | null {
-  if (server.check === null) return null;
-  const known = definitions.get(server);
-  if (known !== undefined) return known;
-  const definition = checkDefinition(server.check, server);
-  definitions.set(server, definition);
-  return definition;
-}
+export const checkOf = kept((server: RealServerConfig): CheckDefinition | null =>
+  server.check === null ? null : checkDefinition(server.check, server),
+);
 
 /**
  * '10.0.0.11:8080', or the address alone where no port is asked; '192.0.2.10:80 through 10.0.0.11'

@@ -11,6 +11,7 @@ import type {
 } from '../config/config.ts';
 import { allServers } from '../health/check-key.ts';
 import { ipFamily } from '../ip.ts';
+import { kept } from '../kept.ts';
 import type { ConfiguredEntry } from './leaving.ts';
 import {
   type ObservedRealServer,
@@ -59,16 +60,10 @@ export function servesEntry(
   );
 }
 
-const keys = new WeakMap<Pick<RealServerConfig, 'address' | 'port'>, string>();
-
 /** serverKey() of a configured server, made once for each. */
-export function configuredKey(server: Pick<RealServerConfig, 'address' | 'port'>): string {
-  const known = keys.get(server);
-  if (known !== undefined) return known;
-  const key = serverKey(server);
-  keys.set(server, key);
-  return key;
-}
+export const configuredKey = kept((server: Pick<RealServerConfig, 'address' | 'port'>) =>
+  serverKey(server),
+);
 
 /** Key of a server in an entry, of which its key in the service may differ by the port. */
 export function keyInEntry(

@@ -77,17 +77,30 @@ export function usesCheckMarks(services: readonly ServiceConfig[]): boolean {
   return services.some((service) => allServers(service).some((one) => throughVip(one) !== null));
 }
 
-/** What carries the checks: for each mark a service with one server, sorted by mark. */
-export function checkServices(services: readonly ServiceConfig[]): ServiceConfig[] {
-  const byMark = new Map<number, ServiceConfig>();
-  for (const service of services) {
+/** What carries the checks: for each mark a service with one server. */
+export class CheckCarriers {
+  readonly #byMark = new Map<number, ServiceConfig>();
+
+  /** Carries the checks of a configured service as well. */
+  add(service: ServiceConfig): void {
     for (const server of allServers(service)) {
       const check = throughVip(server);
-      if (check === null || check.mark === null || byMark.has(check.mark)) continue;
-      byMark.set(check.mark, carrier(server, check.mark, check.address ?? server.address));
+      if (check === null || check.mark === null || this.#byMark.has(check.mark)) continue;
+      this.#byMark.set(check.mark, carrier(server, check.mark, check.address ?? server.address));
     }
   }
-  return [...byMark].sort(([left], [right]) => left - right).map(([, service]) => service);
+
+  /** Sorted by mark. */
+  services(): ServiceConfig[] {
+    return [...this.#byMark].sort(([left], [right]) => left - right).map(([, service]) => service);
+  }
+}
+
+/** What carries the checks of all these services. */
+export function checkServices(services: readonly ServiceConfig[]): ServiceConfig[] {
+  const carriers = new CheckCarriers();
+  for (const service of services) carriers.add(service);
+  return carriers.services();
 }
 
 /** All that should be in the kernel's table: the services, and what carries their checks. */

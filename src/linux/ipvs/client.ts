@@ -7,7 +7,6 @@
  * order of the calls; one that fails does not stop the next; nothing here throws or retries.
  */
 import { constants } from 'node:os';
-import { setImmediate } from 'node:timers/promises';
 import type { ServiceIdentity } from '../../core/config/config.ts';
 import { inTurns, sortedInTurns } from '../../core/in-turns.ts';
 import {
@@ -46,10 +45,10 @@ import { IPVS_GENL_NAME } from './constants.ts';
 import { ipvsProblem, NO_IPVS } from './problems.ts';
 
 /**
- * Operations between two turns of the event loop. A server's record takes about 150 bytes, so
- * that they fit into one send of 64 KiB, and a real kernel needs some milliseconds for them.
+ * Operations between two turns of the event loop: a real kernel needs one or two milliseconds for them.
+ * A server's record takes about 150 bytes, so that they fit into one send of 64 KiB.
  */
-const OPERATIONS_PER_TURN = 256;
+const OPERATIONS_PER_TURN = 128;
 
 const { EBADMSG, EBUSY, EEXIST, ENOBUFS, ENOENT, ESRCH, ETIMEDOUT } = constants.errno;
 
@@ -250,7 +249,7 @@ export class IpvsClient {
   async #applyInTurns(operations: readonly IpvsOperation[]): Promise<OperationResult[]> {
     const results: OperationResult[] = [];
     while (results.length < operations.length) {
-      if (results.length > 0) await setImmediate();
+      if (results.length > 0) await TURNS.nextTurn();
       const first = results.length;
       const outcomes = this.#commands.transactWrittenSync({
         type: this.#familyId,

@@ -6,7 +6,6 @@
  * is an outcome that asks the caller to resynchronise, and never more than that.
  * Standard: include/uapi/linux/netlink.h; RFC 3549 section 2.
  */
-import { setImmediate } from 'node:timers/promises';
 import { assert } from '../../core/assert.ts';
 import { err, ok, type Result } from '../../core/result.ts';
 import {
@@ -19,6 +18,7 @@ import {
 } from '../constants.ts';
 import * as libc from '../libc.ts';
 import { encodeSockaddrNl, HOST_LITTLE_ENDIAN } from '../sockaddr.ts';
+import { TURNS } from '../turns.ts';
 import { AttributeWriter } from './attributes.ts';
 import {
   EAGAIN,
@@ -352,7 +352,7 @@ export class NetlinkSocket {
       for (;;) {
         const step = running.next();
         if (step.done === true) return step.value;
-        await setImmediate();
+        await TURNS.nextTurn();
       }
     } finally {
       this.#busy = false;

@@ -113,8 +113,7 @@ test('a file with a password is read again when the text has not changed', () =>
 test('keys of checks tell passwords apart and do not hold them', () => {
   const keyOf = (password: string) => {
     const server = serverOf(`{mysql: {user: m, password: ${password}}}`);
-    const { key, question } = checkDefinition(server.check, server);
-    return key + question;
+    return checkDefinition(server.check, server).key;
   };
   expect(keyOf('hidden')).toBe(keyOf('hidden'));
   expect(keyOf('hidden')).not.toBe(keyOf('other'));

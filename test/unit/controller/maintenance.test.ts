@@ -37,8 +37,8 @@ function told(): readonly string[] {
     .map(({ service, server, after }) => `${service}/${server} ${after?.phase} ${after?.action}`);
 }
 
-test('a window drains, begins and ends in every service, each told once', () => {
-  maintenance.configure(services());
+test('a window drains, begins and ends in every service, each told once', async () => {
+  await maintenance.configure(services());
   expect(told()).toEqual([]);
   expect(maintenance.wish('a', '10.0.0.1:80')).toBeNull();
   vi.advanceTimersByTime(5 * MINUTE_MS);
@@ -56,14 +56,14 @@ test('a window drains, begins and ends in every service, each told once', () => 
   ]);
 });
 
-test('a start in the middle of a window is in the window', () => {
+test('a start in the middle of a window is in the window', async () => {
   vi.setSystemTime('2026-03-01T03:30:00Z');
-  maintenance.configure(services());
+  await maintenance.configure(services());
   expect(told()).toEqual(['a/10.0.0.1:80 in down', 'b/10.0.0.1:81 in down']);
 });
 
-test('a clock that is set is noticed within a minute', () => {
-  maintenance.configure(services());
+test('a clock that is set is noticed within a minute', async () => {
+  await maintenance.configure(services());
   vi.setSystemTime('2026-03-01T03:30:00Z');
   vi.advanceTimersByTime(MINUTE_MS);
   expect(told()).toHaveLength(2);
@@ -75,18 +75,18 @@ test('a clock that is set is noticed within a minute', () => {
   ]);
 });
 
-test('a reload ends what is no longer configured, and says when the next window is', () => {
+test('a reload ends what is no longer configured, and says when the next window is', async () => {
   vi.setSystemTime('2026-03-01T03:30:00Z');
-  maintenance.configure(services());
+  await maintenance.configure(services());
   told();
   const next = services('0 12 * * *');
-  maintenance.configure(next);
+  await maintenance.configure(next);
   expect(told()).toHaveLength(2);
   const [a] = next;
   const [server] = a?.servers ?? [];
   if (a === undefined || server === undefined) throw new Error('no server');
   const startMs = maintenance.nextStartMs(a, server);
   expect(startMs).toBe(Date.parse('2026-03-01T12:00:00Z'));
-  maintenance.configure([]);
+  await maintenance.configure([]);
   expect(maintenance.wish('a', '10.0.0.1:80')).toBeNull();
 });

@@ -6,7 +6,12 @@ import type {
   TcpCheckConfig,
 } from '../../../../src/core/config/config.ts';
 import { plainService } from '../../../../src/core/config/plain-service.ts';
-import { canonicalJson, checkDefinition, checksOf } from '../../../../src/core/health/check-key.ts';
+import {
+  canonicalJson,
+  checkDefinition,
+  checksOf,
+  questionOf,
+} from '../../../../src/core/health/check-key.ts';
 
 const check: TcpCheckConfig = {
   kind: 'tcp',
@@ -67,7 +72,7 @@ describe('checkDefinition', () => {
     for (const timing of timings) {
       const changed = checkDefinition({ ...check, ...timing }, here);
       expect(changed.key).not.toBe(checkDefinition(check, here).key);
-      expect(changed.question).toBe(checkDefinition(check, here).question);
+      expect(questionOf(changed.key)).toBe(questionOf(checkDefinition(check, here).key));
     }
   });
 
@@ -84,14 +89,15 @@ describe('checkDefinition', () => {
   test.each([{ source: '10.0.0.7' }, { device: 'eth1' }, { mark: 3 }])(
     'another path is another question: %j',
     (path) => {
-      const { question } = checkDefinition({ ...check, ...path }, here);
-      expect(question).not.toBe(checkDefinition(check, here).question);
+      const { key } = checkDefinition({ ...check, ...path }, here);
+      expect(questionOf(key)).not.toBe(questionOf(checkDefinition(check, here).key));
     },
   );
 
   test('another server is another question', () => {
     const there = { address: '10.0.0.2', port: 80 };
-    expect(checkDefinition(check, there).question).not.toBe(checkDefinition(check, here).question);
+    const asked = (server: typeof here) => questionOf(checkDefinition(check, server).key);
+    expect(asked(there)).not.toBe(asked(here));
   });
 });
 

@@ -18,6 +18,8 @@ export interface PausesReport {
   readonly pid: number;
   /** Of the longest turn of the event loop by each clock; CPU time is that of its thread. */
   readonly longest: { readonly wallMs: number; readonly cpuMs: number };
+  /** CPU time of the longest turn while Node loaded the program; null when that was told before. */
+  readonly loadingMs: number | null;
   /** Turns that took more than LONG_MS of CPU time. */
   readonly over: number;
   /** Of garbage, by their kinds; by the wall clock. */
@@ -31,6 +33,10 @@ export interface PausesReport {
 export const MONITOR_VARIABLE = 'VIPKEEPER_BENCH_MONITOR';
 const LONG_MS = 10;
 const TICK_MS = 1;
+/** The program is loaded when it has had nothing to do for so long: it waits for its configuration. */
+const LOADED_MS = 200;
+/** CPU time of a turn in which it had something to do. */
+const BUSY_MS = 1;
 /** clock_gettime(2), include/uapi/linux/time.h */
 const CLOCK_THREAD_CPUTIME_ID = 3;
 const SERVICES_MAX = 65_536;
@@ -71,6 +77,9 @@ async function monitor(path: string): Promise<void> {
     }
   }).observe({ entryTypes: ['gc'] });
   let [beforeMs, cpuBeforeMs] = [0, 0];
+  let busyAtMs = performance.now();
+  let loaded = false;
+  let loadingMs: number | null = null;
   // Between two calls of the timer there is one long turn at most.
   setInterval(() => {
     const [nowMs, cpuNowMs] = [performance.now(), clockGettimeUs(CLOCK_THREAD_CPUTIME_ID) / 1e3];
@@ -79,10 +88,22 @@ async function monitor(path: string): Promise<void> {
     longest.cpuMs = Math.max(longest.cpuMs, cpuMs);
     if (cpuMs > LONG_MS) over++;
     [beforeMs, cpuBeforeMs] = [nowMs, cpuNowMs];
+    if (loaded) return;
+    if (cpuMs > BUSY_MS) busyAtMs = nowMs;
+    if (nowMs - busyAtMs < LOADED_MS) return;
+    [loaded, loadingMs] = [true, longest.cpuMs];
+    [longest, over, collections] = nothing();
   }, TICK_MS).unref();
   const report = (): PausesReport => {
-    const measured = { longest, over, collections };
-    [longest, over, collections] = nothing();
+    const [none, zero, empty] = nothing();
+    // What is measured while the program is loaded is told by itself, when that is over.
+    const measured = loaded
+      ? { longest, loadingMs, over, collections }
+      : { longest: none, loadingMs, over: zero, collections: empty };
+    if (loaded) {
+      loadingMs = null;
+      [longest, over, collections] = nothing();
+    }
     return {
       ...measured,
       pid: process.pid,

@@ -260,9 +260,11 @@ function together(first: PausesReport | null, second: PausesReport): PausesRepor
       maxMs: Math.max(before.maxMs, maxMs),
     };
   }
-  const most = (of: 'wallMs' | 'cpuMs') => Math.max(first.longest[of], second.longest[of]);
+  const most = (of: keyof PausesReport['longest']) =>
+    Math.max(first.longest[of], second.longest[of]);
   const longest = { wallMs: most('wallMs'), cpuMs: most('cpuMs') };
-  return { ...second, collections, longest, over: first.over + second.over };
+  const loadingMs = first.loadingMs ?? second.loadingMs;
+  return { ...second, collections, longest, loadingMs, over: first.over + second.over };
 }
 
 function read(path: string): Promise<PausesReport> {

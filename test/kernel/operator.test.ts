@@ -2,15 +2,29 @@
  * What operators lean on, on a real kernel and a pair of directors: services that are in the table,
  * and are checked, only where the virtual IP is, for groups of entries and firewall marks too;
  * decisions with an end that outlive reload, restart and reboot; drains of persistent clients; the
- * weight that a script asks for; and the share of servers that no failure takes out.
+ * weight that a script asks for; the share of servers that no failure takes out; and all of that at
+ * once for the servers of one service, by the list in docs/guides/taking-servers-out.md.
  *
  * The tests are one story: the pair runs from the first to the last, which loses director1.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Preview } from '../../src/core/ipvs/preview.ts';
 import { check, writeFile } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, Peer, SETUP_MS, startRealServer, TEST_MS, until } from './guest.ts';
+import {
+  FIRST_PREFERRED,
+  GATEWAY,
+  GuestDirector,
+  oneInstance,
+  Peer,
+  SETUP_MS,
+  startRealServer,
+  TEST_MS,
+  until,
+  VIPKEEPER,
+  WAIT_MS,
+} from './guest.ts';
 
 const VIP = '192.0.2.201';
 const REAL1 = '198.51.100.101';
@@ -22,16 +36,14 @@ const TCP = { interval: '1s', timeout: '20s' };
 const WEIGHT_SCRIPT = '/tmp/weight.sh';
 const WEIGHT = '/tmp/weight';
 
+/** Of the service about whose servers everything is said; nobody is there, a script speaks for them. */
+const WALKED = { a: '203.0.113.1', b: '203.0.113.2', c: '203.0.113.3' } as const;
+type Name = keyof typeof WALKED;
+const NAMES = Object.keys(WALKED) as Name[];
+const SAYS_SCRIPT = '/tmp/says.sh';
+
 const CONFIG = {
-  vrrp: {
-    all: {
-      interface: 'eth0',
-      vrid: 51,
-      interval: '1s',
-      priority: { director1: 150, director2: 100 },
-      addresses: [`${VIP}/24`, { address: '198.51.100.1/24', interface: 'eth1' }],
-    },
-  },
+  vrrp: oneInstance([`${VIP}/24`, GATEWAY], FIRST_PREFERRED),
   services: {
     group: {
       address: [`${VIP}:80,81`, '192.0.2.202:80'],
@@ -71,6 +83,30 @@ const CONFIG = {
   // The test's own, below /tmp.
   notify: { script_security: false },
 };
+
+/** CONFIG with that service; `window`: a's has begun a minute ago. */
+function walking(window: boolean) {
+  const start = new Date(Date.now() - 60_000);
+  const schedule = `${start.getUTCMinutes()} ${start.getUTCHours()} * * *`;
+  const maintenance = [{ schedule, time_zone: 'UTC', duration: '3h', reason: 'new disks' }];
+  const walked = {
+    address: `${VIP}:93`,
+    scheduler: 'wrr',
+    check: {
+      script: { command: [SAYS_SCRIPT, '{rip}'], dynamic_weight: true },
+      ...{ interval: '1s', timeout: '60s', fall: 1, rise: 1 },
+    },
+    slow_start: '8s',
+    // One of three may go.
+    min_healthy: '60%',
+    servers: NAMES.map((name) => ({
+      address: `${WALKED[name]}:80`,
+      weight: 10,
+      ...(window && name === 'a' ? { maintenance } : {}),
+    })),
+  };
+  return { ...CONFIG, services: { ...CONFIG.services, walked } };
+}
 
 const GROUP = [`${VIP}:80`, `${VIP}:81`, '192.0.2.202:80'].flatMap((entry) => [
   `-A -t ${entry} -s rr`,
@@ -298,6 +334,145 @@ describe('a drain of persistent clients', { timeout: TEST_MS }, () => {
     });
     await untilTable(first, CLIENTS);
   });
+});
+
+describe('everything that is said of the servers of one service', { timeout: TEST_MS }, () => {
+  beforeAll(async () => {
+    await writeFile(vm, SAYS_SCRIPT, '#!/bin/sh\nexit $(cat /tmp/says-$1)\n');
+    await check(vm, ['chmod', '755', SAYS_SCRIPT]);
+    await say({ a: weight(7), b: weight(20), c: 0 });
+    await first.configure(walking(false));
+    await first.reload();
+  }, TEST_MS);
+
+  it('is the weights that scripts ask for, and the guard against those of 0', async () => {
+    await untilWeights('a=7 b=20 c=10', 'a=check-weight b=check-weight c=healthy');
+    await say({ b: weight(0) });
+    await untilWeights('a=7 b=0 c=10', 'a=check-weight b=check-weight c=healthy');
+    // Who failed comes after who asks for 0.
+    await say({ c: FAILS });
+    await untilWeights('a=7 b=10 c=0', 'a=check-weight b=guarded c=failed');
+  });
+
+  it('is the weight of an operator, who comes before scripts and after a failure', async () => {
+    await decide('a', 'weight', { weight: '3' });
+    await untilWeights('a=3 b=10 c=0', 'a=weight-override b=guarded c=failed');
+    await say({ a: FAILS });
+    await untilWeights('a=3 b=10 c=0', 'a=guarded b=guarded c=failed');
+    expect(await planned()).toEqual([]);
+    await say({ a: weight(7) });
+    await untilWeights('a=3 b=10 c=0', 'a=weight-override b=guarded c=failed');
+  });
+
+  it('is a slow start of who was out, not of who was kept in, and a drain in its middle', async () => {
+    await say({ b: weight(30), c: weight(40) });
+    const seen: number[] = [];
+    await first.until('the whole weight', async () => {
+      const match = /^a=3 b=(\d+) c=(\d+)$/.exec(await weightsOfWalked());
+      seen.push(Number(match?.[2]));
+      // Kept in at 10, or as its script says; never a part of it.
+      expect([10, 30]).toContain(Number(match?.[1]));
+      return seen.at(-1) === 40;
+    });
+    expect(seen.some((one) => one > 0 && one < 40)).toBe(true);
+    expect(seen).toEqual(seen.toSorted((left, right) => left - right));
+    await untilWeights('a=3 b=30 c=40', 'a=weight-override b=check-weight c=check-weight');
+    await say({ c: FAILS });
+    await untilWeights('a=3 b=30 c=0', 'a=weight-override b=check-weight c=failed');
+    await say({ c: weight(40) });
+    await first.until('a part', async () => /c=([1-9]|[12]\d)$/.test(await weightsOfWalked()));
+    await decide('c', 'drain');
+    // Nobody is connected: it leaves at once.
+    await untilWeights('a=3 b=30', 'a=weight-override b=check-weight c=drained');
+    await decide('c', 'clear');
+    await untilWeights('a=3 b=30 c=40', 'a=weight-override b=check-weight c=check-weight');
+  });
+
+  it('is a window before that weight, and the guard that counts it, and holds it back', async () => {
+    await first.configure(walking(true));
+    await first.reload();
+    await untilWeights('a=0 b=30 c=40', 'a=maintenance b=check-weight c=check-weight');
+    await say({ c: FAILS });
+    await untilWeights('a=0 b=30 c=40', 'a=maintenance b=check-weight c=guarded');
+    expect(await planned()).toEqual([]);
+    await decide('a', 'up');
+    await untilWeights('a=10 b=30 c=0', 'a=forced-up b=check-weight c=failed');
+    await decide('a', 'clear');
+    // c is out, so that a is needed and its window waits.
+    await untilWeights('a=7 b=30 c=0', 'a=check-weight b=check-weight c=failed');
+    expect(first.lines('held-back').length).toBeGreaterThan(0);
+  });
+
+  it('is known to the next controller, and the kernel has it at every moment', async () => {
+    const before = await weightsOfWalked();
+    const killed = await first.signal('KILL', 'controller');
+    const seen = new Set<string>();
+    await first.until('the next controller', async () => {
+      seen.add(await weightsOfWalked());
+      const status = await first.tryStatus();
+      return status !== null && status.controller.pid !== killed && status.ipvs.reconciles > 2;
+    });
+    await untilWeights(before, 'a=check-weight b=check-weight c=failed');
+    expect([...seen]).toEqual([before]);
+  });
+
+  const FAILS = 1;
+  /** Exit status of a script that asks for this weight. */
+  function weight(of: number): number {
+    return of + 2;
+  }
+
+  /** What the script exits with for these servers from now on. */
+  async function say(exits: Partial<Record<Name, number>>): Promise<void> {
+    for (const name of NAMES) {
+      const exit = exits[name];
+      if (exit !== undefined) await writeFile(vm, `/tmp/says-${WALKED[name]}`, String(exit));
+    }
+  }
+
+  async function decide(name: Name, action: string, more: object = {}): Promise<void> {
+    const query = new URLSearchParams({ target: `walked/${WALKED[name]}`, action, ...more });
+    expect(await first.post(`/v1/override?${query}`)).toMatchObject({ status: 200 });
+  }
+
+  /** 'a=7 b=20 c=10' as ipvsadm has it; without those that are not there. */
+  async function weightsOfWalked(): Promise<string> {
+    const lines = await first.saved();
+    const found = NAMES.flatMap((name) => {
+      const entry = `-a -t ${VIP}:93 -r ${WALKED[name]}:80 `;
+      const line = lines.find((one) => one.startsWith(entry));
+      return line === undefined ? [] : [`${name}=${line.split(' ').at(-1)}`];
+    });
+    return found.join(' ');
+  }
+
+  /** Waits until the kernel has these weights, for these reasons. */
+  async function untilWeights(weights: string, why: string): Promise<void> {
+    let found = '';
+    try {
+      await first.until('the weights', async () => {
+        const { services } = await first.status();
+        const servers = services.find(({ name }) => name === 'walked')?.servers ?? [];
+        const reasons = NAMES.map((name) => {
+          const one = servers.find(({ server }) => server === `${WALKED[name]}:80`);
+          return `${name}=${one?.weightReason}`;
+        });
+        found = `${await weightsOfWalked()}, ${reasons.join(' ')}`;
+        return found === `${weights}, ${why}`;
+      });
+    } catch (error) {
+      expect(found).toBe(`${weights}, ${why}`);
+      throw error;
+    }
+  }
+
+  /** What `vipkeeper plan` would change of it. */
+  async function planned() {
+    const argv = [VIPKEEPER, 'plan', '--json', '--runtime-directory', first.runtimeDirectory];
+    const { stdout } = await first.node.run(argv, { timeoutMs: WAIT_MS });
+    const { items } = JSON.parse(stdout) as Preview;
+    return items.filter(({ service }) => service === `tcp ${VIP}:93`);
+  }
 });
 
 describe('the other director', { timeout: TEST_MS }, () => {

@@ -46,9 +46,19 @@ export const PATHS: readonly Path[] = FAMILIES.flatMap((family) => {
   }));
 });
 
+/** To a service of all ports: where IPVS writes another address into packets, and where it does not. */
+export const ALL_PORTS: readonly Path[] = FAMILIES.flatMap((family) =>
+  WAYS.filter(({ tunnel }) => tunnel === null).map((way, index) => ({
+    ...way,
+    ...{ name: `${family}-${way.forwarding}`, mark: 0, outer: family },
+    vip: family === 'ipv4' ? `192.0.2.${231 + index}` : `2001:db8:1::${231 + index}`,
+  })),
+);
+
+const ALL_VIPS = [...PATHS, ...ALL_PORTS].map(({ vip }) => vip);
 export const VIPS = {
-  ipv4: PATHS.map(({ vip }) => vip).filter((vip) => !vip.includes(':')),
-  ipv6: PATHS.map(({ vip }) => vip).filter((vip) => vip.includes(':')),
+  ipv4: ALL_VIPS.filter((vip) => !vip.includes(':')),
+  ipv6: ALL_VIPS.filter((vip) => vip.includes(':')),
 };
 
 /** As the configuration has them. */
@@ -66,6 +76,22 @@ export function pathServices(): Readonly<Record<string, unknown>> {
       const marked = { fwmark: mark, family, scheduler: 'rr', ...way, servers: addresses };
       return [...byAddress, [`${name}-marked`, marked]];
     }),
+  );
+}
+
+/** The services of ALL_PORTS; the kernel has none without persistence. */
+export function allPortsServices(): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    ALL_PORTS.flatMap(({ name, forwarding, vip, outer }) =>
+      (['tcp', 'udp'] as const).map((protocol) => [
+        `all-ports-${name}-${protocol}`,
+        {
+          address: vip.includes(':') ? `[${vip}]:0` : `${vip}:0`,
+          ...{ protocol, scheduler: 'rr', persistence: '5m', forwarding, check: 'none' },
+          servers: Object.values(REAL_SERVERS).map((server) => server[outer]),
+        },
+      ]),
+    ),
   );
 }
 

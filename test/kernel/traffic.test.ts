@@ -1,6 +1,7 @@
 /**
  * A client's traffic through a running director on a real kernel: every way of forwarding, address
- * family and protocol, and every scheduler beside the same table made by ipvsadm.
+ * family and protocol, services of all ports, and every scheduler beside the same table made by
+ * ipvsadm.
  *
  * The first director runs vipkeeper; the second has its table from ipvsadm. The client reaches
  * the virtual IPs of the schedulers by a route, and so either of the two, by turns.
@@ -11,6 +12,8 @@ import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
 import { GuestDirector, Peer, SETUP_MS, TEST_MS, until } from './guest.ts';
 import {
+  ALL_PORTS,
+  allPortsServices,
   MARKED_PORT,
   outerOf,
   PATHS,
@@ -54,7 +57,7 @@ const CONFIG = {
       ],
     },
   },
-  services: { ...pathServices(), ...distributionServices() },
+  services: { ...pathServices(), ...allPortsServices(), ...distributionServices() },
   ipvs: { reconcile_interval: '2s' },
 };
 
@@ -135,12 +138,10 @@ async function associations(vip: string): Promise<string[]> {
   return ended.map(({ stdout, stderr }) => stdout.trim() || stderr.trim());
 }
 
-/** What both servers say when they were reached by this path, sorted. */
-function answersOf({ forwarding, vip, outer }: Path): string[] {
-  return BOTH.map((name) => {
-    const own = REAL_SERVERS[name]?.[outer] ?? '';
-    return `${name} ${forwarding === 'nat' ? own : vip}`;
-  });
+/** What a server says when it was reached by this path at this port. */
+function answerOf(name: string, { forwarding, vip, outer }: Path, port: number): string {
+  const own = REAL_SERVERS[name]?.[outer] ?? '';
+  return `${name} ${forwarding === 'nat' ? own : vip}#${port}`;
 }
 
 /** After the last path. */
@@ -160,13 +161,15 @@ describe('forwarding', { timeout: TEST_MS }, () => {
       'marked udp': (await peer.exchange(two('udp', MARKED_PORT))).sort(),
     };
     await peer.release();
-    const wanted = answersOf(path);
+    const [wanted, marked] = [PORT, MARKED_PORT].map((port) =>
+      BOTH.map((name) => answerOf(name, path, port)),
+    );
     expect(found).toEqual({
       tcp: wanted,
       udp: wanted,
       sctp: BOTH,
-      'marked tcp': wanted,
-      'marked udp': wanted,
+      'marked tcp': marked,
+      'marked udp': marked,
     });
     // Each of the ten has at least one packet, and nothing else travels in tunnels meanwhile.
     const before = counted;
@@ -177,6 +180,33 @@ describe('forwarding', { timeout: TEST_MS }, () => {
     expect(used.map(([name]) => name)).toEqual(outer === null ? [] : [outer]);
     expect(raised).toEqual(used);
   });
+});
+
+describe('a service of all ports', { timeout: TEST_MS }, () => {
+  it.each(ALL_PORTS.map((path) => [path.name, path] as const))(
+    '%s: a client has one server at every port that it asks for',
+    async (_name, path) => {
+      const { vip } = path;
+      const ports = [PORT, MARKED_PORT, ...SCHEDULED_PORTS.tcp.slice(0, 2), PORT];
+      const ask = (protocol: 'tcp' | 'udp', asked: readonly number[]) =>
+        peer.exchange(asked.map((port) => ({ protocol, host: vip, port })));
+      const tcp = await ask('tcp', ports);
+      const udp = await ask('udp', [PORT, MARKED_PORT]);
+      await peer.release();
+      const wanted = (said: readonly string[], asked: readonly number[]) => {
+        const name = said[0]?.split(' ')[0] ?? '';
+        expect(BOTH).toContain(name);
+        return asked.map((port) => answerOf(name, path, port));
+      };
+      expect(tcp).toEqual(wanted(tcp, ports));
+      expect(udp).toEqual(wanted(udp, [PORT, MARKED_PORT]));
+      // One template of the client for each protocol, whichever port it came to.
+      const place = vip.includes(':') ? `[${vip}]` : vip;
+      const lines = await director.ipvsadm('-Lcn');
+      const templates = lines.filter((line) => line.includes(` ${place}:0 `));
+      expect(templates.map((line) => line.split(' ')[0]).sort()).toEqual(['TCP', 'UDP']);
+    },
+  );
 });
 
 /** Sends all requests through one director; its address on the front, and the servers' way back. */
@@ -213,7 +243,8 @@ describe('schedulers', { timeout: TEST_MS }, () => {
     for (const name of ['sh, sh-fallback, one server out', 'mh, mh-fallback, one server out']) {
       expect([name, own.get(name)]).toEqual([name, expect.not.arrayContaining(['ECONNREFUSED'])]);
     }
-    expect(own.get('fo')).toEqual(Array(12).fill('real1 198.51.100.101'));
+    const fo = DISTRIBUTIONS.find(({ name }) => name === 'fo');
+    expect(own.get('fo')).toEqual(Array(12).fill(`real1 198.51.100.101#${fo?.port}`));
     const eight = own.get('wlc, thresholds') ?? [];
     expect(eight.filter((said) => said === 'ECONNREFUSED').length).toBe(12 - 4 * 2);
   });

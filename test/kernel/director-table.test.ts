@@ -6,6 +6,7 @@
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Preview } from '../../src/core/ipvs/preview.ts';
+import type { CheckReport } from '../../src/core/status.ts';
 import { check, writeFile } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
@@ -45,6 +46,7 @@ const CHECK = {
   fall: FALL,
   rise: RISE,
 };
+const TCP = { ...CHECK, http: undefined, tcp: {} };
 
 /** Services with servers that run. */
 const LIVE: Readonly<Record<string, TableCase['config']>> = {
@@ -500,19 +502,82 @@ describe('health', { timeout: TEST_MS }, () => {
   });
 });
 
+describe('a reload that changes what serving servers are asked', { timeout: TEST_MS }, () => {
+  afterAll(async () => {
+    await director.configure(configuration());
+    await director.reload();
+    await director.untilSaved(WITH_TWOS);
+  }, TEST_MS);
+
+  /** How often the check of this kind and target has failed; null while there is none. */
+  function failuresOf(checks: readonly CheckReport[], kind: string, target: string) {
+    const one = checks.find((check) => check.kind === kind && check.target === target);
+    return one === undefined ? null : Object.values(one.failed).reduce((sum, n) => sum + n, 0);
+  }
+
+  it('takes none out that the new check finds well: another path, another kind', async () => {
+    const watch = await watchTable();
+    const falls = director.lines('health', { to: 'down' }).length;
+    await director.configure(asking({ ...CHECK, http: { path: '/healthz?deep' } }, TCP));
+    await director.reload();
+    await director.until('verdicts of the new checks', async () => {
+      const { checks } = await director.status();
+      const found = checks.filter(({ kind, target }) => {
+        return ['http', 'tcp'].includes(kind) && [`${REAL1}:80`, `${REAL2}:80`].includes(target);
+      });
+      return found.length === 4 && found.every(({ succeeded }) => succeeded >= RISE);
+    });
+    await director.reconciled(1);
+    const seen = watch.end();
+    expect(seen.length).toBeGreaterThan(10);
+    const whole = WITH_TWOS.join('\n');
+    expect(seen.filter((lines) => lines !== whole)).toEqual([]);
+    expect(director.lines('health', { to: 'down' }).slice(falls)).toEqual([]);
+  });
+
+  it('takes out those that the new check finds failing after `fall` failures, no sooner', async () => {
+    const seldom = { interval: '2s' };
+    const falls = director.lines('health', { to: 'down' }).length;
+    await director.configure(
+      // Nobody listens there.
+      asking({ ...CHECK, ...seldom, http: { path: '/nowhere' } }, { ...TCP, ...seldom, port: 9 }),
+    );
+    const reloaded = director.reload();
+    const asked = [REAL1, REAL2].flatMap((ip) => [
+      { kind: 'http', target: `${ip}:80`, line: `-a -t ${VIP}:80 -r ${ip}:80 `, seen: new Set() },
+      { kind: 'tcp', target: `${ip}:9`, line: `-a -t ${VIP}:81 -r ${ip}:80 `, seen: new Set() },
+    ]);
+    const wanted = WITH_TWOS.filter((line) => !line.startsWith(`-a -t ${VIP}:81 `)).map((line) =>
+      line.startsWith(`-a -t ${VIP}:80 `) ? line.replace(/\d+$/, '0') : line,
+    );
+    let saved: readonly string[] = [];
+    await director.until('all of them to be out', async () => {
+      saved = await director.saved();
+      // What is known later has not failed more often before.
+      const { checks } = await director.status();
+      for (const { kind, target, line, seen } of asked) {
+        const failed = failuresOf(checks, kind, target);
+        seen.add(failed);
+        if ((failed ?? 0) >= FALL) continue;
+        const before = WITH_TWOS.filter((one) => one.startsWith(line));
+        expect(saved.filter((one) => one.startsWith(line))).toEqual(before);
+      }
+      return same(saved, wanted.toSorted());
+    });
+    await reloaded;
+    // Each was seen to be in after a failure.
+    for (const { target, seen } of asked) {
+      expect([target, seen.has(1) || seen.has(FALL - 1)]).toEqual([target, true]);
+    }
+    const told = () => director.lines('health', { to: 'down' }).slice(falls);
+    await director.until('the lines of their falls', () => told().length >= asked.length);
+    for (const { msg } of told()) expect(msg).toContain(`${FALL} checks in a row failed`);
+  });
+});
+
 describe('a controller that dies', { timeout: TEST_MS }, () => {
   it('is started again, and the table is the same at every moment', async () => {
-    let output = '';
-    const watch = await node.spawn(
-      ['sh', '-c', 'while ipvsadm -Sn; do echo END; sleep 0.1; done'],
-      {
-        onStdout: (chunk) => {
-          output += chunk.toString('utf8');
-        },
-      },
-    );
-    const snapshots = () => output.split('END\n').slice(0, -1);
-    await until('snapshots', () => snapshots().length >= 3);
+    const watch = await watchTable();
     // Verdicts come late: what is compared before them must not count as down. Nor do the first
     // ones of a server that has clients, as long as they are fewer than `fall`.
     for (const [name, status] of [
@@ -537,13 +602,12 @@ describe('a controller that dies', { timeout: TEST_MS }, () => {
     const { ipvs, checks } = await director.reconciled(1);
     const failed = checks.filter((one) => Object.keys(one.failed).length > 0);
     expect(failed.map(({ target }) => target)).toEqual([expect.stringContaining(REAL1)]);
-    watch.kill('SIGKILL');
+    const seen = watch.end();
     expect(ipvs.operations).toEqual({});
     expect(ipvs.drift).toEqual({ missing: 0, altered: 0, leftover: 0 });
-    const seen = snapshots().map((text) => text.trim().replace(/ +\n/g, '\n').split('\n').sort());
     expect(seen.length).toBeGreaterThan(10);
     const whole = WITH_TWOS.join('\n');
-    expect(seen.map((lines) => lines.join('\n')).filter((lines) => lines !== whole)).toEqual([]);
+    expect(seen.filter((lines) => lines !== whole)).toEqual([]);
   });
 });
 
@@ -657,6 +721,39 @@ describe('ownership', { timeout: TEST_MS }, () => {
     expect(await kernelSettings()).toEqual(BEFORE);
   });
 });
+
+/** Reads the table ten times a second; end() gives what `saved()` would have been, as one text each. */
+async function watchTable(): Promise<{ readonly end: () => readonly string[] }> {
+  let output = '';
+  const script = 'while ipvsadm -Sn; do echo END; sleep 0.1; done';
+  const child = await node.spawn(['sh', '-c', script], {
+    onStdout: (chunk) => {
+      output += chunk.toString('utf8');
+    },
+  });
+  const tables = () => output.split('END\n').slice(0, -1);
+  await until('looks at the table', () => tables().length >= 3);
+  return {
+    end: () => {
+      child.kill('SIGKILL');
+      return tables().map((text) =>
+        text.trim().replace(/ +\n/g, '\n').split('\n').sort().join('\n'),
+      );
+    },
+  };
+}
+
+/** configuration() with other checks of `web` and `removing`, and nobody asked by CHECK. */
+function asking(web: object, removing: object): Readonly<Record<string, unknown>> {
+  const whole = configuration();
+  const services = {
+    ...(whole.services as object),
+    web: { ...LIVE.web, check: web },
+    removing: { ...LIVE.removing, check: removing },
+    spare: { ...LIVE.spare, check: TCP },
+  };
+  return { ...whole, services };
+}
 
 /** Tells a real server how to answer its checks: status codes in turn, each after a delay. */
 async function tellHealth(name: string, status: string, delayMs = 0): Promise<void> {

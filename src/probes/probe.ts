@@ -3,19 +3,19 @@
  * run opens its own connection and is over only when that is closed.
  */
 import { assertNever } from '../core/assert.ts';
-import { type CheckConfig, hasPort } from '../core/config/check.ts';
+import { type CheckConfig, hasPort, type TcpCheckConfig } from '../core/config/check.ts';
 import type { BfdVerdict } from '../core/health/bfd-verdict.ts';
 import type { CheckTarget } from '../core/health/check-key.ts';
 import type { ProbeResult } from '../core/health/probe-result.ts';
 import { probeFailure } from '../core/health/probe-result.ts';
 import { err } from '../core/result.ts';
-import { tcpDestination } from '../linux/tcp-connector.ts';
+import { type TcpDestination, tcpDestination } from '../linux/tcp-connector.ts';
 import { probeBfd, type SessionLook } from './bfd.ts';
 import { probeDialogue } from './dialogue.ts';
 import { probeDns } from './dns.ts';
 import { probeFile } from './file.ts';
 import { httpRuns, probePlainHttp } from './http.ts';
-import { startPlainHttp } from './http-plain.ts';
+import { type PlainRequest, startPlainHttp } from './http-plain.ts';
 import { probeLdap } from './ldap.ts';
 import { probeMysql } from './mysql.ts';
 import { probePing } from './ping.ts';
@@ -62,20 +62,12 @@ export function createProbe(
   }
   const timeoutMs = Math.max(1, Math.ceil(check.timeoutUs / 1000));
   switch (check.kind) {
-    case 'tcp': {
-      const destination = tcpDestination(target, check);
-      return {
-        start: (done) => startTcp(destination, timeoutMs, done),
-        run: (signal) => probeTcp(check, target, { timeoutMs, signal }),
-      };
-    }
+    case 'tcp':
+      return new TcpProbe(check, target, timeoutMs);
     case 'http': {
       const runs = httpRuns(check, target, trust);
       if (runs.kind === 'other') return probeOf((signal) => runs.run({ timeoutMs, signal }));
-      return {
-        start: (done) => startPlainHttp(runs.request, timeoutMs, done),
-        run: (signal) => probePlainHttp(runs.request, { timeoutMs, signal }),
-      };
+      return new PlainHttpProbe(runs.request, timeoutMs);
     }
     case 'dns':
       return probeOf((signal) => probeDns(check, target, { timeoutMs, signal }));
@@ -117,6 +109,47 @@ export function createProbe(
       return probeOf(async (signal) => probeBfd(check, look, { signal }));
     default:
       return assertNever(check);
+  }
+}
+
+/** One object for each check: of TCP and HTTP there may be tens of thousands. */
+class TcpProbe implements Probe {
+  readonly #check: TcpCheckConfig;
+  readonly #target: CheckTarget;
+  readonly #destination: TcpDestination;
+  readonly #timeoutMs: number;
+
+  constructor(check: TcpCheckConfig, target: CheckTarget, timeoutMs: number) {
+    this.#check = check;
+    this.#target = target;
+    this.#destination = tcpDestination(target, check);
+    this.#timeoutMs = timeoutMs;
+  }
+
+  start(done: (result: ProbeResult | null) => void): GiveUp {
+    return startTcp(this.#destination, this.#timeoutMs, done);
+  }
+
+  run(signal: AbortSignal): Promise<ProbeResult | null> {
+    return probeTcp(this.#check, this.#target, { timeoutMs: this.#timeoutMs, signal });
+  }
+}
+
+class PlainHttpProbe implements Probe {
+  readonly #request: PlainRequest;
+  readonly #timeoutMs: number;
+
+  constructor(request: PlainRequest, timeoutMs: number) {
+    this.#request = request;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  start(done: (result: ProbeResult | null) => void): GiveUp {
+    return startPlainHttp(this.#request, this.#timeoutMs, done);
+  }
+
+  run(signal: AbortSignal): Promise<ProbeResult | null> {
+    return probePlainHttp(this.#request, { timeoutMs: this.#timeoutMs, signal });
   }
 }
 

@@ -27,11 +27,6 @@ const stats = fc.record({
   packetsOut: fc.maxSafeNat(),
   bytesIn: fc.maxSafeNat(),
   bytesOut: fc.maxSafeNat(),
-  connectionsPerSecond: fc.maxSafeNat(),
-  packetsInPerSecond: fc.maxSafeNat(),
-  packetsOutPerSecond: fc.maxSafeNat(),
-  bytesInPerSecond: fc.maxSafeNat(),
-  bytesOutPerSecond: fc.maxSafeNat(),
 });
 
 const tunnel: fc.Arbitrary<RealServer['tunnel']> = fc.oneof(

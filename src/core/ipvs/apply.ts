@@ -34,11 +34,6 @@ export const ZERO_STATS: IpvsStats = {
   packetsOut: 0,
   bytesIn: 0,
   bytesOut: 0,
-  connectionsPerSecond: 0,
-  packetsInPerSecond: 0,
-  packetsOutPerSecond: 0,
-  bytesInPerSecond: 0,
-  bytesOutPerSecond: 0,
 };
 
 /** Applies operations in order. The table comes back sorted by service and server key. */

@@ -51,11 +51,6 @@ export interface IpvsStats {
   readonly packetsOut: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
-  readonly connectionsPerSecond: number;
-  readonly packetsInPerSecond: number;
-  readonly packetsOutPerSecond: number;
-  readonly bytesInPerSecond: number;
-  readonly bytesOutPerSecond: number;
 }
 
 export interface ObservedRealServer extends RealServer {

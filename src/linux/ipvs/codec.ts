@@ -621,11 +621,6 @@ function decodeStats(
     // Bytes have 64 bits in both.
     bytesIn: u64(reader, found, k.IPVS_STATS_ATTR_INBYTES),
     bytesOut: u64(reader, found, k.IPVS_STATS_ATTR_OUTBYTES),
-    connectionsPerSecond: value(reader, found, k.IPVS_STATS_ATTR_CPS),
-    packetsInPerSecond: value(reader, found, k.IPVS_STATS_ATTR_INPPS),
-    packetsOutPerSecond: value(reader, found, k.IPVS_STATS_ATTR_OUTPPS),
-    bytesInPerSecond: value(reader, found, k.IPVS_STATS_ATTR_INBPS),
-    bytesOutPerSecond: value(reader, found, k.IPVS_STATS_ATTR_OUTBPS),
   };
 }
 

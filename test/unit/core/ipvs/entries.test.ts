@@ -52,10 +52,7 @@ test('a tunnel carries the other family where the service has one only', () => {
 test('counts are sums over the entries, the weight is the highest', () => {
   const service = serviceOf('address: "192.0.2.1:80,443", servers: [10.0.0.1, 10.0.0.2]');
   const stats = { connections: 5, packetsIn: 4, packetsOut: 3, bytesIn: 2, bytesOut: 1 };
-  const rates = {
-    ...{ connectionsPerSecond: 0, packetsInPerSecond: 0, packetsOutPerSecond: 0 },
-    ...{ bytesInPerSecond: 0, bytesOutPerSecond: 0 },
-  };
+  const rates = {};
   const observed = new Map(
     desiredEntries(service, () => 1).map((entry, index): [string, ObservedService] => {
       const servers = entry.servers.slice(0, 2 - index).map((server): ObservedRealServer => {

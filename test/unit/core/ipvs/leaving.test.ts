@@ -20,8 +20,6 @@ const POLICY = { onRemove: 'drain', drainTimeoutUs: 60_000_000 } as const;
 function observed(weight: number, connections: number): ObservedService {
   const stats = {
     ...{ connections: 0, packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 },
-    ...{ connectionsPerSecond: 0, packetsInPerSecond: 0, packetsOutPerSecond: 0 },
-    ...{ bytesInPerSecond: 0, bytesOutPerSecond: 0 },
   };
   const counters = { activeConnections: 0, inactiveConnections: 0, stats };
   const one = { ...server(1, { weight }), ...counters, persistentConnections: connections };

@@ -71,11 +71,6 @@ const NO_STATS = {
   packetsOut: 0,
   bytesIn: 0,
   bytesOut: 0,
-  connectionsPerSecond: 0,
-  packetsInPerSecond: 0,
-  packetsOutPerSecond: 0,
-  bytesInPerSecond: 0,
-  bytesOutPerSecond: 0,
 };
 const NO_CONNECTIONS = {
   activeConnections: 0,
@@ -371,7 +366,7 @@ describe('decodeService', () => {
       );
       return reply.ok ? Object.values(reply.value.stats) : reply;
     };
-    const types = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+    const types = [1, 2, 3, 4, 5];
     expect(read(true)).toEqual(types.map((type) => 2 ** 50 + type));
     expect(read(false)).toEqual(
       types.map((type) => (type === 4 || type === 5 ? 2 ** 40 : 100) + type),

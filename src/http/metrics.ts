@@ -7,7 +7,8 @@ import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { performance } from 'node:perf_hooks';
 import type { Metric, Summary as SummaryMetric } from 'prom-client';
-import type { StatusSource } from '../core/status.ts';
+import { inTurns } from '../core/in-turns.ts';
+import type { CheckReport, StatusSource } from '../core/status.ts';
 import { Turn } from '../core/turn.ts';
 import { Body } from './body.ts';
 import {
@@ -36,8 +37,8 @@ export interface Exposition {
   readonly body: Body;
 }
 
-/** Series that are written between two looks at the clock. */
-const SERIES_PER_LOOK = 32;
+/** Series that are written at once, and looked at between two looks at the clock. */
+const SERIES_AT_ONCE = 32;
 /** Of prom-client's text of a metric: HELP and TYPE. */
 const HEAD_LINES = 2;
 
@@ -80,8 +81,6 @@ interface Shown {
   readonly name: string;
   readonly metric: Metric<string>;
   readonly samples: (snapshot: Snapshot) => Iterable<Values | null>;
-  /** Of two samples with equal labels. */
-  readonly combine: (left: number, right: number) => number;
   /** The metric holds these alone. */
   readonly hold: (samples: readonly Values[]) => void;
 }
@@ -125,17 +124,26 @@ export class Metrics {
   }
 
   async #write(body: Body): Promise<void> {
-    const snapshot = { status: await this.#source.status(), usage: processUsage() };
+    const status = await this.#source.status();
+    const checks = await distinct(status.checks);
+    const snapshot = { status: { ...status, checks }, usage: processUsage() };
     const turn = new Turn(TURNS);
     for (const [index, shown] of this.#shown.entries()) {
-      const samples = await merged(shown, snapshot, turn);
-      const text = await this.#text(shown, samples.slice(0, SERIES_PER_LOOK));
-      body.add(index === 0 ? text : `\n\n${text}`);
-      for (let first = SERIES_PER_LOOK; first < samples.length; first += SERIES_PER_LOOK) {
-        if (turn.hasLasted()) await turn.rest();
-        const more = await this.#text(shown, samples.slice(first, first + SERIES_PER_LOOK));
-        body.add(`\n${behindHead(more)}`);
+      let looked = 0;
+      let hasHead = false;
+      let some: Values[] = [];
+      const put = async (): Promise<void> => {
+        const text = await this.#text(shown, some);
+        body.add(hasHead ? `\n${behindHead(text)}` : index === 0 ? text : `\n\n${text}`);
+        hasHead = true;
+        some = [];
+      };
+      for (const sample of shown.samples(snapshot)) {
+        if (sample !== null) some.push(sample);
+        if (some.length === SERIES_AT_ONCE) await put();
+        if (++looked % SERIES_AT_ONCE === 0 && turn.hasLasted()) await turn.rest();
       }
+      if (!hasHead || some.length > 0) await put();
       if (turn.hasLasted()) await turn.rest();
     }
     body.add('\n');
@@ -164,7 +172,7 @@ function show(definition: MetricDefinition): Shown {
         summary.give(labelled(definition, labels), sum as number, count as number);
       }
     };
-    return { name, metric: summary, samples, combine: (a, b) => a + b, hold };
+    return { name, metric: summary, samples, hold };
   }
   if (definition.type === 'counter') {
     const counter = new Counter(described);
@@ -172,7 +180,7 @@ function show(definition: MetricDefinition): Shown {
       counter.reset();
       for (const [labels, value] of some) counter.inc(labelled(definition, labels), value);
     };
-    return { name, metric: counter, samples, combine: (a, b) => a + b, hold };
+    return { name, metric: counter, samples, hold };
   }
   const gauge = new Gauge(described);
   const hold = (some: readonly Values[]) => {
@@ -181,31 +189,39 @@ function show(definition: MetricDefinition): Shown {
     if (definition.labels.length === 0) gauge.remove();
     for (const [labels, value] of some) gauge.set(labelled(definition, labels), value as number);
   };
-  // Two checks may share kind and target: the worse of them counts.
-  return { name, metric: gauge, samples, combine: Math.min, hold };
+  return { name, metric: gauge, samples, hold };
 }
 
-/** Samples with equal labels made one: two of a kind would make the exposition invalid. */
-async function merged(
-  { samples, combine }: Shown,
-  snapshot: Snapshot,
-  turn: Turn,
-): Promise<readonly Values[]> {
-  const byLabels = new Map<string, Values>();
-  let looked = 0;
-  for (const sample of samples(snapshot)) {
-    if (++looked % SERIES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
-    if (sample === null) continue;
-    const [labels, ...values] = sample;
-    const key = JSON.stringify(labels);
-    const earlier = byLabels.get(key);
-    if (earlier === undefined) byLabels.set(key, sample);
-    else {
-      const both = values.map((value, index) => combine(earlier[index + 1] as number, value));
-      byLabels.set(key, [labels, ...both]);
-    }
+/** Checks of one kind and target made one, in turns: two series of a kind would be no exposition. */
+async function distinct(checks: readonly CheckReport[]): Promise<readonly CheckReport[]> {
+  const all = new Map<string, CheckReport>();
+  const add = (check: CheckReport): void => {
+    const key = `${check.kind} ${check.target}`;
+    const other = all.get(key);
+    all.set(key, other === undefined ? check : together(other, check));
+  };
+  await inTurns(checks, add, TURNS);
+  return all.size === checks.length ? checks : [...all.values()];
+}
+
+const VERDICTS = ['down', 'up', 'unknown'] as const;
+
+/** What both have counted, and the worse of what is one or the other. */
+function together(one: CheckReport, other: CheckReport): CheckReport {
+  const failed = { ...one.failed };
+  for (const [reason, count] of Object.entries(other.failed)) {
+    failed[reason] = (failed[reason] ?? 0) + count;
   }
-  return [...byLabels.values()];
+  const durations = [one, other].flatMap(({ lastDurationSeconds }) => lastDurationSeconds ?? []);
+  const verdicts = [one.status, other.status];
+  return {
+    ...one,
+    status: VERDICTS.find((verdict) => verdicts.includes(verdict)) ?? 'unknown',
+    succeeded: one.succeeded + other.succeeded,
+    failed,
+    lastDurationSeconds: durations.length === 0 ? null : Math.max(...durations),
+    durationSecondsSum: one.durationSecondsSum + other.durationSecondsSum,
+  };
 }
 
 function labelled(definition: MetricDefinition, values: readonly string[]): Record<string, string> {

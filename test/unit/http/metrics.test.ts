@@ -216,13 +216,18 @@ describe('Metrics.render', () => {
 
   test('makes one series of two checks with the same kind and target', async () => {
     const [up] = STATUS.checks;
-    const twice = { ...STATUS, checks: [up, { ...up, status: 'down' }] } as DirectorStatus;
+    const failed = { timeout: 5 };
+    const down = { ...up, status: 'down', failed, lastDurationSeconds: null };
+    const twice = { ...STATUS, checks: [up, down] } as DirectorStatus;
     const labels = '{kind="http",target="http://10.0.0.11:8080/healthz"}';
     expect(await lines(twice, 'vipkeeper_check_up')).toEqual([`vipkeeper_check_up${labels} 0`]);
     expect(await lines(twice, 'vipkeeper_check_duration_seconds')).toEqual([
       `vipkeeper_check_duration_seconds_sum${labels} 7`,
-      `vipkeeper_check_duration_seconds_count${labels} 204`,
+      `vipkeeper_check_duration_seconds_count${labels} 207`,
     ]);
+    const results = await lines(twice, 'vipkeeper_check_results_total');
+    expect(results.filter((line) => line.includes('"timeout"'))).toHaveLength(1);
+    expect(new Set(results).size).toBe(results.length);
   });
 
   test('writes thousands of services in many short turns, each metric once', async () => {

@@ -3,8 +3,11 @@
  * has lasted long enough, so that others wait no longer on a slow machine than on a fast one.
  */
 
-/** What one turn may take of work that nobody waits for. */
-export const TURN_US = 2_000;
+/**
+ * What one turn may take of work that nobody waits for. With tens of thousands of services, a turn takes
+ * some milliseconds of what is due, and of collecting the garbage of both, beside it.
+ */
+export const TURN_US = 1_000;
 
 export interface TurnPorts {
   /** Monotonic microseconds. */

@@ -80,10 +80,6 @@ export const IPVS_STATS_ATTR_INPKTS = 2;
 export const IPVS_STATS_ATTR_OUTPKTS = 3;
 export const IPVS_STATS_ATTR_INBYTES = 4;
 export const IPVS_STATS_ATTR_OUTBYTES = 5;
-export const IPVS_STATS_ATTR_CPS = 6;
-export const IPVS_STATS_ATTR_INPPS = 7;
-export const IPVS_STATS_ATTR_OUTPPS = 8;
-export const IPVS_STATS_ATTR_INBPS = 9;
 export const IPVS_STATS_ATTR_OUTBPS = 10;
 
 // enum: attributes used in response to IPVS_CMD_GET_INFO

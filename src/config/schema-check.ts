@@ -265,7 +265,8 @@ export function checkSchema(per: Per) {
         'What a server is until its first result: `unknown` keeps its weight in the kernel’s table ' +
         'and gets no clients when new; `up` does the same, but gets clients when new; `down` gets ' +
         'none, not even after a restart. A first success counts at once, and so does a first ' +
-        'failure, but for a server that has clients: it falls as one that is up.',
+        'failure, but for what was there before: a server that has clients falls as one that is up, ' +
+        'and one that was out when the controller started rises as one that is down.',
       default: check.initial,
     }),
     address: option(per(unicastAddress((address) => address)), {

@@ -12,7 +12,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { CheckConfig } from '../core/config/check.ts';
 import { type CheckDefinition, questionOf } from '../core/health/check-key.ts';
-import { type CheckState, initialCheckState } from '../core/health/check-state.ts';
+import { type CheckState, type FoundAs, initialCheckState } from '../core/health/check-state.ts';
 import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
 import { fnv1a32 } from '../core/health/schedule.ts';
 import { Turn } from '../core/turn.ts';
@@ -122,13 +122,13 @@ export class CheckPool {
   /**
    * Begins to run these, none of which runs, in turns. One that asks what another asks or asked with
    * other timing is not unknown again. `leaving`: keys of those that remove() is told of next; it
-   * decides with how many threads there are then. `serving`: keys of those whose servers have
-   * clients.
+   * decides with how many threads there are then. `found`: how their servers are in the table, by
+   * their keys.
    */
   async add(
     added: readonly CheckDefinition[],
     leaving: readonly string[],
-    serving: ReadonlySet<string>,
+    found: ReadonlyMap<string, FoundAs>,
   ): Promise<void> {
     const gone = new Set(leaving);
     const { workers, answers } = await this.#survey(added, gone);
@@ -142,7 +142,7 @@ export class CheckPool {
     const turn = new Turn(TURNS);
     for (const list of [moved.filter(({ key }) => !gone.has(key)), added]) {
       for (let first = 0; first < list.length; first += BEGUN_PER_LOOK) {
-        this.#beginSome(list.slice(first, first + BEGUN_PER_LOOK), answers, serving);
+        this.#beginSome(list.slice(first, first + BEGUN_PER_LOOK), answers, found);
         if (turn.hasLasted()) await turn.rest();
         if (this.#stopped) return;
       }
@@ -192,7 +192,7 @@ export class CheckPool {
   #beginSome(
     some: readonly CheckDefinition[],
     answers: ReadonlyMap<string, string>,
-    serving: ReadonlySet<string>,
+    found: ReadonlyMap<string, FoundAs>,
   ): void {
     const workers = this.#remotes.length;
     const shares = new Map<Remote, CheckDefinition[]>();
@@ -201,7 +201,7 @@ export class CheckPool {
       const { key, check } = definition;
       const question = questionOf(key);
       const memory = this.#memory(key) ?? this.#memory(answers.get(question) ?? '');
-      const known = memory ?? newMemory(this.#ports.nowUs(), serving.has(key));
+      const known = memory ?? newMemory(this.#ports.nowUs(), found.get(key) ?? null);
       this.#definitions.set(key, definition);
       if (workers === 0 || LOCAL_KINDS.includes(check.kind)) {
         this.#remembered.delete(key);
@@ -336,8 +336,8 @@ export class CheckPool {
   }
 }
 
-function newMemory(nowUs: number, serving: boolean): CheckMemory {
-  const state = initialCheckState(nowUs, serving);
+function newMemory(nowUs: number, found: FoundAs | null): CheckMemory {
+  const state = initialCheckState(nowUs, found);
   return { state, lastDurationUs: null, weight: null, skippedSlots: 0 };
 }
 

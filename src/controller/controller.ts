@@ -19,7 +19,7 @@ import type {
 } from '../core/config/config.ts';
 import { reuseServices } from '../core/config/reuse-services.ts';
 import { allServers, type CheckDefinition, checkOf, targetText } from '../core/health/check-key.ts';
-import type { CheckChange } from '../core/health/check-state.ts';
+import type { CheckChange, FoundAs } from '../core/health/check-state.ts';
 import { refusalOf } from '../core/health/consequence.ts';
 import { OVERRIDES_MAX, type Override, overrideKey } from '../core/health/override.ts';
 import {
@@ -983,9 +983,9 @@ export class Controller implements DirectorControl {
     if (this.#stopping) return;
     const threads = this.#checks.workers;
     if (added.length + removed.length > 0) {
-      const serving = await this.#servingOf(added);
+      const found = await this.#foundAs(added);
       if (this.#stopping) return;
-      await this.#checks.add(added, removed, serving);
+      await this.#checks.add(added, removed, found);
     }
     if (this.#stopping) return;
     if (this.#checks.workers !== threads) this.#tellThreads();
@@ -995,13 +995,15 @@ export class Controller implements DirectorControl {
     });
   }
 
-  /** Keys of those of these checks whose servers have clients now. */
-  async #servingOf(added: readonly CheckDefinition[]): Promise<ReadonlySet<string>> {
+  /** How the servers of these checks are found in the kernel's table. */
+  async #foundAs(added: readonly CheckDefinition[]): Promise<ReadonlyMap<string, FoundAs>> {
     const client = this.#client;
-    const known = this.#table?.known ?? (client === null ? new Map() : await readTable(client));
+    const known = this.#table?.known ?? null;
+    const starting = known === null;
+    const table = known ?? (client === null ? new Map() : await readTable(client));
     // What cannot be read may have clients.
-    if (known === null) return new Set(added.map(({ key }) => key));
-    return this.#serviceChecks.serving(added, known);
+    if (table === null) return new Map(added.map(({ key }) => [key, 'serving']));
+    return this.#serviceChecks.found(added, table, starting);
   }
 
   #tellThreads(): void {

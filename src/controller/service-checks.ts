@@ -2,10 +2,12 @@
  * Which checks the services ask for, and which services each check decides about. Kept from one
  * configuration to the next: a service that is the same object as before costs no work.
  */
-import type { ServiceConfig } from '../core/config/config.ts';
+import type { RealServerConfig, ServiceConfig } from '../core/config/config.ts';
 import { allServers, type CheckDefinition, checkOf } from '../core/health/check-key.ts';
+import type { FoundAs } from '../core/health/check-state.ts';
 import { inTurns } from '../core/in-turns.ts';
 import { configuredKey, countsOfServers, type ObservedTable } from '../core/ipvs/entries.ts';
+import { serviceKey } from '../core/ipvs/model.ts';
 import { Turn } from '../core/turn.ts';
 import { TURNS } from '../linux/turns.ts';
 
@@ -75,37 +77,47 @@ export class ServiceChecks {
   }
 
   /**
-   * Keys of those of these checks that decide about a server that has clients by the kernel's table,
-   * or gets them before it is checked. In turns.
+   * How the servers of these checks are found, by the checks' keys: those that have clients by the
+   * kernel's table, or get them before they are checked, and at the start of a controller those that
+   * are out in an entry that is there. Of several servers of a check, one that has clients counts. In
+   * turns.
    */
-  async serving(
+  async found(
     added: readonly CheckDefinition[],
     table: ObservedTable,
-  ): Promise<ReadonlySet<string>> {
+    starting: boolean,
+  ): Promise<ReadonlyMap<string, FoundAs>> {
     const keys = new Set<string>();
     const names = new Set<string>();
-    const note = ({ key }: CheckDefinition): void => {
+    const add = ({ key }: CheckDefinition): void => {
       keys.add(key);
       for (const name of this.usersOf(key)) names.add(name);
     };
-    await inTurns(added, note, TURNS);
-    const serving = new Set<string>();
+    await inTurns(added, add, TURNS);
+    const found = new Map<string, FoundAs>();
     const turn = new Turn(TURNS);
     let looked = 0;
     for (const name of names) {
       const service = this.#services.get(name);
       if (service === undefined) continue;
       const counts = countsOfServers(service, table);
-      for (const server of allServers(service)) {
+      const note = (server: RealServerConfig, mayBeOut: boolean): void => {
         const definition = checkOf(server);
-        if (definition === null || !keys.has(definition.key)) continue;
+        if (definition === null || !keys.has(definition.key)) return;
         const weight = counts.get(configuredKey(server))?.weight;
         const hasClients = weight === undefined ? definition.check.initial === 'up' : weight > 0;
-        if (hasClients) serving.add(definition.key);
-      }
+        if (hasClients) found.set(definition.key, 'serving');
+        else if (mayBeOut && !found.has(definition.key) && isOut(service, server, weight)) {
+          found.set(definition.key, 'out');
+        }
+      };
+      const mayBeOut = starting && isThere(service, table);
+      for (const server of service.servers) note(server, mayBeOut);
+      // They are out while all is well.
+      for (const server of service.sorryServers) note(server, false);
       if (++looked % SERVICES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
-    return serving;
+    return found;
   }
 
   /** True when it is the first that uses the check. */
@@ -133,4 +145,14 @@ export class ServiceChecks {
 
 function definitionsOf(service: ServiceConfig): CheckDefinition[] {
   return allServers(service).flatMap((server) => checkOf(server) ?? []);
+}
+
+function isThere({ entries }: ServiceConfig, table: ObservedTable): boolean {
+  return entries.some(({ identity }) => table.has(serviceKey(identity)));
+}
+
+/** As after a failure: with weight 0, or not in the table; `weight` there. */
+function isOut(service: ServiceConfig, server: RealServerConfig, weight?: number): boolean {
+  if (server.weight === 0) return false;
+  return weight === undefined ? service.onFailure === 'remove' : weight === 0;
 }

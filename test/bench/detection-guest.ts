@@ -70,7 +70,7 @@ async function measure(call: DetectionCall): Promise<DetectionMeasurement> {
       onDefect: (error) => process.stderr.write(`${String(error)}\n`),
     },
   );
-  await pool.add([...definitions.values()], [], new Set());
+  await pool.add([...definitions.values()], [], new Map());
   await delay(call.warmUpMs);
   const keys = [...definitions.keys()];
   const skippedBefore = pool.snapshot().reduce((sum, one) => sum + one.skippedSlots, 0);

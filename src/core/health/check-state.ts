@@ -2,19 +2,27 @@
  * The state of one check, with rise and fall. A check starts unknown, and its server is not yet
  * taken in; the first verdict counts at once (one success: up; one failure: down), because
  * nothing earlier could be flapping. From then on, `fall` failures in a row take it down and
- * `rise` successes in a row bring it up. A server that has clients when its check begins is taken
- * out by `fall` failures in a row too: one lost packet must not cost what a restart has kept.
- * At most one of the two counts is above zero.
+ * `rise` successes in a row bring it up. What the kernel's table says of a server when its check
+ * begins is something earlier: who has clients is taken out by `fall` failures in a row, since one lost
+ * packet must not cost what a restart has kept, and who was out for the controller before comes back by
+ * `rise` successes in a row, since a restart makes nobody well. At most one of the two counts is above
+ * zero.
  */
 import { assert, assertNever } from '../assert.ts';
 import type { ProbeFailure } from './probe-result.ts';
 
 export type CheckStatus = 'unknown' | 'up' | 'down';
 
+/** What the kernel's table says of a server: it has clients, or was out for an earlier controller. */
+export type FoundAs = 'serving' | 'out';
+
 export interface CheckState {
   readonly status: CheckStatus;
-  /** Had clients when the check began: while it is unknown, it falls as one that is up. */
-  readonly serving: boolean;
+  /**
+   * How its server was found when the check began: while it is unknown, it falls as one that is up,
+   * or rises as one that is down. null for neither, as a new one.
+   */
+  readonly found: FoundAs | null;
   /** When the status was entered; monotonic microseconds. */
   readonly sinceUs: number;
   /** When it came up again after it was down; null when it is not up, or never was down. */
@@ -58,10 +66,10 @@ export interface CheckStep {
 const COUNT_MAX = 2 ** 31 - 1;
 
 /** The state of a check that never ran; `nowUs` is monotonic microseconds. */
-export function initialCheckState(nowUs: number, serving = false): CheckState {
+export function initialCheckState(nowUs: number, found: FoundAs | null = null): CheckState {
   return {
     status: 'unknown',
-    serving,
+    found,
     sinceUs: nowUs,
     recoveredAtUs: null,
     successes: 0,
@@ -72,7 +80,7 @@ export function initialCheckState(nowUs: number, serving = false): CheckState {
 
 /** True while results that contradict the status are too few to change it. */
 export function isConfirming({ status, successes, failures }: CheckState): boolean {
-  return (status !== 'down' && failures > 0) || (status === 'down' && successes > 0);
+  return (status !== 'down' && failures > 0) || (status !== 'up' && successes > 0);
 }
 
 /** Applies one result. Total and deterministic; throws only on thresholds below 1. */
@@ -97,7 +105,9 @@ function stepSucceeded(
   const next = after(state, successes, 0, state.lastFailure);
   switch (state.status) {
     case 'unknown':
-      return changed(next, 'up', event.atUs, { kind: 'first-success' });
+      if (state.found !== 'out') return changed(next, 'up', event.atUs, { kind: 'first-success' });
+      if (successes < options.rise) return { state: next, change: null };
+      return changed(next, 'up', event.atUs, { kind: 'rise', successes });
     case 'up':
       return { state: next, change: null };
     case 'down':
@@ -118,7 +128,7 @@ function stepFailed(
   const next = after(state, 0, failures, { ...failure, atUs: event.atUs });
   switch (state.status) {
     case 'unknown':
-      if (!state.serving) {
+      if (state.found !== 'serving') {
         return changed(next, 'down', event.atUs, { kind: 'first-failure', failure });
       }
       if (failures < options.fall) return { state: next, change: null };
@@ -135,12 +145,12 @@ function stepFailed(
 
 /** The state after a result, while its status stays. All states are made alike, which is fast. */
 function after(
-  { status, serving, sinceUs, recoveredAtUs }: CheckState,
+  { status, found, sinceUs, recoveredAtUs }: CheckState,
   successes: number,
   failures: number,
   lastFailure: CheckState['lastFailure'],
 ): CheckState {
-  return { status, serving, sinceUs, recoveredAtUs, successes, failures, lastFailure };
+  return { status, found, sinceUs, recoveredAtUs, successes, failures, lastFailure };
 }
 
 function changed(
@@ -149,10 +159,11 @@ function changed(
   atUs: number,
   reason: CheckChangeReason,
 ): CheckStep {
-  const { status: from, serving, successes, failures, lastFailure } = state;
-  const recoveredAtUs = from === 'down' ? atUs : null;
+  const { status: from, found, successes, failures, lastFailure } = state;
+  const wasOut = from === 'down' || (from === 'unknown' && found === 'out');
+  const recoveredAtUs = to === 'up' && wasOut ? atUs : null;
   return {
-    state: { status: to, serving, sinceUs: atUs, recoveredAtUs, successes, failures, lastFailure },
+    state: { status: to, found, sinceUs: atUs, recoveredAtUs, successes, failures, lastFailure },
     change: { from, to, reason },
   };
 }

@@ -75,7 +75,7 @@ test.each([
     const serving = checkDefinition(check, await closedTarget());
     const other = checkDefinition(check, await closedTarget());
     const pool = newPool(workers);
-    await configurePool(pool, definitions(serving, other), new Set([serving.key]));
+    await configurePool(pool, definitions(serving, other), new Map([[serving.key, 'serving']]));
     await waitFor('the changes', () => changes.length === 2);
     const reasons = new Map(changes.map(({ key, change }) => [key, change.reason.kind]));
     expect(reasons).toEqual(
@@ -86,6 +86,29 @@ test.each([
     );
     const told = results.filter(({ key }) => key === serving.key);
     expect(told.length).toBeGreaterThanOrEqual(3);
+  },
+);
+
+test.each([
+  ['in this thread', 0],
+  ['in a worker', 1],
+])(
+  'CheckPool: a server that was out comes back after as many successes as configured, %s',
+  async (_where, workers) => {
+    const check = { ...fast, rise: 3, intervalUs: 50_000 };
+    const target = (await serving(tcpServer((one) => one.resume()))).target;
+    const out = checkDefinition(check, target);
+    const other = checkDefinition({ ...check, rise: 4 }, target);
+    const pool = newPool(workers);
+    await configurePool(pool, definitions(out, other), new Map([[out.key, 'out']]));
+    await waitFor('the changes', () => changes.length === 2);
+    expect(new Map(changes.map(({ key, change }) => [key, change.reason.kind]))).toEqual(
+      new Map([
+        [out.key, 'rise'],
+        [other.key, 'first-success'],
+      ]),
+    );
+    expect(results.filter(({ key }) => key === out.key).length).toBeGreaterThanOrEqual(3);
   },
 );
 

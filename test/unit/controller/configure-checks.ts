@@ -2,6 +2,7 @@
 import type { CheckPool } from '../../../src/controller/check-pool.ts';
 import type { CheckRunner } from '../../../src/controller/checks.ts';
 import type { CheckDefinition } from '../../../src/core/health/check-key.ts';
+import type { FoundAs } from '../../../src/core/health/check-state.ts';
 
 type Definitions = ReadonlyMap<string, CheckDefinition>;
 
@@ -16,14 +17,14 @@ function changeOf(
   };
 }
 
-/** `serving`: keys of those whose servers have clients. */
+/** `found`: how their servers are in the table, by their keys. */
 export async function configurePool(
   pool: CheckPool,
   wanted: Definitions,
-  serving: ReadonlySet<string> = new Set(),
+  found: ReadonlyMap<string, FoundAs> = new Map(),
 ): Promise<void> {
   const { added, removed } = changeOf(pool.snapshot(), wanted);
-  await pool.add(added, removed, serving);
+  await pool.add(added, removed, found);
   pool.remove(removed);
 }
 

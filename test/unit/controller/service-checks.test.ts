@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { ServiceChecks } from '../../../src/controller/service-checks.ts';
 import type { ServiceConfig } from '../../../src/core/config/config.ts';
+import type { FoundAs } from '../../../src/core/health/check-state.ts';
 import { apply } from '../../../src/core/ipvs/apply.ts';
 import type { ObservedTable } from '../../../src/core/ipvs/entries.ts';
 import { serviceKey } from '../../../src/core/ipvs/model.ts';
@@ -76,32 +77,57 @@ describe('ServiceChecks', () => {
     expect(users(checks)).toEqual({ '10.0.0.1': ['b'], '10.0.0.2': ['a'] });
   });
 
-  test('tells which of the checks decide about a server that has clients', async () => {
-    const checks = new ServiceChecks();
+  describe('how servers are found', () => {
     const lines = [
       A.replace(':80"]', ':80", "10.0.0.4:80", "10.0.0.5:80"]'),
       B,
       'up: {address: "192.0.2.1:83", check: {tcp: {}, initial: up}, servers: ["10.0.0.5:80", "10.0.0.6:80"]}',
+      'gone: {address: "192.0.2.1:84", on_failure: remove, servers: ["10.0.0.7:80", {address: "10.0.0.8:80", weight: 0}], sorry_servers: ["10.0.0.9:80"]}',
     ];
-    const { added } = await checks.configure(services(...lines));
-    const serving = async (table: ObservedTable) => {
-      const keys = await checks.serving(added, table);
-      const found = added.filter(({ key }) => keys.has(key));
-      return found.map(({ target, check }) => `${target.address} ${check.initial}`).sort();
-    };
-    // One that is new gets clients at once, if the configuration says so.
-    expect(await serving(new Map())).toEqual(['10.0.0.5 up', '10.0.0.6 up']);
-    // Of the services that share a check, one is enough; who has weight 0 has failed before.
-    const table = tableOf([
+
+    /** 'address initial' of those that are found so. */
+    async function found(as: FoundAs, table: ObservedTable, starting: boolean) {
+      const checks = new ServiceChecks();
+      const { added } = await checks.configure(services(...lines));
+      const all = await checks.found(added, table, starting);
+      const some = added.filter(({ key }) => all.get(key) === as);
+      return some.map(({ target, check }) => `${target.address} ${check.initial}`).sort();
+    }
+
+    const TABLE = tableOf([
       [80, '10.0.0.1', 0],
       [81, '10.0.0.1', 3],
       [80, '10.0.0.4', 0],
       [83, '10.0.0.5', 0],
       [83, '10.0.0.6', 1],
+      [84, '10.0.0.8', 0],
+      [84, '10.0.0.9', 0],
       [90, '10.0.0.2', 1],
     ]);
-    expect(await serving(table)).toEqual(['10.0.0.1 unknown', '10.0.0.6 up']);
-    expect((await checks.serving(added.slice(1), table)).size).toBe(1);
+
+    test.each([true, false])('with clients, starting: %s', async (starting) => {
+      // One that is new gets clients at once, if the configuration says so.
+      expect(await found('serving', new Map(), starting)).toEqual(['10.0.0.5 up', '10.0.0.6 up']);
+      // Of the services that share a check, one is enough; who has weight 0 has none.
+      expect(await found('serving', TABLE, starting)).toEqual(['10.0.0.1 unknown', '10.0.0.6 up']);
+    });
+
+    test('out, by weight 0 or by missing where that means a failure, at a start alone', async () => {
+      // Neither who has weight 0 by the file, nor sorry servers, nor who is new.
+      const out = ['10.0.0.4 unknown', '10.0.0.5 up', '10.0.0.7 unknown'];
+      expect(await found('out', TABLE, true)).toEqual(out);
+      expect(await found('out', new Map(), true)).toEqual([]);
+      // Later, weight 0 may be that of a server that was never checked.
+      expect(await found('out', TABLE, false)).toEqual([]);
+    });
+
+    test('only those of the checks that are asked for', async () => {
+      const checks = new ServiceChecks();
+      const { added } = await checks.configure(services(...lines));
+      const before = await checks.found(added, TABLE, true);
+      const after = await checks.found(added.slice(1), TABLE, true);
+      expect([...before.keys()].filter((key) => !after.has(key))).toEqual([added[0]?.key]);
+    });
   });
 });
 

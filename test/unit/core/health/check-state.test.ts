@@ -4,6 +4,7 @@ import type {
   CheckChange,
   CheckEvent,
   CheckState,
+  FoundAs,
 } from '../../../../src/core/health/check-state.ts';
 import { initialCheckState, isConfirming, step } from '../../../../src/core/health/check-state.ts';
 import {
@@ -24,16 +25,16 @@ interface History {
 }
 
 /**
- * Applies results, one a second; '+' is a success, '-' a failure. `serving`: its server has clients
- * when it begins.
+ * Applies results, one a second; '+' is a success, '-' a failure. `found`: how its server is when it
+ * begins.
  */
 function play(
   results: string,
   thresholds: { rise: number; fall: number },
-  serving = false,
+  found: FoundAs | null = null,
 ): History {
   const history: History = { states: [], changes: [] };
-  let state = initialCheckState(0, serving);
+  let state = initialCheckState(0, found);
   for (const [index, result] of [...results].entries()) {
     const next = step(state, thresholds, event(result === '+', (index + 1) * 1_000_000));
     state = next.state;
@@ -67,13 +68,39 @@ describe('step', () => {
     ['it comes back as any other', '----++', '??dddu'],
     ['once it is up, the count begins anew', '--+--+---', '??uuuuuud'],
   ])('a server that has clients: %s', (_criterion, results, expected) => {
-    const { states } = play(results, { rise: 2, fall: 3 }, true);
+    const { states } = play(results, { rise: 2, fall: 3 }, 'serving');
     const letters = states.map(({ status }) => (status === 'unknown' ? '?' : status[0]));
     expect(letters.join('')).toBe(expected);
   });
 
+  test.each([
+    ['fewer successes than rise bring nobody back', '++-', '??d'],
+    ['as many as rise do', '+++', '??u'],
+    ['a failure takes it out at once', '-', 'd'],
+    ['once it is up, it falls as any other', '+++--+---', '??uuuuuud'],
+    ['once it is down, the count begins anew', '++-+++', '??dddu'],
+  ])('a server that was out: %s', (_criterion, results, expected) => {
+    const { states } = play(results, { rise: 3, fall: 3 }, 'out');
+    const letters = states.map(({ status }) => (status === 'unknown' ? '?' : status[0]));
+    expect(letters.join('')).toBe(expected);
+  });
+
+  test('a server that was out rises for a reason, has come back, and is confirmed until then', () => {
+    const { states, changes } = play('++', { rise: 2, fall: 2 }, 'out');
+    expect(changes).toEqual([
+      null,
+      { from: 'unknown', to: 'up', reason: { kind: 'rise', successes: 2 } },
+    ]);
+    // It starts slowly, as any other that failed.
+    expect(states.map(({ recoveredAtUs }) => recoveredAtUs)).toEqual([null, 2_000_000]);
+    expect(states.map(isConfirming)).toEqual([true, false]);
+    expect(play('+', { rise: 1, fall: 2 }, 'out').changes[0]?.reason.kind).toBe('rise');
+    // Of one that failed at once, nothing has come back.
+    expect(play('-', { rise: 2, fall: 2 }, 'out').states[0]?.recoveredAtUs).toBeNull();
+  });
+
   test('a server that has clients falls with the number of failures as its reason', () => {
-    const { states, changes } = play('--', { rise: 2, fall: 2 }, true);
+    const { states, changes } = play('--', { rise: 2, fall: 2 }, 'serving');
     expect(changes).toEqual([
       null,
       { from: 'unknown', to: 'down', reason: { kind: 'fall', failures: 2, failure } },
@@ -101,7 +128,7 @@ describe('step', () => {
     const { states } = play('+--+', { rise: 2, fall: 3 });
     expect(states[2]).toEqual({
       status: 'up',
-      serving: false,
+      found: null,
       sinceUs: 1_000_000,
       recoveredAtUs: null,
       successes: 0,
@@ -110,7 +137,7 @@ describe('step', () => {
     });
     expect(states[3]).toEqual({
       status: 'up',
-      serving: false,
+      found: null,
       sinceUs: 1_000_000,
       recoveredAtUs: null,
       successes: 1,

@@ -88,6 +88,9 @@ export class Maintenance {
 
   async #look(): Promise<void> {
     const look = ++this.#latest;
+    // The one that follows is set when this one is done: none takes its place by itself.
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
     const turn = new Turn(TURNS);
     const before = this.#wishes;
     const wishes = new Map<string, MaintenanceChange>();
@@ -129,8 +132,6 @@ export class Maintenance {
   }
 
   #schedule(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
     if (this.#services.length === 0) return;
     const changes = [...this.#phases.values()].flatMap(({ changesMs }) => changesMs ?? []);
     const nextMs = Math.min(...changes, this.#ports.nowMs() + LOOK_MS_MAX);

@@ -15,8 +15,9 @@ import {
   type OwnedServers,
   type OwnedSet,
 } from '../core/ipvs/owned.ts';
-import { changeLine, readOwnedText } from '../core/ipvs/owned-journal.ts';
+import { changeLine, readOwnedLines } from '../core/ipvs/owned-journal.ts';
 import type { Problem } from '../core/problem.ts';
+import { Turn } from '../core/turn.ts';
 import { replaceFile } from '../keeper/record.ts';
 import { makeDirectory } from '../linux/make-directory.ts';
 import { TURNS } from '../linux/turns.ts';
@@ -25,29 +26,43 @@ import { TURNS } from '../linux/turns.ts';
 const CHANGES_MIN = 1_000;
 /** Services whose lines are made in one turn of the event loop. */
 const SERVICES_PER_TURN = 256;
+/** Lines that are read between two looks at how long the turn has lasted. */
+const LINES_PER_LOOK = 32;
 
 export class OwnedFile {
   readonly #path: string;
   readonly #onProblem: (problem: Problem) => void;
-  readonly #owned: MutableOwned;
+  #owned: MutableOwned = new Map();
   /** Changes in the file, beside its first line. */
-  #changes: number;
+  #changes = 0;
   /** The file does not hold what is here: it must be written as a whole. */
-  #stale: boolean;
+  #stale = true;
   /** Lines that were appended while the file is being written anew; null while it is not. */
   #meanwhile: string[] | null = null;
   #told = false;
 
-  /** Reads the file; without one nothing is ours, of a damaged one what can be read is. */
+  /** Nothing is ours before load(). */
   constructor(path: string, onProblem: (problem: Problem) => void) {
     this.#path = path;
     this.#onProblem = onProblem;
-    const text = readText(path);
-    const { owned, changes, whole, damaged } = readOwnedText(text ?? '');
-    this.#owned = owned;
-    this.#changes = changes;
-    this.#stale = !whole;
-    if (text !== null && damaged > 0) onProblem(damagedProblem(path, damaged));
+  }
+
+  /**
+   * Reads the file, in turns, before the first change: without one nothing is ours, of a damaged one
+   * what can be read is.
+   */
+  async load(): Promise<void> {
+    const text = readText(this.#path);
+    const steps = readOwnedLines(text ?? '');
+    const turn = new Turn(TURNS);
+    let step = steps.next();
+    for (let lines = 1; step.done !== true; lines++) {
+      if (lines % LINES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
+      step = steps.next();
+    }
+    const { owned, changes, whole, damaged } = step.value;
+    [this.#owned, this.#changes, this.#stale] = [owned, changes, !whole];
+    if (text !== null && damaged > 0) this.#onProblem(damagedProblem(this.#path, damaged));
   }
 
   get entries(): OwnedSet {

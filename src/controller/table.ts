@@ -248,15 +248,21 @@ export class Table {
 
   /** First comparison now, further ones on the interval. Resolves when the first is done. */
   async start(): Promise<void> {
-    this.#schedule();
-    this.#starting = this.#indexOf(this.#options.services).then((index) => {
-      this.#starting = null;
-      // All of them are compared now.
-      this.#adopt({ ...index, changed: [] });
-    });
+    this.#starting = this.#begin();
     await this.#starting;
+    // Not before: a comparison with services that are not known yet would delete what is theirs.
+    this.#schedule();
     await TURNS.nextTurn();
     return this.reconcile();
+  }
+
+  /** Learns what is ours, and what is wanted. */
+  async #begin(): Promise<void> {
+    await this.#owned.load();
+    const index = await this.#indexOf(this.#options.services);
+    this.#starting = null;
+    // All of them are compared now.
+    this.#adopt({ ...index, changed: [] });
   }
 
   /** Compares and repairs the whole table. */

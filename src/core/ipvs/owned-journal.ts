@@ -38,6 +38,15 @@ export interface OwnedText {
 
 /** What a text says is ours, as far as it can be read. Never throws. */
 export function readOwnedText(text: string): OwnedText {
+  const steps = readOwnedLines(text);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** The same in steps of one line, for who rests between them. */
+export function* readOwnedLines(text: string): Generator<void, OwnedText> {
   const lines = text.split('\n');
   const base = ownedFromJson(parsed(lines[0] ?? ''));
   const owned: MutableOwned = new Map();
@@ -47,6 +56,7 @@ export function readOwnedText(text: string): OwnedText {
     const change = changeOf(parsed(line));
     if (change === null) damaged++;
     else makeChange(owned, change);
+    yield;
   }
   const whole = damaged === 0 && lines.length > 1 && lines.at(-1) === '';
   return { owned, changes: Math.max(0, lines.length - 2), whole, damaged };

@@ -18,26 +18,31 @@ beforeEach(() => {
 
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-const open = () => new OwnedFile(path, ({ message }) => problems.push(message));
+async function open(): Promise<OwnedFile> {
+  const file = new OwnedFile(path, ({ message }) => problems.push(message));
+  await file.load();
+  return file;
+}
+
 const own = (service: string, ...servers: string[]) => ({ kind: 'own', service, servers }) as const;
 const lines = () => readFileSync(path, 'utf8').split('\n').length;
 
 /** What the next controller would read. */
-const recorded = () => ownedToJson(open().entries);
+const recorded = async () => ownedToJson((await open()).entries);
 
 describe('OwnedFile', () => {
-  test('has each change in the file when the call returns', () => {
-    const file = open();
+  test('has each change in the file when the call returns', async () => {
+    const file = await open();
     file.change([own('a', '1', '2'), own('b')]);
-    expect(recorded()).toEqual({ a: ['1', '2'], b: [] });
+    expect(await recorded()).toEqual({ a: ['1', '2'], b: [] });
     file.change([{ kind: 'disown-servers', service: 'a', servers: ['1'] }]);
-    expect(recorded()).toEqual({ a: ['2'], b: [] });
+    expect(await recorded()).toEqual({ a: ['2'], b: [] });
     file.change([{ kind: 'disown-service', service: 'b' }]);
-    expect(recorded()).toEqual({ a: ['2'] });
+    expect(await recorded()).toEqual({ a: ['2'] });
   });
 
-  test('writes no more than the change, however much is ours', () => {
-    const file = open();
+  test('writes no more than the change, however much is ours', async () => {
+    const file = await open();
     file.change(Array.from({ length: 500 }, (_, index) => own(`service ${index}`, 'server')));
     const before = readFileSync(path, 'utf8');
     file.change([own('service 7', 'another')]);
@@ -46,20 +51,20 @@ describe('OwnedFile', () => {
     expect(lines()).toBe(before.split('\n').length + 1);
   });
 
-  test('goes on with the file of a controller that was killed in the middle of a line', () => {
-    open().change([own('a', '1')]);
+  test('goes on with the file of a controller that was killed in the middle of a line', async () => {
+    (await open()).change([own('a', '1')]);
     writeFileSync(path, `${readFileSync(path, 'utf8')}["+","b",["1"`);
-    const file = open();
+    const file = await open();
     expect(ownedToJson(file.entries)).toEqual({ a: ['1'] });
     file.change([own('c')]);
-    expect(recorded()).toEqual({ a: ['1'], c: [] });
+    expect(await recorded()).toEqual({ a: ['1'], c: [] });
   });
 
-  test('of a damaged file uses what can be read, tells of the rest, and is whole again', () => {
-    open().change([own('a', '1'), own('b', '1')]);
-    open().change([own('c', '1')]);
+  test('of a damaged file uses what can be read, tells of the rest, and is whole again', async () => {
+    (await open()).change([own('a', '1'), own('b', '1')]);
+    (await open()).change([own('c', '1')]);
     const good = readFileSync(path, 'utf8').split('\n');
-    const damaged = (change: (lines: string[]) => void): unknown => {
+    const damaged = (change: (lines: string[]) => void): Promise<unknown> => {
       const some = [...good];
       change(some);
       writeFileSync(path, some.join('\n'));
@@ -68,23 +73,26 @@ describe('OwnedFile', () => {
     };
     const told = [expect.stringMatching(/is damaged in 1 line\. /)];
     const garbage = '\u0000\ufffd["+","d",';
-    expect(damaged((some) => (some[0] = garbage))).toEqual({ a: ['1'], b: ['1'], c: ['1'] });
+    expect(await damaged((some) => (some[0] = garbage))).toEqual({ a: ['1'], b: ['1'], c: ['1'] });
     expect(problems).toEqual(told);
-    expect(damaged((some) => (some[2] = garbage))).toEqual({ a: ['1'], c: ['1'] });
+    expect(await damaged((some) => (some[2] = garbage))).toEqual({ a: ['1'], c: ['1'] });
     expect(problems).toEqual(told);
     // Its writer died, and had not changed the kernel yet.
-    expect(damaged((some) => some.splice(3, 2, '["+","c",["1'))).toEqual({ a: ['1'], b: ['1'] });
+    expect(await damaged((some) => some.splice(3, 2, '["+","c",["1'))).toEqual({
+      a: ['1'],
+      b: ['1'],
+    });
     expect(problems).toEqual([]);
-    expect(damaged((some) => some.splice(0, some.length))).toEqual({});
+    expect(await damaged((some) => some.splice(0, some.length))).toEqual({});
     expect(problems).toEqual(told);
-    const next = open();
+    const next = await open();
     next.change([own('e')]);
     problems = [];
-    expect([recorded(), problems]).toEqual([{ e: [] }, []]);
+    expect([await recorded(), problems]).toEqual([{ e: [] }, []]);
   });
 
   test('is written anew when it has grown long, and loses nothing that changes meanwhile', async () => {
-    const file = open();
+    const file = await open();
     file.change(Array.from({ length: 600 }, (_, index) => own(`service ${index}`, 'x')));
     let changes = 0;
     const toggle = () => {
@@ -109,30 +117,30 @@ describe('OwnedFile', () => {
       }
     };
     await quiet();
-    expect(recorded()).toEqual(ownedToJson(file.entries));
+    expect(await recorded()).toEqual(ownedToJson(file.entries));
     expect(file.of('service 10')).toEqual(new Set([`round ${3_610}`]));
     // 8,000 changes were appended, and the file never held nearly as many.
     expect(longest).toBeLessThan(7_000);
     expect(problems).toEqual([]);
   });
 
-  test('is made whole again when somebody removed it', () => {
-    const file = open();
+  test('is made whole again when somebody removed it', async () => {
+    const file = await open();
     file.change([own('a', '1')]);
     rmSync(path);
     file.change([own('b', '1')]);
-    expect(recorded()).toEqual({ a: ['1'], b: ['1'] });
+    expect(await recorded()).toEqual({ a: ['1'], b: ['1'] });
   });
 
-  test('tells once that it cannot be written, and is whole as soon as it can', () => {
+  test('tells once that it cannot be written, and is whole as soon as it can', async () => {
     writeFileSync(join(directory, 'run'), 'a file where the directory should be');
-    const file = open();
+    const file = await open();
     file.change([own('a', '1')]);
     file.change([own('b', '1')]);
     expect(problems).toEqual([expect.stringContaining('cannot be written')]);
     rmSync(join(directory, 'run'));
     mkdirSync(join(directory, 'run'));
     file.change([own('c', '1')]);
-    expect(recorded()).toEqual({ a: ['1'], b: ['1'], c: ['1'] });
+    expect(await recorded()).toEqual({ a: ['1'], b: ['1'], c: ['1'] });
   });
 });

@@ -18,6 +18,7 @@ import type {
   ServiceEntry,
 } from '../core/config/config.ts';
 import { reuseServices } from '../core/config/reuse-services.ts';
+import { servicesByName } from '../core/config/services-by-name.ts';
 import { allServers, type CheckDefinition, checkOf, targetText } from '../core/health/check-key.ts';
 import type { CheckChange, FoundAs } from '../core/health/check-state.ts';
 import { refusalOf } from '../core/health/consequence.ts';
@@ -480,7 +481,7 @@ export class Controller implements DirectorControl {
   #unusedOverrides(): readonly Override[] {
     const overrides = this.#overrides.list();
     if (overrides.length === 0) return [];
-    const services = new Map(this.#config.services.map((service) => [service.name, service]));
+    const services = servicesByName(this.#config.services);
     return overrides.filter(({ service: name, server }) => {
       const service = services.get(name);
       return service === undefined || !allServers(service).some((one) => serverKey(one) === server);
@@ -901,7 +902,7 @@ export class Controller implements DirectorControl {
   }
 
   #weighedServers(name: string): readonly WeighedServer[] {
-    const service = this.#config.services.find((candidate) => candidate.name === name);
+    const service = servicesByName(this.#config.services).get(name);
     const servers = service?.servers ?? [];
     return servers.map((server) => ({
       weight: this.#health(server).checkWeight ?? server.weight,

@@ -6,6 +6,7 @@
 import { asksForWeight } from '../core/config/check.ts';
 import type { RealServerConfig, ServiceConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
+import { servicesByName } from '../core/config/services-by-name.ts';
 import { type Consequence, consequenceOf } from '../core/health/consequence.ts';
 import type { MaintenanceWish } from '../core/health/maintenance.ts';
 import type { Override, OverrideAction } from '../core/health/override.ts';
@@ -134,7 +135,8 @@ export class Pools {
       const ofService = actions.get(service) ?? new Map<string, OverrideAction | null>();
       actions.set(service, ofService.set(server, after?.action ?? null));
     }
-    const meant = services.filter(({ name }) => actions.has(name));
+    const byName = servicesByName(services);
+    const meant = [...actions.keys()].flatMap((name) => byName.get(name) ?? []);
     const consequence = (service: ServiceConfig) =>
       this.#consequenceOf(service, observed, actions.get(service.name) ?? new Map());
     return inTurns(meant, consequence, TURNS);

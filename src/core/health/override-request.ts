@@ -3,6 +3,7 @@
  * to be done, by whom, why and until when. Pure: the shell keeps what comes out of it.
  */
 import type { ServiceConfig } from '../config/config.ts';
+import { servicesByName } from '../config/services-by-name.ts';
 import { serverKey } from '../ipvs/model.ts';
 import { err, ok, type Result } from '../result.ts';
 import { unknownName } from '../unknown-name.ts';
@@ -92,7 +93,8 @@ export function resolveTarget(
       (serviceName === null || service === serviceName) &&
       (server === wanted || addressOf(server) === bare(wanted)),
   );
-  const among = services.filter(({ name }) => serviceName === null || name === serviceName);
+  const named = serviceName === null ? undefined : servicesByName(services).get(serviceName);
+  const among = serviceName === null ? services : named === undefined ? [] : [named];
   if (among.length === 0 && more.length === 0) {
     const names = services.map(({ name }) => name);
     return err(unknownName('service', serviceName ?? '', names));

@@ -13,6 +13,7 @@ import {
   wishOf,
 } from '../core/health/maintenance.ts';
 import { overrideKey } from '../core/health/override.ts';
+import { inTurns } from '../core/in-turns.ts';
 import { configuredKey } from '../core/ipvs/entries.ts';
 import { Turn } from '../core/turn.ts';
 import { TURNS } from '../linux/turns.ts';
@@ -54,12 +55,11 @@ export class Maintenance {
 
   /** Takes over another configuration; a window that has begun already has begun when it resolves. */
   async configure(services: readonly ServiceConfig[]): Promise<void> {
-    const turn = new Turn(TURNS);
     const found: ServiceConfig[] = [];
-    for (const [index, service] of services.entries()) {
+    const add = (service: ServiceConfig): void => {
       if (hasWindows(service)) found.push(service);
-      if (index % SERVICES_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
-    }
+    };
+    await inTurns(services, add, TURNS);
     this.#services = found;
     this.#phases.clear();
     await this.#look();

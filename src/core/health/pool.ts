@@ -158,14 +158,13 @@ export function decide(
       (member.health === 'unknown' && state.maintained.includes(member.key)),
   );
   const foundMet = quorumMet === null ? state.foundMet : null;
-  const keys = (list: readonly PoolMember[]) => list.map(({ key }) => key);
   const next = {
     quorumMet,
     foundMet,
     foundOut,
     lastServing,
-    stayed: keys(stayed),
-    maintained: keys(out),
+    stayed: keysOf(stayed),
+    maintained: keysOf(out),
   };
   return { state: next, weights, heldBack, healthyWeight, nextAtUs };
 }
@@ -178,6 +177,10 @@ export function outMaxOf(
   return Math.floor((servers * (100 - minHealthyPercent)) / 100);
 }
 
+function keysOf(members: readonly PoolMember[]): readonly string[] {
+  return members.map(({ key }) => key);
+}
+
 /** As the kernel's table has it, which an earlier controller may have left. */
 function foundState(members: readonly PoolMember[], sorry: readonly PoolMember[]): PoolState {
   const serves = ({ kernelWeight }: PoolMember) => (kernelWeight ?? 0) > 0;
@@ -186,10 +189,9 @@ function foundState(members: readonly PoolMember[], sorry: readonly PoolMember[]
   const foundMet = present ? serving.length > 0 && !sorry.some(serves) : null;
   const lastServing = serving.map(({ key }) => key);
   const foundOut = serving.length === 0 ? [] : members.filter((one) => !serves(one));
-  const keys = (list: readonly PoolMember[]) => list.map(({ key }) => key);
   return {
-    ...{ quorumMet: null, foundMet, foundOut: keys(foundOut), lastServing, stayed: [] },
-    maintained: keys(foundOut.filter(isMaintained)),
+    ...{ quorumMet: null, foundMet, foundOut: keysOf(foundOut), lastServing, stayed: [] },
+    maintained: keysOf(foundOut.filter(isMaintained)),
   };
 }
 

@@ -7,9 +7,11 @@
 
 import type { BfdStateName } from '../core/bfd/types.ts';
 import { BFD_REASONS } from '../core/bfd/words.ts';
+import type { BelowQuorum } from '../core/config/config.ts';
 import { sameSetting } from '../core/config/ipvs-settings.ts';
 import { connectionsOf, type Override } from '../core/health/override.ts';
 import type { WeightReason } from '../core/health/pool.ts';
+import { familyName } from '../core/ip.ts';
 import type {
   BfdReport,
   DirectorStatus,
@@ -360,17 +362,43 @@ function serviceLine(service: ServiceReport): Line {
   ];
   const missing = service.present || !service.wanted ? [] : [span(MISSING, 'bad')];
   const standby = service.wanted ? [] : [span(`  while ${service.follow} is active here`, 'dim')];
-  const { met, healthyWeight, weight, below } = service.quorum;
-  const goesOn = below === 'serve' && healthyWeight === 0 ? NOBODY_LEFT : BELOW_TEXTS[below];
-  const short =
-    met === false ? [span(`  below quorum (${healthyWeight} of ${weight}): ${goesOn}`, 'bad')] : [];
   return [
     span(service.name, 'strong'),
     span(`  ${service.service}  ${figures.join(', ')}`),
     ...missing,
     ...standby,
-    ...short,
+    ...quorumSpans(service),
   ];
+}
+
+/** What too few healthy servers come to: for all clients, or for those of one family. */
+function quorumSpans({ quorum, servers }: ServiceReport): Span[] {
+  const { met, healthyWeight, weight, below, bereft = [] } = quorum;
+  if (met === false) {
+    const goesOn = goesOnText(below, servers);
+    return [span(`  below quorum (${healthyWeight} of ${weight}): ${goesOn}`, 'bad')];
+  }
+  return bereft.map((family) => {
+    const own = servers.filter(({ server }) => server.startsWith('[') === (family === 'ipv6'));
+    return span(`  no healthy server for ${familyName(family)}: ${goesOnText(below, own)}`, 'bad');
+  });
+}
+
+/** Who has the clients, by the weights that servers and sorry servers have. */
+function goesOnText(below: BelowQuorum, servers: readonly ServerReport[]): string {
+  const serves = (sorry: boolean) =>
+    servers.some((server) => server.sorry === sorry && (server.weight ?? 0) > 0);
+  switch (below) {
+    case 'serve':
+      return serves(false) ? 'the healthy servers go on' : NOBODY_LEFT;
+    case 'sorry':
+      if (serves(true)) return 'the sorry servers take over';
+      return `no sorry server is healthy, ${serves(false) ? 'the healthy servers go on' : NOBODY_LEFT}`;
+    case 'keep-last':
+      return serves(false) ? 'those that served last go on' : NOBODY_LEFT;
+    case 'drop':
+      return 'no new connections';
+  }
 }
 
 /** Entries that are shown of a service with several; what is missing is always among them. */
@@ -399,15 +427,8 @@ function entryLines({ entries }: ServiceReport): Line[] {
   return [...table(rows, ['left', 'left', 'left', 'left'], 4), ...more];
 }
 
-/** What `serve` comes to when no server is healthy. */
+/** What it comes to when no server has clients. */
 const NOBODY_LEFT = 'no server is left, no new connections';
-
-const BELOW_TEXTS: Readonly<Record<ServiceReport['quorum']['below'], string>> = {
-  serve: 'the healthy servers go on',
-  sorry: 'the sorry servers take over',
-  'keep-last': 'those that served last go on',
-  drop: 'no new connections',
-};
 
 /** What an operator should know of a server's weight, beside its health; null for nothing. */
 const WEIGHT_NOTES: Readonly<Record<WeightReason, string | null>> = {

@@ -11,6 +11,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { assertNever } from '../core/assert.ts';
 import type {
+  AddressFamily,
   BelowQuorum,
   Config,
   RealServerConfig,
@@ -31,6 +32,7 @@ import {
 } from '../core/health/override-request.ts';
 import type { PassiveEvidence } from '../core/health/passive.ts';
 import { inTurns } from '../core/in-turns.ts';
+import { familyName } from '../core/ip.ts';
 import { countsOfServers, type ObservedTable } from '../core/ipvs/entries.ts';
 import type { Leaving, LeavingLook } from '../core/ipvs/leaving.ts';
 import type { IpvsOperation } from '../core/ipvs/model.ts';
@@ -209,6 +211,7 @@ export class Controller implements DirectorControl {
       onHeldBack: (service, servers) => this.#heldBack(service, servers),
       onTemplates: () => this.#holdTemplates(),
       onQuorum: (service, met, healthyWeight) => this.#quorumChanged(service, met, healthyWeight),
+      onBereft: (service, families) => this.#bereft(service, families),
       onDue: (service) => this.#table?.changed([service]),
     });
     this.#conflicts = new ConflictWatch(options.config.conflictCheckUs, {
@@ -1099,6 +1102,17 @@ export class Controller implements DirectorControl {
         fields,
         `Service ${name} lost its quorum: ${weights}; ${belowText(quorum.below, healthyWeight)}`,
       );
+  }
+
+  #bereft({ name, quorum }: ServiceConfig, families: readonly AddressFamily[]): void {
+    const fields = { event: 'family-without-servers', service: name, families };
+    const which = families.map(familyName).join(' and ');
+    if (families.length === 0)
+      this.#log.info(fields, `Service ${name} has servers for all clients`);
+    else {
+      const then = belowText(quorum.below, 0);
+      this.#log.warn(fields, `Service ${name} has no healthy server for ${which}: ${then}`);
+    }
   }
 
   /** `found`: what each of them repairs, or empty. */

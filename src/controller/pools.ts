@@ -4,7 +4,7 @@
  * timer calls for a new decision when a slow start takes its next step.
  */
 import { asksForWeight } from '../core/config/check.ts';
-import type { RealServerConfig, ServiceConfig } from '../core/config/config.ts';
+import type { AddressFamily, RealServerConfig, ServiceConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
 import { servicesByName } from '../core/config/services-by-name.ts';
 import { type Consequence, consequenceOf } from '../core/health/consequence.ts';
@@ -24,6 +24,7 @@ import { inTurns } from '../core/in-turns.ts';
 import {
   configuredKey,
   countsOfServers,
+  familyServed,
   type ObservedTable,
   type ServerCounts,
 } from '../core/ipvs/entries.ts';
@@ -42,6 +43,8 @@ export interface HealthReport {
 export interface PoolReport {
   readonly quorumMet: boolean | null;
   readonly healthyWeight: number;
+  /** Families without a healthy server, while the quorum is met by those of the other one. */
+  readonly bereft: readonly AddressFamily[];
   /** Servers that a maintenance window asks for, and that stay in. */
   readonly heldBack: readonly string[];
   readonly weights: ReadonlyMap<string, PoolWeight>;
@@ -67,6 +70,8 @@ export interface PoolPorts {
   readonly onTemplates: () => void;
   /** The quorum of a service was lost, or is met again; also when that is first known. */
   readonly onQuorum: (service: ServiceConfig, met: boolean, healthyWeight: number) => void;
+  /** A family of a service has no healthy server while the quorum is met, or has one again. */
+  readonly onBereft: (service: ServiceConfig, families: readonly AddressFamily[]) => void;
   /** Weights of this service change by the passing of time: the table should follow. */
   readonly onDue: (service: string) => void;
 }
@@ -110,6 +115,9 @@ export class Pools {
     const met = decision.state.quorumMet;
     if (met !== null && met !== (before?.state.quorumMet ?? null)) {
       this.#ports.onQuorum(service, met, decision.healthyWeight);
+    }
+    if (decision.bereft.join() !== (before?.bereft ?? []).join()) {
+      this.#ports.onBereft(service, decision.bereft);
     }
     if (decision.heldBack.join() !== (before?.heldBack ?? []).join()) {
       this.#ports.onHeldBack(service, decision.heldBack);
@@ -162,11 +170,13 @@ export class Pools {
     kernel: ReadonlyMap<string, ServerCounts>,
     override: (key: string) => OverrideAction | null,
   ): PoolDecision {
+    const familyOf = familyServed(service.entries);
     const member = (server: RealServerConfig): PoolMember => {
       const key = configuredKey(server);
       const { health, sinceUs, recoveredAtUs, checkWeight } = this.#ports.health(server);
       return {
         key,
+        family: familyOf(server),
         weight: server.weight,
         initial: server.check?.initial ?? DEFAULTS.check.initial,
         health,
@@ -210,8 +220,8 @@ export class Pools {
   report(service: string): PoolReport | null {
     const decision = this.#decisions.get(service);
     if (decision === undefined) return null;
-    const { healthyWeight, weights, state, heldBack } = decision;
-    return { quorumMet: state.quorumMet, healthyWeight, weights, heldBack };
+    const { healthyWeight, bereft, weights, state, heldBack } = decision;
+    return { quorumMet: state.quorumMet, healthyWeight, bereft, weights, heldBack };
   }
 
   /** What must be remembered of each service, by name. */

@@ -267,6 +267,7 @@ function serviceReport(
       healthyWeight: pool?.healthyWeight ?? 0,
       met: pool?.quorumMet ?? null,
       below: service.quorum.below,
+      bereft: pool?.bereft ?? [],
     },
     servers: allServers(service).map((server) => {
       const check = checks.get(checkOf(server)?.key ?? '');

@@ -136,6 +136,11 @@ export function ipFamily(address: IpText): AddressFamily {
   return address.includes(':') ? 'ipv6' : 'ipv4';
 }
 
+/** For people. */
+export function familyName(family: AddressFamily): string {
+  return family === 'ipv4' ? 'IPv4' : 'IPv6';
+}
+
 /** Compares two addresses of one family as unsigned integers in network order: <0, 0 or >0. */
 export function compareIp(left: Uint8Array, right: Uint8Array): number {
   for (let index = 0; index < left.length; index++) {

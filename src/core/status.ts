@@ -393,6 +393,8 @@ export interface ServiceReport {
     /** null before enough checks have spoken. */
     readonly met: boolean | null;
     readonly below: BelowQuorum;
+    /** Families without a healthy server, while the quorum is met by those of the other one. */
+    readonly bereft: readonly AddressFamily[];
   };
   /** Its sorry servers after the others. */
   readonly servers: readonly ServerReport[];

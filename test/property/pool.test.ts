@@ -108,7 +108,7 @@ function walk(drawn: Walk, look: (moment: Moment) => void): void {
     return {
       ...{ key, weight, health: 'up', initial: 'unknown', sinceUs: 0, recoveredAtUs: null },
       ...{ checkWeight: null, dynamic: true, kernelWeight: null, override: null },
-      ...{ maintenance: null, passive: false },
+      ...{ family: null, maintenance: null, passive: false },
     };
   });
   let [state, before, nowUs]: [PoolState | null, PoolDecision | null, number] = [null, null, 1];

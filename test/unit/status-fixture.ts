@@ -264,7 +264,7 @@ export const STATUS: DirectorStatus = {
       packetsOut: 30_000,
       bytesIn: 1_236_100,
       bytesOut: 98_765_999,
-      quorum: { weight: 2, healthyWeight: 1, met: false, below: 'serve' },
+      quorum: { weight: 2, healthyWeight: 1, met: false, below: 'serve', bereft: [] },
       servers: [
         SERVER,
         {
@@ -318,7 +318,7 @@ export const STATUS: DirectorStatus = {
       packetsOut: 0,
       bytesIn: 0,
       bytesOut: 0,
-      quorum: { weight: 1, healthyWeight: 1, met: true, below: 'serve' },
+      quorum: { weight: 1, healthyWeight: 1, met: true, below: 'serve', bereft: [] },
       servers: [
         {
           ...SERVER,

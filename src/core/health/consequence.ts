@@ -3,8 +3,9 @@
  * clients, and what it would fall short of. Pure: from the decisions about its weights without and
  * with it (pool.ts).
  */
-import type { ServiceConfig } from '../config/config.ts';
-import { configuredKey } from '../ipvs/entries.ts';
+import type { AddressFamily, ServiceConfig } from '../config/config.ts';
+import { familyName } from '../ip.ts';
+import { configuredKey, familyServed } from '../ipvs/entries.ts';
 import { outMaxOf, type PoolDecision } from './pool.ts';
 
 /** Who takes the clients of a service, best first; with 'unchecked' nobody until a check has spoken. */
@@ -20,6 +21,8 @@ export interface Consequence {
   readonly servingAfter: number;
   readonly clientsBefore: Taker;
   readonly clientsAfter: Taker;
+  /** Of a service of both families, the one whose clients these are; null for all of them. */
+  readonly clientsFamily: AddressFamily | null;
   /** The quorum that it would lose; null where it keeps it, or has lost it already. */
   readonly quorumLost: { readonly weight: number; readonly healthyWeight: number } | null;
   /** How many servers `min_healthy` wants to serve; null where as many would, or nothing changes. */
@@ -28,7 +31,7 @@ export interface Consequence {
 
 type ServicePolicy = Pick<
   ServiceConfig,
-  'name' | 'servers' | 'sorryServers' | 'minHealthyPercent' | 'quorum'
+  'name' | 'entries' | 'servers' | 'sorryServers' | 'minHealthyPercent' | 'quorum'
 >;
 
 /** Compares two decisions about the servers of a service. */
@@ -38,15 +41,8 @@ export function consequenceOf(
   after: PoolDecision,
 ): Consequence {
   const own = service.servers.map(configuredKey);
-  const sorry = service.sorryServers.map(configuredKey);
   const serving = ({ weights }: PoolDecision, keys: readonly string[]) =>
     keys.filter((key) => (weights.get(key)?.weight ?? 0) > 0).length;
-  const taker = (decision: PoolDecision): Taker => {
-    if (serving(decision, own) > 0) return 'servers';
-    if (serving(decision, sorry) > 0) return 'sorry';
-    const waits = own.some((key) => decision.weights.get(key)?.reason === 'awaiting-check');
-    return waits ? 'unchecked' : 'nobody';
-  };
   const isLost = ({ state }: PoolDecision) => (state.quorumMet ?? state.foundMet) === false;
   const { weight } = service.quorum;
   const { healthyWeight } = after;
@@ -57,15 +53,50 @@ export function consequenceOf(
     service: service.name,
     servers: own.length,
     ...{ servingBefore, servingAfter },
-    clientsBefore: taker(before),
-    clientsAfter: taker(after),
+    ...clientsOf(service, before, after),
     quorumLost: !isLost(before) && isLost(after) ? { weight, healthyWeight } : null,
     minHealthy: isShort ? wanted : null,
   };
 }
 
+type Clients = Pick<Consequence, 'clientsBefore' | 'clientsAfter' | 'clientsFamily'>;
+
+/** Who takes the clients; where that differs by family, of the one that fares worse by it. */
+function clientsOf(service: ServicePolicy, before: PoolDecision, after: PoolDecision): Clients {
+  const familyOf = familyServed(service.entries);
+  const families = new Set([...service.servers, ...service.sorryServers].map(familyOf));
+  const keysOf = (servers: ServiceConfig['servers'], family: AddressFamily | null) =>
+    servers.filter((server) => familyOf(server) === family).map(configuredKey);
+  const all = [...families].map((family): Clients => {
+    const own = keysOf(service.servers, family);
+    const sorry = keysOf(service.sorryServers, family);
+    const [clientsBefore, clientsAfter] = [taker(before, own, sorry), taker(after, own, sorry)];
+    return { clientsBefore, clientsAfter, clientsFamily: family };
+  });
+  const [first, second] = all.sort((one, other) => {
+    const dangers = Number(isDangerous(other)) - Number(isDangerous(one));
+    return dangers || TAKERS.indexOf(other.clientsAfter) - TAKERS.indexOf(one.clientsAfter);
+  });
+  if (first === undefined) {
+    return { clientsBefore: 'nobody', clientsAfter: 'nobody', clientsFamily: null };
+  }
+  const alike =
+    second?.clientsBefore === first.clientsBefore && second.clientsAfter === first.clientsAfter;
+  return alike ? { ...first, clientsFamily: null } : first;
+}
+
+function taker({ weights }: PoolDecision, own: readonly string[], sorry: readonly string[]): Taker {
+  const serves = (key: string) => (weights.get(key)?.weight ?? 0) > 0;
+  if (own.some(serves)) return 'servers';
+  if (sorry.some(serves)) return 'sorry';
+  return own.some((key) => weights.get(key)?.reason === 'awaiting-check') ? 'unchecked' : 'nobody';
+}
+
 /** Clients that servers have, or could have, would be left to somebody else or to nobody. */
-export function isDangerous({ clientsBefore, clientsAfter }: Consequence): boolean {
+export function isDangerous({
+  clientsBefore,
+  clientsAfter,
+}: Pick<Consequence, 'clientsBefore' | 'clientsAfter'>): boolean {
   return TAKERS.indexOf(clientsAfter) > TAKERS.indexOf(clientsBefore);
 }
 
@@ -80,7 +111,7 @@ export function isNotable(consequence: Consequence): boolean {
  * is left with 0 of 2 servers: its clients are refused'.
  */
 export function consequenceText(consequence: Consequence, done = false): string {
-  const { service, servers, servingBefore, servingAfter, clientsAfter } = consequence;
+  const { service, servers, servingBefore, servingAfter } = consequence;
   const { quorumLost, minHealthy } = consequence;
   const short = [
     ...(quorumLost === null ? [] : [quorumText(quorumLost)]),
@@ -90,23 +121,24 @@ export function consequenceText(consequence: Consequence, done = false): string 
   const has = done ? 'has' : 'would have';
   const verb = servingAfter < servingBefore ? left : has;
   const count = `${servingAfter} of ${servers} server${servers === 1 ? '' : 's'}`;
-  return `${service} ${verb} ${count}${short.join('')}${clientsText(clientsAfter, done)}`;
+  return `${service} ${verb} ${count}${short.join('')}${clientsText(consequence, done)}`;
 }
 
 function quorumText({ weight, healthyWeight }: Consequence['quorumLost'] & object): string {
   return `below its quorum (weight ${healthyWeight} of ${weight})`;
 }
 
-function clientsText(taker: Taker, done: boolean): string {
-  switch (taker) {
+function clientsText({ clientsAfter, clientsFamily }: Clients, done: boolean): string {
+  const its = clientsFamily === null ? 'its' : `its ${familyName(clientsFamily)}`;
+  switch (clientsAfter) {
     case 'servers':
       return '';
     case 'sorry':
-      return `: its clients ${done ? 'go' : 'would go'} to the sorry servers`;
+      return `: ${its} clients ${done ? 'go' : 'would go'} to the sorry servers`;
     case 'unchecked':
-      return `: its clients ${done ? 'are' : 'would be'} refused until a check has found a server healthy`;
+      return `: ${its} clients ${done ? 'are' : 'would be'} refused until a check has found a server healthy`;
     case 'nobody':
-      return `: its clients ${done ? 'are' : 'would be'} refused`;
+      return `: ${its} clients ${done ? 'are' : 'would be'} refused`;
   }
 }
 

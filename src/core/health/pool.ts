@@ -13,7 +13,7 @@
  */
 import { assertNever } from '../assert.ts';
 import type { CheckInitial } from '../config/check.ts';
-import type { QuorumConfig } from '../config/config.ts';
+import type { AddressFamily, QuorumConfig } from '../config/config.ts';
 import type { MaintenanceWish } from './maintenance.ts';
 import type { OverrideAction } from './override.ts';
 
@@ -32,6 +32,8 @@ export interface PoolPolicy {
 /** One configured server with what is known of it. */
 export interface PoolMember {
   readonly key: string;
+  /** Of a service of both families, the one whose clients it serves; null where it serves all. */
+  readonly family: AddressFamily | null;
   readonly weight: number;
   readonly health: ServerHealth;
   /** What it is taken for while its health is unknown. */
@@ -106,6 +108,8 @@ export interface PoolDecision {
   readonly heldBack: readonly string[];
   /** Healthy weight, as the quorum counts it. */
   readonly healthyWeight: number;
+  /** Families that have no healthy server while the quorum is met by those of the other one. */
+  readonly bereft: readonly AddressFamily[];
   /** When weights change by the mere passing of time; null for never. */
   readonly nextAtUs: number | null;
 }
@@ -141,15 +145,18 @@ export function decide(
     weights.set(member.key, one.weight);
     if (one.nextAtUs !== null) nextAtUs = Math.min(nextAtUs ?? Infinity, one.nextAtUs);
   }
-  const sorryServes = serveSorry(policy, lost, sorryAsked, weights);
-  if (lost) belowQuorum(policy, { members, sorryServes }, weights);
-  if (quorumMet !== true) keepLast(policy, state, members, weights);
+  const bereft = lost ? new Set<AddressFamily>() : bereftFamilies(members, sorryAsked);
+  const isBereft = ({ family }: PoolMember) => family !== null && bereft.has(family);
+  const isLost = (member: PoolMember) => lost || isBereft(member);
+  const sorryServes = serveSorry(policy, isLost, sorryAsked, weights);
+  belowQuorum(policy, { members: members.filter(isLost), sorryServes }, weights);
+  const short = quorumMet === true ? members.filter(isBereft) : members;
+  keepLast(policy, state, short, weights);
   const served = members.filter((member) => isHealthy(member) && weightOf(member) > 0);
-  const lastServing = servingAfter(
-    quorumMet,
-    state,
-    served.map(({ key }) => key),
-  );
+  const lastServing = servingAfter(quorumMet, state, {
+    healthy: keysOf(served),
+    bereft: keysOf(members.filter(isBereft)),
+  });
   const stayed =
     policy.slowStartUs === 0 ? [] : members.filter(({ key }) => hasRisen(weights.get(key)));
   const out = maintained.filter(
@@ -166,7 +173,7 @@ export function decide(
     stayed: keysOf(stayed),
     maintained: keysOf(out),
   };
-  return { state: next, weights, heldBack, healthyWeight, nextAtUs };
+  return { state: next, weights, heldBack, healthyWeight, bereft: [...bereft], nextAtUs };
 }
 
 /** How many of so many servers may be out on the word of their checks. */
@@ -197,8 +204,8 @@ function foundState(members: readonly PoolMember[], sorry: readonly PoolMember[]
 
 /**
  * Takes the wish of a maintenance window from servers that are needed: without them the healthy
- * weight would be below the quorum, or more servers out than `outMax`. Those that are out already
- * stay out, because somebody is working on them.
+ * weight would be below the quorum, a family without servers, or more servers out than `outMax`.
+ * Those that are out already stay out, because somebody is working on them.
  */
 function holdBack(
   { quorum }: PoolPolicy,
@@ -217,20 +224,30 @@ function holdBack(
       (health === 'unknown' && !!kernelWeight)
     );
   };
-  let weight = sum(members, (member) => (inUse(member) ? weightOf(member) : 0));
-  let out = members.filter((member) => !inUse(member)).length;
+  const used = members.filter(inUse);
+  let weight = sum(used, weightOf);
+  let out = members.length - used.length;
+  const left = new Map<AddressFamily | null, number>();
+  const take = (member: PoolMember, share: number) =>
+    left.set(member.family, (left.get(member.family) ?? 0) + share);
+  for (const member of used) take(member, weightOf(member));
   const free = ({ key, maintenance }: PoolMember) =>
     maintenance?.force === true || state.maintained.includes(key);
   for (const member of wanted.filter((one) => free(one) && inUse(one))) {
     weight -= weightOf(member);
+    take(member, -weightOf(member));
     out++;
   }
   const heldBack = new Set<string>();
   const asking = wanted.filter((one) => !free(one) && inUse(one));
   for (const member of asking.sort((left, right) => (left.key < right.key ? -1 : 1))) {
-    const after = weight - weightOf(member);
-    if (after < quorum.weight || out + 1 > outMax) heldBack.add(member.key);
-    else [weight, out] = [after, out + 1];
+    const own = weightOf(member);
+    const isLast = member.family !== null && own > 0 && left.get(member.family) === own;
+    if (isLast || weight - own < quorum.weight || out + 1 > outMax) heldBack.add(member.key);
+    else {
+      [weight, out] = [weight - own, out + 1];
+      take(member, -own);
+    }
   }
   const without = members.map((member) =>
     heldBack.has(member.key) ? { ...member, maintenance: null, passive: false } : member,
@@ -377,16 +394,39 @@ function slowStart(policy: PoolPolicy, member: PoolMember, full: number, nowUs: 
   return { weight: { weight, reason: 'slow-start' as const }, nextAtUs };
 }
 
-/** Puts the sorry servers' weights in; true when at least one serves. */
+/**
+ * Families without a server that has clients, or may have, when its check has spoken. Until then it
+ * is as the kernel's table has it, where sorry servers may have taken over for another controller.
+ */
+function bereftFamilies(
+  members: readonly PoolMember[],
+  sorry: readonly PoolMember[],
+): ReadonlySet<AddressFamily> {
+  const families = new Set<AddressFamily>();
+  for (const { family } of members) if (family !== null) families.add(family);
+  for (const { family } of sorry) if (family !== null) families.add(family);
+  const serves = ({ kernelWeight }: PoolMember) => (kernelWeight ?? 0) > 0;
+  for (const family of families) {
+    const own = members.filter((member) => member.family === family);
+    const waits = own.some((member) => mayBeHealthy(member) && weightPossible(member) > 0);
+    const tookOver = () =>
+      sorry.some((member) => member.family === family && serves(member)) && !own.some(serves);
+    const has = own.some((member) => isHealthy(member) && weightOf(member) > 0);
+    if (has || (waits && !tookOver())) families.delete(family);
+  }
+  return families;
+}
+
+/** Puts the sorry servers' weights in, and tells which families at least one serves. */
 function serveSorry(
   policy: PoolPolicy,
-  lost: boolean,
+  isLost: (member: PoolMember) => boolean,
   sorry: readonly PoolMember[],
   weights: Map<string, PoolWeight>,
-): boolean {
-  const wanted = lost && policy.quorum.below === 'sorry';
-  let serves = false;
+): ReadonlySet<AddressFamily | null> {
+  const serving = new Set<AddressFamily | null>();
   for (const member of sorry) {
+    const wanted = policy.quorum.below === 'sorry' && isLost(member);
     const out = takenOut(policy, member);
     if (out !== null) {
       // Sorry servers are nobody's quorum: whoever needs them has forced it.
@@ -399,15 +439,15 @@ function serveSorry(
       // Adopted, like a server of the service itself.
       const weight = weightWhileUnknown(member, 0);
       weights.set(member.key, { weight, reason: 'awaiting-check' });
-      serves ||= (weight ?? 0) > 0;
+      if ((weight ?? 0) > 0) serving.add(member.family);
     } else if (!healthy) {
       const reason = mayBeHealthy(member) ? 'awaiting-check' : 'failed';
       weights.set(member.key, { weight: 0, reason });
     } else if (wanted) weights.set(member.key, { weight: full, reason: 'sorry' });
     else weights.set(member.key, { weight: 0, reason: 'standby' });
-    serves ||= wanted && healthy && full > 0;
+    if (wanted && healthy && full > 0) serving.add(member.family);
   }
-  return serves;
+  return serving;
 }
 
 /** Changes the weights of the service's own servers while there are too few healthy ones. */
@@ -416,14 +456,17 @@ function belowQuorum(
   {
     members,
     sorryServes,
-  }: { readonly members: readonly PoolMember[]; readonly sorryServes: boolean },
+  }: {
+    readonly members: readonly PoolMember[];
+    /** Families that sorry servers serve. */
+    readonly sorryServes: ReadonlySet<AddressFamily | null>;
+  },
   weights: Map<string, PoolWeight>,
 ): void {
-  const quiesce =
-    policy.quorum.below === 'drop' || (policy.quorum.below === 'sorry' && sorryServes);
-  if (!quiesce) return;
-  for (const { key, override } of members) {
-    if (isDecided(override)) continue;
+  const { below } = policy.quorum;
+  if (below !== 'drop' && below !== 'sorry') return;
+  for (const { key, family, override } of members) {
+    if (isDecided(override) || (below === 'sorry' && !sorryServes.has(family))) continue;
     if ((weights.get(key)?.weight ?? 0) > 0) {
       weights.set(key, { weight: 0, reason: 'below-quorum' });
     }
@@ -450,9 +493,11 @@ function keepLast(
 function servingAfter(
   quorumMet: boolean | null,
   { lastServing }: PoolState,
-  healthy: readonly string[],
+  { healthy, bereft }: { readonly healthy: readonly string[]; readonly bereft: readonly string[] },
 ): readonly string[] {
-  if (quorumMet === true) return healthy;
+  if (quorumMet === true) {
+    return [...healthy, ...lastServing.filter((key) => bereft.includes(key))];
+  }
   return quorumMet === false ? lastServing : [...new Set([...lastServing, ...healthy])];
 }
 

@@ -4,6 +4,7 @@
  * entries together say of a server. Operators deal with the service and its servers alone.
  */
 import type {
+  AddressFamily,
   RealServerConfig,
   ServiceConfig,
   ServiceEntry,
@@ -58,6 +59,18 @@ export function servesEntry(
     server.forwarding === 'tun' &&
     entries.every((entry) => serviceFamily(entry.identity) !== family)
   );
+}
+
+/**
+ * Tells of each server of a service with entries of both families the one that it serves; null of
+ * all others, whose servers are in the same entries.
+ */
+export function familyServed(
+  entries: readonly ServiceEntry[],
+): (server: Pick<RealServerConfig, 'address'>) => AddressFamily | null {
+  const [first, ...rest] = entries.map(({ identity }) => serviceFamily(identity));
+  if (rest.every((family) => family === first)) return () => null;
+  return ({ address }) => ipFamily(address);
 }
 
 /** serverKey() of a configured server, made once for each. */

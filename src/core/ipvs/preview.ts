@@ -18,7 +18,7 @@ import type { OverrideAction } from '../health/override.ts';
 import { decide, type PoolMember, type PoolState, type WeightReason } from '../health/pool.ts';
 import { type FieldChange, serverFields, serviceFields } from './compare.ts';
 import { desiredEntry } from './desired.ts';
-import { configuredEntries, countsOfServers, type ObservedTable } from './entries.ts';
+import { configuredEntries, countsOfServers, familyServed, type ObservedTable } from './entries.ts';
 import { type Leaving, type LeavingPolicy, look, withLeaving } from './leaving.ts';
 import { type IpvsOperation, type ObservedService, serverKey, serviceKey } from './model.ts';
 import type { OwnedSet } from './owned.ts';
@@ -176,11 +176,13 @@ function weightsOf(
   phaseOf: (window: MaintenanceConfig) => WindowPhase,
 ): ReturnType<typeof decide>['weights'] {
   const kernel = countsOfServers(service, observed);
+  const familyOf = familyServed(service.entries);
   const member = (server: RealServerConfig): PoolMember => {
     const key = serverKey(server);
     const kernelWeight = kernel.get(key)?.weight ?? null;
     return {
       key,
+      family: familyOf(server),
       weight: server.weight,
       initial: server.check?.initial ?? DEFAULTS.check.initial,
       ...healthOf(server, kernelWeight, knowledge),

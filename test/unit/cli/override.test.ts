@@ -41,7 +41,8 @@ function draining(drained: boolean): Override {
 
 const LEFT: Consequence = {
   ...{ service: 'web', servers: 2, servingBefore: 2, servingAfter: 1 },
-  ...{ clientsBefore: 'servers', clientsAfter: 'servers', quorumLost: null, minHealthy: null },
+  ...{ clientsBefore: 'servers', clientsAfter: 'servers', clientsFamily: null },
+  ...{ quorumLost: null, minHealthy: null },
 };
 const LAST: Consequence = { ...LEFT, servingBefore: 1, servingAfter: 0, clientsAfter: 'nobody' };
 

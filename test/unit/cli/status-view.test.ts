@@ -115,15 +115,54 @@ IPVS  not managed: no virtual service is configured
     expect(drawn([], 'active')).toContain('\n  unicast to nobody\n');
   });
 
-  test('does not say of servers that are none that they go on', () => {
-    const [web] = STATUS.services;
-    const drawn = (healthyWeight: number) => {
-      const quorum = { weight: 2, healthyWeight, met: false, below: 'serve' } as const;
-      const services = [{ ...(web as (typeof STATUS.services)[number]), quorum }];
+  describe('too few healthy servers', () => {
+    type Service = (typeof STATUS.services)[number];
+    const [web] = STATUS.services as [Service];
+    const [server] = web.servers as [Service['servers'][number]];
+    const drawn = (
+      quorum: Partial<Service['quorum']>,
+      ...weights: (readonly [address: string, weight: number, sorry?: boolean])[]
+    ) => {
+      const servers = weights.map(([address, weight, sorry = false]) => ({
+        ...{ ...server, server: `${address}:80`, weight, sorry },
+      }));
+      const all = { weight: 2, healthyWeight: 0, met: false, below: 'sorry', bereft: [] } as const;
+      const services = [{ ...web, servers, quorum: { ...all, ...quorum } }];
       return drawStatus({ ...STATUS, services }, NOW_MS, PLAIN);
     };
-    expect(drawn(0)).toContain('below quorum (0 of 2): no server is left, no new connections\n');
-    expect(drawn(1)).toContain('below quorum (1 of 2): the healthy servers go on\n');
+
+    test('does not say of servers that are none that they go on', () => {
+      const serve = { below: 'serve' } as const;
+      expect(drawn(serve, ['10.0.0.1', 0])).toContain(
+        'below quorum (0 of 2): no server is left, no new connections\n',
+      );
+      expect(drawn({ ...serve, healthyWeight: 1 }, ['10.0.0.1', 1])).toContain(
+        'below quorum (1 of 2): the healthy servers go on\n',
+      );
+    });
+
+    test('does not say of sorry servers that are not healthy that they take over', () => {
+      expect(drawn({}, ['10.0.0.1', 0], ['10.0.0.9', 1, true])).toContain(
+        'below quorum (0 of 2): the sorry servers take over\n',
+      );
+      expect(drawn({ healthyWeight: 1 }, ['10.0.0.1', 1], ['10.0.0.9', 0, true])).toContain(
+        'below quorum (1 of 2): no sorry server is healthy, the healthy servers go on\n',
+      );
+      expect(drawn({}, ['10.0.0.1', 0], ['10.0.0.9', 0, true])).toContain(
+        'below quorum (0 of 2): no sorry server is healthy, no server is left, no new connections\n',
+      );
+    });
+
+    test('tells of a family that has none while the quorum is met', () => {
+      const met = { met: true, healthyWeight: 2, bereft: ['ipv4'] } as const;
+      const six = ['[2001:db8::1]', 2] as const;
+      expect(drawn(met, ['10.0.0.1', 0], six, ['10.0.0.9', 1, true])).toContain(
+        'no healthy server for IPv4: the sorry servers take over\n',
+      );
+      expect(drawn({ ...met, below: 'serve' }, ['10.0.0.1', 0], six)).toContain(
+        'no healthy server for IPv4: no server is left, no new connections\n',
+      );
+    });
   });
 
   test('tells what the sync daemon waits for', () => {

@@ -4,7 +4,7 @@
  */
 import { afterEach, describe, expect, test } from 'vitest';
 import { type HealthReport, Pools } from '../../../src/controller/pools.ts';
-import type { ServiceConfig } from '../../../src/core/config/config.ts';
+import type { AddressFamily, ServiceConfig } from '../../../src/core/config/config.ts';
 import { DEFAULTS } from '../../../src/core/config/defaults.ts';
 import type { Override, OverrideAction } from '../../../src/core/health/override.ts';
 import type { ObservedTable } from '../../../src/core/ipvs/entries.ts';
@@ -17,6 +17,7 @@ let down: ReadonlySet<string> = new Set();
 let told: boolean[] = [];
 let quorums: boolean[] = [];
 let overrides: ReadonlyMap<string, OverrideAction> = new Map();
+let bereft: (readonly AddressFamily[])[] = [];
 let opened: Pools | null = null;
 
 afterEach(() => opened?.close());
@@ -24,6 +25,7 @@ afterEach(() => opened?.close());
 function open(): Pools {
   told = [];
   quorums = [];
+  bereft = [];
   overrides = new Map();
   const health = (address: string): HealthReport => ({
     ...{ health: down.has(address) ? 'down' : 'up', sinceUs: 0 },
@@ -38,6 +40,7 @@ function open(): Pools {
     onHeldBack: () => {},
     onTemplates: () => told.push(pools.templatesLeadAstray),
     onQuorum: (_service, met) => quorums.push(met),
+    onBereft: (_service, families) => bereft.push(families),
     onDue: () => {},
   });
   opened = pools;
@@ -98,6 +101,23 @@ describe('templates', () => {
     pools.left(['b']);
     expect(told).toEqual([true, false]);
   });
+});
+
+test('a family without a healthy server is told of, once each time', () => {
+  const pools = open();
+  const one = service('a');
+  const six = { ...IDENTITY, address: '2001:db8::10' };
+  const both = {
+    ...one,
+    entries: [...one.entries, { identity: six, follow: null }],
+    servers: ['10.0.0.1', '2001:db8::1'].map((address) => ({ ...one.servers[0], address })),
+  } as ServiceConfig;
+  for (const failed of [[], ['10.0.0.1'], ['10.0.0.1'], []]) {
+    down = new Set(failed);
+    pools.decide(both, new Map());
+  }
+  expect(bereft).toEqual([['ipv4'], []]);
+  expect(quorums).toEqual([true]);
 });
 
 describe('what decisions would make of services', () => {

@@ -12,6 +12,7 @@ import {
 } from '../../../../src/core/health/consequence.ts';
 import type { OverrideAction } from '../../../../src/core/health/override.ts';
 import { decide, type PoolMember, type ServerHealth } from '../../../../src/core/health/pool.ts';
+import { serverKey } from '../../../../src/core/ipvs/model.ts';
 
 const DRAIN: OverrideAction = { kind: 'drain', deadlineMs: null, drained: false };
 
@@ -21,27 +22,47 @@ interface Case {
   readonly sorry?: readonly ServerHealth[];
   readonly quorum?: Partial<ServiceConfig['quorum']>;
   readonly minHealthyPercent?: number;
+  /** Indices of those that have an IPv6 address: the service has entries of both families then. */
+  readonly six?: readonly number[];
   /** By the servers' indices; sorry servers follow. */
   readonly before?: Readonly<Record<number, OverrideAction>>;
   readonly after: Readonly<Record<number, OverrideAction | null>>;
 }
 
-function consequence({ health, sorry = [], quorum, minHealthyPercent = 0, ...rest }: Case) {
+function consequence({
+  health,
+  sorry = [],
+  quorum,
+  minHealthyPercent = 0,
+  six = [],
+  ...rest
+}: Case) {
   const servers = [...health, ...sorry].map((_, index) => ({
-    ...{ address: `10.0.0.${index + 1}`, port: 80 },
+    ...{
+      address: six.includes(index) ? `2001:db8::${index + 1}` : `10.0.0.${index + 1}`,
+      port: 80,
+    },
   }));
+  const families = six.length === 0 ? ['ipv4'] : ['ipv4', 'ipv6'];
+  const entries = families.map((family) => ({ identity: { kind: 'fwmark', mark: 1, family } }));
+  const familyOf = (index: number) => {
+    if (six.length === 0) return null;
+    return six.includes(index) ? 'ipv6' : 'ipv4';
+  };
   const service = {
     ...{ ...DEFAULTS.service, name: 'web', minHealthyPercent, slowStartUs: 0 },
     quorum: { weight: 1, hysteresis: 0, below: 'sorry', ...quorum },
+    entries,
     ...{ servers: servers.slice(0, health.length), sorryServers: servers.slice(health.length) },
   } as unknown as ServiceConfig;
   const { before = {}, after } = rest;
   const decisionWith = (decided: Readonly<Record<number, OverrideAction | null>>) => {
     const members = [...health, ...sorry].map(
       (one, index): PoolMember => ({
-        ...{ key: `10.0.0.${index + 1}:80`, weight: 1, health: one, initial: 'unknown' },
+        ...{ key: serverKey(servers[index] as (typeof servers)[number]), weight: 1, health: one },
+        initial: 'unknown',
         ...{ sinceUs: 0, recoveredAtUs: null, checkWeight: null, dynamic: false },
-        ...{ kernelWeight: null, maintenance: null, passive: false },
+        ...{ kernelWeight: null, maintenance: null, passive: false, family: familyOf(index) },
         override: decided[index] ?? null,
       }),
     );
@@ -61,6 +82,21 @@ describe('a decision is dangerous', () => {
     [
       'that drains the last server beside one that failed',
       { health: ['up', 'down'], quorum: { below: 'serve' }, after: { 0: DRAIN } },
+      'web would be left with 0 of 2 servers, below its quorum (weight 0 of 1): its clients would be refused',
+    ],
+    [
+      'that drains the last server of one family',
+      { health: ['up', 'down', 'up', 'up'], six: [2, 3], after: { 0: DRAIN } },
+      'web would be left with 2 of 4 servers: its IPv4 clients would be refused',
+    ],
+    [
+      'that leaves the clients of one family to its sorry server',
+      { health: ['up', 'up', 'up'], six: [2, 4], sorry: ['up', 'up'], after: { 2: DRAIN } },
+      'web would be left with 2 of 3 servers: its IPv6 clients would go to the sorry servers',
+    ],
+    [
+      'that drains the last servers of both',
+      { health: ['up', 'up'], six: [1], after: { 0: DRAIN, 1: DRAIN } },
       'web would be left with 0 of 2 servers, below its quorum (weight 0 of 1): its clients would be refused',
     ],
     [

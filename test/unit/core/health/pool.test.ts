@@ -18,6 +18,7 @@ const POLICY: PoolPolicy = {
 function member(key: string, changes: Partial<PoolMember> = {}): PoolMember {
   return {
     key,
+    family: null,
     weight: 10,
     health: 'up',
     initial: 'unknown',
@@ -364,6 +365,76 @@ describe('decide, the quorum', () => {
     const members = [member('a'), member('b', { override: { kind: 'up' } })];
     const dropped = decided(quorum({ weight: 30, below: 'drop' }), members);
     expect(told(dropped)).toEqual({ a: '0 below-quorum', b: '10 forced-up' });
+  });
+});
+
+describe('decide, a service of both families', () => {
+  const four = (key: string, changes: Partial<PoolMember> = {}) =>
+    member(key, { family: 'ipv4', ...changes });
+  const six = (key: string, changes: Partial<PoolMember> = {}) =>
+    member(key, { family: 'ipv6', ...changes });
+  const failed = { health: 'down' } as const;
+  const SORRY = { quorum: { weight: 1, hysteresis: 0, below: 'sorry' } } as const;
+  const sorry = [four('s4', { weight: 1 }), six('s6', { weight: 1 })];
+
+  it('hands one family over to its sorry servers, and takes it back', () => {
+    const lost = decided(SORRY, [four('a', failed), four('b', failed), six('c')], { sorry });
+    expect(told(lost)).toEqual({
+      ...{ a: '0 failed', b: '0 failed', c: '10 healthy' },
+      ...{ s4: '1 sorry', s6: '0 standby' },
+    });
+    expect([lost.state.quorumMet, lost.bereft]).toEqual([true, ['ipv4']]);
+    const again = decided(SORRY, [four('a'), four('b', failed), six('c')], {
+      ...{ sorry, state: lost.state },
+    });
+    expect(told(again)).toMatchObject({ a: '10 healthy', s4: '0 standby' });
+    expect(again.bereft).toEqual([]);
+  });
+
+  it('lets the healthy servers go on of a family that has no sorry server', () => {
+    const policy = { quorum: { weight: 30, hysteresis: 0, below: 'sorry' } } as const;
+    const lost = decided(policy, [four('a'), six('b')], { sorry: sorry.slice(0, 1) });
+    expect(told(lost)).toEqual({ a: '0 below-quorum', b: '10 healthy', s4: '1 sorry' });
+    expect(lost.bereft).toEqual([]);
+  });
+
+  it('keeps those of one family that served last', () => {
+    const policy = { quorum: { weight: 1, hysteresis: 0, below: 'keep-last' } } as const;
+    const served = decided(policy, [four('a'), four('b', failed), six('c')]);
+    const members = [four('a', failed), four('b', failed), six('c')];
+    const lost = decided(policy, members, { state: served.state });
+    const longer = decided(policy, members, { state: lost.state });
+    for (const one of [lost, longer]) {
+      expect(told(one)).toEqual({ a: '10 kept-last', b: '0 failed', c: '10 healthy' });
+    }
+  });
+
+  it('leaves a family with its sorry servers until a check of its own has spoken', () => {
+    const found = (health: 'unknown' | 'up') => [
+      four('a', { health, kernelWeight: 0 }),
+      six('b', { health: 'unknown', kernelWeight: 10 }),
+    ];
+    const there = [four('s4', { weight: 1, health: 'unknown', kernelWeight: 1 })];
+    const waits = decided(SORRY, found('unknown'), { sorry: there });
+    expect(told(waits)).toMatchObject({ a: '0 awaiting-check', s4: '1 awaiting-check' });
+    const spoken = decided(SORRY, found('up'), { sorry: there, state: waits.state });
+    expect(told(spoken)).toMatchObject({ a: '10 healthy', s4: '0 awaiting-check' });
+  });
+
+  it('does not take servers for lost that are new', () => {
+    const members = [four('a', { health: 'unknown' }), six('b')];
+    const decision = decided(SORRY, members, { sorry });
+    expect(told(decision)).toMatchObject({ a: '0 awaiting-check', s4: '0 standby' });
+    expect(decision.bereft).toEqual([]);
+  });
+
+  it('lets no window have the last server of a family, unless it is forced', () => {
+    const window = (force: boolean) => ({ maintenance: { action: 'drain', force } as const });
+    const asked = (force: boolean) =>
+      decided(SORRY, [four('a', window(force)), four('b', window(force)), six('c')], { sorry });
+    expect(asked(false).heldBack).toEqual(['b']);
+    expect(asked(true).heldBack).toEqual([]);
+    expect(told(asked(true))).toMatchObject({ b: '0 maintenance', s4: '1 sorry' });
   });
 });
 

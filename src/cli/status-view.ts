@@ -524,9 +524,12 @@ function weightSpan({ weight, configuredWeight }: ServerReport): Span {
 
 function ipvsLines(ipvs: DirectorStatus['ipvs'], nowMs: number): Line[] {
   const title = span('IPVS  ', 'dim');
-  if (!ipvs.managed) return [[title, span('not managed: no virtual service is configured', 'dim')]];
   const failed: Line[] =
     ipvs.lastError === null ? [] : [[title, span(`failed: ${ipvs.lastError}`, 'bad')]];
+  if (!ipvs.managed) {
+    if (failed.length > 0) return failed;
+    return [[title, span('not managed: no virtual service is configured', 'dim')]];
+  }
   const { lastReconcileAt, lastReconcileSeconds } = ipvs;
   if (lastReconcileAt === null) return [...failed, [title, span('not compared yet', 'warn')]];
   const took = lastReconcileSeconds === null ? '' : ` in ${milliseconds(lastReconcileSeconds)}`;

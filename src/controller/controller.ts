@@ -136,6 +136,8 @@ export class Controller implements DirectorControl {
   readonly #maintenance: Maintenance;
   readonly #passive: Passive;
   #client: IpvsClient | null = null;
+  /** Why a reload that brought services could not open it: they are checked, and not in a table. */
+  #noIpvs: Problem | null = null;
   /** What carries checks through virtual IPs. */
   #carriers: readonly ServiceConfig[] = [];
   #answerDevices: ReadonlySet<string> = new Set();
@@ -363,8 +365,8 @@ export class Controller implements DirectorControl {
     this.#trackers.configure(config.trackers);
     this.#bfd.configure(config.bfd);
     this.#conflicts.configure(config.conflictCheckUs);
-    const problem = this.#client === null ? this.open() : null;
-    if (problem !== null) logProblem(this.#log, problem);
+    this.#noIpvs = this.#client === null ? this.open() : null;
+    if (this.#noIpvs !== null) logProblem(this.#log, this.#noIpvs);
     this.#guard.configure(keeperPlan({ ...config, runtimeDirectory: before.runtimeDirectory }));
     await TURNS.nextTurn();
     if (this.#stopping) return STOPPING;
@@ -658,6 +660,7 @@ export class Controller implements DirectorControl {
       checks,
       tally: this.#tally,
       table: this.#table?.report(observed) ?? null,
+      noIpvs: this.#noIpvs,
       leaving: this.#table?.leaving() ?? [],
       unusedOverrides: this.#unusedOverrides(),
       notify: this.#notifier.report(),

@@ -18,6 +18,7 @@ import {
 } from '../core/ipvs/entries.ts';
 import type { Leaving } from '../core/ipvs/leaving.ts';
 import { serverKey, serviceKey } from '../core/ipvs/model.ts';
+import type { Problem } from '../core/problem.ts';
 import type {
   BfdReport,
   CheckReport,
@@ -61,6 +62,8 @@ export interface StatusParts {
   readonly tally: CheckTally;
   /** null without virtual services. */
   readonly table: TableReport | null;
+  /** Why there is no table although there are services; null where that is not so. */
+  readonly noIpvs: Problem | null;
   readonly leaving: readonly Leaving[];
   readonly unusedOverrides: readonly Override[];
   /** null without IPVS. */
@@ -135,7 +138,7 @@ function statusHead(parts: StatusParts): Omit<DirectorStatus, 'services' | 'chec
         table === null || table.lastReconcileUs === null
           ? null
           : table.lastReconcileUs / US_PER_SECOND,
-      lastError: table?.lastError ?? null,
+      lastError: parts.noIpvs === null ? (table?.lastError ?? null) : withoutIpvs(parts.noIpvs),
       reconciles: table?.reconciles ?? 0,
       operations: table?.operations ?? {},
       operationErrors: table?.operationErrors ?? 0,
@@ -151,6 +154,10 @@ function statusHead(parts: StatusParts): Omit<DirectorStatus, 'services' | 'chec
     notify: parts.notify,
     sync: config.sync === null ? null : { ...config.sync, ...(parts.sync ?? NO_DAEMON) },
   };
+}
+
+function withoutIpvs({ message, cure }: Problem): string {
+  return `${message}. ${cure}; then run 'vipkeeper reload'`;
 }
 
 const NO_DAEMON = { role: null, error: null, waitsFor: 0 };

@@ -491,11 +491,11 @@ export interface DirectorStatus {
   readonly services: readonly ServiceReport[];
   readonly checks: readonly CheckReport[];
   readonly ipvs: {
-    /** False without virtual services: the table is then not looked at. */
+    /** False without virtual services, or without the kernel's IPVS: no table is looked at. */
     readonly managed: boolean;
     readonly lastReconcileAt: string | null;
     readonly lastReconcileSeconds: number | null;
-    /** Why the last reconcile failed, or null. */
+    /** Why the last reconcile failed, or why there is none although there are services; or null. */
     readonly lastError: string | null;
     readonly reconciles: number;
     /** Changes made in the kernel, by kind ('add-service', 'set-server', …). */

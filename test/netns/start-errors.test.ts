@@ -131,6 +131,15 @@ vrrp:
     }
     const result = await refused(config);
     expectProblem(result, 'VK-NO-IPVS', /kernel has no IPVS .*modprobe ip_vs/);
+
+    await using director = await Director.start(node, { config: { vrrp: { web: WEB } } });
+    director.configure(config);
+    await director.reload();
+    expect((await director.status()).ipvs).toMatchObject({
+      managed: false,
+      lastError: expect.stringMatching(/kernel has no IPVS .*modprobe ip_vs.*vipkeeper reload/),
+    });
+    expect(await director.stop()).toBe(0);
   });
 
   it('with its port in use: names the port and how to find who has it', async () => {

@@ -96,6 +96,10 @@ Director dir-a  vipkeeper 0.1.0, up 3h 12m, no keeper, restarted 2 times, contro
 
 IPVS  not managed: no virtual service is configured
 `);
+    const ipvs = { ...bare.ipvs, lastError: 'The kernel has no IPVS' };
+    expect(drawStatus({ ...bare, ipvs }, NOW_MS, PLAIN)).toContain(
+      '\nIPVS  failed: The kernel has no IPVS\n',
+    );
   });
 
   test('tells whom a unicast instance speaks to, and which it cannot', () => {

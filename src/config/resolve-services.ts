@@ -3,7 +3,7 @@
  * refused that the kernel would refuse or ignore (net/netfilter/ipvs/ip_vs_ctl.c). Servers may
  * be missing (null) where their own form was wrong; the others are checked all the same.
  */
-import { hasPort } from '../core/config/check.ts';
+import { hasPort, mostAskedFor } from '../core/config/check.ts';
 import type {
   AddressFamily,
   PassiveConfig,
@@ -174,13 +174,13 @@ function reportQuorum(
   path: Path,
   report: Report,
 ): void {
-  const total = servers.reduce((sum, { weight }) => sum + weight, 0);
+  const total = servers.reduce((sum, server) => sum + mostWeight(server), 0);
   if (complete && input.quorum !== undefined && quorum.weight > total) {
-    const message = `expected at most ${total}, the weight of all servers: it could never be met`;
+    const message = `expected at most ${total}, the most that all servers weigh: it could never be met`;
     report.error([...path, 'quorum'], message);
   }
   if (complete && input.hysteresis !== undefined && quorum.weight + quorum.hysteresis > total) {
-    const message = `quorum and hysteresis are more than ${total}, the weight of all servers: once lost, the quorum could never be met again`;
+    const message = `quorum and hysteresis are more than ${total}, the most that all servers weigh: once lost, the quorum could never be met again`;
     report.error([...path, 'hysteresis'], message, 'bare');
   }
   if (quorum.hysteresis >= quorum.weight && input.hysteresis !== undefined) {
@@ -197,11 +197,16 @@ function reportQuorum(
     slowStartUs > 0 &&
     complete &&
     servers.length > 0 &&
-    servers.every(({ weight }) => weight < 2)
+    servers.every((server) => mostWeight(server) < 2)
   ) {
     const message = 'weights of 1 cannot rise: give the servers weights such as 100';
     report.warning([...path, 'slow_start'], message);
   }
+}
+
+/** That of the file, or the greatest one that its check can ask for. */
+function mostWeight({ weight, check }: RealServerConfig): number {
+  return check === null ? weight : Math.max(weight, mostAskedFor(check));
 }
 
 function resolvePassive(
@@ -354,6 +359,13 @@ function resolveServers(
     sorryServers: resolveList(sorryServers, 'sorry_servers'),
   };
   if (!servers.includes(null)) reportUnserved(resolved.servers, { name, input, facts }, report);
+  if (!sorryServers.includes(null)) {
+    const unserved = unservedFamilies(resolved.sorryServers, facts.identities);
+    for (const family of unserved) {
+      const message = `none of them serves the ${family} clients: those go to nobody when the others do`;
+      report.warning(['services', name, 'sorry_servers'], message);
+    }
+  }
   return resolved;
 }
 
@@ -367,13 +379,22 @@ function reportUnserved(
   }: { readonly name: string; readonly input: ServiceInput; readonly facts: ServiceFacts },
   report: Report,
 ): void {
-  const families = new Set(facts.identities.map(serviceFamily));
-  if (servers.length === 0 || families.size === 1) return;
-  for (const family of families) {
-    if (servers.some(({ address }) => ipFamily(address) === family)) continue;
+  for (const family of unservedFamilies(servers, facts.identities)) {
     const message = `none of them serves the ${family} ${input.fwmark === undefined ? 'addresses' : 'packets'}`;
     report.error(['services', name, 'servers'], message, 'bare');
   }
+}
+
+/** Families of a service of both that none of these servers, of which there are some, has. */
+function unservedFamilies(
+  servers: readonly RealServerConfig[],
+  identities: ServiceFacts['identities'],
+): readonly AddressFamily[] {
+  const families = new Set(identities.map(serviceFamily));
+  if (servers.length === 0 || families.size === 1) return [];
+  return [...families].filter((family) =>
+    servers.every(({ address }) => ipFamily(address) !== family),
+  );
 }
 
 /** The port of all entries where they have the same, else 0. */
@@ -403,9 +424,18 @@ function resolveServer(
     upperThreshold: server.upper_threshold ?? defaults.upperThreshold,
     lowerThreshold: server.lower_threshold ?? defaults.lowerThreshold,
     check: resolveCheck(completeCheck(server, service, tcpByDefault), {
-      ...{ identity: identities[0], address, port, scripts, bfd },
+      ...{ identity: firstServed(identities, address), address, port, scripts, bfd },
     }),
   };
+}
+
+/** What a script is told that it checks for: an entry of the server's own family, if there is one. */
+function firstServed(
+  identities: ServiceFacts['identities'],
+  address: RealServerConfig['address'],
+): ServiceIdentity {
+  const family = ipFamily(address);
+  return identities.find((one) => serviceFamily(one) === family) ?? identities[0];
 }
 
 interface ServerCase {

@@ -378,7 +378,7 @@ function scriptSection(per: Per) {
       per(command()),
       'Program by its absolute path, with arguments, without a shell. `{vip}` (of a firewall mark, ' +
         'the mark), `{vport}`, `{rip}` and `{rport}` stand for the addresses and ports of service ' +
-        'and server.',
+        'and server; of several addresses of a service, the first of the server’s family.',
     ),
     dynamic_weight: option(per(truth()), {
       about: 'Exit statuses from 2 on are success too: the weight of the server is 2 less.',

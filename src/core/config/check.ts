@@ -148,6 +148,13 @@ export function asksForWeight(check: CheckConfig): boolean {
   return check.kind === 'file' || (check.kind === 'script' && check.dynamicWeight);
 }
 
+/** The greatest weight that it can ask for; 0 where it asks for none. */
+export function mostAskedFor(check: CheckConfig): number {
+  if (!asksForWeight(check)) return 0;
+  // Of a script, the greatest exit status and 2 less.
+  return check.kind === 'file' ? 65_535 : 253;
+}
+
 /** How many connections, processes or files one run has open at once. */
 export function connectionsOf(check: CheckConfig): number {
   return check.kind === 'http' ? check.requests.length : 1;

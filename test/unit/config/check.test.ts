@@ -97,6 +97,12 @@ test('a command has the addresses and ports of its server, and the account of no
   expect(configOf(mark).services[0]?.servers[0]?.check).toMatchObject({
     command: ['/bin/check', '7', '0', '10.0.0.1:0', '{other}'],
   });
+  const both = `services: {s: {address: ["192.0.2.1:80", "[2001:db8::1]:81"], check: ${script('')},
+    servers: [10.0.0.1, "2001:db8::2"]}}`;
+  expect(configOf(both).services[0]?.servers.map(({ check }) => check)).toMatchObject([
+    { command: ['/bin/check', '192.0.2.1', '80', '10.0.0.1:0', '{other}'] },
+    { command: ['/bin/check', '2001:db8::1', '81', '2001:db8::2:0', '{other}'] },
+  ]);
 });
 
 test('a request by HTTP is one, or several with what they have in common', () => {

@@ -22,7 +22,19 @@ test('without sorry servers the healthy ones go on below quorum', () => {
 });
 
 test.each([
-  ['a quorum above all weights', 'quorum: 3', 'quorum: expected at most 2, the weight of all'],
+  ['a script', 'check: {script: {command: /bin/x, dynamic_weight: true}}, quorum: 506', 506],
+  ['a file', 'check: {file: {path: /x}}, quorum: 131000, hysteresis: 70', 131_000],
+])('the quorum may be what the checks may ask for, by %s', (_what, text, weight) => {
+  expect(configOf(`${SERVICE}, ${text}}}`).services[0]?.quorum).toMatchObject({ weight });
+});
+
+test.each([
+  [
+    'a quorum above all that scripts may ask for',
+    'check: {script: {command: /bin/x, dynamic_weight: true}}, quorum: 507',
+    'expected at most 506, the most',
+  ],
+  ['a quorum above all weights', 'quorum: 3', 'quorum: expected at most 2, the most that all'],
   ['a quorum that cannot come back', 'quorum: 2, hysteresis: 1', 'once lost'],
   ['hysteresis as large as the quorum', 'quorum: 1, hysteresis: 1', 'hysteresis: expected less'],
   ['sorry without sorry servers', 'below_quorum: sorry', 'below_quorum: sorry needs sorry_servers'],
@@ -45,12 +57,28 @@ test.each([
   ],
   ['a slow start of weights of 1', 'slow_start: 30s', 'cannot rise'],
 ])('%s are warned of', (_what, text, message) => {
+  expect(warningsOf(`${SERVICE}, ${text}}}`)).toContain(message);
+});
+
+test('sorry servers of one family alone, for clients of both, are warned of', () => {
+  const both = `services: {s: {address: ["192.0.2.1:80", "[2001:db8::1]:80"],
+    servers: [10.0.0.1, "2001:db8::2"], sorry_servers: [10.0.0.9]}}`;
+  expect(warningsOf(both)).toContain('none of them serves the ipv6 clients');
+  expect(warningsOf(both.replace('10.0.0.9', '10.0.0.9, "2001:db8::9"'))).toBe('');
+});
+
+test('weights that a check asks for may rise slowly', () => {
+  const script = 'check: {script: {command: /bin/true, dynamic_weight: true}}';
+  expect(warningsOf(`${SERVICE}, slow_start: 30s, ${script}}}`)).not.toContain('cannot rise');
+});
+
+function warningsOf(text: string): string {
   const warnings: string[] = [];
-  readConfigText(`${SERVICE}, ${text}}}`, {
+  readConfigText(text, {
     file: 'f.yaml',
     director: null,
     hostname: 'h',
     onWarning: (warning) => warnings.push(warning.message),
   });
-  expect(warnings.join('\n')).toContain(message);
-});
+  return warnings.join('\n');
+}

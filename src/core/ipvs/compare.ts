@@ -40,9 +40,17 @@ function serviceTexts(service: VirtualService): readonly Field[] {
     ['persistence', persistenceText(service)],
     ['persistence engine', service.persistenceEngine ?? 'none'],
     ['one-packet', onOff(service.onePacket)],
-    ['flag-1', onOff(service.flag1)],
-    ['flag-2', onOff(service.flag2)],
-    ['flag-3', onOff(service.flag3)],
+    ...flagTexts(service),
+  ];
+}
+
+/** Under the names that the configuration has for the flags of its scheduler. */
+function flagTexts({ scheduler, flag1, flag2, flag3 }: VirtualService): readonly Field[] {
+  const named = scheduler === 'sh' || scheduler === 'mh';
+  return [
+    [named ? `${scheduler}-fallback` : 'flag-1', onOff(flag1)],
+    [named ? `${scheduler}-port` : 'flag-2', onOff(flag2)],
+    ['flag-3', onOff(flag3)],
   ];
 }
 

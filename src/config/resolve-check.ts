@@ -99,6 +99,7 @@ export function reportCheck(
     report.error(path, `expected one of the keys ${joinWords(KINDS, 'and')}`, 'bare');
   }
   reportKind(written, complete, path, report);
+  warnOfPlaceholders(written, path, report);
   reportBfdName(written, where.bfd, path, report);
   // It waits for nothing.
   if (complete.bfd !== undefined) return;
@@ -111,6 +112,16 @@ export function reportCheck(
     const message = 'the timeout is longer than the interval, so a late check delays the next one';
     report.warning(path, message);
   }
+}
+
+/** What looks like a placeholder and is none is given to the command as it stands. */
+function warnOfPlaceholders({ script }: LongCheck, path: Path, report: Report): void {
+  const words = script?.command ?? [];
+  const unknown = words.flatMap((word) => word.replace(PLACEHOLDER, '').match(/\{\w+\}/g) ?? []);
+  if (unknown.length === 0) return;
+  const known = 'known are {vip}, {vport}, {rip} and {rport}';
+  const message = `${unknown[0]} is no placeholder, the command gets it as it stands: ${known}`;
+  report.warning([...path, 'script', 'command'], message);
 }
 
 /** What the keys of one kind say together. */

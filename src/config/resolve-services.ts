@@ -3,7 +3,7 @@
  * refused that the kernel would refuse or ignore (net/netfilter/ipvs/ip_vs_ctl.c). Servers may
  * be missing (null) where their own form was wrong; the others are checked all the same.
  */
-import { hasPort, mostAskedFor } from '../core/config/check.ts';
+import { asksForWeight, hasPort, mostWeight } from '../core/config/check.ts';
 import type {
   AddressFamily,
   PassiveConfig,
@@ -25,6 +25,7 @@ import { resolveMaintenance } from './resolve-maintenance.ts';
 import { resolveServiceNotify } from './resolve-notify.ts';
 import { resolveThroughVip } from './resolve-through-vip.ts';
 import type { CheckInput, ServerInput, ServiceInput } from './schema.ts';
+import { joinWords } from './suggest.ts';
 import { familyBits } from './values.ts';
 
 export interface NamedService {
@@ -151,6 +152,7 @@ function resolveService(
   };
   reportTunnelUse(input, [...servers, ...sorryServers], path, report);
   reportService(config, path, report);
+  warnOfWeights(config, path, report);
   reportQuorum(config, { input, complete: !servers.includes(null) }, path, report);
   if (!tcpByDefault && input.check === undefined) warnOfUnchecked(servers, path, report);
   return config;
@@ -165,6 +167,29 @@ function warnOfUnchecked(servers: NamedService['servers'], path: Path, report: R
     `${which} servers are not checked and stay in whatever happens to them: only services of TCP ` +
     'have a check by default. Give the service a check, or check: none where that is meant';
   report.warning([...path, 'servers'], message);
+}
+
+/** Schedulers that send nobody to a weight of 0, and take all other weights for the same. */
+const WITHOUT_WEIGHTS: readonly string[] = ['rr', 'lc', 'dh'];
+
+/** Who gives servers different weights means something by them. */
+function warnOfWeights(
+  { scheduler, servers, slowStartUs }: ServiceConfig,
+  path: Path,
+  report: Report,
+): void {
+  if (!WITHOUT_WEIGHTS.includes(scheduler)) return;
+  const weights = new Set(servers.flatMap(({ weight }) => (weight === 0 ? [] : weight)));
+  const asked = servers.some(({ check }) => check !== null && asksForWeight(check));
+  const what = [
+    ...(weights.size > 1 ? ['different weights'] : []),
+    ...(slowStartUs > 0 ? ['slow_start'] : []),
+    ...(asked ? ['weights that checks ask for, above 0,'] : []),
+  ];
+  if (what.length === 0) return;
+  const other = scheduler === 'rr' ? 'wrr' : 'wlc';
+  const message = `${scheduler} does not go by weights, so that ${joinWords(what, 'and')} do nothing but for the quorum: ${other} does`;
+  report.warning([...path, 'scheduler'], message);
 }
 
 /** A quorum that can never be met, or does nothing, is a mistake. */
@@ -202,11 +227,6 @@ function reportQuorum(
     const message = 'weights of 1 cannot rise: give the servers weights such as 100';
     report.warning([...path, 'slow_start'], message);
   }
-}
-
-/** That of the file, or the greatest one that its check can ask for. */
-function mostWeight({ weight, check }: RealServerConfig): number {
-  return check === null ? weight : Math.max(weight, mostAskedFor(check));
 }
 
 function resolvePassive(

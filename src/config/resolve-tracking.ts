@@ -2,6 +2,8 @@
  * Sync groups and trackers from their parsed form, with the rules that tie them to instances and
  * services: names must exist, an instance is in one group at most, owners group with owners.
  */
+
+import { mostWeight } from '../core/config/check.ts';
 import type {
   GroupConfig,
   NotifyConfig,
@@ -161,6 +163,30 @@ function resolveTracker(
         service: input.service ?? '',
         quorum: input.quorum ?? tracker.service.quorum,
       };
+  }
+}
+
+/** A tracker that could never be up keeps its instances in fault for good. */
+export function reportTrackerQuorums(
+  trackers: readonly TrackerConfig[],
+  {
+    services,
+    partly,
+  }: {
+    readonly services: readonly ServiceConfig[];
+    /** Names of those with servers that could not be read. */
+    readonly partly: ReadonlySet<string>;
+  },
+  report: Report,
+): void {
+  for (const tracker of trackers) {
+    if (tracker.kind !== 'service' || partly.has(tracker.service)) continue;
+    const service = services.find(({ name }) => name === tracker.service);
+    if (service === undefined) continue;
+    const total = service.servers.reduce((sum, server) => sum + mostWeight(server), 0);
+    if (tracker.quorum <= total) continue;
+    const message = `expected at most ${total}, the most that all servers of services.${tracker.service} weigh: it could never be up`;
+    report.error(['trackers', tracker.name, 'quorum'], message);
   }
 }
 

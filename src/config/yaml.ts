@@ -8,9 +8,15 @@ import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs
 import { resolve } from 'node:path';
 import type { Config, SyncConfig, VrrpConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
+import { allServers } from '../core/health/check-key.ts';
 import { ipFamily } from '../core/ip.ts';
 import { serviceFamily } from '../core/ipvs/model.ts';
-import { withCheckMarks } from '../core/ipvs/through-vip.ts';
+import {
+  checkMarks,
+  isSocketCheck,
+  usesCheckMarks,
+  withCheckMarks,
+} from '../core/ipvs/through-vip.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import { ConfigDocument, TEXT_LENGTH_MAX, type YamlFault } from './document.ts';
 import { readInPart } from './doubtful.ts';
@@ -26,7 +32,7 @@ import { placeMaintenance, warnOfWindowsTogether } from './resolve-maintenance.t
 import { resolveNotify } from './resolve-notify.ts';
 import { resolveRouting } from './resolve-routing.ts';
 import { type NamedService, resolveServices } from './resolve-services.ts';
-import { resolveGroups, resolveTrackers } from './resolve-tracking.ts';
+import { reportTrackerQuorums, resolveGroups, resolveTrackers } from './resolve-tracking.ts';
 import { type NamedVrrp, resolveVrrp } from './resolve-vrrp.ts';
 import { type RootInput, type Schema, schemaFor } from './schema.ts';
 import { resolveIpvsSettings } from './schema-ipvs.ts';
@@ -218,6 +224,8 @@ function readValue(value: unknown, director: string, report: Report): Config {
     notification.notify,
     report,
   );
+  const partly = named.filter(({ servers }) => servers.includes(null)).map(({ name }) => name);
+  reportTrackerQuorums(trackers, { services, partly: new Set(partly) }, report);
   const { groups, instances: grouped } = resolveGroups(
     readNamed(schema.group, root.groups),
     alone,
@@ -253,6 +261,7 @@ function readValue(value: unknown, director: string, report: Report): Config {
   };
   reportSyncFamilies(config, report);
   reportChecksWithIcmp(config, report);
+  reportCheckMarks(config, report);
   warnOfHomelessServices(config, report);
   warnOfVrrp(config, report);
   warnOfCommands(config, report);
@@ -386,6 +395,29 @@ function reportChecksWithIcmp({ ipvs, services }: Config, report: Report): void 
   if (checked === undefined) return;
   const message = `the kernel then drops the answers of real servers to checks, and services.${checked.name} is checked`;
   report.error(['ipvs', 'settings', 'nat_icmp_send'], message, 'bare');
+}
+
+/** What checks through virtual IPs mark must not be carried elsewhere, nor anything else with it. */
+function reportCheckMarks({ ipvs, services }: Config, report: Report): void {
+  if (!usesCheckMarks(services)) return;
+  const [first, last] = checkMarks(ipvs.checkMarkBase);
+  const isTaken = (mark: number) => mark >= first && mark <= last;
+  const cure = `it is among the marks from ${first} to ${last}, of which checks with through_vip take some: choose another one, or another ipvs.check_mark_base`;
+  for (const service of services) {
+    const { name, entries } = service;
+    if (entries.some(({ identity }) => identity.kind === 'fwmark' && isTaken(identity.mark))) {
+      report.error(['services', name, 'fwmark'], cure, 'bare');
+    }
+    const marked = allServers(service).some(
+      ({ check }) =>
+        check !== null &&
+        isSocketCheck(check) &&
+        check.via === null &&
+        check.mark !== null &&
+        isTaken(check.mark),
+    );
+    if (marked) report.error(['services', name, 'check', 'mark'], cure, 'bare');
+  }
 }
 
 /** A service whose address nobody carries gets no traffic, unless another program does. */

@@ -148,11 +148,17 @@ export function asksForWeight(check: CheckConfig): boolean {
   return check.kind === 'file' || (check.kind === 'script' && check.dynamicWeight);
 }
 
-/** The greatest weight that it can ask for; 0 where it asks for none. */
-export function mostAskedFor(check: CheckConfig): number {
-  if (!asksForWeight(check)) return 0;
+/** A server's weight in the file, or the greatest one that its check can ask for. */
+export function mostWeight({
+  weight,
+  check,
+}: {
+  readonly weight: number;
+  readonly check: CheckConfig | null;
+}): number {
+  if (check === null || !asksForWeight(check)) return weight;
   // Of a script, the greatest exit status and 2 less.
-  return check.kind === 'file' ? 65_535 : 253;
+  return Math.max(weight, check.kind === 'file' ? 65_535 : 253);
 }
 
 /** How many connections, processes or files one run has open at once. */

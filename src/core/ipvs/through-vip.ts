@@ -15,6 +15,11 @@ import { ipFamily } from '../ip.ts';
 export const CHECK_MARK_BITS = 20;
 const MARKS = 2 ** CHECK_MARK_BITS;
 
+/** The first and the last mark that checks may have. */
+export function checkMarks(base: number): readonly [first: number, last: number] {
+  return [base, base + MARKS - 1];
+}
+
 type SocketCheck = Extract<CheckConfig, SocketCheckConfig>;
 
 /** A check that opens a socket, and so may go through the virtual IP. */

@@ -1,5 +1,6 @@
 /** Kinds of health checks: what they become, and what is refused at its place. */
 import { expect, test } from 'vitest';
+import { readConfigText } from '../../../src/config/yaml.ts';
 import type { CheckConfig } from '../../../src/core/config/check.ts';
 import { DIALOGUES } from '../../../src/core/health/dialogues.ts';
 import { configOf, errorLines } from './read.ts';
@@ -103,6 +104,19 @@ test('a command has the addresses and ports of its server, and the account of no
     { command: ['/bin/check', '192.0.2.1', '80', '10.0.0.1:0', '{other}'] },
     { command: ['/bin/check', '2001:db8::1', '81', '2001:db8::2:0', '{other}'] },
   ]);
+});
+
+test('what looks like a placeholder of a command and is none is warned of', () => {
+  const warnings = (command: string) => {
+    const told: string[] = [];
+    readConfigText(fileWith(`{script: {command: '${command}'}}`), {
+      ...{ file: 'f.yaml', director: null, hostname: 'h' },
+      onWarning: ({ message }) => told.push(message),
+    });
+    return told.join('\n');
+  };
+  expect(warnings('/bin/true {RIP} {vip}')).toContain('{RIP} is no placeholder');
+  expect(warnings('/bin/true {rip}:{rport} {vip} {vport}')).toBe('');
 });
 
 test('a request by HTTP is one, or several with what they have in common', () => {

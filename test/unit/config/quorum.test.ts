@@ -67,6 +67,40 @@ test('sorry servers of one family alone, for clients of both, are warned of', ()
   expect(warningsOf(both.replace('10.0.0.9', '10.0.0.9, "2001:db8::9"'))).toBe('');
 });
 
+test.each([
+  ['different weights', 'rr', '', '{address: 10.0.0.3, weight: 2}', 'different weights do nothing'],
+  ['a slow start', 'lc', 'slow_start: 5s', '10.0.0.3', 'slow_start do nothing'],
+  [
+    'weights of a script',
+    'dh',
+    'check: {script: {command: /bin/true, dynamic_weight: true}}',
+    '10.0.0.3',
+    'weights that checks ask for, above 0, do nothing',
+  ],
+])(
+  '%s are warned of where the scheduler does not go by weights',
+  (_what, name, more, server, text) => {
+    const file = (scheduler: string) =>
+      `services: {s: {address: "192.0.2.1:80", scheduler: ${scheduler}, ${more === '' ? '' : `${more}, `}servers: [10.0.0.1, ${server}]}}`;
+    expect(warningsOf(file(name))).toContain(`${name} does not go by weights`);
+    expect(warningsOf(file(name))).toContain(text);
+    expect(warningsOf(file('wrr'))).not.toContain('does not go by weights');
+  },
+);
+
+test('a weight of 0 is one for every scheduler', () => {
+  const zero = SERVICE.replace('10.0.0.2', '{address: 10.0.0.2, weight: 0}');
+  expect(warningsOf(`${zero}, scheduler: rr}}`)).toBe('');
+});
+
+test('a tracker of a service has a quorum that can be met', () => {
+  const file = (quorum: number) => `trackers: {t: {service: s, quorum: ${quorum}}}\n${SERVICE}}}`;
+  expect(errorLines(file(2))).toEqual([]);
+  expect(errorLines(file(3))).toEqual([
+    expect.stringContaining('trackers.t.quorum: expected at most 2, the most that all servers'),
+  ]);
+});
+
 test('weights that a check asks for may rise slowly', () => {
   const script = 'check: {script: {command: /bin/true, dynamic_weight: true}}';
   expect(warningsOf(`${SERVICE}, slow_start: 30s, ${script}}}`)).not.toContain('cannot rise');

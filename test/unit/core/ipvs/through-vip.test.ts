@@ -134,3 +134,20 @@ test('check_mark_base is a multiple of the number of marks', () => {
   expect(errorLines(file(1_000))[0]).toMatch(/expected a multiple of 1048576/);
   expect(configOf(file(0)).ipvs.checkMarkBase).toBe(0);
 });
+
+test('marks of others are not among those of checks, where there are any', () => {
+  const file = (mark: number, throughVip: boolean) =>
+    `services:\n  web: {address: "192.0.2.1:80", forwarding: dr, check: {tcp: {}, through_vip: ${throughVip}}, servers: [10.0.0.1]}\n` +
+    `  marked: {fwmark: ${mark}, check: none, servers: [10.0.0.1]}\n` +
+    `  asked: {address: "192.0.2.1:81", check: {tcp: {}, mark: ${mark}}, servers: [10.0.0.1]}\n`;
+  const last = BASE + 2 ** CHECK_MARK_BITS - 1;
+  for (const mark of [BASE, last]) {
+    const lines = errorLines(file(mark, true)).map((line) => line.replace(/^[^ ]* /, ''));
+    expect(lines).toEqual([
+      expect.stringMatching(/^services\.marked\.fwmark: it is among the marks from 14480/),
+      expect.stringMatching(/^services\.asked\.check\.mark: .* another ipvs\.check_mark_base$/),
+    ]);
+  }
+  for (const mark of [BASE - 1, last + 1]) expect(errorLines(file(mark, true))).toEqual([]);
+  expect(errorLines(file(BASE, false))).toEqual([]);
+});

@@ -796,7 +796,9 @@ function serviceSchema<C, S>(per: Per, check: Type<C>, server: Type<S>) {
     slow_start: option(per(duration(0, HOUR_US)), {
       about:
         'How long the weight of a server that came back rises to its full value, in at most 20 ' +
-        'steps; it needs weights above 1. A server that had clients all the time does not start anew.',
+        'steps; it needs weights above 1. It came back from a failure, or because an operator, a ' +
+        'window or a passive hint had taken it out. A server that had clients all the time does ' +
+        'not start anew.',
       default: formatDuration(service.slowStartUs),
     }),
     follow: option(per(name()), {

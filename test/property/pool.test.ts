@@ -248,14 +248,25 @@ describe('the weights of a service', () => {
   });
 
   test('a healthy server has what its operator or check says, or rises to it', () => {
-    holds(({ policy, members, nowUs, decision: { weights } }) => {
+    holds(({ policy, members, nowUs, before, decision: { weights, state } }) => {
+      const returned = new Map(state.returned);
+      const known = new Map(before?.state.returned);
+      for (const key of returned.keys()) {
+        if (known.has(key)) continue;
+        // Somebody had it out until now.
+        const was = before?.weights.get(key);
+        expect(was?.reason).not.toBe('awaiting-check');
+        expect(was?.weight ?? 0).toBe(0);
+      }
       for (const member of members) {
         const { weight, reason } = weightIn(weights, member);
         if (reason === 'slow-start') {
           expect(member.health).toBe('up');
           expect(weight).toBeGreaterThanOrEqual(1);
           expect(weight).toBeLessThan(wanted(member));
-          expect(nowUs - (member.recoveredAtUs ?? -Infinity)).toBeLessThan(policy.slowStartUs);
+          const cameAtUs = [member.recoveredAtUs, returned.get(member.key)];
+          const lastUs = Math.max(...cameAtUs.map((atUs) => atUs ?? -Infinity));
+          expect(nowUs - lastUs).toBeLessThan(policy.slowStartUs);
         }
         if (['healthy', 'check-weight', 'weight-override'].includes(reason)) {
           expect(member.health).toBe('up');

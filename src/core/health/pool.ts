@@ -94,6 +94,10 @@ export interface PoolState {
   readonly lastServing: readonly string[];
   /** Servers that have clients and need not start slowly, by key; none without slow start. */
   readonly stayed: readonly string[];
+  /** Servers that somebody took out on purpose, healthy or not, by key; none without slow start. */
+  readonly takenOut: readonly string[];
+  /** Of those that came back the time, by key, while their slow start lasts. */
+  readonly returned: readonly (readonly [key: string, atUs: number])[];
   /**
    * Servers that are out for maintenance and would have clients, as far as is known, by key: they
    * stay out until it ends.
@@ -138,10 +142,12 @@ export function decide(
   const planned = members.filter((member) => isMaintained(member) || isDrained(member));
   const guarded = beyond(outMax - planned.length, members, new Set(foundOut));
   const before = new Set(state.stayed);
+  const returned = returnedAt(policy, state, members, nowUs);
   let nextAtUs: number | null = null;
   for (const member of members) {
-    const keptIn = { guarded: guarded.has(member.key), stayed: before.has(member.key) };
-    const one = decideMember(policy, member, keptIn, nowUs);
+    const { key } = member;
+    const past = { stayed: before.has(key), returnedAtUs: returned.get(key) ?? null };
+    const one = decideMember(policy, member, { guarded: guarded.has(key), ...past }, nowUs);
     weights.set(member.key, one.weight);
     if (one.nextAtUs !== null) nextAtUs = Math.min(nextAtUs ?? Infinity, one.nextAtUs);
   }
@@ -171,6 +177,8 @@ export function decide(
     foundOut,
     lastServing,
     stayed: keysOf(stayed),
+    takenOut: policy.slowStartUs === 0 ? [] : keysOf(members.filter(isTakenOut)),
+    returned: [...returned],
     maintained: keysOf(out),
   };
   return { state: next, weights, heldBack, healthyWeight, bereft: [...bereft], nextAtUs };
@@ -198,6 +206,7 @@ function foundState(members: readonly PoolMember[], sorry: readonly PoolMember[]
   const foundOut = serving.length === 0 ? [] : members.filter((one) => !serves(one));
   return {
     ...{ quorumMet: null, foundMet, foundOut: keysOf(foundOut), lastServing, stayed: [] },
+    ...{ takenOut: [], returned: [] },
     maintained: keysOf(foundOut.filter(isMaintained)),
   };
 }
@@ -268,6 +277,31 @@ function isDrained({ override }: PoolMember): boolean {
   return override?.kind === 'drain' || (override?.kind === 'weight' && override.weight === 0);
 }
 
+/** Whatever its check says: on the word of an operator, for a window, or because of a hint. */
+function isTakenOut(member: PoolMember): boolean {
+  return isMaintained(member) || isDrained(member) || member.override?.kind === 'down';
+}
+
+/** Since when those have clients again that had been taken out: they may be as cold as others. */
+function returnedAt(
+  { slowStartUs }: PoolPolicy,
+  // A director of another version says nothing of these.
+  { takenOut: wereOut = [], returned = [] }: PoolState,
+  members: readonly PoolMember[],
+  nowUs: number,
+): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  if (wereOut.length === 0 && returned.length === 0) return found;
+  const [were, before] = [new Set(wereOut), new Map(returned)];
+  for (const member of members) {
+    // A failed one comes back by its check, and starts slowly then.
+    if (isTakenOut(member) || !isHealthy(member)) continue;
+    const atUs = were.has(member.key) ? nowUs : before.get(member.key);
+    if (atUs !== undefined && nowUs - atUs < slowStartUs) found.set(member.key, atUs);
+  }
+  return found;
+}
+
 /** Its check took it out for the controller before, and has not said anything better since. */
 function isFoundOut({ foundOut }: PoolState, member: PoolMember): boolean {
   const { key, health, override } = member;
@@ -336,7 +370,15 @@ function failedWeightOf({ onFailure }: PoolPolicy): number | null {
 function decideMember(
   policy: PoolPolicy,
   member: PoolMember,
-  { guarded, stayed }: { readonly guarded: boolean; readonly stayed: boolean },
+  {
+    guarded,
+    stayed,
+    returnedAtUs,
+  }: {
+    readonly guarded: boolean;
+    readonly stayed: boolean;
+    readonly returnedAtUs: number | null;
+  },
   nowUs: number,
 ): { readonly weight: PoolWeight; readonly nextAtUs: number | null } {
   const fixed = (weight: number | null, reason: WeightReason) => ({
@@ -350,16 +392,17 @@ function decideMember(
   if (guarded) return fixed(weightToStay(member), 'guarded');
   const weight = weightOf(member);
   const reason = weightReason(member);
+  const { recoveredAtUs } = member;
+  const sinceUs = Math.max(recoveredAtUs ?? -Infinity, returnedAtUs ?? -Infinity);
   switch (member.health) {
-    case 'unchecked':
-      return fixed(weight, reason);
     case 'unknown':
       return fixed(weightWhileUnknown(member, failedWeight), 'awaiting-check');
     case 'down':
       return fixed(failedWeight, 'failed');
+    case 'unchecked':
     case 'up':
       if (stayed) return fixed(weight, reason);
-      return slowStart(policy, member, weight, nowUs) ?? fixed(weight, reason);
+      return slowStart(policy, sinceUs, weight, nowUs) ?? fixed(weight, reason);
   }
 }
 
@@ -380,17 +423,17 @@ function weightWhileUnknown(member: PoolMember, failedWeight: number | null): nu
   }
 }
 
-/** The rising weight of a server that came back; null when it has risen. */
-function slowStart(policy: PoolPolicy, member: PoolMember, full: number, nowUs: number) {
-  if (policy.slowStartUs === 0 || member.recoveredAtUs === null) return null;
-  const elapsedUs = Math.max(0, nowUs - member.recoveredAtUs);
+/** The rising weight of a server that came back, `sinceUs` -Infinity for never; null when it has risen. */
+function slowStart(policy: PoolPolicy, sinceUs: number, full: number, nowUs: number) {
+  if (policy.slowStartUs === 0) return null;
+  const elapsedUs = Math.max(0, nowUs - sinceUs);
   const steps = Math.min(full, SLOW_START_STEPS_MAX);
   if (steps < 2 || elapsedUs >= policy.slowStartUs) return null;
   const stepUs = policy.slowStartUs / steps;
   const step = Math.floor(elapsedUs / stepUs);
   // Never 0: it is healthy, and may be the only one.
   const weight = Math.max(1, Math.floor((full * (step + 1)) / (steps + 1)));
-  const nextAtUs = Math.ceil(member.recoveredAtUs + (step + 1) * stepUs);
+  const nextAtUs = Math.ceil(sinceUs + (step + 1) * stepUs);
   return { weight: { weight, reason: 'slow-start' as const }, nextAtUs };
 }
 

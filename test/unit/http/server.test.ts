@@ -357,6 +357,8 @@ describe('serveControl', () => {
       foundOut: [],
       lastServing: ['a'],
       stayed: [],
+      takenOut: [],
+      returned: [],
       maintained: [],
     };
     const whole = { ...TABLE, checks: many(health), pools: many(pool), owned: many(['a', 'b']) };

@@ -55,7 +55,10 @@ function decided(
 }
 
 function decidedAs(quorumMet: boolean): PoolState {
-  return { quorumMet, foundMet: null, foundOut: [], lastServing: [], stayed: [], maintained: [] };
+  return {
+    ...{ quorumMet, foundMet: null, foundOut: [], lastServing: [], stayed: [] },
+    ...{ takenOut: [], returned: [], maintained: [] },
+  };
 }
 
 describe('decide, one server', () => {
@@ -592,6 +595,51 @@ describe('decide, slow start', () => {
     const light = member('a', { weight: 1, recoveredAtUs: 0 });
     expect(decided(policy, [light], { nowUs: 5 })).toMatchObject({ nextAtUs: null });
     expect(told(decided(policy, [light], { nowUs: 5 })).a).toBe('1 healthy');
+  });
+});
+
+describe('decide, slow start of those that somebody took out', () => {
+  const SLOW = { slowStartUs: 20_000_000 } as const;
+  const drain = { kind: 'drain', deadlineMs: null, drained: true } as const;
+  const weights = (decision: PoolDecision) => told(decision).a;
+
+  it.each([
+    ['a drain', { override: drain }],
+    ['a forced failure', { override: { kind: 'down' } }],
+    ['a weight of 0', { override: { kind: 'weight', weight: 0 } }],
+    ['a window', { maintenance: { action: 'down', force: true } }],
+    ['a hint', { passive: true }],
+  ] satisfies [string, Partial<PoolMember>][])('rises when %s ends', (_what, out) => {
+    const others = [member('b'), member('c')];
+    const went = decided(SLOW, [member('a', out), ...others], { nowUs: 0 });
+    const back = (state: PoolState, nowUs: number) =>
+      decided(SLOW, [member('a'), ...others], { state, nowUs });
+    const first = back(went.state, 100_000_000);
+    expect([told(first), first.nextAtUs]).toEqual([
+      { a: '1 slow-start', b: '10 healthy', c: '10 healthy' },
+      102_000_000,
+    ]);
+    const later = back(first.state, 110_000_000);
+    expect(weights(later)).toBe('5 slow-start');
+    const end = back(later.state, 120_000_000);
+    expect([weights(end), end.nextAtUs, end.state.returned]).toEqual(['10 healthy', null, []]);
+  });
+
+  it('begins when its check succeeds, where that is later', () => {
+    const went = decided(SLOW, [member('a', { override: drain })]);
+    const failed = decided(SLOW, [down('a')], { state: went.state, nowUs: 1_000_000 });
+    const recovered = { recoveredAtUs: 30_000_000 };
+    const up = decided(SLOW, [member('a', recovered)], { state: failed.state, nowUs: 40_000_000 });
+    expect(weights(up)).toBe('5 slow-start');
+  });
+
+  it('is not for a server that is forced up, nor without slow_start', () => {
+    const went = decided(SLOW, [member('a', { override: drain })]);
+    const forced = [member('a', { override: { kind: 'up' } })];
+    expect(weights(decided(SLOW, forced, { state: went.state }))).toBe('10 forced-up');
+    const without = decided({}, [member('a', { override: drain })]);
+    expect(without.state).toMatchObject({ takenOut: [], returned: [] });
+    expect(weights(decided({}, [member('a')], { state: without.state }))).toBe('10 healthy');
   });
 });
 

@@ -110,7 +110,15 @@ function connectionProblem(
       cure: 'Look at its log with `journalctl -u vipkeeper`, and restart it only if it hangs',
     };
   }
-  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET') {
+  if (error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET') {
+    // A director that stops takes its socket with it.
+    return {
+      code: 'VK-NOT-RUNNING',
+      message: `The controller of the vipkeeper on ${socketPath} has died, or is being started`,
+      cure: 'Ask again in a moment; if it lasts, `journalctl -u vipkeeper` says why, and if nothing of it runs, start it with `systemctl start vipkeeper`',
+    };
+  }
+  if (error.code === 'ENOENT') {
     return {
       code: 'VK-NOT-RUNNING',
       message: `No vipkeeper answers on ${socketPath}`,

@@ -1,5 +1,5 @@
 /** `vipkeeper status` against a real control socket in a directory of its own. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -64,6 +64,16 @@ describe('status', () => {
         `VK-NOT-RUNNING: No vipkeeper answers on ${socket}. ` +
         'Start it with `systemctl start vipkeeper`, or name its --runtime-directory.\n',
     });
+  });
+
+  test('of a socket that a dead controller left, it does not say that nothing runs', async () => {
+    // A connection to it is refused, as to a socket on which nobody listens.
+    writeFileSync(join(runtimeDirectory, 'control.sock'), '');
+    const terminal = fakeTerminal();
+    expect(await status({ runtimeDirectory, ...ONCE }, terminal, never)).toBe(3);
+    expect(terminal.written.err).toMatch(
+      /^VK-NOT-RUNNING: The controller of the vipkeeper on .* has died, or is being started\. Ask again/,
+    );
   });
 
   test('an answer that is an error is told in one line with exit status 1', async () => {

@@ -169,16 +169,16 @@ function requestFields(per: Per) {
       default: http.status.map((range) => range.join('-')),
     }),
     body_contains: option(per(text('text', () => true)), {
-      about: 'Text that the body must contain.',
+      about: 'Text that the body must contain, in its first 1 MiB.',
       without: 'any body',
     }),
     body_matches: option(per(regularExpression()), {
-      about: 'Regular expression (JavaScript, flag u) that the body must match.',
+      about: 'Regular expression (JavaScript, flag u) that the body, of at most 1 MiB, must match.',
       without: 'any body',
     }),
     digest: option(per(digest()), {
       about:
-        'Digest of the whole body: `md5:` (as `genhash` of keepalived tells it) or `sha256:` and ' +
+        'Digest of the whole body, of at most 1 MiB: `md5:` (as `genhash` of keepalived tells it) or `sha256:` and ' +
         'hexadecimal digits. A failure tells the one that was seen.',
       without: 'any body',
     }),

@@ -21,9 +21,9 @@ export function parseCron(text: string): Result<CronFields, string> {
   if (!checked.valid) {
     const [first] = checked.errors;
     const found = first?.value === undefined ? '' : ` ${first.value}`;
-    return err(
-      `expected a cron expression, such as 0 3 * * sun: ${first?.field ?? ''}${found} is wrong`,
-    );
+    // The library's 'dayOfMonth' is a day of month.
+    const field = (first?.field ?? '').replace(/[A-Z]/g, (capital) => ` ${capital.toLowerCase()}`);
+    return err(`expected a cron expression, such as 0 3 * * sun: ${field}${found} is wrong`);
   }
   const { minute, hour, dayOfMonth, month, dayOfWeek } = parse(text);
   const daysOfMonth = dayOfMonth.map(dayOf);

@@ -359,7 +359,8 @@ function readSync(
   const names = Object.keys(mapping(root.vrrp));
   const follow = input.follow ?? (names.length === 1 ? (names[0] as string) : null);
   if (follow === null || !names.includes(follow)) {
-    report.error(['sync', 'follow'], `expected a VRRP instance: ${joinWords(names, 'or')}`);
+    const expected = names.length === 0 ? 'there is none' : joinWords(names, 'or');
+    report.error(['sync', 'follow'], `expected a VRRP instance: ${expected}`);
   }
   const followed = vrrp.find((instance) => instance.name === follow);
   return {

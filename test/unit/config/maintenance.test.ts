@@ -41,7 +41,7 @@ test.each([
   ['"0 3 * * * *"', 'five fields'],
   ['"0 25 * * *"', 'hour 25 is wrong'],
   ['"0 3 1-7 * sun"', 'not both: for the first Sunday write 0 3 * * 0#1'],
-  ['"0 3 31 feb *"', 'expected a cron expression'],
+  ['"0 3 31 feb *"', 'such as 0 3 * * sun: day of month 31 is wrong'],
   ['often', 'five fields'],
 ])('the schedule %s is refused in its place', (schedule, message) => {
   const window = `{schedule: ${schedule}, duration: 2h}`;

@@ -224,6 +224,11 @@ const VRRP_ROWS: readonly Row[] = [
     'f.yaml:1:33: sync.follow: expected a VRRP instance: w, found x',
   ],
   [
+    'sync without an instance to follow',
+    'sync: {interface: eth0}\nservices: {s: {address: "192.0.2.1:80", servers: [10.0.0.1]}}',
+    'f.yaml:1:1: sync.follow: expected a VRRP instance: there is none, found nothing',
+  ],
+  [
     'sync that could follow two',
     `sync: {interface: eth0}\n${instance(ADDRESSES)}\n` +
       '  x: {interface: eth0, vrid: 2, addresses: [192.0.2.2/32]}',

@@ -7,6 +7,7 @@
 import { createServer } from 'node:net';
 import { PerformanceObserver } from 'node:perf_hooks';
 import { isMainThread } from 'node:worker_threads';
+import koffi from 'koffi';
 import type { MemoryIpvs } from './memory-ipvs.ts';
 
 export interface Collections {
@@ -14,14 +15,25 @@ export interface Collections {
   readonly maxMs: number;
 }
 
+/** A turn of the event loop. */
+export interface LongTurn {
+  /** Milliseconds of the wall clock. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** CPU time of its thread. */
+  readonly cpuMs: number;
+  /** The processor that it began and ended on; null when it had more than one. */
+  readonly cpu: number | null;
+}
+
 export interface PausesReport {
   readonly pid: number;
   /** Of the longest turn of the event loop by each clock; CPU time is that of its thread. */
   readonly longest: { readonly wallMs: number; readonly cpuMs: number };
+  /** Those with LISTED_MS of CPU time and more. */
+  readonly turns: readonly LongTurn[];
   /** CPU time of the longest turn while Node loaded the program; null when that was told before. */
   readonly loadingMs: number | null;
-  /** Turns that took more than LONG_MS of CPU time. */
-  readonly over: number;
   /** Of garbage, by their kinds; by the wall clock. */
   readonly collections: Readonly<Record<string, Collections>>;
   readonly rssMiB: number;
@@ -31,7 +43,9 @@ export interface PausesReport {
 }
 
 export const MONITOR_VARIABLE = 'VIPKEEPER_BENCH_MONITOR';
-const LONG_MS = 10;
+/** From this CPU time on a turn is told by itself, and so many of them. */
+const LISTED_MS = 4;
+const TURNS_MAX = 20_000;
 const TICK_MS = 1;
 /** The program is loaded when it has had nothing to do for so long: it waits for its configuration. */
 const LOADED_MS = 200;
@@ -67,7 +81,8 @@ async function giveTable(): Promise<MemoryIpvs> {
 async function monitor(path: string): Promise<void> {
   const { clockGettimeUs } = await import('../../src/linux/libc.ts');
   const table = await giveTable();
-  let [longest, over, collections] = nothing();
+  let [longest, turns, collections] = nothing();
+  const processor = koffi.load(null).func('int sched_getcpu()') as () => number;
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) {
       const { kind } = (entry as unknown as { readonly detail: { readonly kind: number } }).detail;
@@ -76,7 +91,7 @@ async function monitor(path: string): Promise<void> {
       collections[name] = { count: count + 1, maxMs: Math.max(maxMs, entry.duration) };
     }
   }).observe({ entryTypes: ['gc'] });
-  let [beforeMs, cpuBeforeMs] = [0, 0];
+  let [beforeMs, cpuBeforeMs, processorBefore] = [0, 0, -1];
   let busyAtMs = performance.now();
   let loaded = false;
   let loadingMs: number | null = null;
@@ -86,23 +101,28 @@ async function monitor(path: string): Promise<void> {
     const [wallMs, cpuMs] = [nowMs - beforeMs, cpuNowMs - cpuBeforeMs];
     longest.wallMs = Math.max(longest.wallMs, wallMs);
     longest.cpuMs = Math.max(longest.cpuMs, cpuMs);
-    if (cpuMs > LONG_MS) over++;
-    [beforeMs, cpuBeforeMs] = [nowMs, cpuNowMs];
+    const processorNow = processor();
+    if (cpuMs >= LISTED_MS && turns.length < TURNS_MAX) {
+      const cpu = processorNow === processorBefore ? processorNow : null;
+      const toMs = performance.timeOrigin + nowMs;
+      turns.push({ fromMs: toMs - wallMs, toMs, cpuMs, cpu });
+    }
+    [beforeMs, cpuBeforeMs, processorBefore] = [nowMs, cpuNowMs, processorNow];
     if (loaded) return;
     if (cpuMs > BUSY_MS) busyAtMs = nowMs;
     if (nowMs - busyAtMs < LOADED_MS) return;
     [loaded, loadingMs] = [true, longest.cpuMs];
-    [longest, over, collections] = nothing();
+    [longest, turns, collections] = nothing();
   }, TICK_MS).unref();
   const report = (): PausesReport => {
-    const [none, zero, empty] = nothing();
+    const [none, noTurns, empty] = nothing();
     // What is measured while the program is loaded is told by itself, when that is over.
     const measured = loaded
-      ? { longest, loadingMs, over, collections }
-      : { longest: none, loadingMs, over: zero, collections: empty };
+      ? { longest, loadingMs, turns, collections }
+      : { longest: none, loadingMs, turns: noTurns, collections: empty };
     if (loaded) {
       loadingMs = null;
-      [longest, over, collections] = nothing();
+      [longest, turns, collections] = nothing();
     }
     return {
       ...measured,
@@ -121,8 +141,8 @@ async function monitor(path: string): Promise<void> {
   server.unref();
 }
 
-function nothing(): [{ wallMs: number; cpuMs: number }, number, Record<string, Collections>] {
-  return [{ wallMs: 0, cpuMs: 0 }, 0, {}];
+function nothing(): [{ wallMs: number; cpuMs: number }, LongTurn[], Record<string, Collections>] {
+  return [{ wallMs: 0, cpuMs: 0 }, [], {}];
 }
 
 const path = process.env[MONITOR_VARIABLE];

@@ -16,7 +16,7 @@ for (;;) {
   const nowMs = performance.now();
   const lateMs = nowMs - lastMs - PERIOD_MS;
   if (lateMs > LATE_MS) {
-    const toMs = Date.now();
+    const toMs = performance.timeOrigin + nowMs;
     writeSync(1, `${toMs - lateMs} ${toMs}\n`);
   }
   lastMs = performance.now();

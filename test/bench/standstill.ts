@@ -18,6 +18,7 @@ const SPANS_MAX = 100_000;
 interface Span {
   readonly fromMs: number;
   readonly toMs: number;
+  readonly cpu: number;
 }
 
 export class Standstill {
@@ -34,7 +35,7 @@ export class Standstill {
         onStdout: (chunk) => {
           const lines = (rest + chunk.toString('utf8')).split('\n');
           rest = lines.pop() ?? '';
-          for (const line of lines) standstill.#take(line);
+          for (const line of lines) standstill.#take(line, cpu);
         },
       });
       standstill.#watchers.push(child);
@@ -42,10 +43,10 @@ export class Standstill {
     return standstill;
   }
 
-  #take(line: string): void {
+  #take(line: string, cpu: number): void {
     const [fromMs, toMs] = line.split(' ').map(Number);
     if (fromMs === undefined || toMs === undefined) throw new LabError(`No span: ${line}`);
-    if (this.#spans.length < SPANS_MAX) this.#spans.push({ fromMs, toMs });
+    if (this.#spans.length < SPANS_MAX) this.#spans.push({ fromMs, toMs, cpu });
   }
 
   /** Forgets what was seen. */
@@ -58,10 +59,14 @@ export class Standstill {
     return this.#spans.reduce((most, { fromMs, toMs }) => Math.max(most, toMs - fromMs), 0);
   }
 
-  /** For how long of that time, in ms of the wall clock, one of the processors or more stood still. */
-  within(fromMs: number, toMs: number): number {
+  /**
+   * For how long of that time, in ms of the wall clock, this processor stood still, or with null one
+   * of them or more.
+   */
+  within(fromMs: number, toMs: number, cpu: number | null = null): number {
     const spans = this.#spans
       .filter((span) => span.toMs > fromMs && span.fromMs < toMs)
+      .filter((span) => cpu === null || span.cpu === cpu)
       .sort((left, right) => left.fromMs - right.fromMs);
     let sumMs = 0;
     let coveredMs = fromMs;

@@ -8,6 +8,7 @@
  *
  * A worker that dies is a defect; the next one goes on with what is known here.
  */
+
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { CheckConfig } from '../core/config/check.ts';
@@ -15,6 +16,7 @@ import { type CheckDefinition, questionOf } from '../core/health/check-key.ts';
 import { type CheckState, type FoundAs, initialCheckState } from '../core/health/check-state.ts';
 import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
 import { fnv1a32 } from '../core/health/schedule.ts';
+import { LargeMap, LargeSet } from '../core/large-map.ts';
 import { Turn } from '../core/turn.ts';
 import { TURNS } from '../linux/turns.ts';
 import { costUs } from './check-cost.ts';
@@ -93,7 +95,7 @@ function workersOf(load: number, processors: number): number {
 
 interface Remote {
   worker: Worker;
-  readonly definitions: Map<string, CheckDefinition>;
+  readonly definitions: LargeMap<CheckDefinition>;
   restart: NodeJS.Timeout | null;
   stopping: boolean;
 }
@@ -103,9 +105,9 @@ export class CheckPool {
   readonly #ports: CheckRunnerPorts;
   readonly #local: CheckRunner;
   #remotes: Remote[] = [];
-  readonly #definitions = new Map<string, CheckDefinition>();
+  readonly #definitions = new LargeMap<CheckDefinition>();
   /** Of the checks that run in workers, or are to run somewhere soon, by key. */
-  readonly #remembered = new Map<string, CheckMemory>();
+  readonly #remembered = new LargeMap<CheckMemory>();
   #stopped = false;
 
   constructor(options: CheckPoolOptions & CheckRunnerOptions, ports: CheckRunnerPorts) {
@@ -168,8 +170,8 @@ export class CheckPool {
     added: readonly CheckDefinition[],
     leaving: ReadonlySet<string>,
   ): Promise<{ readonly workers: number; readonly answers: ReadonlyMap<string, string> }> {
-    const asked = new Set<string>();
-    const answers = new Map<string, string>();
+    const asked = new LargeSet();
+    const answers = new LargeMap<string>();
     const turn = new Turn(TURNS);
     let load = 0;
     let looked = 0;
@@ -277,7 +279,7 @@ export class CheckPool {
   #begin(): Remote {
     const remote: Remote = {
       worker: this.#startWorker(() => remote),
-      definitions: new Map(),
+      definitions: new LargeMap(),
       restart: null,
       stopping: false,
     };

@@ -1,5 +1,7 @@
 /** Counts results of checks for the metrics; a check that is gone takes its counts with it. */
+
 import type { ProbeResult } from '../core/health/probe-result.ts';
+import { LargeMap } from '../core/large-map.ts';
 import type { CheckResultReport } from './checks.ts';
 
 export interface Tally {
@@ -18,7 +20,7 @@ interface MutableTally {
 const EMPTY: Tally = { succeeded: 0, failed: {}, durationUsSum: 0 };
 
 export class CheckTally {
-  readonly #tallies = new Map<string, MutableTally>();
+  readonly #tallies = new LargeMap<MutableTally>();
 
   count({ key, result }: Pick<CheckResultReport, 'key'> & { readonly result: ProbeResult }): void {
     let tally = this.#tallies.get(key);

@@ -10,6 +10,7 @@
  *          ^                                               |
  *          +----------------- next slot -------------------+
  */
+
 import { assert } from '../core/assert.ts';
 import { type CheckConfig, connectionsOf } from '../core/config/check.ts';
 import type { CheckDefinition, CheckTarget } from '../core/health/check-key.ts';
@@ -17,6 +18,7 @@ import type { CheckChange, CheckState, CheckStatus } from '../core/health/check-
 import { initialCheckState, isConfirming, step } from '../core/health/check-state.ts';
 import type { ProbeFailure, ProbeResult } from '../core/health/probe-result.ts';
 import { firstStartUs, nextRun, placeUs } from '../core/health/schedule.ts';
+import { LargeMap } from '../core/large-map.ts';
 import { descriptorsMax } from '../linux/limits.ts';
 import type { SessionLook } from '../probes/bfd.ts';
 import type { GiveUp, Probe } from '../probes/probe.ts';
@@ -170,7 +172,7 @@ export class CheckRunner {
   readonly #runCommand: CommandRunner;
   readonly #endingCommands = new EndingCommands();
   readonly #trust = new TrustStore();
-  readonly #checks = new Map<string, RunningCheck>();
+  readonly #checks = new LargeMap<RunningCheck>();
   readonly #sockets: DueRuns<RunningCheck>;
   readonly #commands: DueRuns<RunningCheck>;
   /** What is known here already: it waits for nothing that takes its time. */

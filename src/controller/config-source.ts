@@ -8,12 +8,14 @@
  * Services that did not change are the same objects as before, so that what follows from a
  * reload is the work of its changes.
  */
+
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ConfigError } from '../config/errors.ts';
 import type { SourceFile } from '../config/secret-file.ts';
 import type { Config, ServiceConfig } from '../core/config/config.ts';
 import { inTurns } from '../core/in-turns.ts';
+import { LargeMap } from '../core/large-map.ts';
 import { READER_NODE_FLAGS } from '../core/processes.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import { sameData } from '../core/same-data.ts';
@@ -83,7 +85,7 @@ const OWN_PARTS = ['name', 'address', 'entries', 'identity', 'servers', 'sorrySe
 interface Received {
   /** Of the services. */
   readonly parts: SharedParts;
-  readonly services: Map<string, ServiceConfig>;
+  readonly services: LargeMap<ServiceConfig>;
   /** Long files, by their places among the sources; filled part by part. */
   readonly contents: Map<number, Uint8Array>;
 }
@@ -92,8 +94,10 @@ export class ConfigSource {
   readonly #request: ConfigRequest;
   #reader: ChildProcess | null = null;
   #reading: Promise<unknown> = Promise.resolve();
-  /** Of the last good answer, by their names, in their order. */
-  #services = new Map<string, ServiceConfig>();
+  /** Of the last good answer, by their names. */
+  #services = new LargeMap<ServiceConfig>();
+  /** Their names, in the order of the file. */
+  #names: readonly string[] = [];
 
   constructor(request: ConfigRequest) {
     this.#request = request;
@@ -112,7 +116,7 @@ export class ConfigSource {
   #read(): Promise<ConfigAnswer> {
     const reader = this.#ask();
     const parts = new SharedParts(SHARED_PARTS_MAX, OWN_PARTS);
-    const received: Received = { parts, services: new Map(), contents: new Map() };
+    const received: Received = { parts, services: new LargeMap(), contents: new Map() };
     return new Promise((resolve, reject) => {
       const end = (settle: () => void): void => {
         reader.off('message', onMessage).off('error', onError).off('exit', onExit);
@@ -182,21 +186,25 @@ export class ConfigSource {
       return { result: err(message.errors), warnings: [], sources: [] };
     }
     const { rest, warnings } = message;
-    const services = new Map<string, ServiceConfig>();
+    const services = new LargeMap<ServiceConfig>();
+    const inOrder: ServiceConfig[] = [];
     const take = (name: string): void => {
       const service = received.services.get(name) ?? this.#services.get(name);
-      if (service !== undefined) services.set(name, service);
+      if (service === undefined || services.has(name)) return;
+      services.set(name, service);
+      inOrder.push(service);
     };
-    await inTurns(message.names ?? this.#services.keys(), take, TURNS);
+    const names = message.names ?? this.#names;
+    await inTurns(names, take, TURNS);
     await TURNS.nextTurn();
-    this.#services = services;
+    [this.#services, this.#names] = [services, names];
     if (!stays(services.size)) this.#reader = null;
     const sources = message.sources.map((source, index) => {
       const content = received.contents.get(index);
       return content === undefined ? source : { ...source, content };
     });
     await TURNS.nextTurn();
-    return { result: ok({ ...rest, services: [...services.values()] }), warnings, sources };
+    return { result: ok({ ...rest, services: inOrder }), warnings, sources };
   }
 }
 

@@ -8,6 +8,7 @@
  *
  * It is started by the keeper, or outlives it and starts the next one.
  */
+
 import { setTimeout as delay } from 'node:timers/promises';
 import { assertNever } from '../core/assert.ts';
 import type {
@@ -69,6 +70,7 @@ import { CheckTally } from './check-tally.ts';
 import type { CheckChangeReport, CheckSnapshot } from './checks.ts';
 import { ConflictWatch } from './conflict-watch.ts';
 import { Findings, findingsIntervalMs } from './findings.ts';
+import { type Followers, followersOf } from './followers.ts';
 import { KeeperGuard } from './guard.ts';
 import { IPVS_SETTINGS_FILE, IpvsSettings, kernelSettings } from './ipvs-settings.ts';
 import { keeperPlan } from './keeper-plan.ts';
@@ -112,6 +114,7 @@ export interface ControllerOptions {
 
 export class Controller implements DirectorControl {
   #config: Config;
+  #followers: Followers = new Map();
   readonly #log: Log;
   readonly #bursts: LogBursts;
   readonly #options: ControllerOptions;
@@ -297,6 +300,7 @@ export class Controller implements DirectorControl {
     );
     await this.#notifier.start();
     await TURNS.nextTurn();
+    this.#followers = await followersOf(this.#config.services);
     if (this.#stopping) return;
     // Before the plan: what is known to be down is known when the instances start.
     this.#trackers.configure(this.#config.trackers, this.#notifier.continued);
@@ -349,8 +353,10 @@ export class Controller implements DirectorControl {
     await TURNS.nextTurn();
     if (this.#stopping) return STOPPING;
     const { config, keepForNextStart } = read.value;
+    const followers = await followersOf(config.services);
+    if (this.#stopping) return STOPPING;
     const before = this.#config;
-    this.#config = config;
+    [this.#config, this.#followers] = [config, followers];
     if (JSON.stringify(before.http) !== JSON.stringify(config.http)) {
       this.#log.warn({ event: 'reload' }, 'http.listen changed: it takes effect at the next start');
     }
@@ -795,16 +801,15 @@ export class Controller implements DirectorControl {
     this.#states.set(instance, state);
     if (before === state || this.#stopping) return;
     if (state !== 'active') this.#conflicts.left(instance);
-    const following = this.#config.services.filter(({ entries }) =>
-      entries.some(({ follow }) => follow === instance),
-    );
-    const names = following.filter((one) => one.onlyOnActive).map(({ name }) => name);
-    if (names.length > 0 && state === 'active') this.#table?.activate(names);
-    else if (names.length > 0) {
-      this.#table?.changed(names);
-      this.#pools.left(names);
+    const following = this.#followers.get(instance);
+    if (following === undefined) return;
+    const { onlyOnActive, checked } = following;
+    if (state === 'active') this.#table?.activate(onlyOnActive);
+    else {
+      this.#table?.changed(onlyOnActive);
+      void this.#pools.left(onlyOnActive);
     }
-    if (following.some(({ checkWhen }) => checkWhen === 'active')) void this.#configureChecks();
+    if (checked) void this.#configureChecks();
   }
 
   /** Whether the instance that an entry goes with is active here; null while nobody knows. */
@@ -996,10 +1001,22 @@ export class Controller implements DirectorControl {
     }
     if (this.#stopping) return;
     if (this.#checks.workers !== threads) this.#tellThreads();
+    let ended: Promise<void> = Promise.resolve();
     await adopt(() => {
-      this.#checks.remove(removed);
-      this.#tally.forget(removed);
+      ended = this.#endChecks(removed);
     });
+    await ended;
+  }
+
+  /** In turns. */
+  async #endChecks(keys: readonly string[]): Promise<void> {
+    for (let first = 0; first < keys.length; first += CHECKS_ENDED_AT_ONCE) {
+      if (first > 0) await TURNS.nextTurn();
+      if (this.#stopping) return;
+      const some = keys.slice(first, first + CHECKS_ENDED_AT_ONCE);
+      this.#checks.remove(some);
+      this.#tally.forget(some);
+    }
   }
 
   /** How the servers of these checks are found in the kernel's table. */
@@ -1230,6 +1247,8 @@ function unknownInstance(name: string, reports: readonly InstanceReport[]): stri
 }
 
 /** What a reload says that a stop has overtaken. */
+/** Checks that end together in a turn of the event loop, each in some microseconds. */
+const CHECKS_ENDED_AT_ONCE = 256;
 const STOPPING = ['The director is stopping: the configuration was not read again'];
 
 const EARLY_TEXTS = {

@@ -9,7 +9,7 @@ import { DueQueue } from './due-queue.ts';
  * What starting takes of a turn of the event loop, and about as much again what comes of it at once:
  * what is due beyond that starts in the next one.
  */
-const STARTS_US = 1_500;
+const STARTS_US = 750;
 
 /** Longest time that the timer is set for: setTimeout takes anything above 2^31 ms for 1 ms. */
 const TIMER_MAX_MS = 3_600_000;

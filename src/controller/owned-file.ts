@@ -5,6 +5,7 @@
  * event loop. Invariant: at every moment the file says what was last said here (a crash loses
  * nothing), or `onProblem` was told.
  */
+
 import { closeSync, constants, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -16,6 +17,7 @@ import {
   type OwnedSet,
 } from '../core/ipvs/owned.ts';
 import { changeLine, readOwnedLines } from '../core/ipvs/owned-journal.ts';
+import { LargeMap } from '../core/large-map.ts';
 import type { Problem } from '../core/problem.ts';
 import { Turn } from '../core/turn.ts';
 import { replaceFile } from '../keeper/record.ts';
@@ -32,7 +34,7 @@ const LINES_PER_LOOK = 32;
 export class OwnedFile {
   readonly #path: string;
   readonly #onProblem: (problem: Problem) => void;
-  #owned: MutableOwned = new Map();
+  #owned: MutableOwned = new LargeMap();
   /** Changes in the file, beside its first line. */
   #changes = 0;
   /** The file does not hold what is here: it must be written as a whole. */

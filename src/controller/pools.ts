@@ -3,6 +3,7 @@
  * be remembered from one decision to the next: whether the quorum was met, and who served. One
  * timer calls for a new decision when a slow start takes its next step.
  */
+
 import { asksForWeight } from '../core/config/check.ts';
 import type { AddressFamily, RealServerConfig, ServiceConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';
@@ -28,6 +29,7 @@ import {
   type ObservedTable,
   type ServerCounts,
 } from '../core/ipvs/entries.ts';
+import { LargeMap, LargeSet } from '../core/large-map.ts';
 
 import { TURNS } from '../linux/turns.ts';
 
@@ -81,7 +83,7 @@ const TIMER_MIN_MS = 1;
 
 export class Pools {
   readonly #ports: PoolPorts;
-  readonly #decisions = new Map<string, PoolDecision>();
+  readonly #decisions = new LargeMap<PoolDecision>();
   /** Names of the services whose templates lead to servers that are out. */
   readonly #astray = new Set<string>();
   #timer: NodeJS.Timeout | null = null;
@@ -94,7 +96,7 @@ export class Pools {
 
   /** Forgets services that are no longer configured, in turns. */
   async keep(services: readonly ServiceConfig[]): Promise<void> {
-    const names = new Set<string>();
+    const names = new LargeSet();
     await inTurns(services, ({ name }) => void names.add(name), TURNS);
     const forget = (name: string) => {
       if (names.has(name)) return;
@@ -205,8 +207,8 @@ export class Pools {
   }
 
   /** These services leave the table, and their templates with them. */
-  left(services: readonly string[]): void {
-    for (const name of services) this.#lead(name, false);
+  async left(services: readonly string[]): Promise<void> {
+    await inTurns(services, (name) => this.#lead(name, false), TURNS);
   }
 
   #lead(service: string, astray: boolean): void {

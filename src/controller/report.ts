@@ -1,4 +1,5 @@
 /** Puts a DirectorStatus together from what keeper, checks, table and sync say of themselves. */
+
 import type {
   Config,
   RealServerConfig,
@@ -18,6 +19,7 @@ import {
 } from '../core/ipvs/entries.ts';
 import type { Leaving } from '../core/ipvs/leaving.ts';
 import { serverKey, serviceKey } from '../core/ipvs/model.ts';
+import { LargeMap } from '../core/large-map.ts';
 import type { Problem } from '../core/problem.ts';
 import type {
   BfdReport,
@@ -93,7 +95,7 @@ export type ConflictsOf = (instance: string) => readonly ConflictReport[];
 
 /** Long lists are made in several turns of the event loop: the rest is of the first. */
 export async function buildStatus(parts: StatusParts): Promise<DirectorStatus> {
-  const checks = new Map<string, CheckSnapshot>();
+  const checks = new LargeMap<CheckSnapshot>();
   await inTurns(parts.checks, (check) => checks.set(check.key, check), TURNS);
   return {
     ...statusHead(parts),

@@ -2,12 +2,14 @@
  * Which checks the services ask for, and which services each check decides about. Kept from one
  * configuration to the next: a service that is the same object as before costs no work.
  */
+
 import type { RealServerConfig, ServiceConfig } from '../core/config/config.ts';
 import { allServers, type CheckDefinition, checkOf } from '../core/health/check-key.ts';
 import type { FoundAs } from '../core/health/check-state.ts';
 import { inTurns } from '../core/in-turns.ts';
 import { configuredKey, countsOfServers, type ObservedTable } from '../core/ipvs/entries.ts';
 import { serviceKey } from '../core/ipvs/model.ts';
+import { LargeMap, LargeSet } from '../core/large-map.ts';
 import { Turn } from '../core/turn.ts';
 import { TURNS } from '../linux/turns.ts';
 
@@ -22,12 +24,12 @@ export interface ChecksChange {
 }
 
 export class ServiceChecks {
-  readonly #services = new Map<string, ServiceConfig>();
+  readonly #services = new LargeMap<ServiceConfig>();
   /**
    * Names of the services that use a check, by the check's key: nearly always one, for which a set
    * of its own would take more memory than all else here.
    */
-  readonly #users = new Map<string, string | Set<string>>();
+  readonly #users = new LargeMap<string | Set<string>>();
 
   /** How many checks there are. */
   get size(): number {
@@ -44,9 +46,9 @@ export class ServiceChecks {
   /** These are the services that are checked. In turns; one call is to end before the next. */
   async configure(services: readonly ServiceConfig[]): Promise<ChecksChange> {
     const turn = new Turn(TURNS);
-    const added = new Map<string, CheckDefinition>();
+    const added = new LargeMap<CheckDefinition>();
     /** Keys without users. */
-    const left = new Set<string>();
+    const left = new LargeSet();
     let looked = 0;
     for (const service of services) {
       const before = this.#services.get(service.name);
@@ -87,14 +89,14 @@ export class ServiceChecks {
     table: ObservedTable,
     starting: boolean,
   ): Promise<ReadonlyMap<string, FoundAs>> {
-    const keys = new Set<string>();
-    const names = new Set<string>();
+    const keys = new LargeSet();
+    const names = new LargeSet();
     const add = ({ key }: CheckDefinition): void => {
       keys.add(key);
       for (const name of this.usersOf(key)) names.add(name);
     };
     await inTurns(added, add, TURNS);
-    const found = new Map<string, FoundAs>();
+    const found = new LargeMap<FoundAs>();
     const turn = new Turn(TURNS);
     let looked = 0;
     for (const name of names) {
@@ -130,7 +132,7 @@ export class ServiceChecks {
   }
 
   /** A service uses none of its checks any more but `kept`; `left` gets those without a user then. */
-  #leave(service: ServiceConfig, left: Set<string>, kept: ReadonlySet<string> = new Set()): void {
+  #leave(service: ServiceConfig, left: LargeSet, kept: ReadonlySet<string> = new Set()): void {
     for (const { key } of definitionsOf(service)) {
       if (kept.has(key)) continue;
       const users = this.#users.get(key);

@@ -11,6 +11,7 @@
  * Ownership is written down before the kernel is changed, so that a crash in between cannot turn
  * our entries into foreign ones.
  */
+
 import type {
   IpvsConfig,
   ServiceConfig,
@@ -36,6 +37,7 @@ import {
 } from '../core/ipvs/model.ts';
 import { claimed, disowned, sortedServers, vanished } from '../core/ipvs/owned.ts';
 import { type DriftItem, plan, planService, serverPath } from '../core/ipvs/plan.ts';
+import { LargeMap, LargeSet } from '../core/large-map.ts';
 import type { Problem } from '../core/problem.ts';
 import { ok, type Result } from '../core/result.ts';
 import { sameData } from '../core/same-data.ts';
@@ -54,9 +56,13 @@ const FEW_SERVERS = 32;
 /** Services that changed together and are read before the first of them is programmed. */
 const BATCH_SERVICES = 32;
 /** A turn that has lasted so long leaves a batch to the next one. */
-const TURN_BEFORE_BATCH_US = 1_000;
+const TURN_BEFORE_BATCH_US = 500;
 /** Keys that are looked at between two looks at the clock. */
 const KEYS_PER_LOOK = 128;
+/** The same of services that are activated, each in some ten microseconds. */
+const ACTIVATED_PER_LOOK = 16;
+/** The same of services that were programmed. */
+const NOTED_PER_LOOK = 16;
 /** Foreign servers that are told of one by one. */
 const STRANGERS_MAX = 20;
 /** How often a service is read again when the kernel's table was not as it had been read. */
@@ -125,7 +131,7 @@ interface Index {
   readonly byName: ReadonlyMap<string, Unit>;
   readonly byKey: ReadonlyMap<string, Unit>;
   /** Names of those that are new or not as they were. */
-  readonly changed: readonly string[];
+  readonly changed: LargeSet;
   /** Keys of the entries that are not configured any more, with the names of their services. */
   readonly gone: ReadonlyMap<string, string>;
 }
@@ -170,7 +176,7 @@ export async function readTable(
   const observed = await client.dump();
   if (!observed.ok) return null;
   const turn = new Turn(TURNS);
-  const byKey = new Map<string, ObservedService>();
+  const byKey = new LargeMap<ObservedService>();
   for (const entry of observed.value) {
     byKey.set(serviceKey(entry.service.identity), entry);
     if (byKey.size % KEYS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
@@ -187,16 +193,16 @@ export class Table {
   /** In the order of the configuration. */
   #byName: ReadonlyMap<string, Unit> = new Map();
   /** Services to be compared before anything else: configured ones by their names. */
-  readonly #dirty = new Set<string>();
+  #dirty = new LargeSet();
   /** The same of entries that are not configured any more, by their keys. */
-  readonly #removed = new Set<string>();
+  readonly #removed = new LargeSet();
   /** Names of the services that the entries had which the last configuration removed. */
   #formerNames: ReadonlyMap<string, string> = new Map();
   readonly #leaving: LeavingServers;
   /** Entries as they were last read or programmed. */
-  readonly #observed = new Map<string, ObservedService>();
+  readonly #observed = new LargeMap<ObservedService>();
   /** Keys of entries that were compared since the comparison of the whole table began. */
-  readonly #touched = new Set<string>();
+  readonly #touched = new LargeSet();
   readonly #batch: Planned[] = [];
   /** Operations in it. */
   #batchSize = 0;
@@ -214,6 +220,8 @@ export class Table {
   readonly #waiting: (() => void)[] = [];
   /** The latest batch that was handed to the kernel. */
   #flushing: Promise<void> = Promise.resolve();
+  /** What was programmed is noted in the order of the batches. */
+  #noting: Promise<unknown> = Promise.resolve();
   /** Raised when the table is changed beside a service that is being read. */
   #epoch = 0;
   #fullWanted = false;
@@ -262,7 +270,7 @@ export class Table {
     const index = await this.#indexOf(this.#options.services);
     this.#starting = null;
     // All of them are compared now.
-    this.#adopt({ ...index, changed: [] });
+    this.#adopt({ ...index, changed: new LargeSet() });
   }
 
   /** Compares and repairs the whole table. */
@@ -273,37 +281,61 @@ export class Table {
 
   /** The health of a server of these services changed: their entries follow at once. */
   changed(serviceNames: Iterable<string>): void {
-    for (const name of serviceNames) this.#dirty.add(name);
-    void this.#work();
+    void this.#mark([...serviceNames]);
+  }
+
+  /** To be compared; in turns when they are many. */
+  async #mark(serviceNames: readonly string[]): Promise<void> {
+    const turn = new Turn(TURNS);
+    for (const [index, name] of serviceNames.entries()) {
+      if (index > 0 && index % KEYS_PER_LOOK === 0 && turn.hasLasted()) {
+        void this.#work();
+        await turn.rest();
+      }
+      this.#dirty.add(name);
+    }
+    if (serviceNames.length > 0) void this.#work();
   }
 
   /**
-   * These services are wanted from now on: they are programmed in this very turn of the event
-   * loop, from what is known of the table, and compared with it afterwards.
+   * These services are wanted from now on: they are programmed from what is known of the table,
+   * beginning in this very turn of the event loop, which is enough for some hundreds, and compared
+   * with it afterwards.
    */
   activate(serviceNames: readonly string[]): void {
-    if (this.#closed) return;
-    if (this.#starting !== null) {
-      void this.#starting.then(() => this.activate(serviceNames));
-      return;
-    }
-    this.#epoch++;
-    for (const name of serviceNames) {
-      const unit = this.#byName.get(name);
-      if (unit === undefined) continue;
-      for (const [index, desired] of this.#desired(unit).entries()) {
-        // Not wanted, or not known to be.
-        if (desired === null || desired === undefined) continue;
-        const key = unit.keys[index] as string;
-        const observed = this.#observed.get(key) ?? null;
-        this.#plan({ key, desired, observed, known: observed });
-        // What is to go can wait for the comparison, which knows its connections.
-        this.#deletions.delete(key);
-        this.#touched.add(key);
+    void this.#activate(serviceNames);
+  }
+
+  async #activate(serviceNames: readonly string[]): Promise<void> {
+    if (this.#starting !== null) await this.#starting;
+    const turn = new Turn(TURNS);
+    for (let first = 0; first < serviceNames.length; first += ACTIVATED_PER_LOOK) {
+      if (this.#closed) return;
+      this.#epoch++;
+      for (const name of serviceNames.slice(first, first + ACTIVATED_PER_LOOK)) {
+        this.#activateOne(name);
       }
+      if (!turn.hasLasted()) continue;
+      await this.#flush();
+      await turn.rest();
     }
-    void this.#flush();
-    this.changed(serviceNames);
+    await this.#flush();
+    await this.#mark(serviceNames);
+  }
+
+  #activateOne(name: string): void {
+    const unit = this.#byName.get(name);
+    if (unit === undefined) return;
+    for (const [index, desired] of this.#desired(unit).entries()) {
+      // Not wanted, or not known to be.
+      if (desired === null || desired === undefined) continue;
+      const key = unit.keys[index] as string;
+      const observed = this.#observed.get(key) ?? null;
+      this.#plan({ key, desired, observed, known: observed });
+      // What is to go can wait for the comparison, which knows its connections.
+      this.#deletions.delete(key);
+      this.#touched.add(key);
+    }
   }
 
   /**
@@ -444,19 +476,19 @@ export class Table {
   /** What is to be known of another configuration's services, made in turns. */
   async #indexOf(services: readonly ServiceConfig[]): Promise<Index> {
     const turn = new Turn(TURNS);
-    const byName = new Map<string, Unit>();
-    const byKey = new Map<string, Unit>();
-    const changed: string[] = [];
+    const byName = new LargeMap<Unit>();
+    const byKey = new LargeMap<Unit>();
+    const changed = new LargeSet();
     let looked = 0;
     for (const service of services) {
       const was = this.#byName.get(service.name);
       const unit = was?.service === service ? was : unitOf(service);
       byName.set(service.name, unit);
       for (const key of unit.keys) byKey.set(key, unit);
-      if (was !== unit) changed.push(service.name);
+      if (was !== unit) changed.add(service.name);
       if (++looked % KEYS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
-    const gone = new Map<string, string>();
+    const gone = new LargeMap<string>();
     for (const [key, { service }] of this.#byKey) {
       if (!byKey.has(key)) gone.set(key, service.name);
       if (++looked % KEYS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
@@ -471,7 +503,9 @@ export class Table {
     this.#formerNames = gone;
     for (const key of this.#removed) if (byKey.has(key)) this.#removed.delete(key);
     for (const key of gone.keys()) this.#removed.add(key);
-    for (const name of changed) this.#dirty.add(name);
+    // All of them may be in either, which is no work for one turn of the event loop.
+    if (changed.size > 0 && this.#dirty.size === 0) this.#dirty = changed;
+    else for (const name of changed) this.#dirty.add(name);
   }
 
   #lookAgain(keys: readonly string[]): void {
@@ -867,7 +901,10 @@ export class Table {
       this.#retries.set(key, (this.#retries.get(key) ?? 0) + 1);
       this.#compareSoon(key);
     }
-    this.#noteDone(done);
+    const noted = this.#noting.then(() => this.#noteDone(done));
+    // A defect that ends one must not swallow those after it.
+    this.#noting = noted.catch(() => undefined);
+    await noted;
   }
 
   /** What drifted before it was known to be gone altogether is a repair the next time, too. */
@@ -878,7 +915,11 @@ export class Table {
     this.#repairsAgain.set(key, items.set(path, item));
   }
 
-  #noteDone(done: readonly Planned[]): void {
+  /** In turns. */
+  async #noteDone(done: readonly Planned[]): Promise<void> {
+    const turn = new Turn(TURNS);
+    if (done.length > NOTED_PER_LOOK) await turn.rest();
+    let looked = 0;
     const repairs: IpvsOperation[] = [];
     const found: DriftItem[] = [];
     const wishes: IpvsOperation[] = [];
@@ -895,6 +936,7 @@ export class Table {
         }
       }
       this.#owned.change(disowned(operations));
+      if (++looked % NOTED_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
     if (wishes.length > 0) this.#ports.onChanges(wishes, 'plan', []);
     if (repairs.length > 0) this.#ports.onChanges(repairs, 'drift', found);

@@ -3,11 +3,13 @@
  * Nothing is counted here: a scrape shows what the status says at that moment, and what is gone
  * from the configuration is gone from the next scrape. prom-client writes the text format.
  */
+
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { performance } from 'node:perf_hooks';
 import type { Metric, Summary as SummaryMetric } from 'prom-client';
 import { inTurns } from '../core/in-turns.ts';
+import { LargeMap } from '../core/large-map.ts';
 import type { CheckReport, StatusSource } from '../core/status.ts';
 import { Turn } from '../core/turn.ts';
 import { Body } from './body.ts';
@@ -194,7 +196,7 @@ function show(definition: MetricDefinition): Shown {
 
 /** Checks of one kind and target made one, in turns: two series of a kind would be no exposition. */
 async function distinct(checks: readonly CheckReport[]): Promise<readonly CheckReport[]> {
-  const all = new Map<string, CheckReport>();
+  const all = new LargeMap<CheckReport>();
   const add = (check: CheckReport): void => {
     const key = `${check.kind} ${check.target}`;
     const other = all.get(key);

@@ -63,7 +63,7 @@ const READS_MAX = 4;
  * What all that has happened may take of a turn of the event loop, and what has run out of time:
  * thousands of connections may do either at once. The rest waits for the next turn.
  */
-const TURN_MS = 2;
+const TURN_MS = 1;
 /** Reads of a server that talks before its FIN; one that goes on is not waited for. */
 const FAREWELL_READS_MAX = 16;
 

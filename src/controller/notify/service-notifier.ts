@@ -10,6 +10,7 @@
  * it stands; after that only what has changed, also after a restart of the controller. Neither an
  * operator's word nor a maintenance window is a failure: both are nothing to tell here.
  */
+
 import type {
   Command,
   Config,
@@ -20,6 +21,7 @@ import type {
 import { allServers, checkOf } from '../../core/health/check-key.ts';
 import type { ServerHealth } from '../../core/health/pool.ts';
 import { kept } from '../../core/kept.ts';
+import { LargeMap } from '../../core/large-map.ts';
 import {
   noticeName,
   type ServiceNotice,
@@ -55,12 +57,12 @@ export class ServiceNotifier {
   readonly #channels: Channels;
   readonly #memory: NotifyMemory;
   /** What was told last, or waits to be told, by the names of the memory. */
-  readonly #told = new Map<string, ServiceState>();
+  readonly #told = new LargeMap<ServiceState>();
   #config: Pick<Config, 'director' | 'notify' | 'services'>;
   /** Those that somebody is told of, by name. */
   #watched: ReadonlyMap<string, ServiceConfig> = new Map();
   /** Those of which everything that is known was told, by name. */
-  readonly #learned = new Map<string, ServiceConfig>();
+  readonly #learned = new LargeMap<ServiceConfig>();
 
   constructor(
     config: Pick<Config, 'director' | 'notify' | 'services'>,
@@ -81,7 +83,7 @@ export class ServiceNotifier {
     const all = fifo !== null && fifoServices;
     const turn = new Turn(TURNS);
     const before = this.#watched;
-    const watched = new Map<string, ServiceConfig>();
+    const watched = new LargeMap<ServiceConfig>();
     let [looked, changed] = [0, false];
     for (const service of config.services) {
       if (all || service.notify !== null) {

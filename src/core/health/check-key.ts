@@ -1,8 +1,9 @@
 /**
  * Which checks a configuration asks for. Two servers of different services that have the same
  * address and are asked the same question at the same times share one check: its key is the
- * canonical JSON of the question, and behind it that of the times. The question tells whether a check
- * of the old configuration has already learnt what one of the new configuration wants to know.
+ * canonical JSON of the times, and behind it that of the question and whom it is asked, which keys
+ * differ in at their ends. The question tells whether a check of the old configuration has already
+ * learnt what one of the new configuration wants to know.
  */
 import { type CheckConfig, type CheckTiming, hasPort } from '../config/check.ts';
 import type { IpText, RealServerConfig, ServiceConfig } from '../config/config.ts';
@@ -50,13 +51,13 @@ export function checkDefinition(
   for (const [name, value] of Object.entries(members)) {
     (Object.hasOwn(TIMING, name) ? timing : asked)[name] = value;
   }
-  return { key: canonicalJson({ asked, target }) + canonicalJson(timing), check, target };
+  return { key: canonicalJson(timing) + canonicalJson({ asked, target }), check, target };
 }
 
 /** What a check asks of whom, of its key. */
 export function questionOf(key: string): string {
   // Times are numbers and words.
-  return key.slice(0, key.lastIndexOf('{'));
+  return key.slice(key.indexOf('}') + 1);
 }
 
 /** The check of a configured server, made once for each; null when it is not checked. */

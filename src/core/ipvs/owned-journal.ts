@@ -11,6 +11,7 @@
  * A line that cannot be read is left out. The last one may be torn by the death of its writer, who
  * has then not changed the kernel; of others it is told.
  */
+import { LargeMap } from '../large-map.ts';
 import { type MutableOwned, makeChange, type OwnedChange, ownedFromJson } from './owned.ts';
 
 /** One line, with its end. */
@@ -49,7 +50,7 @@ export function readOwnedText(text: string): OwnedText {
 export function* readOwnedLines(text: string): Generator<void, OwnedText> {
   const lines = text.split('\n');
   const base = ownedFromJson(parsed(lines[0] ?? ''));
-  const owned: MutableOwned = new Map();
+  const owned: MutableOwned = new LargeMap();
   let damaged = base.ok ? 0 : 1;
   for (const [service, servers] of base.ok ? base.value : []) owned.set(service, new Set(servers));
   for (const line of lines.slice(1, -1)) {

@@ -6,6 +6,7 @@
  * Order of use: `claimed` and save before applying (a crash in between must not turn our entries
  * into foreign ones), `disowned` with what the kernel accepted afterwards.
  */
+import type { MutableMap } from '../large-map.ts';
 import type { Result } from '../result.ts';
 import { err, ok } from '../result.ts';
 import type { DesiredService, IpvsOperation, ObservedService } from './model.ts';
@@ -18,7 +19,7 @@ export type OwnedServers = ReadonlySet<string>;
 export type OwnedSet = ReadonlyMap<string, OwnedServers>;
 
 /** The same for whoever keeps the list. */
-export type MutableOwned = Map<string, Set<string>>;
+export type MutableOwned = MutableMap<Set<string>>;
 
 /** JSON form: service keys to sorted server keys. */
 export type OwnedJson = Readonly<Record<string, readonly string[]>>;

@@ -94,7 +94,7 @@ test('DueRuns: what takes long to start leaves turns of the event loop to others
   const runs = new DueRuns<string>(100, {
     nowUs: () => nowUs,
     start: (item) => {
-      nowUs += 1_000;
+      nowUs += 500;
       inTurns.at(-1)?.push(item);
     },
     places: () => 1,

@@ -64,6 +64,7 @@ let directory: string;
 let table: Table;
 let weight = 1;
 let decisions = 0;
+let wanted = true;
 
 function open(ipvs = IPVS): Table {
   const files = { ownedFile: join(directory, 'owned'), leavingFile: join(directory, 'leaving') };
@@ -77,7 +78,7 @@ function open(ipvs = IPVS): Table {
           service.servers.map((one) => [serverKey(one), { weight, reason: 'healthy' as const }]),
         );
       },
-      wanted: () => true,
+      wanted: () => wanted,
       onCompared: () => {},
       onLeaving: () => {},
       onChanges: () => {},
@@ -104,6 +105,25 @@ describe('a large table', () => {
     const again = await stallOf(() => table.reconcile());
     expect(operations).toBe(3 * SERVICES);
     for (const { stallMs, allMs } of [first, again]) expect(stallMs).toBeLessThan(allMs / 2);
+  });
+
+  test('is taken out and programmed again with its instance, in many short turns', async () => {
+    operations = 0;
+    const names = services.map(({ name }) => name);
+    wanted = false;
+    table.changed(names);
+    await table.reconcile();
+    expect(kernel.size).toBe(0);
+    wanted = true;
+    const activated = await stallOf(async () => {
+      table.activate(names);
+      while (kernel.size < SERVICES) await new Promise((resolve) => setTimeout(resolve, 1));
+    });
+    expect(activated.stallMs).toBeLessThan(activated.allMs / 2);
+    await table.reconcile();
+    // Nothing was done twice: a server goes with its service.
+    expect(operations).toBe(4 * SERVICES);
+    expect(table.report().drift).toEqual({ missing: 0, altered: 0, leftover: 0 });
   });
 
   test('is read and told for people whole, in however many turns', async () => {

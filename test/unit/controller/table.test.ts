@@ -171,7 +171,7 @@ describe('Table and a service of an instance', () => {
     await table.start();
     const entry = table.known?.get(ALWAYS);
     expect(entry?.servers.map((server) => server.weight)).toEqual([1]);
-    expect(await readTable(client)).toEqual(new Map([[ALWAYS, entry]]));
+    expect(new Map(await readTable(client))).toEqual(new Map([[ALWAYS, entry]]));
   });
 
   test('of what cannot be read nothing is known', async () => {

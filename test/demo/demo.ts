@@ -343,11 +343,16 @@ async function main(): Promise<boolean> {
     const kernel = await kernelOf(machine);
     print(`Kernel with IPVS: ${kernel} (${machine.name})`);
     const topology = await Topology.create(machine, { directors: 2, realServers: 3, sync: true });
+    let isTrue = false;
     try {
-      return await new Demo(topology).run();
-    } finally {
-      await topology.dispose();
+      isTrue = await new Demo(topology).run();
+    } catch (error) {
+      // Why the demo failed is what there is to say, not that the clean-up did so as well.
+      await topology.dispose().catch(() => {});
+      throw error;
     }
+    await topology.dispose();
+    return isTrue;
   } finally {
     await stop();
   }

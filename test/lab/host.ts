@@ -155,7 +155,9 @@ export async function runWith(
   const command = `"${argv.join(' ')}" on ${machine.name}`;
   if (code === null) {
     const tail = (stderr.text() || stdout.text()).slice(-1000);
-    throw new LabError(`${command} did not end within ${timeoutMs} ms and was killed: ${tail}`);
+    throw new LabError(
+      `${command} did not end within ${timeoutMs} ms and was killed${tail === '' ? '' : `: ${tail}`}`,
+    );
   }
   if (stdout.overflowed || stderr.overflowed) {
     throw new LabError(`${command} printed more than ${OUTPUT_BYTES_MAX} bytes and was killed`);

@@ -61,6 +61,6 @@ export async function ipvsMachine(
     if (native.ok) return { machine: localMachine, stop: async () => {} };
     if (wanted === 'local') throw new LabError(native.cure);
   }
-  const vm = await Vm.start({ ...options, onProgress });
+  const vm = await Vm.start({ ...options, whole: true, onProgress });
   return { machine: vm, stop: () => vm.stop() };
 }

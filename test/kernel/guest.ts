@@ -21,6 +21,7 @@ import {
 import { BACK_GATEWAY_V4, BACK_GATEWAY_V6, type LabNode } from '../lab/topology.ts';
 import type { Vm } from '../lab/vm.ts';
 import type { Download, Exchange, HttpAnswer, Message, PeerCall } from './guest-peer.ts';
+import { Ipvsadm } from './ipvsadm.ts';
 
 /**
  * Limits for what hangs. The emulator may have to do with what the tests beside it leave of the
@@ -174,6 +175,7 @@ export class GuestDirector {
   readonly #peer: Peer;
   readonly #configPath: string;
   readonly #stateDirectory: string;
+  readonly #ipvsadm: Ipvsadm;
   #earlierStarts = 0;
   #stderr = '';
   #partial = '';
@@ -184,6 +186,7 @@ export class GuestDirector {
     this.#vm = vm;
     this.#peer = peer;
     this.node = node;
+    this.#ipvsadm = new Ipvsadm(node);
     this.runtimeDirectory = `/tmp/${name}/run`;
     this.#configPath = `/tmp/${name}/vipkeeper.yaml`;
     this.#stateDirectory = `/tmp/${name}/state`;
@@ -297,8 +300,9 @@ export class GuestDirector {
 
   /** Output lines of ipvsadm, blanks made one. */
   async ipvsadm(...argv: string[]): Promise<string[]> {
-    const { stdout } = await check(this.node, ['ipvsadm', ...argv]);
-    const lines = stdout.split('\n').map((line) => line.trim().replace(/ +/g, ' '));
+    const lines = (await this.#ipvsadm.run(argv))
+      .split('\n')
+      .map((line) => line.trim().replace(/ +/g, ' '));
     return lines.filter((line) => line !== '');
   }
 

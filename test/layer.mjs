@@ -12,7 +12,7 @@ import { BACKGROUND, toForeground, weakenSessions } from './priority.mjs';
 import { root } from './steps.mjs';
 
 const PROGRESS_MS = 30_000;
-const WEAKEN_MS = 2_000;
+const WEAKEN_MS = 1_000;
 const VITEST = join(root, 'node_modules', 'vitest', 'vitest.mjs');
 /** A line of vitest's about a file that has run. */
 const FILE_LINE = /^ *[✓❯×] test\/\S+\.test\.ts/;

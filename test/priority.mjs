@@ -1,32 +1,42 @@
 /**
- * Scheduling of whole process trees: a tree in the background runs when nothing else wants a
- * processor, and can be brought back. Plain JavaScript, like run.mjs.
+ * Scheduling of whole process trees. In a tree in the background, what has a session of its own,
+ * as the emulator, runs when nothing else wants a processor. The others, who start it and wait for
+ * it, get a little always: vitest gives up a worker that does not start within a minute. Can be
+ * brought back. Plain JavaScript, like run.mjs.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { getPriority, setPriority } from 'node:os';
 
-/** What a command is prefixed with to be in the background, with all that it starts (chrt(1)). */
-export const BACKGROUND = ['chrt', '--idle', '0'];
-/** SCHED_IDLE (sched(7)); field 41 of /proc/PID/stat. */
+/** What a command is prefixed with to be in the background, with all that it starts. */
+export const BACKGROUND = ['nice', '-n', '10'];
+/** SCHED_IDLE (sched(7)). */
 const IDLE_CLASS = 5;
 /** A process may start another one while its tree is being read. */
 const ROUNDS_MAX = 5;
 
 /**
- * Kernels with automatic groups (sched(7)) weigh sessions, and classes only within them, and the
- * emulator has a session of its own: it needs the lowest weight of a session, too.
+ * To be called again and again, for what was started meanwhile. Kernels with automatic groups
+ * (sched(7)) weigh sessions, and classes only within them: each gets the lowest weight, too.
  */
 export function weakenSessions(root) {
-  for (const { pid } of treeOf(root)) weighSession(pid, 19);
+  const own = processOf(String(process.pid))?.session;
+  for (const { pid, session, policy } of treeOf(root)) {
+    if (session === own) continue;
+    if (policy !== IDLE_CLASS) schedule(pid, '--idle');
+    weighSession(pid, 19);
+  }
 }
 
 /** Gives a tree that began with BACKGROUND the class and weight of any other. */
 export function toForeground(root) {
+  const own = getPriority();
   for (let round = 0; round < ROUNDS_MAX; round++) {
-    const behind = treeOf(root).filter(({ policy }) => policy === IDLE_CLASS);
+    const behind = treeOf(root).filter(({ policy, nice }) => policy === IDLE_CLASS || nice > own);
     if (behind.length === 0) return;
     for (const { pid } of behind) {
-      spawnSync('chrt', ['--all-tasks', '--other', '--pid', '0', String(pid)]);
+      schedule(pid, '--other');
+      for (const thread of threadsOf(pid)) favour(thread, own);
       weighSession(pid, 0);
     }
   }
@@ -37,6 +47,26 @@ function weighSession(pid, nice) {
     writeFileSync(`/proc/${pid}/autogroup`, String(nice));
   } catch {
     // A kernel without such groups, or a process that has ended.
+  }
+}
+
+function schedule(pid, policy) {
+  spawnSync('chrt', ['--all-tasks', policy, '--pid', '0', String(pid)]);
+}
+
+function favour(thread, nice) {
+  try {
+    setPriority(thread, nice);
+  } catch {
+    // It has ended.
+  }
+}
+
+function threadsOf(pid) {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map(Number);
+  } catch {
+    return [];
   }
 }
 
@@ -56,7 +86,8 @@ function processOf(name) {
     const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
     // The second field, a name in parentheses, may hold blanks.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return { pid: Number(name), parent: Number(fields[1]), policy: Number(fields[38]) };
+    const [parent, session, nice, policy] = [1, 3, 16, 38].map((at) => Number(fields[at]));
+    return { pid: Number(name), parent, session, nice, policy };
   } catch {
     return null;
   }

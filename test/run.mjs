@@ -18,7 +18,8 @@ const PROCESSORS = availableParallelism();
  * Layers in the order of their cost; vitest runs the files of one layer. With a closing slash,
  * or `test/servers` would be hostile-servers.test.ts of another folder, too. Those that must keep
  * real time run one file at a time (`atOnce`); `beside` all others goes what the emulator makes of
- * it, which takes one processor for each file.
+ * it, which takes one processor for each file. Not beside what `fills` all processors: a
+ * guest that gets nothing for minutes does not boot in time.
  */
 const LAYERS = [
   {
@@ -26,6 +27,7 @@ const LAYERS = [
     folders: ['test/unit/', 'test/property/', 'test/rfc/'],
     realTime: false,
     atOnce: PROCESSORS,
+    fills: true,
   },
   { name: 'sim', folders: ['test/sim/'], realTime: false, atOnce: PROCESSORS },
   { name: 'netns', folders: ['test/netns/'], realTime: true, atOnce: 1 },
@@ -69,20 +71,26 @@ const results = await runAll();
 const unsteady = await tryAgain(results);
 
 /**
- * Layers one after another; what mostly computes, in the emulator, goes beside the others, which
- * often wait, and takes what they leave of the processors.
+ * Layers one after another; what mostly computes, in the emulator, goes beside those that often
+ * wait, and takes what they leave of the processors.
  */
 async function runAll() {
   const found = [];
   const aside = layers.filter(({ beside }) => beside && layers.length > 1);
-  const started = aside.map((other) => runBeside(other, other.folders));
+  const started = [];
   for (const layer of layers.filter((layer) => !aside.includes(layer))) {
+    if (!layer.fills) start();
     found.push({ layer, files: await runShown(layer, layer.folders) });
   }
-  for (const [at, layer] of aside.entries()) {
-    found.push({ layer, files: await started[at].show() });
-  }
+  start();
+  for (const { layer, show } of started) found.push({ layer, files: await show() });
   return found;
+
+  function start() {
+    for (const layer of aside.splice(0)) {
+      started.push({ layer, ...runBeside(layer, layer.folders) });
+    }
+  }
 }
 
 /** Runs what failed once more, when nothing runs beside it; returns what passes this time. */

@@ -52,6 +52,7 @@ export type WorkerResult = readonly [
 ];
 
 export type FromCheckWorker =
+  | { readonly kind: 'ready' }
   | { readonly kind: 'results'; readonly results: readonly WorkerResult[] }
   | { readonly kind: 'defect'; readonly message: string }
   | { readonly kind: 'stopped' };
@@ -96,6 +97,8 @@ function workersOf(load: number, processors: number): number {
 interface Remote {
   worker: Worker;
   readonly definitions: LargeMap<CheckDefinition>;
+  /** Resolves when its program is loaded, or has ended. */
+  readonly ready: Promise<void>;
   restart: NodeJS.Timeout | null;
   stopping: boolean;
 }
@@ -138,8 +141,15 @@ export class CheckPool {
     const moving = workers !== this.#remotes.length;
     const moved = moving ? [...this.#definitions.values()] : [];
     if (moving) {
+      const remotes = Array.from({ length: workers }, () => this.#begin());
+      // To load takes a second on a busy machine: until then checks run where they are.
+      await Promise.all(remotes.map(({ ready }) => ready));
       for (const remote of this.#remotes.splice(0)) void this.#end(remote);
-      this.#remotes = Array.from({ length: workers }, () => this.#begin());
+      this.#remotes = remotes;
+      if (this.#stopped) {
+        for (const remote of this.#remotes.splice(0)) void this.#end(remote);
+        return;
+      }
     }
     const turn = new Turn(TURNS);
     for (const list of [moved.filter(({ key }) => !gone.has(key)), added]) {
@@ -277,9 +287,14 @@ export class CheckPool {
   }
 
   #begin(): Remote {
+    const worker = this.#startWorker(() => remote);
     const remote: Remote = {
-      worker: this.#startWorker(() => remote),
+      worker,
       definitions: new LargeMap(),
+      ready: new Promise((resolve) => {
+        worker.once('message', () => resolve());
+        worker.once('exit', () => resolve());
+      }),
       restart: null,
       stopping: false,
     };
@@ -298,7 +313,7 @@ export class CheckPool {
 
   #heard(message: FromCheckWorker): void {
     if (message.kind === 'defect') return this.#ports.onDefect(new Error(message.message));
-    if (message.kind === 'stopped' || this.#stopped) return;
+    if (message.kind === 'ready' || message.kind === 'stopped' || this.#stopped) return;
     for (const [key, atUs, durationUs, skippedSlots, failure, weight] of message.results) {
       const definition = this.#definitions.get(key);
       const memory = this.#remembered.get(key);

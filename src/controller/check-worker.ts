@@ -54,3 +54,5 @@ port.on('message', (message: ToCheckWorker) => {
   for (const [definition, memory] of message.add) runner.add(definition, memory);
   runner.start();
 });
+
+tell({ kind: 'ready' });

@@ -2,7 +2,6 @@
  * Sync groups and trackers from their parsed form, with the rules that tie them to instances and
  * services: names must exist, an instance is in one group at most, owners group with owners.
  */
-
 import { mostWeight } from '../core/config/check.ts';
 import type {
   GroupConfig,

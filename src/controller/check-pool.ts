@@ -8,7 +8,6 @@
  *
  * A worker that dies is a defect; the next one goes on with what is known here.
  */
-
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { CheckConfig } from '../core/config/check.ts';
@@ -241,7 +240,7 @@ export class CheckPool {
     this.#local.runNow(matches);
   }
 
-  /** All checks, in the order in which they were configured. */
+  /** All checks. */
   snapshot(): CheckSnapshot[] {
     return [...this.snapshots()];
   }

@@ -1,5 +1,4 @@
 /** Counts results of checks for the metrics; a check that is gone takes its counts with it. */
-
 import type { ProbeResult } from '../core/health/probe-result.ts';
 import { LargeMap } from '../core/large-map.ts';
 import type { CheckResultReport } from './checks.ts';

@@ -10,7 +10,6 @@
  *          ^                                               |
  *          +----------------- next slot -------------------+
  */
-
 import { assert } from '../core/assert.ts';
 import { type CheckConfig, connectionsOf } from '../core/config/check.ts';
 import type { CheckDefinition, CheckTarget } from '../core/health/check-key.ts';
@@ -264,7 +263,7 @@ export class CheckRunner {
     for (const runs of this.#allRuns) runs.pump();
   }
 
-  /** All checks, in the order in which they were configured. */
+  /** All checks. */
   snapshot(): CheckSnapshot[] {
     return [...this.#checks.values()].map((check) => checkSnapshot(check.definition, check));
   }

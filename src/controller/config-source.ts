@@ -8,7 +8,6 @@
  * Services that did not change are the same objects as before, so that what follows from a
  * reload is the work of its changes.
  */
-
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ConfigError } from '../config/errors.ts';

@@ -8,7 +8,6 @@
  *
  * It is started by the keeper, or outlives it and starts the next one.
  */
-
 import { setTimeout as delay } from 'node:timers/promises';
 import { assertNever } from '../core/assert.ts';
 import type {
@@ -1246,9 +1245,9 @@ function unknownInstance(name: string, reports: readonly InstanceReport[]): stri
   return unknownName('instance', name, known);
 }
 
-/** What a reload says that a stop has overtaken. */
 /** Checks that end together in a turn of the event loop, each in some microseconds. */
 const CHECKS_ENDED_AT_ONCE = 256;
+/** What a reload says that a stop has overtaken. */
 const STOPPING = ['The director is stopping: the configuration was not read again'];
 
 const EARLY_TEXTS = {

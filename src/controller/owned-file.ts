@@ -5,7 +5,6 @@
  * event loop. Invariant: at every moment the file says what was last said here (a crash loses
  * nothing), or `onProblem` was told.
  */
-
 import { closeSync, constants, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';

@@ -3,7 +3,6 @@
  * be remembered from one decision to the next: whether the quorum was met, and who served. One
  * timer calls for a new decision when a slow start takes its next step.
  */
-
 import { asksForWeight } from '../core/config/check.ts';
 import type { AddressFamily, RealServerConfig, ServiceConfig } from '../core/config/config.ts';
 import { DEFAULTS } from '../core/config/defaults.ts';

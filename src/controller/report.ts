@@ -1,5 +1,4 @@
 /** Puts a DirectorStatus together from what keeper, checks, table and sync say of themselves. */
-
 import type {
   Config,
   RealServerConfig,

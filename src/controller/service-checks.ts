@@ -2,7 +2,6 @@
  * Which checks the services ask for, and which services each check decides about. Kept from one
  * configuration to the next: a service that is the same object as before costs no work.
  */
-
 import type { RealServerConfig, ServiceConfig } from '../core/config/config.ts';
 import { allServers, type CheckDefinition, checkOf } from '../core/health/check-key.ts';
 import type { FoundAs } from '../core/health/check-state.ts';

@@ -11,7 +11,6 @@
  * Ownership is written down before the kernel is changed, so that a crash in between cannot turn
  * our entries into foreign ones.
  */
-
 import type {
   IpvsConfig,
   ServiceConfig,
@@ -190,7 +189,7 @@ export class Table {
   readonly #owned: OwnedFile;
   /** By the keys of their entries. */
   #byKey: ReadonlyMap<string, Unit> = new Map();
-  /** In the order of the configuration. */
+  /** Services by their names. */
   #byName: ReadonlyMap<string, Unit> = new Map();
   /** Services to be compared before anything else: configured ones by their names. */
   #dirty = new LargeSet();
@@ -307,6 +306,7 @@ export class Table {
   }
 
   async #activate(serviceNames: readonly string[]): Promise<void> {
+    if (serviceNames.length === 0) return;
     if (this.#starting !== null) await this.#starting;
     const turn = new Turn(TURNS);
     for (let first = 0; first < serviceNames.length; first += ACTIVATED_PER_LOOK) {

@@ -3,7 +3,6 @@
  * Nothing is counted here: a scrape shows what the status says at that moment, and what is gone
  * from the configuration is gone from the next scrape. prom-client writes the text format.
  */
-
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { performance } from 'node:perf_hooks';

@@ -10,7 +10,6 @@
  * it stands; after that only what has changed, also after a restart of the controller. Neither an
  * operator's word nor a maintenance window is a failure: both are nothing to tell here.
  */
-
 import type {
   Command,
   Config,

@@ -6,7 +6,6 @@
  * quiescing a failed server, must not wait for them. Invariants: operations reach the kernel in the
  * order of the calls; one that fails does not stop the next; nothing here throws or retries.
  */
-
 import { constants } from 'node:os';
 import type { ServiceIdentity } from '../../core/config/config.ts';
 import { inTurns, sortedInTurns } from '../../core/in-turns.ts';

@@ -517,7 +517,12 @@ export const COMMANDS: readonly CommandSpec[] = [
     examples: [{ command: 'vipkeeper reload', does: 'Apply a changed configuration' }],
     exits: [
       OK,
-      { status: EXIT.failed, means: 'The configuration has errors: nothing was changed' },
+      {
+        status: EXIT.failed,
+        means:
+          'The configuration has errors, and nothing was changed; or it was applied, and what the ' +
+          'kernel lacks for it is told',
+      },
       USAGE,
       { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
     ],

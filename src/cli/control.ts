@@ -3,7 +3,8 @@
  * again, or to replace its processes by the installed version without letting a VIP go.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Problem } from '../core/problem.ts';
+import { formatProblem, type Problem } from '../core/problem.ts';
+import type { ReloadAnswer } from '../core/status.ts';
 import { keeperProblem } from '../core/vrrp/explain.ts';
 import { EXIT } from './commands.ts';
 import { askDirector, askStatus, failed } from './control-client.ts';
@@ -23,7 +24,7 @@ const POLL_MS = 100;
 /** A start takes a second at most on a machine that is not overloaded. */
 const RESTART_TIMEOUT_MS = 15_000;
 
-/** Exit status: 1 with the errors of the configuration on standard error. */
+/** Exit status: 1 with the errors of the configuration, or what does not work, on standard error. */
 export async function reload(options: ControlOptions, terminal: Terminal): Promise<number> {
   const answer = await askDirector(
     options.runtimeDirectory,
@@ -32,12 +33,21 @@ export async function reload(options: ControlOptions, terminal: Terminal): Promi
     RELOAD_TIMEOUT_MS,
   );
   if (!answer.ok) return failed(answer.error, terminal);
-  const { errors } = JSON.parse(answer.value) as { readonly errors: readonly string[] };
-  if (options.json) terminal.out(`${JSON.stringify({ errors }, null, 2)}\n`);
-  else if (errors.length === 0) terminal.out('The configuration was read again and applied\n');
-  for (const line of options.json ? [] : errors) terminal.err(`${printable(line)}\n`);
-  if (errors.length > 0 && !options.json) terminal.err('Nothing was changed\n');
-  return errors.length === 0 ? EXIT.ok : EXIT.failed;
+  const { errors, problems } = JSON.parse(answer.value) as ReloadAnswer;
+  const done = errors.length + problems.length === 0;
+  const status = done ? EXIT.ok : EXIT.failed;
+  if (options.json) {
+    terminal.out(`${JSON.stringify({ errors, problems }, null, 2)}\n`);
+    return status;
+  }
+  for (const line of errors) terminal.err(`${printable(line)}\n`);
+  if (errors.length > 0) terminal.err('Nothing was changed\n');
+  else {
+    const but = done ? '' : ', but not all of it works';
+    terminal.out(`The configuration was read again and applied${but}\n`);
+  }
+  for (const problem of problems) terminal.err(`${printable(formatProblem(problem))}\n`);
+  return status;
 }
 
 /** Waits until the new processes answer, and says whether every VIP stayed. */

@@ -47,6 +47,7 @@ import type {
   HandoverAnswer,
   InstanceReport,
   OverrideAnswer,
+  ReloadAnswer,
   TableLists,
   TakebackAnswer,
 } from '../core/status.ts';
@@ -335,7 +336,7 @@ export class Controller implements DirectorControl {
    * The service manager or an operator wants the configuration file to be read again. One reload
    * is done when the next begins, and none begins before the start is done.
    */
-  reload(): Promise<readonly string[]> {
+  reload(): Promise<ReloadAnswer> {
     return this.#afterOthers(() => this.#reload());
   }
 
@@ -345,9 +346,9 @@ export class Controller implements DirectorControl {
     return configured;
   }
 
-  async #reload(): Promise<readonly string[]> {
+  async #reload(): Promise<ReloadAnswer> {
     const read = await this.#options.reload();
-    if (!read.ok) return read.error;
+    if (!read.ok) return { errors: read.error, problems: [] };
     // What takes a configuration over looks at every service: in a turn of its own.
     await TURNS.nextTurn();
     if (this.#stopping) return STOPPING;
@@ -370,7 +371,8 @@ export class Controller implements DirectorControl {
     this.#trackers.configure(config.trackers);
     this.#bfd.configure(config.bfd);
     this.#conflicts.configure(config.conflictCheckUs);
-    this.#noIpvs = this.#client === null ? this.open() : null;
+    const missing = this.#client === null ? this.open() : null;
+    this.#noIpvs = missing === null ? null : withoutIpvs(missing);
     if (this.#noIpvs !== null) logProblem(this.#log, this.#noIpvs);
     this.#guard.configure(keeperPlan({ ...config, runtimeDirectory: before.runtimeDirectory }));
     await TURNS.nextTurn();
@@ -388,7 +390,7 @@ export class Controller implements DirectorControl {
     if (syncChanged) await this.#startSync();
     await this.#keepPlan(keepForNextStart);
     this.#log.info({ event: 'reloaded' }, 'The configuration was read again');
-    return [];
+    return { errors: [], problems: this.#noIpvs === null ? [] : [this.#noIpvs] };
   }
 
   /** Both processes are replaced in place; VIPs, table and sync daemon stay as they are. */
@@ -1245,10 +1247,22 @@ function unknownInstance(name: string, reports: readonly InstanceReport[]): stri
   return unknownName('instance', name, known);
 }
 
+/** What `open` found missing, for a director that runs already. */
+function withoutIpvs({ code, message, cure }: Problem): Problem {
+  return {
+    code,
+    message: `${message}: no virtual service, sync daemon or IPVS setting takes effect`,
+    cure: `${cure}; then run 'vipkeeper reload'`,
+  };
+}
+
 /** Checks that end together in a turn of the event loop, each in some microseconds. */
 const CHECKS_ENDED_AT_ONCE = 256;
 /** What a reload says that a stop has overtaken. */
-const STOPPING = ['The director is stopping: the configuration was not read again'];
+const STOPPING: ReloadAnswer = {
+  errors: ['The director is stopping: the configuration was not read again'],
+  problems: [],
+};
 
 const EARLY_TEXTS = {
   'last-start':

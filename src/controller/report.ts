@@ -139,7 +139,7 @@ function statusHead(parts: StatusParts): Omit<DirectorStatus, 'services' | 'chec
         table === null || table.lastReconcileUs === null
           ? null
           : table.lastReconcileUs / US_PER_SECOND,
-      lastError: parts.noIpvs === null ? (table?.lastError ?? null) : withoutIpvs(parts.noIpvs),
+      lastError: parts.noIpvs === null ? (table?.lastError ?? null) : troubleText(parts.noIpvs),
       reconciles: table?.reconciles ?? 0,
       operations: table?.operations ?? {},
       operationErrors: table?.operationErrors ?? 0,
@@ -157,8 +157,8 @@ function statusHead(parts: StatusParts): Omit<DirectorStatus, 'services' | 'chec
   };
 }
 
-function withoutIpvs({ message, cure }: Problem): string {
-  return `${message}. ${cure}; then run 'vipkeeper reload'`;
+function troubleText({ message, cure }: Problem): string {
+  return `${message}. ${cure}`;
 }
 
 const NO_DAEMON = { role: null, error: null, waitsFor: 0 };

@@ -19,6 +19,7 @@ import type { Leaving } from './ipvs/leaving.ts';
 import type { ObservedService } from './ipvs/model.ts';
 import type { OwnedJson } from './ipvs/owned.ts';
 import type { KnownHealth } from './ipvs/preview.ts';
+import type { Problem } from './problem.ts';
 import type {
   HandoverOutcome,
   RefusalReason,
@@ -553,10 +554,18 @@ export interface OverrideAnswer {
   readonly needsForce: boolean;
 }
 
+/** What came of reading the configuration again. */
+export interface ReloadAnswer {
+  /** Those that kept it from being applied, one a line. */
+  readonly errors: readonly string[];
+  /** Why not all of it takes effect, where it was applied. */
+  readonly problems: readonly Problem[];
+}
+
 /** What the control socket can ask of a running director, beside its status. */
 export interface DirectorControl extends StatusSource {
-  /** Reads the configuration again; the errors that kept it from being applied, one a line. */
-  readonly reload: () => Promise<readonly string[]>;
+  /** Reads the configuration again, and applies it. */
+  readonly reload: () => Promise<ReloadAnswer>;
   /** Replaces both processes in place, VIPs and table untouched: for a new version. */
   readonly restart: () => void;
   /**

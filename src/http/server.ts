@@ -261,8 +261,8 @@ class Routes {
     switch (path) {
       case '/v1/reload':
         return async () => {
-          const errors = await control.reload();
-          return json(errors.length === 0 ? 200 : 422, { errors });
+          const answer = await control.reload();
+          return json(answer.errors.length === 0 ? 200 : 422, answer);
         };
       case '/v1/restart':
         return async () => {

@@ -109,7 +109,7 @@ test('the control socket answers a whole request after any damaged one', async (
 
 const CONTROL: DirectorControl = {
   status: async () => STATUS,
-  reload: async () => [],
+  reload: async () => ({ errors: [], problems: [] }),
   restart: () => {},
   handover: async () => ({ started: true, error: null, plans: [] }),
   takeback: async () => ({ error: null, plans: [] }),

@@ -30,7 +30,7 @@ import { STATUS } from '../status-fixture.ts';
 
 const SOURCE: DirectorControl = {
   status: async () => STATUS,
-  reload: async () => [],
+  reload: async () => ({ errors: [], problems: [] }),
   restart: () => {},
   handover: async () => ({ started: true, error: null, plans: [] }),
   takeback: async () => ({ error: null, plans: [] }),
@@ -427,12 +427,18 @@ describe('actions', () => {
 
   test('a reload is 200 without errors and 422 with them', async () => {
     let errors: string[] = [];
-    const source = { ...SOURCE, reload: async () => errors };
+    const source = { ...SOURCE, reload: async () => ({ errors, problems: [] }) };
     const server = await listening(serveControl(join(directory, 'control.sock'), source));
-    expect(await post(server, '/v1/reload')).toEqual({ status: 200, body: '{"errors":[]}\n' });
+    expect(await post(server, '/v1/reload')).toEqual({
+      status: 200,
+      body: '{"errors":[],"problems":[]}\n',
+    });
     errors = ['f.yaml:1:1: wrong'];
     const refused = await post(server, '/v1/reload');
-    expect(refused).toEqual({ status: 422, body: '{"errors":["f.yaml:1:1: wrong"]}\n' });
+    expect(refused).toEqual({
+      status: 422,
+      body: '{"errors":["f.yaml:1:1: wrong"],"problems":[]}\n',
+    });
   });
 
   test('a restart is answered before it happens', async () => {

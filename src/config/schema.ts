@@ -798,7 +798,7 @@ function serviceSchema<C, S>(per: Per, check: Type<C>, server: Type<S>) {
         'How long the weight of a server that came back rises to its full value, in at most 20 ' +
         'steps; it needs weights above 1. It came back from a failure, or because an operator, a ' +
         'window or a passive hint had taken it out. A server that had clients all the time does ' +
-        'not start anew.',
+        'not start anew; a restart of vipkeeper goes on where it was.',
       default: formatDuration(service.slowStartUs),
     }),
     follow: option(per(name()), {

@@ -425,7 +425,11 @@ describe('the weights of a service', () => {
           if (!spokenUs.has(who)) spokenUs.set(who, nowUs);
           const now = left.map((member, index): PoolMember => {
             const since = spokenUs.get(index);
-            if (since !== undefined) return { ...member, sinceUs: since, recoveredAtUs: null };
+            const { health } = member;
+            // One that fails says nothing of the weight that it asked for.
+            const checkWeight = health === 'down' ? null : member.checkWeight;
+            const spoken = { sinceUs: since ?? null, recoveredAtUs: null, checkWeight };
+            if (since !== undefined) return { ...member, ...spoken };
             const silent = { health: 'unknown', sinceUs: null, checkWeight: null } as const;
             return { ...member, ...silent, recoveredAtUs: null };
           });

@@ -8,8 +8,8 @@
  * being in or out, a maintenance window, the quorum, the guard, the check, slow start; in full in
  * docs/guides/taking-servers-out.md.
  *
- * The first decision begins with what the kernel's table says of the quorum and of who served, so
- * that the next controller goes on where the one before it died.
+ * The first decision begins with what the kernel's table says of the quorum, of who served and
+ * with which weight, so that the next controller goes on where the one before it died.
  */
 import { assertNever } from '../assert.ts';
 import type { CheckInitial } from '../config/check.ts';
@@ -103,6 +103,12 @@ export interface PoolState {
    * stay out until it ends.
    */
   readonly maintained: readonly string[];
+  /**
+   * Weights that servers have in the table, by key, while their check has said nothing of theirs:
+   * one that an earlier controller had in the middle of a slow start goes on from it, and one whose
+   * check asks for a weight is kept in with it. None where neither can be.
+   */
+  readonly waitedWith: readonly (readonly [key: string, weight: number])[];
 }
 
 export interface PoolDecision {
@@ -129,9 +135,10 @@ export function decide(
   sorryAsked: readonly PoolMember[],
   nowUs: number,
 ): PoolDecision {
-  const state = last ?? foundState(asked, sorryAsked);
+  const state = last ?? foundState(policy, asked, sorryAsked);
+  const waited = waitedWith(policy, state, asked);
   const outMax = outMaxOf(policy, asked.length);
-  const { members, heldBack } = holdBack(policy, state, asked, outMax);
+  const { members, heldBack } = holdBack(policy, state, askingAsBefore(asked, waited), outMax);
   const healthyWeight = sum(members, (member) => (isHealthy(member) ? weightOf(member) : 0));
   const quorumMet = meetsQuorum(policy, state, members, healthyWeight);
   // Nothing changes hands before it is decided.
@@ -142,7 +149,7 @@ export function decide(
   const planned = members.filter((member) => isMaintained(member) || isDrained(member));
   const guarded = beyond(outMax - planned.length, members, new Set(foundOut));
   const before = new Set(state.stayed);
-  const returned = returnedAt(policy, state, members, nowUs);
+  const returned = returnedAt(policy, state, members, waited, nowUs);
   let nextAtUs: number | null = null;
   for (const member of members) {
     const { key } = member;
@@ -163,8 +170,10 @@ export function decide(
     healthy: keysOf(served),
     bereft: keysOf(members.filter(isBereft)),
   });
-  const stayed =
-    policy.slowStartUs === 0 ? [] : members.filter(({ key }) => hasRisen(weights.get(key)));
+  const isWaiting = ({ key, health }: PoolMember) => health === 'unknown' && waited.has(key);
+  const stays = (member: PoolMember) =>
+    hasRisen(weights.get(member.key)) && (before.has(member.key) || !isWaiting(member));
+  const stayed = policy.slowStartUs === 0 ? [] : members.filter(stays);
   const out = maintained.filter(
     (member) =>
       isHealthy({ ...member, maintenance: null, passive: false }) ||
@@ -180,6 +189,7 @@ export function decide(
     takenOut: policy.slowStartUs === 0 ? [] : keysOf(members.filter(isTakenOut)),
     returned: [...returned],
     maintained: keysOf(out),
+    waitedWith: stillWaiting(asked, waited),
   };
   return { state: next, weights, heldBack, healthyWeight, bereft: [...bereft], nextAtUs };
 }
@@ -197,7 +207,11 @@ function keysOf(members: readonly PoolMember[]): readonly string[] {
 }
 
 /** As the kernel's table has it, which an earlier controller may have left. */
-function foundState(members: readonly PoolMember[], sorry: readonly PoolMember[]): PoolState {
+function foundState(
+  policy: PoolPolicy,
+  members: readonly PoolMember[],
+  sorry: readonly PoolMember[],
+): PoolState {
   const serves = ({ kernelWeight }: PoolMember) => (kernelWeight ?? 0) > 0;
   const serving = members.filter(serves);
   const present = [...members, ...sorry].some(({ kernelWeight }) => kernelWeight !== null);
@@ -208,7 +222,61 @@ function foundState(members: readonly PoolMember[], sorry: readonly PoolMember[]
     ...{ quorumMet: null, foundMet, foundOut: keysOf(foundOut), lastServing, stayed: [] },
     ...{ takenOut: [], returned: [] },
     maintained: keysOf(foundOut.filter(isMaintained)),
+    // Also of those whose check has spoken before the first decision.
+    waitedWith: members.flatMap((member) => weightFound(policy, member)),
   };
+}
+
+/** Of one that may be in the middle of a slow start, or have a weight that its check asked for. */
+function weightFound(
+  { slowStartUs }: PoolPolicy,
+  { key, dynamic, kernelWeight, override }: PoolMember,
+): readonly (readonly [key: string, weight: number])[] {
+  const counts = (dynamic || slowStartUs > 0) && override === null;
+  return counts && kernelWeight !== null && kernelWeight > 0 ? [[key, kernelWeight]] : [];
+}
+
+const NO_WEIGHTS: ReadonlyMap<string, number> = new Map();
+
+/** PoolState.waitedWith, with those that wait from now on. */
+function waitedWith(
+  policy: PoolPolicy,
+  // A director of another version says nothing of these.
+  { waitedWith: before = [] }: PoolState,
+  members: readonly PoolMember[],
+): ReadonlyMap<string, number> {
+  if (policy.slowStartUs === 0 && !members.some(({ dynamic }) => dynamic)) return NO_WEIGHTS;
+  const waiting = members.filter(({ health }) => health === 'unknown');
+  return new Map([...waiting.flatMap((member) => weightFound(policy, member)), ...before]);
+}
+
+function stillWaiting(
+  members: readonly PoolMember[],
+  waited: ReadonlyMap<string, number>,
+): PoolState['waitedWith'] {
+  if (waited.size === 0) return [];
+  return members.filter(hasNotAsked).flatMap(({ key }) => {
+    const weight = waited.get(key);
+    return weight === undefined ? [] : [[key, weight] as const];
+  });
+}
+
+/** Its check has not said with which weight it serves. */
+function hasNotAsked({ health, dynamic, checkWeight }: PoolMember): boolean {
+  return health === 'unknown' || (health === 'down' && dynamic && checkWeight === null);
+}
+
+/** Checks that fail asked for a weight when they succeeded, be it for an earlier controller. */
+function askingAsBefore(
+  members: readonly PoolMember[],
+  waited: ReadonlyMap<string, number>,
+): readonly PoolMember[] {
+  if (waited.size === 0) return members;
+  return members.map((member) => {
+    const weight = waited.get(member.key);
+    if (weight === undefined || member.health === 'unknown' || !hasNotAsked(member)) return member;
+    return { ...member, checkWeight: weight };
+  });
 }
 
 /**
@@ -282,21 +350,32 @@ function isTakenOut(member: PoolMember): boolean {
   return isMaintained(member) || isDrained(member) || member.override?.kind === 'down';
 }
 
-/** Since when those have clients again that had been taken out: they may be as cold as others. */
+/**
+ * Since when those have clients again that had been taken out, and may be as cold as others, and
+ * those that an earlier controller had in the middle of a slow start.
+ */
 function returnedAt(
   { slowStartUs }: PoolPolicy,
   // A director of another version says nothing of these.
-  { takenOut: wereOut = [], returned = [] }: PoolState,
+  { takenOut: wereOut = [], returned = [], stayed }: PoolState,
   members: readonly PoolMember[],
+  waited: ReadonlyMap<string, number>,
   nowUs: number,
 ): ReadonlyMap<string, number> {
   const found = new Map<string, number>();
-  if (wereOut.length === 0 && returned.length === 0) return found;
+  if (slowStartUs === 0) return found;
+  if (wereOut.length === 0 && returned.length === 0 && waited.size === 0) return found;
   const [were, before] = [new Set(wereOut), new Map(returned)];
+  const riseUs = (member: PoolMember): number | undefined => {
+    const { key, override } = member;
+    const weight = waited.get(key);
+    if (weight === undefined || override !== null || stayed.includes(key)) return undefined;
+    return Math.floor(nowUs - elapsedAtUs(slowStartUs, weight, weightOf(member)));
+  };
   for (const member of members) {
     // A failed one comes back by its check, and starts slowly then.
     if (isTakenOut(member) || !isHealthy(member)) continue;
-    const atUs = were.has(member.key) ? nowUs : before.get(member.key);
+    const atUs = were.has(member.key) ? nowUs : (before.get(member.key) ?? riseUs(member));
     if (atUs !== undefined && nowUs - atUs < slowStartUs) found.set(member.key, atUs);
   }
   return found;
@@ -435,6 +514,15 @@ function slowStart(policy: PoolPolicy, sinceUs: number, full: number, nowUs: num
   const weight = Math.max(1, Math.floor((full * (step + 1)) / (steps + 1)));
   const nextAtUs = Math.ceil(sinceUs + (step + 1) * stepUs);
   return { weight: { weight, reason: 'slow-start' as const }, nextAtUs };
+}
+
+/** How long a slow start to the full weight has lasted when it comes to this one. */
+function elapsedAtUs(slowStartUs: number, weight: number, full: number): number {
+  const steps = Math.min(full, SLOW_START_STEPS_MAX);
+  if (weight >= full) return slowStartUs;
+  // More than one step may have it.
+  if (weight === 1) return 0;
+  return ((Math.ceil((weight * (steps + 1)) / full) - 1) * slowStartUs) / steps;
 }
 
 /**

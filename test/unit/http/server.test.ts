@@ -360,6 +360,7 @@ describe('serveControl', () => {
       takenOut: [],
       returned: [],
       maintained: [],
+      waitedWith: [],
     };
     const whole = { ...TABLE, checks: many(health), pools: many(pool), owned: many(['a', 'b']) };
     for (const view of [whole, TABLE, { ...TABLE, observed: null }]) {

@@ -57,7 +57,7 @@ function decided(
 function decidedAs(quorumMet: boolean): PoolState {
   return {
     ...{ quorumMet, foundMet: null, foundOut: [], lastServing: [], stayed: [] },
-    ...{ takenOut: [], returned: [], maintained: [] },
+    ...{ takenOut: [], returned: [], maintained: [], waitedWith: [] },
   };
 }
 
@@ -214,6 +214,30 @@ describe('decide, several things at once', () => {
       b: '10 kept-last',
       c: '0 failed',
     });
+  });
+
+  it('keeps one in with the weight that its check asked for before another controller took over', () => {
+    const policy = { minHealthyPercent: 100 };
+    const before = member('a', { dynamic: true, checkWeight: 7, health: 'down' });
+    expect(told(decided(policy, [before])).a).toBe('7 guarded');
+    const found = member('a', { dynamic: true, kernelWeight: 7, health: 'unknown' });
+    const first = decided(policy, [found]);
+    expect(told(first).a).toBe('7 awaiting-check');
+    const failed = member('a', { ...found, health: 'down' });
+    // As well where its check has spoken before the first decision.
+    for (const state of [first.state, null]) {
+      const next = decided(policy, [failed], { state });
+      expect(told(next).a).toBe('7 guarded');
+      const again = decided(policy, [failed], { state: next.state });
+      expect(told(again).a).toBe('7 guarded');
+      // Its check asks for the weight of the file, and fails again.
+      const up = decided(policy, [{ ...found, health: 'up' }], { state: again.state });
+      expect(told(up).a).toBe('10 healthy');
+      expect(told(decided(policy, [failed], { state: up.state })).a).toBe('10 guarded');
+    }
+    // The weight of a server without such a check is that of the file.
+    const plain = { ...failed, dynamic: false };
+    expect(told(decided(policy, [plain], { state: first.state })).a).toBe('10 guarded');
   });
 
   it('starts nobody slowly who had clients all the time', () => {
@@ -588,6 +612,58 @@ describe('decide, slow start', () => {
     expect(weights).toHaveLength(21);
     expect([...weights].sort((left, right) => left - right)).toEqual(weights);
     expect(new Set(weights).size).toBe(weights.length);
+  });
+
+  it('goes on where it was when another controller takes over, or its check begins anew', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 2, max: 65_535 }),
+        fc.integer({ min: 0, max: 9_999_999 }),
+        fc.constantFrom('at first', 'later', 'anew'),
+        (weight, elapsedUs, speaks) => {
+          const risen = member('a', { weight, recoveredAtUs: 0 });
+          const left = decided(policy, [risen], { nowUs: elapsedUs });
+          const kernelWeight = left.weights.get('a')?.weight ?? null;
+          const found = { weight, kernelWeight, sinceUs: null };
+          // Much later, by another clock.
+          let nowUs = 70_000_000;
+          let state = speaks === 'anew' ? left.state : null;
+          if (speaks !== 'at first') {
+            const waits = member('a', { ...found, health: 'unknown' });
+            for (let looks = 0; looks < 2; looks++) {
+              const waiting = decided(policy, [waits], { state, nowUs });
+              expect(told(waiting).a).toBe(`${kernelWeight} awaiting-check`);
+              nowUs += 1_000_000;
+              state = waiting.state;
+            }
+          }
+          const spokenUs = nowUs;
+          let next = decided(policy, [member('a', found)], { state, nowUs });
+          expect(told(next).a).toBe(`${kernelWeight} slow-start`);
+          while (next.nextAtUs !== null) {
+            nowUs = next.nextAtUs;
+            const was = next.weights.get('a')?.weight;
+            next = decided(policy, [member('a', found)], { state: next.state, nowUs });
+            expect(next.weights.get('a')?.weight).toBeGreaterThanOrEqual(was as number);
+          }
+          expect(told(next).a).toBe(`${weight} healthy`);
+          // A step that had begun begins again.
+          const stepUs = policy.slowStartUs / Math.min(20, weight);
+          expect(nowUs - spokenUs).toBeGreaterThanOrEqual(policy.slowStartUs - elapsedUs - 1);
+          expect(nowUs - spokenUs).toBeLessThanOrEqual(policy.slowStartUs - elapsedUs + 2 * stepUs);
+        },
+      ),
+    );
+  });
+
+  it('is over for another controller where the table has the whole weight', () => {
+    const found = { kernelWeight: 10, health: 'unknown', sinceUs: null } as const;
+    const first = decided(policy, [member('a', found)], { nowUs: 5 });
+    const spoken = decided(policy, [member('a', { kernelWeight: 10 })], { state: first.state });
+    expect([told(spoken).a, spoken.nextAtUs]).toEqual(['10 healthy', null]);
+    // Then a reload gives it more: it has had clients all the time.
+    const more = [member('a', { kernelWeight: 10, weight: 20 })];
+    expect(told(decided(policy, more, { state: spoken.state })).a).toBe('20 healthy');
   });
 
   it('is not for a server that never failed, nor for a weight of 1', () => {

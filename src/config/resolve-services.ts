@@ -153,9 +153,16 @@ function resolveService(
   reportTunnelUse(input, [...servers, ...sorryServers], path, report);
   reportService(config, path, report);
   warnOfWeights(config, path, report);
+  if (servers.length === 0) warnOfNone(sorryServers.length > 0, path, report);
   reportQuorum(config, { input, complete: !servers.includes(null) }, path, report);
   if (!tcpByDefault && input.check === undefined) warnOfUnchecked(servers, path, report);
   return config;
+}
+
+/** It may be the beginning of a service, or what a template made of an empty list. */
+function warnOfNone(hasSorry: boolean, path: Path, report: Report): void {
+  const who = hasSorry ? 'its sorry servers have all its clients' : 'its clients reach nobody';
+  report.warning([...path, 'servers'], `there are none: ${who}`);
 }
 
 /** Who moves a service to UDP or to a mark would not see that its servers are in for good. */

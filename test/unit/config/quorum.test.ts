@@ -60,6 +60,14 @@ test.each([
   expect(warningsOf(`${SERVICE}, ${text}}}`)).toContain(message);
 });
 
+test('no servers at all are warned of, and no error', () => {
+  const none = SERVICE.replace('[10.0.0.1, 10.0.0.2]', '[]');
+  expect(warningsOf(`${none}}}`)).toBe('there are none: its clients reach nobody');
+  expect(warningsOf(`${none}, sorry_servers: [10.0.0.9]}}`)).toBe(
+    'there are none: its sorry servers have all its clients',
+  );
+});
+
 test('sorry servers of one family alone, for clients of both, are warned of', () => {
   const both = `services: {s: {address: ["192.0.2.1:80", "[2001:db8::1]:80"],
     servers: [10.0.0.1, "2001:db8::2"], sorry_servers: [10.0.0.9]}}`;

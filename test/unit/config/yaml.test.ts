@@ -440,13 +440,12 @@ describe('warnings', () => {
     'fwmark: 5, check: ping, servers: [10.0.0.1]',
     'fwmark: 5, servers: [{address: 10.0.0.2, check: none}]',
     'address: "192.0.2.2:80", servers: ["10.0.0.1:80"]',
-    'fwmark: 5, servers: []',
   ])('nothing is said where they are checked, or are not on purpose: %s', (text) => {
     expect(warningsOf(`services: {s: {${text}}}`)).toBe('');
   });
 
   test('a service that no instance carries is said, unless there are no instances', () => {
-    const text = 'services: {s: {address: "192.0.2.2:80", servers: []}}';
+    const text = 'services: {s: {address: "192.0.2.2:80", servers: [10.0.0.1]}}';
     expect(warningsOf(text)).toBe('');
     expect(warningsOf(`${VRRP}\n${text}`)).toBe(
       'f.yaml:2:25: services.s.address: no VRRP instance carries 192.0.2.2\n',

@@ -17,7 +17,7 @@ import {
   type ServerCounts,
 } from '../core/ipvs/entries.ts';
 import type { Leaving } from '../core/ipvs/leaving.ts';
-import { serverKey, serviceKey } from '../core/ipvs/model.ts';
+import { serverKey, serviceFamily, serviceKey } from '../core/ipvs/model.ts';
 import { LargeMap } from '../core/large-map.ts';
 import type { Problem } from '../core/problem.ts';
 import type {
@@ -264,6 +264,7 @@ function serviceReport(
     present: (wanted.length > 0 ? wanted : entries).every(({ present }) => present),
     follow: follows.length === 0 ? null : follows.join(', '),
     wanted: wanted.length > 0,
+    families: [...new Set(service.entries.map(({ identity }) => serviceFamily(identity)))].sort(),
     entries,
     connections: total(entries, ({ connections }) => connections),
     packetsIn: total(entries, ({ packetsIn }) => packetsIn),

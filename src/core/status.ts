@@ -380,6 +380,8 @@ export interface ServiceReport {
   readonly follow: string | null;
   /** False while none of its entries should be in the table, as no instance of them is active. */
   readonly wanted: boolean;
+  /** Those of its entries. */
+  readonly families: readonly AddressFamily[];
   /** What it is made of: the figures below are their sums. */
   readonly entries: readonly EntryReport[];
   readonly connections: number;

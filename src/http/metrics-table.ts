@@ -693,6 +693,18 @@ const SERVICE_METRICS: readonly MetricDefinition[] = [
     },
   },
   {
+    name: 'vipkeeper_service_family_without_servers',
+    type: 'gauge',
+    help: "1 while this family has no healthy server and the other's meet the quorum, else 0; absent for services of one family",
+    labels: ['service', 'family'],
+    samples: function* ({ status }) {
+      for (const { name, families, quorum } of status.services) {
+        const both = families.length > 1 ? families : [];
+        for (const family of both) yield [[name, family], flag(quorum.bereft.includes(family))];
+      }
+    },
+  },
+  {
     name: 'vipkeeper_service_wanted',
     type: 'gauge',
     help: '0 while the virtual service should not be in the table, as its instance is not active here',

@@ -251,6 +251,7 @@ export const STATUS: DirectorStatus = {
       present: true,
       follow: 'web',
       wanted: true,
+      families: ['ipv4'],
       entries: [
         {
           entry: 'tcp 192.0.2.10:80',
@@ -301,6 +302,7 @@ export const STATUS: DirectorStatus = {
       present: false,
       follow: 'web',
       wanted: true,
+      families: ['ipv6'],
       entries: [
         {
           entry: 'udp [2001:db8::53]:53',

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import type { DirectorStatus } from '../../../src/core/status.ts';
+import type { DirectorStatus, ServiceReport } from '../../../src/core/status.ts';
 import { Metrics } from '../../../src/http/metrics.ts';
 import { METRIC_GROUPS } from '../../../src/http/metrics-table.ts';
 import { stallOf } from '../stall.ts';
@@ -44,6 +44,15 @@ function overridden(untilMs: number | null): DirectorStatus {
   return { ...STATUS, services };
 }
 
+/** Each with clients of both families, of which those of IPv6 have no server. */
+function ofBothFamilies(status: DirectorStatus): DirectorStatus {
+  const services = status.services.map((service): ServiceReport => {
+    const quorum = { ...service.quorum, met: true, bereft: ['ipv6'] as const };
+    return { ...service, families: ['ipv4', 'ipv6'], quorum };
+  });
+  return { ...status, services };
+}
+
 describe('Metrics.render', () => {
   test('passes promtool check metrics', async () => {
     const body = await textOf(metricsOf(STATUS));
@@ -68,7 +77,7 @@ describe('Metrics.render', () => {
     const routing = [{ ...route, error: null, contested: false }];
     const instances = STATUS.instances.map((instance) => ({ ...instance, routing }));
     const whole = {
-      ...overridden(1_792_303_200_000),
+      ...ofBothFamilies(overridden(1_792_303_200_000)),
       groups: [group],
       instances,
       static: { addresses: [], routing, restored: 1 },
@@ -133,6 +142,17 @@ describe('Metrics.render', () => {
       ]),
     );
     expect((await shown(overridden(null))).filter((line) => line.includes('_end_'))).toEqual([]);
+    expect(await shown(STATUS)).toEqual([]);
+  });
+
+  test('shows which family of a service of both has no healthy server', async () => {
+    const shown = (status: DirectorStatus) => lines(status, 'vipkeeper_service_family');
+    expect(await shown(ofBothFamilies(STATUS))).toEqual(
+      ['web', 'dns'].flatMap((service) => [
+        `vipkeeper_service_family_without_servers{service="${service}",family="ipv4"} 0`,
+        `vipkeeper_service_family_without_servers{service="${service}",family="ipv6"} 1`,
+      ]),
+    );
     expect(await shown(STATUS)).toEqual([]);
   });
 

@@ -7,6 +7,7 @@ export default defineConfig({
     include: ['**/*.test.ts'],
     testTimeout: 20_000,
     hookTimeout: 60_000,
+    setupFiles: ['test/lab/end-with-vitest.ts'],
     // A test that is left out is said to be, and test/run.mjs fails on it.
     allowOnly: false,
   },

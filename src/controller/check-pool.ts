@@ -99,7 +99,8 @@ interface Remote {
   /** Resolves when its program is loaded, or has ended. */
   readonly ready: Promise<void>;
   restart: NodeJS.Timeout | null;
-  stopping: boolean;
+  /** Resolves when it has ended; null before it is asked to. */
+  ended: Promise<void> | null;
 }
 
 export class CheckPool {
@@ -107,6 +108,8 @@ export class CheckPool {
   readonly #ports: CheckRunnerPorts;
   readonly #local: CheckRunner;
   #remotes: Remote[] = [];
+  /** Threads that have not ended: also those that load, and those that are ending. */
+  readonly #threads = new Set<Remote>();
   readonly #definitions = new LargeMap<CheckDefinition>();
   /** Of the checks that run in workers, or are to run somewhere soon, by key. */
   readonly #remembered = new LargeMap<CheckMemory>();
@@ -143,12 +146,9 @@ export class CheckPool {
       const remotes = Array.from({ length: workers }, () => this.#begin());
       // To load takes a second on a busy machine: until then checks run where they are.
       await Promise.all(remotes.map(({ ready }) => ready));
+      if (this.#stopped) return;
       for (const remote of this.#remotes.splice(0)) void this.#end(remote);
       this.#remotes = remotes;
-      if (this.#stopped) {
-        for (const remote of this.#remotes.splice(0)) void this.#end(remote);
-        return;
-      }
     }
     const turn = new Turn(TURNS);
     for (const list of [moved.filter(({ key }) => !gone.has(key)), added]) {
@@ -263,11 +263,15 @@ export class CheckPool {
     return this.#memory(key)?.weight ?? null;
   }
 
-  /** Aborts all runs; resolves when their sockets are closed. Nothing is reported afterwards. */
+  /**
+   * Aborts all runs; resolves when their sockets are closed and all threads have ended, those that
+   * load included. Nothing is reported afterwards.
+   */
   async stop(): Promise<void> {
     this.#stopped = true;
-    const remotes = this.#remotes.splice(0);
-    await Promise.all([this.#local.stop(), ...remotes.map((remote) => this.#end(remote))]);
+    this.#remotes = [];
+    const ends = [...this.#threads].map((remote) => this.#end(remote));
+    await Promise.all([this.#local.stop(), ...ends]);
   }
 
   #memory(key: string): CheckMemory | null {
@@ -295,8 +299,9 @@ export class CheckPool {
         worker.once('exit', () => resolve());
       }),
       restart: null,
-      stopping: false,
+      ended: null,
     };
+    this.#threads.add(remote);
     return remote;
   }
 
@@ -328,7 +333,7 @@ export class CheckPool {
   }
 
   #died(remote: Remote, code: number): void {
-    if (remote.stopping) return;
+    if (remote.ended !== null) return;
     this.#ports.onDefect(new Error(`A thread of checks ended with ${code}; the next one starts`));
     remote.restart = setTimeout(() => {
       remote.restart = null;
@@ -337,13 +342,16 @@ export class CheckPool {
     }, RESTART_DELAY_MS);
   }
 
-  async #end(remote: Remote): Promise<void> {
-    remote.stopping = true;
-    if (remote.restart !== null) {
-      clearTimeout(remote.restart);
+  #end(remote: Remote): Promise<void> {
+    remote.ended ??= this.#endThread(remote).finally(() => this.#threads.delete(remote));
+    return remote.ended;
+  }
+
+  async #endThread({ worker, restart }: Remote): Promise<void> {
+    if (restart !== null) {
+      clearTimeout(restart);
       return;
     }
-    const { worker } = remote;
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     const timer = setTimeout(() => void worker.terminate(), STOP_TIMEOUT_MS);
     worker.postMessage({ kind: 'stop' } satisfies ToCheckWorker);

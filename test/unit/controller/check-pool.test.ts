@@ -1,11 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
-import { CheckPool, workersFor } from '../../../src/controller/check-pool.ts';
+import {
+  CheckPool,
+  type CheckPoolOptions,
+  workersFor,
+} from '../../../src/controller/check-pool.ts';
 import type { CheckChangeReport, CheckResultReport } from '../../../src/controller/checks.ts';
 import type { CheckConfig } from '../../../src/core/config/check.ts';
 import type { CheckDefinition } from '../../../src/core/health/check-key.ts';
@@ -28,9 +32,12 @@ const changes: CheckChangeReport[] = [];
 const defects: unknown[] = [];
 const pools: CheckPool[] = [];
 const servers: TestServer[] = [];
+const directories: string[] = [];
 afterEach(async () => {
   await Promise.all(pools.splice(0).map((pool) => pool.stop()));
   await Promise.all(servers.splice(0).map((server) => server.close()));
+  // Not before: threads leave marks in them as they end.
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true });
   expect(defects.splice(0)).toEqual([]);
   results.length = 0;
   changes.length = 0;
@@ -40,16 +47,18 @@ afterEach(async () => {
 const WORKER_FILE = new URL('../../../dist/src/controller/check-worker.js', import.meta.url);
 
 function newPool(workers: number | null, workerFile = WORKER_FILE): CheckPool {
-  const pool = new CheckPool(
-    { workers, workerFile },
-    {
-      nowUs: monotonicUs,
-      onResult: (report) => results.push(report),
-      onChange: (report) => changes.push(report),
-      onWeight: () => {},
-      onDefect: (error) => defects.push(error),
-    },
-  );
+  return poolWith({ workers, workerFile });
+}
+
+/** `options` may be changed. */
+function poolWith(options: CheckPoolOptions): CheckPool {
+  const pool = new CheckPool(options, {
+    nowUs: monotonicUs,
+    onResult: (report) => results.push(report),
+    onChange: (report) => changes.push(report),
+    onWeight: () => {},
+    onDefect: (error) => defects.push(error),
+  });
   pools.push(pool);
   return pool;
 }
@@ -162,6 +171,87 @@ test('CheckPool: what is known goes along when checks move between threads', asy
   expect(pool.workers).toBe(0);
   expect(pool.state(quick.key)).toMatchObject({ status: 'up', sinceUs });
   expect(changes.filter(({ key }) => key === quick.key)).toHaveLength(1);
+});
+
+/** A worker's program that loads once it is let, and leaves marks of its beginnings and ends. */
+function loadingWhenLet(): {
+  readonly program: URL;
+  readonly load: () => void;
+  readonly begun: () => number;
+  readonly ended: () => number;
+} {
+  const directory = mkdtempSync(join(tmpdir(), 'vk-pool-'));
+  directories.push(directory);
+  const path = join(directory, 'load');
+  const program = join(directory, 'worker.mjs');
+  const count = (mark: string) =>
+    readdirSync(directory).filter((name) => name.startsWith(`${mark}-`)).length;
+  writeFileSync(
+    program,
+    `import { existsSync, writeFileSync } from 'node:fs';
+     import { threadId } from 'node:worker_threads';
+     const mark = (what) => writeFileSync(${JSON.stringify(directory)} + '/' + what + threadId, '');
+     process.on('exit', () => mark('ended-'));
+     mark('begun-');
+     while (!existsSync(${JSON.stringify(path)})) await new Promise((go) => setTimeout(go, 5));
+     await import(${JSON.stringify(WORKER_FILE.href)});`,
+  );
+  return {
+    program: pathToFileURL(program),
+    load: () => writeFileSync(path, ''),
+    begun: () => count('begun'),
+    ended: () => count('ended'),
+  };
+}
+
+test('CheckPool: checks go on where they are while threads for them load', async () => {
+  const worker = loadingWhenLet();
+  const options = { workers: 0, workerFile: worker.program };
+  const pool = poolWith(options);
+  const { target } = await serving(tcpServer((one) => one.resume()));
+  const first = checkDefinition(fast, target);
+  const second = checkDefinition(fast, await closedTarget());
+  await configurePool(pool, definitions(first));
+  await waitFor('the check to be up', () => pool.state(first.key)?.status === 'up');
+  options.workers = 2;
+  const configured = configurePool(pool, definitions(first, second));
+  await waitFor('the threads to load', () => worker.begun() === 2);
+  const before = results.length;
+  await waitFor('results while they load', () => results.length > before + 5);
+  expect(pool.workers).toBe(0);
+  // What is new begins with the threads.
+  expect(results.every(({ key }) => key === first.key)).toBe(true);
+  worker.load();
+  await configured;
+  expect(pool.workers).toBe(2);
+  const after = results.length;
+  await waitFor('results of both', () =>
+    [first, second].every(({ key }) => results.slice(after).some((one) => one.key === key)),
+  );
+  expect(changes.filter(({ key }) => key === first.key)).toHaveLength(1);
+});
+
+test.each(['load', 'end'])('CheckPool: a stop waits for threads that %s', async (what) => {
+  const worker = loadingWhenLet();
+  const options = { workers: 2, workerFile: worker.program };
+  const pool = poolWith(options);
+  const first = checkDefinition(fast, await closedTarget());
+  const second = checkDefinition({ ...fast, intervalUs: 30_000 }, await closedTarget());
+  const configured = configurePool(pool, definitions(first));
+  await waitFor('the threads to load', () => worker.begun() === 2);
+  if (what === 'end') {
+    worker.load();
+    await configured;
+    options.workers = 0;
+    await configurePool(pool, definitions(first, second));
+    expect(pool.workers).toBe(0);
+  }
+  const stopped = pool.stop();
+  worker.load();
+  await stopped;
+  expect(worker.ended()).toBe(2);
+  await configured;
+  expect(pool.workers).toBe(0);
 });
 
 test.each([0, 2])(

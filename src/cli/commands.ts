@@ -436,7 +436,12 @@ export const COMMANDS: readonly CommandSpec[] = [
         means: `There is no such server, ${REFUSED}, or the drain was ended or interrupted`,
       },
       USAGE,
-      { status: EXIT.notRunning, means: 'No director runs with this runtime directory' },
+      {
+        status: EXIT.notRunning,
+        means:
+          'No director runs with this runtime directory, or the one that drains has not answered ' +
+          'for a minute: it goes on draining',
+      },
     ],
     files: [CONTROL_FILE],
     page: true,

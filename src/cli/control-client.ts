@@ -12,23 +12,29 @@ import { CONTROL_SOCKET, EXIT } from './commands.ts';
 import { printable, type Terminal } from './terminal.ts';
 
 /** Longer than the director gives itself for an answer, so that its own reason is told. */
-const ANSWER_TIMEOUT_MS = 18_000;
+export const ANSWER_TIMEOUT_MS = 18_000;
 /** Statuses whose body is what was asked for: fine, accepted, and a configuration with errors. */
 const ANSWERS: readonly number[] = [200, 202, 422];
 /** The table of ten thousand services with two servers each takes 40 MB, with long checks more. */
 const ANSWER_LENGTH_BYTES_MAX = 512 * 1024 * 1024;
 
-/** Body of GET (or another method) of `path`, such as '/v1/status'; 422 is an answer too. */
+/**
+ * Body of GET (or another method) of `path`, such as '/v1/status'; 422 is an answer too. Whoever
+ * interrupts it gets a problem, and knows better.
+ */
 export function askDirector(
   runtimeDirectory: string,
   path: string,
   method: 'GET' | 'POST' = 'GET',
   timeoutMs: number = ANSWER_TIMEOUT_MS,
+  interrupted?: AbortSignal,
 ): Promise<Result<string, Problem>> {
   const socketPath = join(runtimeDirectory, CONTROL_SOCKET);
   return new Promise((resolve) => {
-    const signal = AbortSignal.timeout(timeoutMs);
-    const fail = (error: Error) => resolve(err(connectionProblem(error, socketPath, timeoutMs)));
+    const late = AbortSignal.timeout(timeoutMs);
+    const signal = interrupted === undefined ? late : AbortSignal.any([late, interrupted]);
+    const fail = (error: Error) =>
+      resolve(err(connectionProblem(error, socketPath, { method, timeoutMs })));
     const asked = request({ socketPath, path, method, signal, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       let lengthBytes = 0;
@@ -53,8 +59,10 @@ export function askDirector(
 export async function askStatus(
   runtimeDirectory: string,
   timeoutMs: number = ANSWER_TIMEOUT_MS,
+  interrupted?: AbortSignal,
 ): Promise<Result<DirectorStatus, Problem>> {
-  const answer = await askDirector(runtimeDirectory, '/v1/status', 'GET', timeoutMs);
+  const path = '/v1/status';
+  const answer = await askDirector(runtimeDirectory, path, 'GET', timeoutMs, interrupted);
   if (!answer.ok) return answer;
   try {
     return ok(JSON.parse(answer.value) as DirectorStatus);
@@ -93,7 +101,7 @@ export function directorRuns(runtimeDirectory: string): Promise<boolean> {
 function connectionProblem(
   error: NodeJS.ErrnoException,
   socketPath: string,
-  timeoutMs: number,
+  { method, timeoutMs }: { readonly method: 'GET' | 'POST'; readonly timeoutMs: number },
 ): Problem {
   if (error.code === 'EACCES' || error.code === 'EPERM') {
     return {
@@ -104,10 +112,12 @@ function connectionProblem(
   }
   const silent = error.name === 'AbortError' || error.name === 'TimeoutError';
   if (silent) {
+    // It was told, and does it when it goes on.
+    const asked = '; what it was asked for it may still do, as `vipkeeper status` shows then';
     return {
       code: 'VK-NOT-RUNNING',
       message: `The vipkeeper on ${socketPath} did not answer in ${timeoutMs / 1000} s`,
-      cure: 'Look at its log with `journalctl -u vipkeeper`, and restart it only if it hangs',
+      cure: `Look at its log with \`journalctl -u vipkeeper\`, and restart it only if it hangs${method === 'POST' ? asked : ''}`,
     };
   }
   if (error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET') {

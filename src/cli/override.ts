@@ -13,7 +13,8 @@ import type { Problem } from '../core/problem.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import type { DirectorStatus, OverrideAnswer, ServerReport } from '../core/status.ts';
 import { EXIT } from './commands.ts';
-import { askDirector, askStatus, failed } from './control-client.ts';
+import { askDirector, failed } from './control-client.ts';
+import { patientStatus } from './patient-status.ts';
 import { durationText } from './status-view.ts';
 import { printable, type Terminal } from './terminal.ts';
 import { parseMoment } from './until.ts';
@@ -39,12 +40,16 @@ export interface DrainOptions extends OverrideOptions {
   readonly timeout?: string;
   /** Return at once, while it drains. */
   readonly noWait: boolean;
+  /** SILENCE_MAX_MS unless told otherwise. */
+  readonly silenceMaxMs?: number;
 }
 
 const POLL_MS = 500;
 /** Between lines where standard output is no terminal: a log should not grow with patience. */
 const LINE_INTERVAL_MS = 10_000;
 const BAR_LENGTH = 24;
+/** A director that is restarted, or a controller that hangs and is ended for it, is back long before. */
+const SILENCE_MAX_MS = 60_000;
 
 /** Exit status: ok when all its connections are gone, failed when the deadline cut some off. */
 export async function drain(
@@ -198,9 +203,26 @@ async function follow(
   let most = 0;
   let left = 0;
   let toldAtMs = Number.NEGATIVE_INFINITY;
+  const isLineDue = (): boolean => {
+    if (terminal.nowMs() - toldAtMs < LINE_INTERVAL_MS) return false;
+    toldAtMs = terminal.nowMs();
+    return true;
+  };
+  const silenceMaxMs = options.silenceMaxMs ?? SILENCE_MAX_MS;
+  const onSilent = (seconds: number): void => {
+    const text = `The controller has not answered for ${seconds} s; the drain goes on`;
+    if (options.json) return;
+    if (terminal.interactive) terminal.out(`\r${text}\u001b[K`);
+    else if (isLineDue()) terminal.out(`${text}\n`);
+  };
+  const patience = { interrupted, silenceMaxMs, onSilent };
   while (!interrupted.aborted) {
-    const status = await askStatus(options.runtimeDirectory);
-    if (!status.ok) return failed(status.error, terminal);
+    const status = await patientStatus(options.runtimeDirectory, patience);
+    if (status === null) break;
+    if (!status.ok) {
+      if (terminal.interactive && !options.json) terminal.out('\n');
+      return failed(unanswered(status.error, silenceMaxMs), terminal);
+    }
     const servers = targets(status.value, wanted);
     const draining = servers.filter(({ weightReason }) => weightReason === 'draining');
     const now = servers.reduce((sum, server) => sum + connectionsOf(server), 0);
@@ -214,15 +236,20 @@ async function follow(
     most = Math.max(most, now);
     const cut = cutOff(draining, terminal.nowMs());
     if (terminal.interactive && !options.json) terminal.out(`\r${bar(most, left)}${cut}\u001b[K`);
-    else if (!options.json && terminal.nowMs() - toldAtMs >= LINE_INTERVAL_MS) {
-      toldAtMs = terminal.nowMs();
-      terminal.out(`${left} connections left${cut}\n`);
-    }
+    else if (!options.json && isLineDue()) terminal.out(`${left} connections left${cut}\n`);
     await sleep(POLL_MS, undefined, { signal: interrupted }).catch(() => {});
   }
   if (options.json) terminal.out(`${JSON.stringify({ ...answer, drained: false }, null, 2)}\n`);
   else terminal.out('\nIt goes on draining; end it with: vipkeeper undrain\n');
   return EXIT.failed;
+}
+
+function unanswered({ code, message, cure }: Problem, silenceMs: number): Problem {
+  return {
+    code,
+    message: `The controller has not answered for ${silenceMs / 1000} s, so that nobody can see how far the drain is: ${message}`,
+    cure: `The drain goes on, also over a restart, and \`vipkeeper status\` shows it; ${cure[0]?.toLowerCase()}${cure.slice(1)}`,
+  };
 }
 
 const ENDED: Problem = {

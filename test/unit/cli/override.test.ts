@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { askDirector } from '../../../src/cli/control-client.ts';
 import { drain, override, undrain } from '../../../src/cli/override.ts';
 import { type Consequence, consequenceText } from '../../../src/core/health/consequence.ts';
 import type { Override } from '../../../src/core/health/override.ts';
@@ -14,10 +15,13 @@ import { fakeTerminal } from './fake-terminal.ts';
 let runtimeDirectory: string;
 let server: Server | null = null;
 let asked: URL[] = [];
+/** It takes what is asked of it and answers nothing, as one that is stopped. */
+let silent = false;
 
 beforeEach(() => {
   runtimeDirectory = mkdtempSync(join(tmpdir(), 'vipkeeper-override-'));
   asked = [];
+  silent = false;
 });
 
 afterEach(async () => {
@@ -59,6 +63,7 @@ async function directs(answer: object, reports: readonly Partial<ServerReport>[]
       response.writeHead(failed ? 422 : 200).end(JSON.stringify(answer));
       return;
     }
+    if (silent) return;
     const report = reports[Math.min(looks++, reports.length - 1)];
     const servers = web?.servers.map((one, index) => (index === 0 ? { ...one, ...report } : one));
     const status = { ...STATUS, services: [{ ...web, servers }] } as DirectorStatus;
@@ -151,6 +156,87 @@ describe('drain', () => {
     const json = { ...options({ json: true }), noWait: false };
     expect(await drain(json, terminal, stop.signal)).toBe(1);
     expect(JSON.parse(terminal.written.out)).toMatchObject({ drained: false, servers: [TARGET] });
+  });
+
+  describe('while the director does not answer', () => {
+    const waiting = (silenceMaxMs: number, changes: object = {}) => ({
+      ...options(changes),
+      noWait: false,
+      silenceMaxMs,
+    });
+    const reports = [
+      { ...busy, ...none, activeConnections: 4 },
+      { ...gone, ...none },
+    ];
+
+    test.each([true, false])(
+      'waits for it, and says so, on a terminal: %s',
+      async (interactive) => {
+        await directs({ error: null, servers: [TARGET] }, reports);
+        const terminal = fakeTerminal({ interactive, nowMs: Date.now });
+        silent = true;
+        const done = drain(waiting(20_000), terminal, never);
+        await expect
+          .poll(() => terminal.written.out, { timeout: 10_000 })
+          .toContain('The controller has not answered for 2 s; the drain goes on');
+        silent = false;
+        // What it was asked while it was silent is answered by nobody.
+        server?.closeAllConnections();
+        expect(await done).toBe(0);
+        expect(terminal.written.out).toContain('drained and out of the table');
+        expect(terminal.written.err).toBe('');
+      },
+    );
+
+    test('waits for one that is started again', async () => {
+      await directs({ error: null, servers: [TARGET] }, reports);
+      const terminal = fakeTerminal({ interactive: true });
+      const done = drain(waiting(20_000), terminal, never);
+      await expect.poll(() => terminal.written.out).toContain('4 of 4 connections left');
+      server?.closeAllConnections();
+      await new Promise((resolve) => server?.close(resolve));
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      await directs({ error: null, servers: [TARGET] }, reports.slice(1));
+      expect(await done).toBe(0);
+    });
+
+    test('gives up in the end, and says what becomes of the drain', async () => {
+      await directs({ error: null, servers: [TARGET] }, reports);
+      const terminal = fakeTerminal();
+      silent = true;
+      expect(await drain(waiting(1_000), terminal, never)).toBe(3);
+      expect(terminal.written.err).toMatch(
+        /^VK-NOT-RUNNING: The controller has not answered for 1 s, .* did not answer in 1 s\. The drain goes on, .*vipkeeper status.*; look at its log with .*\.\n$/,
+      );
+    });
+
+    test('ends at once when it is interrupted', async () => {
+      await directs({ error: null, servers: [TARGET] }, reports);
+      const terminal = fakeTerminal({ nowMs: Date.now });
+      silent = true;
+      const stop = new AbortController();
+      const done = drain(waiting(600_000), terminal, stop.signal);
+      await expect.poll(() => terminal.written.out, { timeout: 10_000 }).toContain('not answered');
+      stop.abort();
+      expect(await done).toBe(1);
+      expect(terminal.written.out).toContain('It goes on draining');
+    });
+
+    test('says of a wish that was not answered that it may still be done', async () => {
+      server = createServer(() => {});
+      await new Promise((resolve) => {
+        server?.listen(join(runtimeDirectory, 'control.sock'), () => resolve(null));
+      });
+      for (const [method, told] of [
+        ['POST', true],
+        ['GET', false],
+      ] as const) {
+        const late = await askDirector(runtimeDirectory, '/v1/override', method, 50);
+        if (late.ok) throw new Error('Nobody answers');
+        expect(late.error.code).toBe('VK-NOT-RUNNING');
+        expect(late.error.cure.includes('it may still do')).toBe(told);
+      }
+    });
   });
 
   test('ends when somebody else ends the drain', async () => {

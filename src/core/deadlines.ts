@@ -57,9 +57,11 @@ export class DeadlineQueue<T> {
   }
 
   /**
-   * Puts the owners whose deadlines are at `nowUs` or before into `into`, from `into[0]` on, in
-   * no order, and returns their number. They stay in the queue; those of `into` behind them are
-   * left as they are.
+   * Puts the owners whose deadlines are at `nowUs` or before into `into`, from `into[0]` on, and
+   * returns their number. They stay in the queue; those of `into` behind them are left as they are.
+   * The earliest is first, the others are in no order: all of them are dealt with in one turn, and
+   * most have one deadline, as advertisements of one interval do. After a stall the earliest is not
+   * the most urgent one either, which is that of the shortest interval.
    */
   due(nowUs: number, into: T[]): number {
     return this.#collect(0, nowUs, into, 0);

@@ -6,7 +6,7 @@
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { performance } from 'node:perf_hooks';
-import type { Metric, Summary as SummaryMetric } from 'prom-client';
+import type { Metric } from 'prom-client';
 import { inTurns } from '../core/in-turns.ts';
 import { LargeMap } from '../core/large-map.ts';
 import type { CheckReport, StatusSource } from '../core/status.ts';
@@ -23,14 +23,11 @@ import { TURNS } from './turns.ts';
 type PromClient = typeof import('prom-client');
 
 /**
- * Only the parts in use: the whole package brings push gateway, cluster and default metrics with
+ * Only the part in use: the whole package brings push gateway, cluster and default metrics with
  * it, which cost the controller 3.5 MB for good.
  */
 const require = createRequire(import.meta.url);
 const Registry: PromClient['Registry'] = require('prom-client/lib/registry.js');
-const Counter: PromClient['Counter'] = require('prom-client/lib/counter.js');
-const Gauge: PromClient['Gauge'] = require('prom-client/lib/gauge.js');
-const Summary: PromClient['Summary'] = require('prom-client/lib/summary.js');
 
 export interface Exposition {
   readonly contentType: string;
@@ -46,59 +43,78 @@ const HEAD_LINES = 2;
 /** Label values, then the value, or the two of a summary. */
 type Values = readonly [readonly string[], ...number[]];
 
-/**
- * A summary whose sum and count are given, not observed. prom-client has no call for that, so
- * this answers what the registry asks of a metric.
- */
-class GivenSummary extends Summary<string> {
-  #values: { labels: Record<string, string>; metricName: string; value: number }[] = [];
-  readonly #described: { readonly name: string; readonly help: string };
-
-  constructor(described: { name: string; help: string; labelNames: string[] }) {
-    super({ ...described, percentiles: [], registers: [] });
-    this.#described = described;
-  }
-
-  clear(): void {
-    this.#values = [];
-  }
-
-  give(labels: Record<string, string>, sum: number, count: number): void {
-    const { name } = this.#described;
-    this.#values.push({ labels, metricName: `${name}_sum`, value: sum });
-    this.#values.push({ labels, metricName: `${name}_count`, value: count });
-  }
-
-  override get(): ReturnType<SummaryMetric<string>['get']> {
-    const { name, help } = this.#described;
-    // The type names MetricType as an ambient enum that does not exist at run time.
-    const answer = { name, help, type: 'summary', aggregator: 'sum', values: this.#values };
-    return Promise.resolve(answer as unknown as Awaited<ReturnType<SummaryMetric<string>['get']>>);
-  }
+/** What prom-client's registry writes a line of. */
+interface Written {
+  readonly metricName: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+  /** Not left out, or the registry would make and keep a set of them for each line. */
+  readonly sharedLabels: Readonly<Record<string, string>>;
 }
 
-/** One definition with the prom-client metric that writes some of its samples at a time. */
-interface Shown {
-  readonly name: string;
-  readonly metric: Metric<string>;
-  readonly samples: (snapshot: Snapshot) => Iterable<Values | null>;
-  /** The metric holds these alone. */
-  readonly hold: (samples: readonly Values[]) => void;
+const NO_LABELS = {};
+
+/**
+ * A metric whose values are given. prom-client's own count and observe: they keep each series under
+ * a key made of its labels, which for some hundred thousand series that are written once is most of
+ * the time of a scrape. This answers what the registry asks of a metric.
+ */
+class GivenMetric {
+  readonly #definition: MetricDefinition;
+  #values: readonly Written[] = [];
+
+  constructor(definition: MetricDefinition) {
+    this.#definition = definition;
+  }
+
+  get name(): string {
+    return this.#definition.name;
+  }
+
+  samples(snapshot: Snapshot): Iterable<Values | null> {
+    return this.#definition.samples(snapshot);
+  }
+
+  /** The metric has these samples alone. */
+  give(samples: readonly Values[]): void {
+    const { name, labels: names, type } = this.#definition;
+    const write = (metricName: string, labels: Written['labels'], value: number): Written => ({
+      metricName,
+      labels,
+      value,
+      sharedLabels: NO_LABELS,
+    });
+    this.#values = samples.flatMap(([values, first, second]) => {
+      const labels = labelled(names, values);
+      if (type !== 'summary') return write(name, labels, first as number);
+      return [
+        write(`${name}_sum`, labels, first as number),
+        write(`${name}_count`, labels, second as number),
+      ];
+    });
+  }
+
+  async get() {
+    const { name, help, type } = this.#definition;
+    return { name, help, type, values: this.#values };
+  }
 }
 
 /** Renders the status of a director as Prometheus text. */
 export class Metrics {
   readonly #source: StatusSource;
   readonly #registry = new Registry();
-  readonly #shown: readonly Shown[];
+  readonly #shown: readonly GivenMetric[];
   #rendering: Promise<Exposition> | null = null;
   /** How many wait for it. */
   #waiting = 0;
 
   constructor(source: StatusSource) {
     this.#source = source;
-    this.#shown = METRIC_GROUPS.flatMap((group) => group.metrics.map(show));
-    for (const { metric } of this.#shown) this.#registry.registerMetric(metric);
+    this.#shown = METRIC_GROUPS.flatMap(({ metrics }) => metrics.map((one) => new GivenMetric(one)));
+    for (const metric of this.#shown) {
+      this.#registry.registerMetric(metric as unknown as Metric<string>);
+    }
   }
 
   /**
@@ -150,9 +166,9 @@ export class Metrics {
     body.add('\n');
   }
 
-  #text({ name, hold }: Shown, samples: readonly Values[]): Promise<string> {
-    hold(samples);
-    return this.#registry.getSingleMetricAsString(name);
+  #text(metric: GivenMetric, samples: readonly Values[]): Promise<string> {
+    metric.give(samples);
+    return this.#registry.getSingleMetricAsString(metric.name);
   }
 }
 
@@ -160,37 +176,6 @@ function behindHead(text: string): string {
   let at = 0;
   for (let line = 0; line < HEAD_LINES; line++) at = text.indexOf('\n', at) + 1;
   return text.slice(at);
-}
-
-function show(definition: MetricDefinition): Shown {
-  const { name, help, samples } = definition;
-  const described = { name, help, labelNames: [...definition.labels], registers: [] };
-  if (definition.type === 'summary') {
-    const summary = new GivenSummary(described);
-    const hold = (some: readonly Values[]) => {
-      summary.clear();
-      for (const [labels, sum, count] of some) {
-        summary.give(labelled(definition, labels), sum as number, count as number);
-      }
-    };
-    return { name, metric: summary, samples, hold };
-  }
-  if (definition.type === 'counter') {
-    const counter = new Counter(described);
-    const hold = (some: readonly Values[]) => {
-      counter.reset();
-      for (const [labels, value] of some) counter.inc(labelled(definition, labels), value);
-    };
-    return { name, metric: counter, samples, hold };
-  }
-  const gauge = new Gauge(described);
-  const hold = (some: readonly Values[]) => {
-    gauge.reset();
-    // reset() leaves a zero where there are no labels; a value that is not known is absent.
-    if (definition.labels.length === 0) gauge.remove();
-    for (const [labels, value] of some) gauge.set(labelled(definition, labels), value as number);
-  };
-  return { name, metric: gauge, samples, hold };
 }
 
 /** Checks of one kind and target made one, in turns: two series of a kind would be no exposition. */
@@ -225,10 +210,10 @@ function together(one: CheckReport, other: CheckReport): CheckReport {
   };
 }
 
-function labelled(definition: MetricDefinition, values: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    definition.labels.map((label, index) => [label, values[index] as string]),
-  );
+function labelled(names: readonly string[], values: readonly string[]): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const [index, name] of names.entries()) labels[name] = values[index] as string;
+  return labels;
 }
 
 /**

@@ -13,6 +13,7 @@ import type { Override, OverrideAction } from '../core/health/override.ts';
 import type { Target } from '../core/health/override-request.ts';
 import {
   decide,
+  isSameDecision,
   type PoolDecision,
   type PoolMember,
   type PoolState,
@@ -109,9 +110,10 @@ export class Pools {
   decide(service: ServiceConfig, observed: ObservedTable): PoolDecision['weights'] {
     const before = this.#decisions.get(service.name);
     const kernel = countsOfServers(service, observed);
-    const decision = this.#decisionOf(service, kernel, (key) =>
+    const decided = this.#decisionOf(service, kernel, (key) =>
       this.#ports.override(service.name, key, kernel.get(key)),
     );
+    const decision = before !== undefined && isSameDecision(decided, before) ? before : decided;
     this.#decisions.set(service.name, decision);
     const met = decision.state.quorumMet;
     if (met !== null && met !== (before?.state.quorumMet ?? null)) {

@@ -612,10 +612,10 @@ export class Table {
     identities: readonly ServiceIdentity[],
   ): Promise<Result<Read, Problem>> {
     const found: ReadEntry[] = [];
-    for (const [index, identity] of identities.entries()) {
+    for (const identity of identities) {
       const observed = await this.#ports.client.dumpService(identity);
       if (!observed.ok) return observed;
-      found.push({ key: keys[index] as string, observed: observed.value });
+      found.push({ key: keys[found.length] as string, observed: observed.value });
     }
     return ok(found);
   }
@@ -740,11 +740,12 @@ export class Table {
     }
     const wanted = unit === null ? null : this.#desired(unit);
     const compared: Compared[] = [];
-    for (const [index, { key, observed }] of read.entries()) {
+    let index = 0;
+    for (const { key, observed } of read) {
       const desired = wanted === null ? null : wanted[index];
+      const known = before[index++] ?? null;
       // Entries stay as they are while nobody knows whether they are wanted.
-      if (desired === undefined) continue;
-      compared.push({ key, desired, observed, known: before[index] ?? null });
+      if (desired !== undefined) compared.push({ key, desired, observed, known });
     }
     if (!compared.some((one) => this.#mayLeave(one))) {
       for (const one of compared) this.#plan(one);

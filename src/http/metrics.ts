@@ -111,7 +111,9 @@ export class Metrics {
 
   constructor(source: StatusSource) {
     this.#source = source;
-    this.#shown = METRIC_GROUPS.flatMap(({ metrics }) => metrics.map((one) => new GivenMetric(one)));
+    this.#shown = METRIC_GROUPS.flatMap(({ metrics }) =>
+      metrics.map((one) => new GivenMetric(one)),
+    );
     for (const metric of this.#shown) {
       this.#registry.registerMetric(metric as unknown as Metric<string>);
     }

@@ -4,10 +4,12 @@
  * A drawn service goes through drawn changes, each decided with what the decision before it left
  * in the table; what docs/guides/taking-servers-out.md says of the order holds at every step.
  */
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   decide,
+  isSameDecision,
   type PoolDecision,
   type PoolMember,
   type PoolPolicy,
@@ -462,4 +464,17 @@ describe('the weights of a service', () => {
       }
     });
   });
+});
+
+test('isSameDecision tells decisions that say the same', () => {
+  let same = 0;
+  holds(({ policy, members, sorry, nowUs, before, decision }) => {
+    const again = decide(policy, decision.state, members, sorry, nowUs);
+    for (const other of [before, decision, again]) {
+      if (other === null) continue;
+      expect(isSameDecision(decision, other)).toBe(isDeepStrictEqual(decision, other));
+      if (other !== decision && isSameDecision(decision, other)) same++;
+    }
+  });
+  expect(same, 'none was the same as another').toBeGreaterThan(100);
 });

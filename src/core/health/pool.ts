@@ -145,10 +145,10 @@ export function decide(
   const lost = (quorumMet ?? state.foundMet) === false;
   const weights = new Map<string, PoolWeight>();
   const maintained = members.filter(isMaintained);
-  const foundOut = members.filter((member) => isFoundOut(state, member)).map(({ key }) => key);
+  const foundOut = keysOf(members.filter((member) => isFoundOut(state, member)));
   const planned = members.filter((member) => isMaintained(member) || isDrained(member));
-  const guarded = beyond(outMax - planned.length, members, new Set(foundOut));
-  const before = new Set(state.stayed);
+  const guarded = beyond(outMax - planned.length, members, setOf(foundOut));
+  const before = setOf(state.stayed);
   const returned = returnedAt(policy, state, members, waited, nowUs);
   let nextAtUs: number | null = null;
   for (const member of members) {
@@ -158,7 +158,7 @@ export function decide(
     weights.set(member.key, one.weight);
     if (one.nextAtUs !== null) nextAtUs = Math.min(nextAtUs ?? Infinity, one.nextAtUs);
   }
-  const bereft = lost ? new Set<AddressFamily>() : bereftFamilies(members, sorryAsked);
+  const bereft = lost ? NO_FAMILIES : bereftFamilies(members, sorryAsked);
   const isBereft = ({ family }: PoolMember) => family !== null && bereft.has(family);
   const isLost = (member: PoolMember) => lost || isBereft(member);
   const sorryServes = serveSorry(policy, isLost, sorryAsked, weights);
@@ -173,7 +173,7 @@ export function decide(
   const isWaiting = ({ key, health }: PoolMember) => health === 'unknown' && waited.has(key);
   const stays = (member: PoolMember) =>
     hasRisen(weights.get(member.key)) && (before.has(member.key) || !isWaiting(member));
-  const stayed = policy.slowStartUs === 0 ? [] : members.filter(stays);
+  const stayed = policy.slowStartUs === 0 ? NONE : members.filter(stays);
   const out = maintained.filter(
     (member) =>
       isHealthy({ ...member, maintenance: null, passive: false }) ||
@@ -186,12 +186,73 @@ export function decide(
     foundOut,
     lastServing,
     stayed: keysOf(stayed),
-    takenOut: policy.slowStartUs === 0 ? [] : keysOf(members.filter(isTakenOut)),
-    returned: [...returned],
+    takenOut: policy.slowStartUs === 0 ? NONE : keysOf(members.filter(isTakenOut)),
+    returned: listOf(returned),
     maintained: keysOf(out),
     waitedWith: stillWaiting(asked, waited),
   };
-  return { state: next, weights, heldBack, healthyWeight, bereft: [...bereft], nextAtUs };
+  return { state: next, weights, heldBack, healthyWeight, bereft: listOf(bereft), nextAtUs };
+}
+
+/**
+ * Whether two decisions say the same. Of services that nothing happens to, the former one is kept:
+ * what is new and stays, for tens of thousands of services at each comparison, is work to collect.
+ */
+export function isSameDecision(one: PoolDecision, other: PoolDecision): boolean {
+  const { state, weights } = one;
+  return (
+    one.healthyWeight === other.healthyWeight &&
+    one.nextAtUs === other.nextAtUs &&
+    sameTexts(one.heldBack, other.heldBack) &&
+    sameTexts(one.bereft, other.bereft) &&
+    isSameState(state, other.state) &&
+    weights.size === other.weights.size &&
+    [...weights].every(([key, { weight, reason }]) => {
+      const its = other.weights.get(key);
+      return its !== undefined && its.weight === weight && its.reason === reason;
+    })
+  );
+}
+
+function isSameState(one: PoolState, other: PoolState): boolean {
+  return (
+    one.quorumMet === other.quorumMet &&
+    one.foundMet === other.foundMet &&
+    sameTexts(one.foundOut, other.foundOut) &&
+    sameTexts(one.lastServing, other.lastServing) &&
+    sameTexts(one.stayed, other.stayed) &&
+    sameTexts(one.takenOut, other.takenOut) &&
+    sameTexts(one.maintained, other.maintained) &&
+    samePairs(one.returned, other.returned) &&
+    samePairs(one.waitedWith, other.waitedWith)
+  );
+}
+
+type Pairs = readonly (readonly [key: string, number: number])[];
+
+function samePairs(one: Pairs, other: Pairs): boolean {
+  return (
+    one.length === other.length &&
+    one.every(([key, number], index) => key === other[index]?.[0] && number === other[index]?.[1])
+  );
+}
+
+function sameTexts(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((text, index) => text === other[index]);
+}
+
+/** Of nearly all services these are empty: one for all of them. */
+const NONE: readonly never[] = [];
+const NO_KEYS: ReadonlySet<string> = new Set();
+const NO_NUMBERS: ReadonlyMap<string, number> = new Map();
+const NO_FAMILIES: ReadonlySet<AddressFamily> = new Set();
+
+function setOf(keys: readonly string[]): ReadonlySet<string> {
+  return keys.length === 0 ? NO_KEYS : new Set(keys);
+}
+
+function listOf<T>(items: Iterable<T> & { readonly size: number }): readonly T[] {
+  return items.size === 0 ? NONE : [...items];
 }
 
 /** How many of so many servers may be out on the word of their checks. */
@@ -203,7 +264,7 @@ export function outMaxOf(
 }
 
 function keysOf(members: readonly PoolMember[]): readonly string[] {
-  return members.map(({ key }) => key);
+  return members.length === 0 ? NONE : members.map(({ key }) => key);
 }
 
 /** As the kernel's table has it, which an earlier controller may have left. */
@@ -216,11 +277,10 @@ function foundState(
   const serving = members.filter(serves);
   const present = [...members, ...sorry].some(({ kernelWeight }) => kernelWeight !== null);
   const foundMet = present ? serving.length > 0 && !sorry.some(serves) : null;
-  const lastServing = serving.map(({ key }) => key);
-  const foundOut = serving.length === 0 ? [] : members.filter((one) => !serves(one));
+  const foundOut = serving.length === 0 ? NONE : members.filter((one) => !serves(one));
   return {
-    ...{ quorumMet: null, foundMet, foundOut: keysOf(foundOut), lastServing, stayed: [] },
-    ...{ takenOut: [], returned: [] },
+    ...{ quorumMet: null, foundMet, foundOut: keysOf(foundOut), lastServing: keysOf(serving) },
+    ...{ stayed: NONE, takenOut: NONE, returned: NONE },
     maintained: keysOf(foundOut.filter(isMaintained)),
     // Also of those whose check has spoken before the first decision.
     waitedWith: members.flatMap((member) => weightFound(policy, member)),
@@ -236,8 +296,6 @@ function weightFound(
   return counts && kernelWeight !== null && kernelWeight > 0 ? [[key, kernelWeight]] : [];
 }
 
-const NO_WEIGHTS: ReadonlyMap<string, number> = new Map();
-
 /** PoolState.waitedWith, with those that wait from now on. */
 function waitedWith(
   policy: PoolPolicy,
@@ -245,7 +303,7 @@ function waitedWith(
   { waitedWith: before = [] }: PoolState,
   members: readonly PoolMember[],
 ): ReadonlyMap<string, number> {
-  if (policy.slowStartUs === 0 && !members.some(({ dynamic }) => dynamic)) return NO_WEIGHTS;
+  if (policy.slowStartUs === 0 && !members.some(({ dynamic }) => dynamic)) return NO_NUMBERS;
   const waiting = members.filter(({ health }) => health === 'unknown');
   return new Map([...waiting.flatMap((member) => weightFound(policy, member)), ...before]);
 }
@@ -254,7 +312,7 @@ function stillWaiting(
   members: readonly PoolMember[],
   waited: ReadonlyMap<string, number>,
 ): PoolState['waitedWith'] {
-  if (waited.size === 0) return [];
+  if (waited.size === 0) return NONE;
   return members.filter(hasNotAsked).flatMap(({ key }) => {
     const weight = waited.get(key);
     return weight === undefined ? [] : [[key, weight] as const];
@@ -291,7 +349,7 @@ function holdBack(
   outMax: number,
 ): { readonly members: readonly PoolMember[]; readonly heldBack: readonly string[] } {
   const wanted = members.filter(isMaintained);
-  if (wanted.length === 0) return { members, heldBack: [] };
+  if (wanted.length === 0) return { members, heldBack: NONE };
   const inUse = (member: PoolMember) => {
     const { health, kernelWeight } = member;
     if (isDrained(member)) return false;
@@ -362,9 +420,9 @@ function returnedAt(
   waited: ReadonlyMap<string, number>,
   nowUs: number,
 ): ReadonlyMap<string, number> {
+  const nobody = wereOut.length === 0 && returned.length === 0 && waited.size === 0;
+  if (slowStartUs === 0 || nobody) return NO_NUMBERS;
   const found = new Map<string, number>();
-  if (slowStartUs === 0) return found;
-  if (wereOut.length === 0 && returned.length === 0 && waited.size === 0) return found;
   const [were, before] = [new Set(wereOut), new Map(returned)];
   const riseUs = (member: PoolMember): number | undefined => {
     const { key, override } = member;
@@ -407,7 +465,7 @@ function beyond(
       !isDrained(member) &&
       !isMaintained(member),
   );
-  if (out.length <= most) return new Set();
+  if (out.length <= most) return NO_KEYS;
   const sinceUs = ({ key, health, sinceUs: us }: PoolMember) => {
     if (foundOut.has(key)) return -Infinity;
     return health === 'down' ? (us ?? 0) : Infinity;
@@ -533,6 +591,7 @@ function bereftFamilies(
   members: readonly PoolMember[],
   sorry: readonly PoolMember[],
 ): ReadonlySet<AddressFamily> {
+  if (!members.some(hasFamily) && !sorry.some(hasFamily)) return NO_FAMILIES;
   const families = new Set<AddressFamily>();
   for (const { family } of members) if (family !== null) families.add(family);
   for (const { family } of sorry) if (family !== null) families.add(family);
@@ -546,6 +605,10 @@ function bereftFamilies(
     if (has || (waits && !tookOver())) families.delete(family);
   }
   return families;
+}
+
+function hasFamily({ family }: PoolMember): boolean {
+  return family !== null;
 }
 
 /** Puts the sorry servers' weights in, and tells which families at least one serves. */

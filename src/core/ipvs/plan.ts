@@ -131,8 +131,9 @@ function isAsWanted({ desired, observed }: ServicePlanInput): boolean {
   const { servers } = desired;
   if (servers.length !== observed.servers.length) return false;
   if (serviceDifference(observed.service, desired.service) !== null) return false;
-  for (const [index, server] of servers.entries()) {
-    const is = observed.servers[index] as ObservedRealServer;
+  let index = 0;
+  for (const server of servers) {
+    const is = observed.servers[index++] as ObservedRealServer;
     if (is.address !== server.address || is.port !== server.port) return false;
     if (serverDifference(is, server) !== null) return false;
   }

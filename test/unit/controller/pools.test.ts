@@ -172,3 +172,17 @@ describe('what decisions would make of services', () => {
     expect(rest).toMatchObject({ servingBefore: 2, servingAfter: 1, clientsAfter: 'servers' });
   });
 });
+
+describe('decide', () => {
+  test('keeps what it decided while nothing becomes of the service', () => {
+    const pools = open();
+    down = new Set();
+    pools.decide(service('a'), table(0));
+    const before = pools.decide(service('a'), table(0));
+    expect(pools.decide(service('a'), table(1))).toBe(before);
+    down = new Set(['10.0.0.1']);
+    const after = pools.decide(service('a'), table(1));
+    expect(after).not.toBe(before);
+    expect(after.get('10.0.0.1:80')).toEqual({ weight: 0, reason: 'failed' });
+  });
+});

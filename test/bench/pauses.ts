@@ -24,6 +24,7 @@ import {
   waitFor,
 } from '../lab/host.ts';
 import { type LabNode, Topology, virtualIp } from '../lab/topology.ts';
+import { FixedWork } from './fixed-work.ts';
 import { type Collections, MONITOR_VARIABLE, type PausesReport } from './pauses-guest.ts';
 import { load, print, type Report, type Row } from './report.ts';
 import { Standstill } from './standstill.ts';
@@ -325,6 +326,7 @@ export async function pauses(runs: number | null): Promise<Report> {
   const all: Phase[] = [];
   const refused: string[] = [];
   let stoodStillMs = 0;
+  const fixedWork = new FixedWork();
   for (const services of Array.from({ length: runs ?? 1 }, () => SIZES).flat()) {
     const topology = await Topology.create(localMachine, {
       directors: 1,
@@ -346,6 +348,7 @@ export async function pauses(runs: number | null): Promise<Report> {
       await topology.dispose();
     }
   }
+  const { leastMs, medianMs, mostMs } = fixedWork.end();
   const names = [...new Set(all.map(({ name }) => name))];
   const samples = (name: string, of: (phase: Phase) => number) =>
     all.flatMap((phase) => (phase.name === name ? of(phase) : []));
@@ -366,6 +369,7 @@ export async function pauses(runs: number | null): Promise<Report> {
       `Node loads the program before that in turns of up to ${Math.max(...all.map(({ report }) => report.loadingMs ?? 0)).toFixed(0)} ms of CPU time`,
       `resident memory: ${Math.max(...all.map(({ report }) => report.rssMiB)).toFixed(0)} MiB at most`,
       `a processor of the machine stood still for up to ${stoodStillMs.toFixed(0)} ms`,
+      `meanwhile the same piece of work took ${leastMs.toFixed(1)} to ${mostMs.toFixed(1)} ms of CPU time, ${medianMs.toFixed(1)} ms in the median`,
       ...refused.map((what) => `not answered: ${what}`),
     ],
     load: [before, load()],

@@ -10,9 +10,11 @@
 /** Keys of the first map, which all lookups begin with: it grows in some tens of microseconds. */
 export const FIRST_SIZE = 1_024;
 /** Of the other keys; a power of 2. Each of these maps has 2,000 keys of a hundred thousand. */
-const PARTS = 64;
-/** Characters at the end of a key that decide about its part, and about so many of those before. */
-const LOOKED_AT = 12;
+export const PARTS = 64;
+/** Characters at the end of a key that decide about its part: an IPv6 address, a port, what closes JSON. */
+const END_LOOKED_AT = 64;
+/** Of those before, some that are as far from each other. */
+const OTHERS_LOOKED_AT = 12;
 
 /** What it has in common with a Map, which may take its place. */
 export interface MutableMap<V> extends ReadonlyMap<string, V> {
@@ -33,12 +35,12 @@ export class LargeMap<V> implements MutableMap<V> {
   get(key: string): V | undefined {
     const value = this.#first.get(key);
     if (value !== undefined || this.#parts === null) return value;
-    return partOf(this.#parts, key).get(key);
+    return this.#parts[partOf(key)]?.get(key);
   }
 
   has(key: string): boolean {
     if (this.#first.has(key)) return true;
-    return this.#parts !== null && partOf(this.#parts, key).has(key);
+    return this.#parts?.[partOf(key)]?.has(key) === true;
   }
 
   set(key: string, value: V): this {
@@ -50,8 +52,7 @@ export class LargeMap<V> implements MutableMap<V> {
   }
 
   delete(key: string): boolean {
-    const deleted =
-      this.#first.delete(key) || (this.#parts !== null && partOf(this.#parts, key).delete(key));
+    const deleted = this.#first.delete(key) || this.#parts?.[partOf(key)]?.delete(key) === true;
     if (!deleted) return false;
     this.#size--;
     if (this.#size === 0) this.#parts = null;
@@ -94,7 +95,7 @@ export class LargeMap<V> implements MutableMap<V> {
       if (this.#first.has(key)) return this.#first;
       this.#parts = Array.from({ length: PARTS }, () => new Map<string, V>());
     }
-    return this.#first.has(key) ? this.#first : partOf(this.#parts, key);
+    return this.#first.has(key) ? this.#first : (this.#parts[partOf(key)] as Map<string, V>);
   }
 }
 
@@ -127,11 +128,14 @@ export class LargeSet {
   }
 }
 
-/** Keys of ours differ in their ends, as addresses and ports do; others somewhere, as names do. */
-function partOf<V>(parts: readonly Map<string, V>[], key: string): Map<string, V> {
+/**
+ * The part that has a key, 0 to PARTS - 1. Keys of ours differ in their ends, as addresses and ports do,
+ * or somewhere, as names do.
+ */
+export function partOf(key: string): number {
   const { length } = key;
-  const end = Math.max(0, length - LOOKED_AT);
-  const step = 1 + Math.floor(end / LOOKED_AT);
+  const end = Math.max(0, length - END_LOOKED_AT);
+  const step = 1 + Math.floor(end / OTHERS_LOOKED_AT);
   // FNV-1a
   let hash = 0x811c9dc5 ^ length;
   for (let index = 0; index < end; index += step) {
@@ -140,5 +144,5 @@ function partOf<V>(parts: readonly Map<string, V>[], key: string): Map<string, V
   for (let index = end; index < length; index++) {
     hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193);
   }
-  return parts[hash & (PARTS - 1)] as Map<string, V>;
+  return hash & (PARTS - 1);
 }

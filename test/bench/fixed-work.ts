@@ -40,11 +40,12 @@ export class FixedWork {
   }
 
   #work(): void {
+    const memory = this.#memory;
     let state = 1;
     for (let round = 0; round < ROUNDS; round++) {
       for (let at = 0; at < WORDS; at++) {
-        state = Math.imul(state, 1_103_515_245) + 12_345;
-        this.#memory[at] = (this.#memory[at] as number) ^ state;
+        state = (Math.imul(state, 1_103_515_245) + 12_345) | 0;
+        memory[at] = (memory[at] as number) ^ state;
       }
     }
   }

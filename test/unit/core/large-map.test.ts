@@ -1,7 +1,11 @@
 /** A LargeMap holds what a Map would, with few keys and with many. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { FIRST_SIZE, LargeMap, LargeSet } from '../../../src/core/large-map.ts';
+import type { CheckConfig } from '../../../src/core/config/check.ts';
+import { DEFAULTS } from '../../../src/core/config/defaults.ts';
+import { checkDefinition } from '../../../src/core/health/check-key.ts';
+import { serverKey, serviceKey } from '../../../src/core/ipvs/model.ts';
+import { FIRST_SIZE, LargeMap, LargeSet, PARTS, partOf } from '../../../src/core/large-map.ts';
 
 const MANY = 5 * FIRST_SIZE;
 const keyOf = (index: number) => `tcp:198.18.${index % 3}.1:${index}`;
@@ -105,4 +109,43 @@ test('a LargeSet has each key once', () => {
   expect([set.has(keyOf(7)), set.delete(keyOf(7)), set.has(keyOf(7))]).toEqual([true, true, false]);
   set.clear();
   expect([set.size, ...set]).toEqual([0]);
+});
+
+describe('the parts', () => {
+  const SERVERS = 20_000;
+  const tcp = {
+    ...DEFAULTS.check,
+    kind: 'tcp',
+    port: null,
+    address: null,
+  } as unknown as CheckConfig;
+  const ipv4 = (index: number) => `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`;
+  const ipv6 = (index: number) => `2001:db8:0:12:${(index + 4_096).toString(16)}:aaaa:bbbb:cccc`;
+  const port = 8080;
+  const via = (address: string) => ({ ...tcp, address: '192.0.2.10', via: address }) as CheckConfig;
+
+  test.each<[string, (index: number) => string]>([
+    ['checks of IPv4 servers', (index) => checkDefinition(tcp, { address: ipv4(index), port }).key],
+    ['checks of IPv6 servers', (index) => checkDefinition(tcp, { address: ipv6(index), port }).key],
+    [
+      'checks through a virtual IP',
+      (index) => checkDefinition(via(ipv4(index)), { address: ipv4(index), port }).key,
+    ],
+    ['servers', (index) => serverKey({ address: ipv6(index), port })],
+    [
+      'services',
+      (index) => {
+        const address = ipv4(index >> 8);
+        return serviceKey({ kind: 'address', protocol: 'tcp', address, port: 1 + (index & 255) });
+      },
+    ],
+    ['names', (index) => `customer-${index}-web`],
+  ])('have as many %s each, or nearly', (_name, key) => {
+    const counts = new Array<number>(PARTS).fill(0);
+    for (let index = 0; index < SERVERS; index++) {
+      const part = partOf(key(index));
+      counts[part] = (counts[part] ?? 0) + 1;
+    }
+    expect(Math.max(...counts)).toBeLessThan((1.5 * SERVERS) / PARTS);
+  });
 });

@@ -10,6 +10,7 @@ import { type ConfigError, formatConfigError, formatConfigErrors } from './confi
 import { type ConfigAnswer, ConfigSource } from './controller/config-source.ts';
 import { keepPlan } from './controller/next-start.ts';
 import { preflight } from './controller/preflight.ts';
+import { collectYoungGeneration } from './controller/young-generation.ts';
 import type { Config } from './core/config/config.ts';
 import { formatProblem, type Problem } from './core/problem.ts';
 import { KEEPER_ENVIRONMENT, KEEPER_NODE_FLAGS } from './core/processes.ts';
@@ -17,7 +18,7 @@ import { err, ok } from './core/result.ts';
 import { VERSION } from './core/version.ts';
 import type { KeeperPlan } from './keeper/messages.ts';
 import { makeDirectory } from './linux/make-directory.ts';
-import { TURNS } from './linux/turns.ts';
+import { TURNS, tidyUpInTurns } from './linux/turns.ts';
 
 const KEEPER = fileURLToPath(new URL('./keeper-main.js', import.meta.url));
 
@@ -82,6 +83,7 @@ function plainly(error: ConfigError): string {
 }
 
 async function main(): Promise<void> {
+  tidyUpInTurns(collectYoungGeneration);
   // Its reader starts, and reads, while this process loads the rest of its code.
   const reading = source.read();
   const loading = loadOthers();

@@ -23,6 +23,7 @@ export interface TurnPorts {
 export class TurnQueue {
   readonly #inNextTurn: (act: () => void) => void;
   readonly #resting: (() => void)[] = [];
+  #tidyUp: () => boolean = () => false;
 
   /** `inNextTurn` calls a function in the next turn of the event loop. */
   constructor(inNextTurn: (act: () => void) => void) {
@@ -36,7 +37,13 @@ export class TurnQueue {
     });
   }
 
+  /** `tidyUp` is called before somebody goes on; that is in yet another turn when it says true. */
+  set tidyUp(tidyUp: () => boolean) {
+    this.#tidyUp = tidyUp;
+  }
+
   #wakeOne(): void {
+    if (this.#tidyUp()) return this.#inNextTurn(() => this.#wakeOne());
     this.#resting.shift()?.();
     if (this.#resting.length > 0) this.#inNextTurn(() => this.#wakeOne());
   }

@@ -4,4 +4,9 @@ import { monotonicUs } from './clock.ts';
 
 const queue = turnQueue((act) => setImmediate(act));
 
+/** What is called before long work goes on in another turn; true when it took a turn for itself. */
+export function tidyUpInTurns(tidyUp: () => boolean): void {
+  queue.tidyUp = tidyUp;
+}
+
 export const TURNS: TurnPorts = { nowUs: monotonicUs, nextTurn: () => queue.nextTurn() };

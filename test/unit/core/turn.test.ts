@@ -24,6 +24,27 @@ test('one goes on in a turn, in the order in which they rested', async () => {
   expect(turns).toEqual([['a'], ['b'], ['c'], ['a'], ['b'], ['c']]);
 });
 
+test('what tidies up takes turns of its own before somebody goes on', async () => {
+  const later: (() => void)[] = [];
+  const queue = new TurnQueue((act) => later.push(act));
+  const said: string[] = [];
+  let untidy = 2;
+  queue.tidyUp = () => {
+    if (untidy-- <= 0) return false;
+    said.push('tidied');
+    return true;
+  };
+  const rested = queue.nextTurn().then(() => said.push('went on'));
+  let turns = 0;
+  while (later.length > 0) {
+    turns++;
+    for (const act of later.splice(0)) act();
+    await new Promise(setImmediate);
+  }
+  await rested;
+  expect([turns, ...said]).toEqual([3, 'tidied', 'tidied', 'went on']);
+});
+
 test('a process has one queue, whoever asks for it', () => {
   const queue = turnQueue(() => {});
   expect(turnQueue(() => {})).toBe(queue);

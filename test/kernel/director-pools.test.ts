@@ -305,21 +305,29 @@ describe('below quorum', { timeout: TEST_MS }, () => {
 });
 
 describe('a slow start', { timeout: TEST_MS }, () => {
-  it('raises the weight in the kernel over its time, through a reload, up to the whole', async () => {
-    const entry = `-a -t ${VIP}:84 -r ${REAL1}:80 `;
-    const look = async (): Promise<{ readonly weight: number; readonly atMs: number }> => {
-      const { stdout } = await check(director.node, ['sh', '-c', 'ipvsadm -Sn; date +%s%3N']);
-      const lines = stdout.trim().split('\n');
-      const line = lines.find((each) => each.startsWith(entry));
-      return { weight: Number(/ -w (\d+)/.exec(line ?? '')?.[1]), atMs: Number(lines.at(-1)) };
-    };
-    const back = () => director.lines('health', { server: `${REAL1}:80`, to: 'up' });
+  const entry = `-a -t ${VIP}:84 -r ${REAL1}:80 `;
+  const look = async (): Promise<{ readonly weight: number; readonly atMs: number }> => {
+    const { stdout } = await check(director.node, ['sh', '-c', 'ipvsadm -Sn; date +%s%3N']);
+    const lines = stdout.trim().split('\n');
+    const line = lines.find((each) => each.startsWith(entry));
+    return { weight: Number(/ -w (\d+)/.exec(line ?? '')?.[1]), atMs: Number(lines.at(-1)) };
+  };
+  const back = () => director.lines('health', { server: `${REAL1}:80`, to: 'up' });
+  /** Has the server be up, by `act`; when it was. */
+  const upMs = async (act: () => Promise<unknown>): Promise<number> => {
+    const before = back().length;
+    await act();
+    await director.until('the server to be up', () => back().length > before);
+    return Date.parse(String(back().at(-1)?.time));
+  };
+  const recoveredMs = async (): Promise<number> => {
     await setHealth(503, REAL1);
     await director.until('the weight 0', async () => (await look()).weight === 0);
-    const before = back().length;
-    await setHealth(200, REAL1);
-    await director.until('the server to be up', () => back().length > before);
-    const sinceMs = Date.parse(String(back().at(-1)?.time));
+    return upMs(() => setHealth(200, REAL1));
+  };
+
+  it('raises the weight in the kernel over its time, through a reload, up to the whole', async () => {
+    const sinceMs = await recoveredMs();
     const seen: { readonly weight: number; readonly second: number }[] = [];
     let reloading: Promise<void> | null = null;
     await director.until('the whole weight', async () => {
@@ -351,6 +359,26 @@ describe('a slow start', { timeout: TEST_MS }, () => {
     expect(rise.filter(({ second }) => second > reloadedS).length).toBeGreaterThan(0);
     await director.until('the other weight', async () => {
       return weightsIn(await director.saved(), 84) === `101=${SLOW_WEIGHT} 102=2`;
+    });
+  });
+
+  it('goes on where it was when another controller takes over in its middle', async () => {
+    await recoveredMs();
+    await director.until('a part', async () => (await look()).weight >= SLOW_WEIGHT / 5);
+    let first = 0;
+    const sinceMs = await upMs(async () => {
+      await director.signal('KILL', 'controller');
+      first = (await look()).weight;
+    });
+    expect(first).toBeLessThan(SLOW_WEIGHT / 2);
+    let last = first;
+    await director.until('three steps more', async () => {
+      const { weight, atMs } = await look();
+      expect(weight).toBeGreaterThanOrEqual(last);
+      const share = ((atMs - sinceMs) / 1000 + SLACK_S) / SLOW_START_S;
+      expect(weight).toBeLessThanOrEqual(first + SLOW_WEIGHT * share);
+      last = weight;
+      return weight >= first + (3 * SLOW_WEIGHT) / STEPS;
     });
   });
 });

@@ -332,7 +332,7 @@ describe('servers that are taken out of the configuration', { timeout: RELOADS_M
     const [gone, left] = download.server === 'real1' ? [REAL1, REAL2] : [REAL2, REAL1];
     await director.configure(configuration([`${left}:80`]));
     await director.reload();
-    const planned = await director.vipkeeper('status');
+    const planned = await director.command('status');
     expect(planned.stdout).toContain(`leaving web (tcp ${VIP}:8080): ${gone}:80, `);
     // Other entries may leave later: connections that have ended are in the table for two minutes.
     const entry = `-t ${VIP}:8080`;

@@ -20,8 +20,6 @@ import {
   startRealServer,
   TEST_MS,
   until,
-  VIPKEEPER,
-  WAIT_MS,
 } from './guest.ts';
 import { LIMITED, TABLE_CASES, type TableCase, TWOS } from './table-cases.ts';
 
@@ -432,7 +430,7 @@ describe('health', { timeout: TEST_MS }, () => {
     const start = `-a -t ${VIP}:80 -r ${ip}:80 -m -w `;
     const others = WITH_TWOS.filter((saved) => !saved.startsWith(start));
     try {
-      const asked = await director.vipkeeper('drain', `web/${ip}`, '--no-wait', ...WHY);
+      const asked = await director.command('drain', `web/${ip}`, '--no-wait', ...WHY);
       expect(asked.stdout).toContain(`web/${ip}:80: drained: no new connections`);
       await director.untilSaved([...others, `${start}0`]);
       expect(new Set(await requests(`http://${VIP}/`, 3))).toEqual(new Set([other]));
@@ -455,7 +453,7 @@ describe('health', { timeout: TEST_MS }, () => {
       const [drained] = told();
       expect(drained?.connectionsLeft).toBeGreaterThan(0);
     } finally {
-      await director.vipkeeper('undrain', `web/${ip}`);
+      await director.command('undrain', `web/${ip}`);
     }
     await director.untilSaved(WITH_TWOS);
   });
@@ -629,9 +627,8 @@ async function previewOf(config?: object): Promise<Preview & { readonly exit: nu
   const path = '/tmp/plan.yaml';
   if (config !== undefined) await writeFile(vm, path, JSON.stringify(config));
   const argv = ['plan', ...(config === undefined ? [] : [path]), '--json'];
-  const options = ['--runtime-directory', director.runtimeDirectory];
-  const { code, stdout } = await node.run([VIPKEEPER, ...argv, ...options], { timeoutMs: WAIT_MS });
-  return { ...(JSON.parse(stdout) as Preview), exit: code ?? -1 };
+  const { code, stdout } = await director.command(...argv);
+  return { ...(JSON.parse(stdout) as Preview), exit: code };
 }
 
 describe('settings and timeouts', { timeout: TEST_MS }, () => {

@@ -1,7 +1,8 @@
 /**
  * Runs inside the lab VM, in a client's namespace: makes requests, datagrams and a long download,
- * and asks directors over their control sockets. Calls come as JSON lines on standard input, each
- * is answered with one JSON line; starting Node for each of them would cost a second.
+ * asks directors over their control sockets, and carries out commands against them. Calls come as
+ * JSON lines on standard input, each is answered with one JSON line; starting Node for each of them
+ * would cost a second, and for a command several.
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -17,6 +18,8 @@ export type PeerCall =
       readonly path: string;
       readonly verb: 'GET' | 'POST';
     }
+  /** Words of a command of vipkeeper's that asks a director which runs. */
+  | { readonly method: 'command'; readonly argv: readonly string[] }
   | { readonly method: 'http'; readonly url: string; readonly verb: 'GET' | 'PUT' }
   /** Each datagram from a port of its own. */
   | {
@@ -71,6 +74,13 @@ export interface HttpAnswer {
   readonly error: string | null;
 }
 
+export interface CommandAnswer {
+  /** Null when it ended with an error, which is then on `stderr`. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
 /** Of the download that was started last. */
 export interface Download {
   readonly server: string | null;
@@ -99,6 +109,8 @@ async function answer(call: PeerCall): Promise<unknown> {
         { socketPath: call.socketPath, path: call.path, method: call.verb },
         call.verb === 'POST' ? ACTION_TIMEOUT_MS : ANSWER_TIMEOUT_MS,
       );
+    case 'command':
+      return command(call.argv);
     case 'http': {
       const { hostname, port, pathname, search } = new URL(call.url);
       const host = hostname.replace(/^\[|\]$/g, '');
@@ -156,6 +168,42 @@ function http(options: object, timeoutMs = ANSWER_TIMEOUT_MS): Promise<HttpAnswe
     asked.on('error', failed);
     asked.end();
   });
+}
+
+/** As main.ts carries it out, with what it prints kept. */
+async function command(argv: readonly string[]): Promise<CommandAnswer> {
+  // Loaded by who needs it.
+  const { runProgram } = await import('../../src/cli/program.ts');
+  let stdout = '';
+  let stderr = '';
+  const elsewhere = async () => {
+    throw new Error('A command without a director is run as a process');
+  };
+  try {
+    const code = await runProgram(argv, {
+      terminal: {
+        out: (text) => {
+          stdout += text;
+        },
+        err: (text) => {
+          stderr += text;
+        },
+        interactive: false,
+        color: false,
+        errColor: false,
+        errInteractive: false,
+        columns: () => null,
+        rows: () => null,
+        nowMs: () => Date.now(),
+      },
+      cleanUp: elsewhere,
+      readOverrides: elsewhere,
+      interruption: () => new AbortController().signal,
+    });
+    return { code, stdout, stderr };
+  } catch (error) {
+    return { code: null, stdout, stderr: `${stderr}${(error as Error).message}` };
+  }
 }
 
 function serverOf(response: IncomingMessage): string | null {

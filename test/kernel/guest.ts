@@ -2,10 +2,12 @@
  * Whole directors in the lab VM, as tests on the host see them: their configuration, log, status
  * and end, the IPVS table as ipvsadm prints it, and a client that makes traffic.
  *
- * Invariants: every wait is bounded and its failure shows the director's log; nothing is stubbed,
- * what runs is the command line that users run.
+ * Invariants: every wait is bounded and its failure shows the director's log; nothing is stubbed:
+ * directors are started by the command that users run, and other commands are carried out by its
+ * code, mostly in a process that stays.
  */
 import { join } from 'node:path';
+import { EXIT } from '../../src/cli/commands.ts';
 import type { DirectorStatus } from '../../src/core/status.ts';
 import {
   type Child,
@@ -20,7 +22,14 @@ import {
 } from '../lab/host.ts';
 import { BACK_GATEWAY_V4, BACK_GATEWAY_V6, type LabNode } from '../lab/topology.ts';
 import type { Vm } from '../lab/vm.ts';
-import type { Download, Exchange, HttpAnswer, Message, PeerCall } from './guest-peer.ts';
+import type {
+  CommandAnswer,
+  Download,
+  Exchange,
+  HttpAnswer,
+  Message,
+  PeerCall,
+} from './guest-peer.ts';
 import { Ipvsadm } from './ipvsadm.ts';
 
 /**
@@ -111,6 +120,11 @@ export class Peer {
 
   ask(socketPath: string, path: string, verb: 'GET' | 'POST' = 'GET'): Promise<HttpAnswer> {
     return this.#call({ method: 'ask', socketPath, path, verb });
+  }
+
+  /** Carries out a command of vipkeeper's, in the process that is there. */
+  command(argv: readonly string[]): Promise<CommandAnswer> {
+    return this.#call({ method: 'command', argv });
   }
 
   /** Names of the servers that answered, null where none did. */
@@ -266,10 +280,27 @@ export class GuestDirector {
     return answer.body;
   }
 
-  /** Runs a command of the program's own against this director. */
+  /** Runs a command of the program's own for this director, as a process. */
   async vipkeeper(...argv: string[]): Promise<RunResult> {
-    const own = ['--runtime-directory', this.runtimeDirectory];
-    return check(this.node, [VIPKEEPER, ...argv, ...own]);
+    return check(this.node, [VIPKEEPER, ...argv, ...this.#ownDirectory()]);
+  }
+
+  /**
+   * Carries out a command that asks this director, while it runs, without the start of a process;
+   * returns its exit status, which says no more than that there are changes, and what it prints.
+   * Calls of the peer wait for its end.
+   */
+  async command(...argv: string[]): Promise<{ readonly code: number; readonly stdout: string }> {
+    const words = [...argv, ...this.#ownDirectory()];
+    const { code, stdout, stderr } = await this.#peer.command(words);
+    if ((code !== EXIT.ok && code !== EXIT.changes) || stderr !== '') {
+      throw new LabError(`"vipkeeper ${words.join(' ')}" ended with ${code}: ${stderr}`);
+    }
+    return { code, stdout };
+  }
+
+  #ownDirectory(): readonly string[] {
+    return ['--runtime-directory', this.runtimeDirectory];
   }
 
   /** Does what the path says, over the control socket: '/v1/reload'. */

@@ -22,8 +22,6 @@ import {
   startRealServer,
   TEST_MS,
   until,
-  VIPKEEPER,
-  WAIT_MS,
 } from './guest.ts';
 
 const VIP = '192.0.2.201';
@@ -32,6 +30,8 @@ const REAL2 = '198.51.100.102';
 const SERVERS = [`${REAL1}:80`, `${REAL2}:80`];
 const HERE = { only_on_active: true, check_when: 'active', scheduler: 'rr' };
 const TCP = { interval: '1s', timeout: '20s' };
+/** A script is started, which costs the emulator as much as a hundred connections. */
+const SCRIPT_TIMING = { interval: '3s', timeout: '60s' };
 /** Exit status 2 and more is a weight and 2, as with keepalived's MISC_CHECK. */
 const WEIGHT_SCRIPT = '/tmp/weight.sh';
 const WEIGHT = '/tmp/weight';
@@ -65,8 +65,7 @@ const CONFIG = {
       scheduler: 'wrr',
       check: {
         script: { command: [WEIGHT_SCRIPT, '{rip}'], dynamic_weight: true },
-        interval: '1s',
-        timeout: '20s',
+        ...SCRIPT_TIMING,
       },
       servers: [{ address: `${REAL1}:80`, weight: 10 }],
     },
@@ -94,7 +93,7 @@ function walking(window: boolean) {
     scheduler: 'wrr',
     check: {
       script: { command: [SAYS_SCRIPT, '{rip}'], dynamic_weight: true },
-      ...{ interval: '1s', timeout: '60s', fall: 1, rise: 1 },
+      ...{ ...SCRIPT_TIMING, fall: 1, rise: 1 },
     },
     slow_start: '8s',
     // One of three may go.
@@ -128,8 +127,8 @@ beforeAll(async () => {
   const topology = await Topology.create(vm);
   peer = await Peer.start(topology.clients[0] as LabNode);
   await Promise.all(topology.realServers.map((server) => startRealServer(server)));
-  await writeFile(vm, WEIGHT, '7');
-  await writeFile(vm, WEIGHT_SCRIPT, `#!/bin/sh\nexit $(cat ${WEIGHT})\n`);
+  await exitWith({ [WEIGHT]: 7 });
+  await writeFile(vm, WEIGHT_SCRIPT, `#!/bin/sh\nread -r exit <${WEIGHT}\nexit $exit\n`);
   await check(vm, ['chmod', '755', WEIGHT_SCRIPT]);
   const [one, two] = topology.directors.map((node) => new GuestDirector(vm, node, peer));
   first = one as GuestDirector;
@@ -143,6 +142,25 @@ beforeAll(async () => {
 }, SETUP_MS);
 
 afterAll(() => vm?.stop());
+
+/** What scripts read from these files as their exit status; no script meets half a file. */
+async function exitWith(exits: Readonly<Record<string, number>>): Promise<void> {
+  const lines = Object.entries(exits).map(
+    ([path, exit]) => `echo ${exit} >${path}.next && mv ${path}.next ${path}`,
+  );
+  await check(vm, ['sh', '-c', lines.join(' && ')]);
+}
+
+/** The decision about a server, as the command asks for it: what it prints is not looked at. */
+async function decide(
+  director: GuestDirector,
+  target: string,
+  action: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const query = new URLSearchParams({ target, action, ...more });
+  expect(await director.post(`/v1/override?${query}`)).toMatchObject({ status: 200 });
+}
 
 /** Lines of the table, as `ipvsadm -Sn`, that belong to these. */
 async function saved(director: GuestDirector, of: readonly string[]): Promise<readonly string[]> {
@@ -192,7 +210,7 @@ describe('a pair of directors', { timeout: TEST_MS }, () => {
     const target = `group/${REAL1}:80`;
     const { stdout } = await second.vipkeeper('drain', target);
     expect(stdout).toContain(`${target}: drained and out of the table`);
-    await second.vipkeeper('undrain', target);
+    await decide(second, target, 'clear');
   });
 
   it('takes the weight that a script asks for, and the server out when it fails', async () => {
@@ -200,11 +218,11 @@ describe('a pair of directors', { timeout: TEST_MS }, () => {
     const weight = async () => (await serverOf(first, 'scripted', server))?.weight;
     // 7 less 2.
     await first.until('the weight 5', async () => (await weight()) === 5);
-    await writeFile(vm, WEIGHT, '255');
+    await exitWith({ [WEIGHT]: 255 });
     await first.until('the weight 253', async () => (await weight()) === 253);
-    await writeFile(vm, WEIGHT, '1');
+    await exitWith({ [WEIGHT]: 1 });
     await first.until('the weight 0', async () => (await weight()) === 0);
-    await writeFile(vm, WEIGHT, '0');
+    await exitWith({ [WEIGHT]: 0 });
     await first.until('its own weight', async () => (await weight()) === 10);
   });
 
@@ -238,13 +256,13 @@ describe('a decision of an operator', { timeout: TEST_MS }, () => {
 
   it('with an end is done, and told where one looks', async () => {
     const why = ['--until', end, '--reason', 'new disk'];
-    const { stdout } = await first.vipkeeper('override', `clients/${server}`, '--down', ...why);
+    const { stdout } = await first.command('override', `clients/${server}`, '--down', ...why);
     expect(stdout).toContain(`clients/${server}: taken out until ${end}`);
     expect(stdout).toContain('to this director only');
     await first.until('it to be out', async () => {
       return (await serverOf(first, 'clients', server))?.weightReason === 'forced-down';
     });
-    const shown = await first.vipkeeper('status');
+    const shown = await first.command('status');
     expect(shown.stdout).toContain(`until ${end.slice(0, 16)}Z: new disk`);
     const labels = `service="clients",server="${server}"`;
     expect(await first.metric('vipkeeper_server_override')).toEqual(
@@ -289,7 +307,7 @@ describe('a decision of an operator', { timeout: TEST_MS }, () => {
     await first.reload();
     const unused = async () => (await first.status()).ipvs.unusedOverrides;
     expect(await unused()).toMatchObject([{ service: 'clients', server, reason: 'new disk' }]);
-    await first.vipkeeper('undrain', `clients/${REAL1}`);
+    await decide(first, `clients/${REAL1}`, 'clear');
     expect(await unused()).toEqual([]);
     await first.configure(CONFIG);
     await first.reload();
@@ -297,11 +315,11 @@ describe('a decision of an operator', { timeout: TEST_MS }, () => {
   });
 
   it('is over when it is cleared', async () => {
-    await first.vipkeeper('override', `clients/${server}`, '--down');
+    await decide(first, `clients/${server}`, 'down');
     await first.until('it to be out', async () => {
       return (await serverOf(first, 'clients', server))?.weightReason === 'forced-down';
     });
-    await first.vipkeeper('override', `clients/${server}`, '--clear');
+    await decide(first, `clients/${server}`, 'clear');
     await untilTable(first, CLIENTS);
   });
 });
@@ -315,7 +333,7 @@ describe('a drain of persistent clients', { timeout: TEST_MS }, () => {
     const [ip, other] = answered.server === 'real1' ? [REAL1, 'real2'] : [REAL2, 'real1'];
     expect(answered.error).toBeNull();
     expect(await setting(first, 'expire_quiescent_template')).toBe('0');
-    await first.vipkeeper('drain', `clients/${ip}`, '--no-wait');
+    await decide(first, `clients/${ip}`, 'drain');
     expect(await setting(first, 'expire_quiescent_template')).toBe('1');
     // It was one of two: the last one is not taken by mistake.
     const last = `/v1/override?action=drain&target=clients/${ip === REAL1 ? REAL2 : REAL1}`;
@@ -328,7 +346,7 @@ describe('a drain of persistent clients', { timeout: TEST_MS }, () => {
       return (await peer.get(`http://${VIP}:90/`)).server === other;
     });
     // Its last connection is known for two minutes more to the kernel, which nobody waits for.
-    await first.vipkeeper('undrain', `clients/${ip}`);
+    await decide(first, `clients/${ip}`, 'clear');
     await until('the setting to be as before', async () => {
       return (await setting(first, 'expire_quiescent_template')) === '0';
     });
@@ -338,7 +356,7 @@ describe('a drain of persistent clients', { timeout: TEST_MS }, () => {
 
 describe('everything that is said of the servers of one service', { timeout: TEST_MS }, () => {
   beforeAll(async () => {
-    await writeFile(vm, SAYS_SCRIPT, '#!/bin/sh\nexit $(cat /tmp/says-$1)\n');
+    await writeFile(vm, SAYS_SCRIPT, '#!/bin/sh\nread -r exit </tmp/says-$1\nexit $exit\n');
     await check(vm, ['chmod', '755', SAYS_SCRIPT]);
     await say({ a: weight(7), b: weight(20), c: 0 });
     await first.configure(walking(false));
@@ -355,7 +373,7 @@ describe('everything that is said of the servers of one service', { timeout: TES
   });
 
   it('is the weight of an operator, who comes before scripts and after a failure', async () => {
-    await decide('a', 'weight', { weight: '3' });
+    await decide(first, walked('a'), 'weight', { weight: '3' });
     await untilWeights('a=3 b=10 c=0', 'a=weight-override b=guarded c=failed');
     await say({ a: FAILS });
     await untilWeights('a=3 b=10 c=0', 'a=guarded b=guarded c=failed');
@@ -381,10 +399,10 @@ describe('everything that is said of the servers of one service', { timeout: TES
     await untilWeights('a=3 b=30 c=0', 'a=weight-override b=check-weight c=failed');
     await say({ c: weight(40) });
     await first.until('a part', async () => /c=([1-9]|[12]\d)$/.test(await weightsOfWalked()));
-    await decide('c', 'drain');
+    await decide(first, walked('c'), 'drain');
     // Nobody is connected: it leaves at once.
     await untilWeights('a=3 b=30', 'a=weight-override b=check-weight c=drained');
-    await decide('c', 'clear');
+    await decide(first, walked('c'), 'clear');
     await untilWeights('a=3 b=30 c=40', 'a=weight-override b=check-weight c=check-weight');
   });
 
@@ -395,9 +413,9 @@ describe('everything that is said of the servers of one service', { timeout: TES
     await say({ c: FAILS });
     await untilWeights('a=0 b=30 c=40', 'a=maintenance b=check-weight c=guarded');
     expect(await planned()).toEqual([]);
-    await decide('a', 'up');
+    await decide(first, walked('a'), 'up');
     await untilWeights('a=10 b=30 c=0', 'a=forced-up b=check-weight c=failed');
-    await decide('a', 'clear');
+    await decide(first, walked('a'), 'clear');
     // c is out, so that a is needed and its window waits.
     await untilWeights('a=7 b=30 c=0', 'a=check-weight b=check-weight c=failed');
     expect(first.lines('held-back').length).toBeGreaterThan(0);
@@ -417,6 +435,7 @@ describe('everything that is said of the servers of one service', { timeout: TES
   });
 
   const FAILS = 1;
+  const walked = (name: Name) => `walked/${WALKED[name]}`;
   /** Exit status of a script that asks for this weight. */
   function weight(of: number): number {
     return of + 2;
@@ -424,15 +443,10 @@ describe('everything that is said of the servers of one service', { timeout: TES
 
   /** What the script exits with for these servers from now on. */
   async function say(exits: Partial<Record<Name, number>>): Promise<void> {
-    for (const name of NAMES) {
-      const exit = exits[name];
-      if (exit !== undefined) await writeFile(vm, `/tmp/says-${WALKED[name]}`, String(exit));
-    }
-  }
-
-  async function decide(name: Name, action: string, more: object = {}): Promise<void> {
-    const query = new URLSearchParams({ target: `walked/${WALKED[name]}`, action, ...more });
-    expect(await first.post(`/v1/override?${query}`)).toMatchObject({ status: 200 });
+    const entries = Object.entries(exits) as [Name, number][];
+    await exitWith(
+      Object.fromEntries(entries.map(([name, exit]) => [`/tmp/says-${WALKED[name]}`, exit])),
+    );
   }
 
   /** 'a=7 b=20 c=10' as ipvsadm has it; without those that are not there. */
@@ -468,8 +482,7 @@ describe('everything that is said of the servers of one service', { timeout: TES
 
   /** What `vipkeeper plan` would change of it. */
   async function planned() {
-    const argv = [VIPKEEPER, 'plan', '--json', '--runtime-directory', first.runtimeDirectory];
-    const { stdout } = await first.node.run(argv, { timeoutMs: WAIT_MS });
+    const { stdout } = await first.command('plan', '--json');
     const { items } = JSON.parse(stdout) as Preview;
     return items.filter(({ service }) => service === `tcp ${VIP}:93`);
   }

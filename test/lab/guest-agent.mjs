@@ -3,15 +3,18 @@
  * dependencies, because it must start before anything is built and starts slowly as it is.
  *
  * JSON lines over a virtio serial port; `data` is base64. Requests: {op: 'spawn', id, argv, cwd,
- * env}, {op: 'stdin', id, data}, {op: 'end', id}, {op: 'kill', id, signal}. Answers: {op: 'ready',
- * release, complaints}, {op: 'started', id, pid}, {op: 'stdout' | 'stderr', id, data},
- * {op: 'exit', id, code}, {op: 'error', id, message}. Invariants: what a command prints arrives
+ * env}, {op: 'stdin', id, data}, {op: 'end', id}, {op: 'kill', id, signal}, {op: 'write', id, path,
+ * data}. Answers: {op: 'ready', release, complaints}, {op: 'started', id, pid},
+ * {op: 'stdout' | 'stderr', id, data}, {op: 'exit', id, code}, which a file that is written has as
+ * well, {op: 'error', id, message}. Invariants: what a command prints arrives
  * before its exit; output waits in pipes, not in memory, while the host does not read; the guest
  * ends with its host.
  */
 import { spawn } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { constants, release } from 'node:os';
+import { dirname } from 'node:path';
 
 /** Above this much unsent output the commands' pipes are no longer read. */
 const BACKLOG_BYTES_MAX = 1024 * 1024;
@@ -85,10 +88,17 @@ function kill(child, signal) {
   }
 }
 
+function write({ id, path, data }) {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, Buffer.from(data, 'base64'));
+  send({ op: 'exit', id, code: 0 });
+}
+
 function handle(request) {
-  if (request.op === 'spawn') {
+  if (request.op === 'spawn' || request.op === 'write') {
     try {
-      start(request);
+      if (request.op === 'spawn') start(request);
+      else write(request);
     } catch (error) {
       send({ op: 'error', id: request.id, message: error.message });
     }

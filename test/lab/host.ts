@@ -70,6 +70,8 @@ export interface Machine {
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
   /** Starts a command. Rejects with LabError when it cannot start. */
   spawn(argv: readonly string[], options?: SpawnOptions): Promise<Child>;
+  /** Where a file, with its parent directories, is written by less than a command. */
+  writeFile?(path: string, content: string | Uint8Array): Promise<void>;
 }
 
 /** The directory with package.json, from the sources as well as from dist. */
@@ -110,6 +112,7 @@ export async function writeFile(
   path: string,
   content: string | Uint8Array,
 ): Promise<void> {
+  if (machine.writeFile !== undefined) return machine.writeFile(path, content);
   await check(machine, ['sh', '-c', 'mkdir -p "$(dirname "$1")" && cat >"$1"', 'sh', path], {
     stdin: content,
   });

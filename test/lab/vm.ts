@@ -18,6 +18,7 @@ import { dirname, join } from 'node:path';
 import { onProcessEnd } from './cleanup.ts';
 import {
   type Child,
+  DEFAULT_TIMEOUT_MS,
   LabError,
   type Machine,
   REPOSITORY,
@@ -216,6 +217,31 @@ export class Vm implements Machine {
       end: () => this.#send({ op: 'end', id }),
       kill: (signal = 'SIGTERM') => this.#send({ op: 'kill', id, signal }),
     };
+  }
+
+  /** By the agent itself: a shell and what it needs for it cost the emulator half a second. */
+  async writeFile(path: string, content: string | Uint8Array): Promise<void> {
+    if (this.#end.ended) throw this.#end.error();
+    const bytes = Buffer.from(content as Uint8Array);
+    if (bytes.length > STDIN_BYTES_MAX) throw new LabError(`Too much for ${path}`);
+    this.#lastId += 1;
+    const id = this.#lastId;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#running.set(id, {
+          options: {},
+          started: () => {},
+          exited: () => resolve(),
+          failed: reject,
+        });
+        const late = new LabError(`${path} was not written within ${DEFAULT_TIMEOUT_MS} ms`);
+        timer = setTimeout(() => reject(late), DEFAULT_TIMEOUT_MS);
+        this.#send({ op: 'write', id, path, data: bytes.toString('base64') });
+      });
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Ends the guest and waits for QEMU's end. May be called again. */

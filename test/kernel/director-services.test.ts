@@ -13,6 +13,7 @@ import {
   GATEWAY,
   GATEWAY6,
   GuestDirector,
+  LONG_DOWNLOAD,
   oneInstance,
   Peer,
   SETUP_MS,
@@ -326,9 +327,7 @@ describe('servers that are out for a while', { timeout: WINDOW_MS }, () => {
 
 describe('servers that are taken out of the configuration', { timeout: RELOADS_MS }, () => {
   it('stay for their connections, through the death of a controller, and go with them', async () => {
-    const download = await peer.startDownload(
-      `http://${VIP}:8080/stream?bytes=1000000000&rate=100000`,
-    );
+    const download = await peer.startDownload(`http://${VIP}:8080${LONG_DOWNLOAD}`);
     const [gone, left] = download.server === 'real1' ? [REAL1, REAL2] : [REAL2, REAL1];
     await director.configure(configuration([`${left}:80`]));
     await director.reload();

@@ -14,6 +14,7 @@ import {
   GATEWAY,
   GATEWAY6,
   GuestDirector,
+  LONG_DOWNLOAD,
   oneInstance,
   Peer,
   SETUP_MS,
@@ -424,7 +425,7 @@ describe('health', { timeout: TEST_MS }, () => {
   });
 
   it('drains a server until its deadline, whatever happens to the controller', async () => {
-    const download = await peer.startDownload(`http://${VIP}/stream?bytes=1000000000&rate=100000`);
+    const download = await peer.startDownload(`http://${VIP}${LONG_DOWNLOAD}`);
     const ip = download.server === 'real1' ? REAL1 : REAL2;
     const other = download.server === 'real1' ? 'real2' : 'real1';
     const start = `-a -t ${VIP}:80 -r ${ip}:80 -m -w `;
@@ -459,7 +460,7 @@ describe('health', { timeout: TEST_MS }, () => {
   });
 
   it('quiesces or removes a server that fails, and takes it back after rise', async () => {
-    const download = await peer.startDownload(`http://${VIP}/stream?bytes=1000000000&rate=100000`);
+    const download = await peer.startDownload(`http://${VIP}${LONG_DOWNLOAD}`);
     const name = download.server as 'real1' | 'real2';
     const ip = name === 'real1' ? REAL1 : REAL2;
     const other = name === 'real1' ? 'real2' : 'real1';

@@ -52,6 +52,12 @@ const pollMs = (waitedMs: number) => Math.min(1_000, Math.max(250, waitedMs / 8)
 export const VIPKEEPER = join(REPOSITORY, 'dist', 'start', 'vipkeeper');
 const PEER = join(REPOSITORY, 'dist', 'test', 'kernel', 'guest-peer.js');
 
+/**
+ * A download that lasts for the whole test. It comes some times a second: each packet goes by way
+ * of four emulated interfaces, and fifty a second were a third of what a director's file took.
+ */
+export const LONG_DOWNLOAD = '/stream?bytes=1000000000&rate=100000&tick=200';
+
 /** What real servers behind NAT have as their gateways, as `addresses` of an instance. */
 export const GATEWAY = { address: `${BACK_GATEWAY_V4}/24`, interface: 'eth1' } as const;
 export const GATEWAY6 = { address: `${BACK_GATEWAY_V6}/64`, interface: 'eth1' } as const;

@@ -6,7 +6,8 @@
  *   GET /healthz                  200, or as told by PUT /healthz?status=503,503,200: the answers
  *                                 to the next requests, of which the last one stays, each
  *                                 after the milliseconds of &delay=1000
- *   GET /stream?bytes=N&rate=R    N pattern bytes, at R bytes a second (0: as fast as it goes)
+ *   GET /stream?bytes=N&rate=R    N pattern bytes, at R bytes a second (0: as fast as it goes), some
+ *                                 every &tick=20 milliseconds
  *
  * A datagram to the same port is answered with the name.
  *
@@ -19,6 +20,7 @@ import { patternAt } from './pattern.ts';
 
 /** How often a paced stream is topped up: short against any pause a test looks for. */
 const TICK_MS = 20;
+const TICK_MS_MAX = 1_000;
 /** 1 GiB: a slip of a digit must not run for hours. */
 const STREAM_BYTES_MAX = 1024 * 1024 * 1024;
 /** Longer than any check waits. */
@@ -69,7 +71,10 @@ function health(url: URL, request: IncomingMessage, response: ServerResponse): v
 function stream(url: URL, response: ServerResponse): void {
   const totalBytes = numberOf(url, 'bytes', 1024 * 1024, STREAM_BYTES_MAX);
   const rate = numberOf(url, 'rate', 0, STREAM_BYTES_MAX);
-  if (totalBytes === null || rate === null) return answer(response, 400, 'bytes and rate: numbers');
+  const tickMs = numberOf(url, 'tick', TICK_MS, TICK_MS_MAX);
+  if (totalBytes === null || rate === null || tickMs === null) {
+    return answer(response, 400, 'bytes, rate and tick: numbers');
+  }
   response.setHeader('Content-Length', totalBytes);
   response.setHeader('Content-Type', 'application/octet-stream');
   const startMs = performance.now();
@@ -77,7 +82,7 @@ function stream(url: URL, response: ServerResponse): void {
   let timer: NodeJS.Timeout | undefined;
   const pump = () => {
     const elapsedMs = performance.now() - startMs;
-    const due = rate === 0 ? totalBytes : Math.ceil((rate * (elapsedMs + TICK_MS)) / 1000);
+    const due = rate === 0 ? totalBytes : Math.ceil((rate * (elapsedMs + tickMs)) / 1000);
     while (sentBytes < Math.min(due, totalBytes)) {
       const chunk = patternAt(sentBytes, Math.min(due, totalBytes) - sentBytes);
       sentBytes += chunk.length;
@@ -87,7 +92,7 @@ function stream(url: URL, response: ServerResponse): void {
       }
     }
     if (sentBytes === totalBytes) response.end();
-    else timer = setTimeout(pump, TICK_MS);
+    else timer = setTimeout(pump, tickMs);
   };
   response.on('close', () => clearTimeout(timer));
   pump();

@@ -108,6 +108,8 @@ function ask(server: Listening, path: string, asked: Asked = {}): Promise<Reply>
       { ...where, host: '127.0.0.1', path, method, headers, agent: false },
       (response) => {
         let body = '';
+        // A character may come in two parts.
+        response.setEncoding('utf8');
         response.on('data', (chunk) => {
           body += chunk;
         });

@@ -210,17 +210,23 @@ async function complete(
   const sorted = entries.sort((left, right) =>
     serviceKey(left.identity) < serviceKey(right.identity) ? -1 : 1,
   );
-  const last = sorted.at(-1);
-  if (last === undefined) return null;
+  let awaited = sorted.at(-1);
   const deadlineMs = performance.now() + timeoutMs;
   let toldMs = performance.now();
-  while (performance.now() < deadlineMs && isOver?.() !== true) {
-    const seen = await client.dumpService(last.identity);
+  while (awaited !== undefined && performance.now() < deadlineMs && isOver?.() !== true) {
+    const seen = await client.dumpService(awaited.identity);
     const nowUs = realtimeUs();
-    if (seen.ok && seen.value?.servers.length === last.servers.length) {
-      // The last one proves nothing about the others.
+    if (seen.ok && seen.value?.servers.length === awaited.servers.length) {
+      // The one that comes last for some proves nothing about the others.
       const all = await client.dump();
-      return all.ok && isWhole(all.value) ? nowUs : null;
+      if (!all.ok) return null;
+      if (isWhole(all.value)) return nowUs;
+      const there = new Map(
+        all.value.map(({ service, servers }) => [serviceKey(service.identity), servers.length]),
+      );
+      awaited = sorted.findLast(
+        ({ identity, servers }) => there.get(serviceKey(identity)) !== servers.length,
+      );
     }
     if (isOver !== undefined && performance.now() - toldMs >= PROGRESS_MS) {
       toldMs = performance.now();
@@ -262,19 +268,29 @@ async function start(namespace: string, argv: readonly string[]): Promise<Measur
   const startedMs = performance.now();
   const client = open(namespace);
   const child = spawn('ip', ['netns', 'exec', namespace, ...argv], {
-    stdio: 'ignore',
+    stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output = (output + chunk.toString('utf8')).slice(-2_000);
+    });
+  }
   const ended = new Promise((resolve) => child.once('close', resolve));
   running = { pid: child.pid as number, ended };
   let over = false;
+  let how = 'it runs on';
+  child.once('exit', (code, signal) => {
+    how = `it ended with ${signal ?? code}`;
+  });
   void ended.then(() => {
     over = true;
   });
   const looks = { timeoutMs: START_TIMEOUT_MS, lookMs: START_LOOK_MS, isOver: () => over };
   const done = await complete(client, looks);
   client.close();
-  if (done === null) throw new Error('The table was not complete in time');
+  if (done === null) throw new Error(`The table was not complete in time, ${how}: ${output}`);
   return { wallMs: performance.now() - startedMs, ...cpuTimes(namespace) };
 }
 

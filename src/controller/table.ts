@@ -44,7 +44,7 @@ import type { StrangerReport } from '../core/status.ts';
 import { Turn } from '../core/turn.ts';
 import { monotonicUs } from '../linux/clock.ts';
 import type { IpvsClient } from '../linux/ipvs/client.ts';
-import { TURNS } from '../linux/turns.ts';
+import { PATIENT_TURNS, TURNS } from '../linux/turns.ts';
 import { type LeavingPorts, LeavingServers } from './leaving-servers.ts';
 import { OwnedFile } from './owned-file.ts';
 
@@ -628,7 +628,8 @@ export class Table {
     this.#nextTroubles = troubles;
     const services = await this.#ports.client.dumpServices();
     if (!services.ok) return this.#abandon(services.error);
-    const turn = new Turn(TURNS);
+    // Whoever asks for something, and a reload, go before it.
+    const turn = new Turn(PATIENT_TURNS);
     const unconfigured: string[] = [];
     let looked = 0;
     for (const key of services.value.keys()) {

@@ -16,6 +16,9 @@ export interface TurnPorts {
   readonly nextTurn: () => Promise<unknown>;
 }
 
+/** So many turns at most go by for work that somebody waits for while other work is patient. */
+const PASSED_OVER_MAX = 8;
+
 /**
  * Lets those that rest go on one after another, each in a turn of its own: long work of several kinds
  * at once makes no turn longer.
@@ -23,6 +26,9 @@ export interface TurnPorts {
 export class TurnQueue {
   readonly #inNextTurn: (act: () => void) => void;
   readonly #resting: (() => void)[] = [];
+  /** Those that let others go first. */
+  readonly #patient: (() => void)[] = [];
+  #passedOver = 0;
   #tidyUp: () => boolean = () => false;
 
   /** `inNextTurn` calls a function in the next turn of the event loop. */
@@ -32,9 +38,23 @@ export class TurnQueue {
 
   /** Resolves in a later turn, in which it does for nobody else. */
   nextTurn(): Promise<void> {
+    return this.#rest(this.#resting);
+  }
+
+  /** The same for work that nobody waits for: mostly after all that rests by then. */
+  patientTurn(): Promise<void> {
+    return this.#rest(this.#patient);
+  }
+
+  #rest(among: (() => void)[]): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#resting.push(resolve) === 1) this.#inNextTurn(() => this.#wakeOne());
+      among.push(resolve);
+      if (this.#count === 1) this.#inNextTurn(() => this.#wakeOne());
     });
+  }
+
+  get #count(): number {
+    return this.#resting.length + this.#patient.length;
   }
 
   /** `tidyUp` is called before somebody goes on; that is in yet another turn when it says true. */
@@ -44,8 +64,18 @@ export class TurnQueue {
 
   #wakeOne(): void {
     if (this.#tidyUp()) return this.#inNextTurn(() => this.#wakeOne());
-    this.#resting.shift()?.();
-    if (this.#resting.length > 0) this.#inNextTurn(() => this.#wakeOne());
+    this.#next()?.();
+    if (this.#count > 0) this.#inNextTurn(() => this.#wakeOne());
+  }
+
+  #next(): (() => void) | undefined {
+    const patiently = this.#resting.length === 0 || this.#passedOver >= PASSED_OVER_MAX;
+    if (patiently && this.#patient.length > 0) {
+      this.#passedOver = 0;
+      return this.#patient.shift();
+    }
+    if (this.#patient.length > 0) this.#passedOver++;
+    return this.#resting.shift();
   }
 }
 

@@ -10,3 +10,9 @@ export function tidyUpInTurns(tidyUp: () => boolean): void {
 }
 
 export const TURNS: TurnPorts = { nowUs: monotonicUs, nextTurn: () => queue.nextTurn() };
+
+/** For work that nobody waits for, and that takes long. */
+export const PATIENT_TURNS: TurnPorts = {
+  nowUs: monotonicUs,
+  nextTurn: () => queue.patientTurn(),
+};

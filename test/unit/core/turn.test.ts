@@ -24,6 +24,29 @@ test('one goes on in a turn, in the order in which they rested', async () => {
   expect(turns).toEqual([['a'], ['b'], ['c'], ['a'], ['b'], ['c']]);
 });
 
+test('who is patient goes after others, and is not passed over for ever', async () => {
+  const later: (() => void)[] = [];
+  const queue = new TurnQueue((act) => later.push(act));
+  const said: string[] = [];
+  const go = async (name: string, rest: () => Promise<void>, times: number): Promise<void> => {
+    for (let time = 0; time < times; time++) {
+      await rest();
+      said.push(name);
+    }
+  };
+  const all = Promise.all([
+    go('patient', () => queue.patientTurn(), 3),
+    go('other', () => queue.nextTurn(), 10),
+  ]);
+  while (later.length > 0) {
+    for (const act of later.splice(0)) act();
+    await new Promise(setImmediate);
+  }
+  await all;
+  const others = (count: number) => Array.from({ length: count }, () => 'other');
+  expect(said).toEqual([...others(8), 'patient', ...others(2), 'patient', 'patient']);
+});
+
 test('what tidies up takes turns of its own before somebody goes on', async () => {
   const later: (() => void)[] = [];
   const queue = new TurnQueue((act) => later.push(act));

@@ -98,6 +98,7 @@ async function main(): Promise<void> {
   const log = await openLog(config.log, config.director);
   await TURNS.nextTurn();
   logFirst(log, CONFIG_WARNINGS, warnings.map(plainly));
+  await TURNS.nextTurn();
   const controller = new Controller({
     config,
     configFile: resolve(request.path),

@@ -173,36 +173,26 @@ function http(options: object, timeoutMs = ANSWER_TIMEOUT_MS): Promise<HttpAnswe
 /** As main.ts carries it out, with what it prints kept. */
 async function command(argv: readonly string[]): Promise<CommandAnswer> {
   // Loaded by who needs it.
-  const { runProgram } = await import('../../src/cli/program.ts');
-  let stdout = '';
-  let stderr = '';
+  const [{ runProgram }, { fakeTerminal }] = await Promise.all([
+    import('../../src/cli/program.ts'),
+    import('../unit/cli/fake-terminal.ts'),
+  ]);
+  const terminal = fakeTerminal({ nowMs: () => Date.now() });
   const elsewhere = async () => {
     throw new Error('A command without a director is run as a process');
   };
+  const { written } = terminal;
   try {
     const code = await runProgram(argv, {
-      terminal: {
-        out: (text) => {
-          stdout += text;
-        },
-        err: (text) => {
-          stderr += text;
-        },
-        interactive: false,
-        color: false,
-        errColor: false,
-        errInteractive: false,
-        columns: () => null,
-        rows: () => null,
-        nowMs: () => Date.now(),
-      },
+      terminal,
       cleanUp: elsewhere,
       readOverrides: elsewhere,
       interruption: () => new AbortController().signal,
     });
-    return { code, stdout, stderr };
+    return { code, stdout: written.out, stderr: written.err };
   } catch (error) {
-    return { code: null, stdout, stderr: `${stderr}${(error as Error).message}` };
+    const stderr = `${written.err}${(error as Error).message}`;
+    return { code: null, stdout: written.out, stderr };
   }
 }
 

@@ -699,8 +699,8 @@ const SERVICE_METRICS: readonly MetricDefinition[] = [
     labels: ['service', 'family'],
     samples: function* ({ status }) {
       for (const { name, families, quorum } of status.services) {
-        const both = families.length > 1 ? families : [];
-        for (const family of both) yield [[name, family], flag(quorum.bereft.includes(family))];
+        if (families.length < 2) yield null;
+        else for (const one of families) yield [[name, one], flag(quorum.bereft.includes(one))];
       }
     },
   },

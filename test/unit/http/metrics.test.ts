@@ -5,8 +5,8 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import type { DirectorStatus, ServiceReport } from '../../../src/core/status.ts';
-import { Metrics } from '../../../src/http/metrics.ts';
-import { METRIC_GROUPS } from '../../../src/http/metrics-table.ts';
+import { type Exposition, Metrics } from '../../../src/http/metrics.ts';
+import { METRIC_GROUPS, type ProcessUsage } from '../../../src/http/metrics-table.ts';
 import { stallOf } from '../stall.ts';
 import { STATUS } from '../status-fixture.ts';
 
@@ -17,10 +17,21 @@ function metricsOf(...statuses: readonly DirectorStatus[]): Metrics {
   });
 }
 
+const USAGE: ProcessUsage = {
+  cpuSeconds: 1,
+  residentBytes: 1,
+  heapUsedBytes: 1,
+  openFds: 1,
+  eventLoopActiveSeconds: 1,
+};
+
 const METRIC_COUNT = METRIC_GROUPS.flatMap(({ metrics }) => metrics).length;
 
 async function textOf(metrics: Metrics): Promise<string> {
-  const { body } = await metrics.render();
+  return textIn(await metrics.render());
+}
+
+function textIn({ body }: Exposition): string {
   const text = Buffer.concat(body.parts()).toString('utf8');
   body.release();
   return text;
@@ -254,9 +265,9 @@ describe('Metrics.render', () => {
     const [one] = STATUS.services;
     const services = Array.from({ length: 8_000 }, (_, index) => ({ ...one, name: `s${index}` }));
     const metrics = metricsOf({ ...STATUS, services } as DirectorStatus);
-    const { value: text, stallMs, allMs } = await stallOf(() => textOf(metrics));
+    const { value, stallMs, allMs } = await stallOf(() => metrics.render());
     expect(stallMs).toBeLessThan(allMs / 4);
-    const written = text.split('\n');
+    const written = textIn(value).split('\n');
     for (const { name, type } of METRIC_GROUPS.flatMap((group) => group.metrics)) {
       expect(written.filter((line) => line === `# TYPE ${name} ${type}`)).toHaveLength(1);
     }
@@ -269,6 +280,29 @@ describe('Metrics.render', () => {
     expect(new Set(servers).size).toBe(services.length * (one?.servers.length ?? 0));
     expect(written.filter((line) => line === '')).toHaveLength(METRIC_COUNT);
   });
+
+  test.each(METRIC_GROUPS.flatMap(({ metrics }) => metrics))(
+    '$name lets the clock be looked at after each service and check',
+    ({ samples }) => {
+      let looked = 0;
+      function* counted<T>(all: readonly T[]): Iterable<T> {
+        for (let copy = 0; copy < 100; copy++) {
+          for (const one of all) {
+            looked++;
+            yield one;
+          }
+        }
+      }
+      const services = counted(STATUS.services) as typeof STATUS.services;
+      const checks = counted(STATUS.checks) as typeof STATUS.checks;
+      let before = 0;
+      for (const _ of samples({ status: { ...STATUS, services, checks }, usage: USAGE })) {
+        expect(looked - before).toBeLessThanOrEqual(1);
+        before = looked;
+      }
+      expect(looked - before).toBeLessThanOrEqual(1);
+    },
+  );
 
   test('asks the source once for scrapes that overlap, and again for the next', async () => {
     let asked = 0;

@@ -18,8 +18,8 @@ import {
   type ReaderRequest,
 } from './config-source.ts';
 
-/** Each message is taken in one turn of the parent's event loop: some milliseconds. */
-const SERVICES_PER_MESSAGE = 32;
+/** Each message is taken in one turn of the parent's event loop: a millisecond or two. */
+const SERVICES_PER_MESSAGE = 8;
 /** The same of a file's bytes. */
 const BYTES_PER_MESSAGE = 256 * 1024;
 

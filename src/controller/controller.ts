@@ -987,10 +987,14 @@ export class Controller implements DirectorControl {
   }
 
   async #changeChecks(adopt: (onAdopted: () => void) => Promise<void>): Promise<void> {
-    const checked = this.#config.services.filter(
-      ({ checkWhen, entries }) =>
-        checkWhen === 'always' || entries.some((entry) => this.#isHere(entry) === true),
-    );
+    const checked: ServiceConfig[] = [];
+    const look = (service: ServiceConfig): void => {
+      const { checkWhen, entries } = service;
+      const isHere = (entry: ServiceEntry): boolean => this.#isHere(entry) === true;
+      if (checkWhen === 'always' || entries.some(isHere)) checked.push(service);
+    };
+    await inTurns(this.#config.services, look, TURNS);
+    if (this.#stopping) return;
     const { added, removed } = await this.#serviceChecks.configure(checked);
     await TURNS.nextTurn();
     if (this.#stopping) return;

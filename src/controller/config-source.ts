@@ -63,17 +63,19 @@ export type ReaderMessage =
       readonly offsetBytes: number;
       readonly bytes: Uint8Array;
     }
-  /** The end of an answer; `names`: all services in their order, null for the same as before. */
+  /** The next names of all services in their order; another message follows as above. */
+  | { readonly kind: 'names'; readonly names: readonly string[] }
+  /** The end of an answer; `sameNames`: no names came before it, since they are those of the last one. */
   | {
       readonly kind: 'config';
       readonly rest: Omit<Config, 'services'>;
-      readonly names: readonly string[] | null;
+      readonly sameNames: boolean;
       readonly warnings: readonly ConfigError[];
       readonly sources: readonly SourceFile[];
     }
   | { readonly kind: 'errors'; readonly errors: readonly ConfigError[] };
 
-type ReaderPart = Extract<ReaderMessage, { kind: 'services' | 'content' }>;
+type ReaderPart = Extract<ReaderMessage, { kind: 'services' | 'content' | 'names' }>;
 
 /** Different checks, and words, of services that are made one: few configurations have more. */
 const SHARED_PARTS_MAX = 1_024;
@@ -85,6 +87,7 @@ interface Received {
   /** Of the services. */
   readonly parts: SharedParts;
   readonly services: LargeMap<ServiceConfig>;
+  readonly names: string[];
   /** Long files, by their places among the sources; filled part by part. */
   readonly contents: Map<number, Uint8Array>;
 }
@@ -115,7 +118,12 @@ export class ConfigSource {
   #read(): Promise<ConfigAnswer> {
     const reader = this.#ask();
     const parts = new SharedParts(SHARED_PARTS_MAX, OWN_PARTS);
-    const received: Received = { parts, services: new LargeMap(), contents: new Map() };
+    const received: Received = {
+      parts,
+      services: new LargeMap(),
+      names: [],
+      contents: new Map(),
+    };
     return new Promise((resolve, reject) => {
       const end = (settle: () => void): void => {
         reader.off('message', onMessage).off('error', onError).off('exit', onExit);
@@ -132,7 +140,7 @@ export class ConfigSource {
           return end(() => resolve(this.#answer(message, received)));
         }
         this.#receive(message, received);
-        if (message.kind === 'content' || message.more)
+        if (message.kind !== 'services' || message.more)
           void TURNS.nextTurn().then(() => request(reader, { kind: 'more' }));
       };
       reader.on('message', onMessage).on('error', onError).on('exit', onExit);
@@ -156,7 +164,11 @@ export class ConfigSource {
     return reader;
   }
 
-  #receive(message: ReaderPart, { parts, services, contents }: Received): void {
+  #receive(message: ReaderPart, { parts, services, names, contents }: Received): void {
+    if (message.kind === 'names') {
+      names.push(...message.names);
+      return;
+    }
     if (message.kind === 'services') {
       for (const service of message.services) {
         services.set(service.name, this.#known(service) ?? parts.share(service));
@@ -193,7 +205,7 @@ export class ConfigSource {
       services.set(name, service);
       inOrder.push(service);
     };
-    const names = message.names ?? this.#names;
+    const names = message.sameNames ? this.#names : received.names;
     await inTurns(names, take, TURNS);
     await TURNS.nextTurn();
     [this.#services, this.#names] = [services, names];

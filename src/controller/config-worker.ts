@@ -20,8 +20,9 @@ import {
 
 /** Each message is taken in one turn of the parent's event loop: a millisecond or two. */
 const SERVICES_PER_MESSAGE = 8;
-/** The same of a file's bytes. */
-const BYTES_PER_MESSAGE = 256 * 1024;
+/** The same of their names, and of a file's bytes. */
+const NAMES_PER_MESSAGE = 1_000;
+const BYTES_PER_MESSAGE = 64 * 1024;
 
 const { path, director } = JSON.parse(process.argv[2] ?? '') as ConfigRequest;
 let warnings: ConfigError[] = [];
@@ -65,11 +66,17 @@ async function answer(): Promise<void> {
     names.length === sent.length &&
     names.every((name, index) => name === sent?.[index]?.name);
   sent = services;
+  if (!sameNames) await sendNames(names);
   const short = await sendLong(sources);
-  finish({
-    ...{ kind: 'config', rest, names: sameNames ? null : names, warnings },
-    sources: short,
-  });
+  finish({ kind: 'config', rest, sameNames, warnings, sources: short });
+}
+
+async function sendNames(names: readonly string[]): Promise<void> {
+  for (let first = 0; first < names.length; first += NAMES_PER_MESSAGE) {
+    const part = names.slice(first, first + NAMES_PER_MESSAGE);
+    process.send?.({ kind: 'names', names: part } satisfies ReaderMessage);
+    await asked();
+  }
 }
 
 /** Sends the contents of long files, in parts, and returns the sources without them. */

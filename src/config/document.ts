@@ -20,11 +20,14 @@ import {
   type YAMLMap,
 } from 'yaml';
 import { type PlainYaml, readPlainYaml, type TextEntry } from './plain-yaml.ts';
+import { reducedText } from './reduced-text.ts';
 
 /** Largest text: tens of thousands of servers fit, and reading it takes seconds at most. */
 export const TEXT_LENGTH_MAX = 8 * 1024 * 1024;
 /** Aliases in one text, and how often one anchor's content may be repeated by them. */
 const ALIASES_MAX = 10_000;
+/** Places that are looked for in a part of the text each: then all of it takes no longer. */
+const PARTS_MAX = 16;
 /** Longest excerpt of the text in a message. */
 const FOUND_LENGTH_MAX = 40;
 
@@ -55,18 +58,23 @@ export interface YamlFault extends Place {
 interface Tree {
   readonly document: Document.Parsed;
   readonly lines: LineCounter;
+  readonly text: string;
+  /** Of a line of this text in the whole one; both 1-based. */
+  readonly lineOf: (line: number) => number;
 }
 
 export class ConfigDocument {
   readonly #text: string;
   /** Of a text that was read without the library. */
   readonly #plain: PlainYaml | null;
-  /** With #plain it is made when a place is asked for: mostly never. */
+  /** With #plain it is made when many places are asked for: mostly never. */
   #tree: Tree | null;
+  /** Places that were looked for without it. */
+  #parts = 0;
   /** The node that each alias stands for; with #plain there is none. */
   readonly #anchors = new Map<unknown, Node>();
   readonly #pairs = new WeakMap<YAMLMap, Map<string, Pair>>();
-  /** There are anchors or aliases. */
+  /** There are anchors or aliases; not with #plain. */
   #named = false;
   /** What is wrong with the YAML; the values are only usable when all of it is harmless. */
   readonly faults: readonly YamlFault[];
@@ -117,23 +125,25 @@ export class ConfigDocument {
     }
   }
 
-  get #document(): Document.Parsed {
-    return this.#read().document;
-  }
-
   #read(): Tree {
     this.#tree ??= readTree(this.#text);
     return this.#tree;
   }
 
+  /** With whatever a path leads through. */
+  #treeWith(path: Path, director: string): Tree {
+    const sections = this.#plain?.sections;
+    if (this.#tree !== null || sections === undefined) return this.#read();
+    if (sections.size === 0 || ++this.#parts > PARTS_MAX) return this.#read();
+    const names = new Set([String(path[1]), director, DEFAULT]);
+    const { text, lineOf } = reducedText(this.#text, sections, names);
+    return { ...readTree(text), lineOf };
+  }
+
   #syntaxFaults(): YamlFault[] {
-    const { errors, warnings } = this.#document;
-    return [...errors, ...warnings].map((problem) => {
-      const place = this.#place(problem.pos[0]);
-      if (problem.code === 'DUPLICATE_KEY') {
-        const path = this.#pathAt(problem.pos[0]);
-        return { ...place, path, message: 'key given twice', found: null, harmless: true };
-      }
+    const { document } = this.#read();
+    return [...document.errors, ...document.warnings].map((problem) => {
+      const place = placeOf(problem.pos[0], this.#read());
       const several = problem.code === 'MULTIPLE_DOCS';
       const reason = several ? 'more than one document' : oneLine(problem.message);
       const message = `not valid YAML: ${reason}`;
@@ -144,19 +154,26 @@ export class ConfigDocument {
   /** What YAML allows and a configuration does not; also takes note of the anchors. */
   #structureFaults(): YamlFault[] {
     const faults: YamlFault[] = [];
+    const tree = this.#read();
+    const startOf = (node: unknown) => (isNode(node) ? (node.range?.[0] ?? 0) : 0);
     const add = (node: unknown, message: string) => {
-      const place = this.#place(isNode(node) ? (node.range?.[0] ?? 0) : 0);
+      const place = placeOf(startOf(node), tree);
       faults.push({ ...place, path: '', message, found: null, harmless: false });
+    };
+    const addTwice = (key: unknown) => {
+      const [place, path] = [placeOf(startOf(key), tree), this.#pathAt(startOf(key))];
+      faults.push({ ...place, path, message: 'key given twice', found: null, harmless: true });
     };
     const named = new Map<string, Node>();
     let aliases = 0;
-    visit(this.#document, {
+    visit(tree.document, {
       Pair: (_, pair) => {
         const key = keyText(pair.key);
         if (key === null) add(pair.key, 'expected a simple key');
         else if (key === '__proto__') add(pair.key, 'this key is not allowed');
       },
       Node: (_, node) => {
+        for (const key of isMap(node) ? keysGivenAgain(node) : []) addTwice(key);
         if (isAlias(node)) {
           const target = named.get(node.source);
           if (target === undefined) add(node, `no anchor &${node.source} before this`);
@@ -177,7 +194,7 @@ export class ConfigDocument {
    */
   entriesOf(section: string): readonly TextEntry[] | null {
     if (this.#plain !== null) return this.#plain.sections.get(section) ?? null;
-    const root = this.#document.contents;
+    const root = this.#read().document.contents;
     const plain = this.faults.length === 0 && !this.#named && !/^%/m.test(this.#text);
     if (!plain || !isMap(root) || root.flow === true) return null;
     const at = root.items.findIndex(({ key }) => keyText(key) === section);
@@ -213,25 +230,31 @@ export class ConfigDocument {
    * the mapping that lacks it. Where a value is given per director, the director's is meant.
    */
   locate(path: Path, options: { readonly director: string; readonly atKey: boolean }): Located {
-    let step: Step = { node: this.#document.contents, key: null, segments: [] };
+    const tree = this.#treeWith(path, options.director);
+    const located = (step: Step, atKey: boolean, found: string | null) =>
+      this.#located(step, { atKey, found, tree });
+    let step: Step = { node: tree.document.contents, key: null, segments: [] };
     for (const [index, segment] of path.entries()) {
       const next = this.#descend(step, segment, options.director);
       if (next === null) {
         const segments = [...step.segments, ...path.slice(index)];
-        return this.#located({ ...step, segments }, { atKey: true, found: 'nothing' });
+        return located({ ...step, segments }, true, 'nothing');
       }
       step = next;
     }
-    if (options.atKey) return this.#located(step, { atKey: true, found: null });
-    const chosen = this.#descendDirector(step, options.director);
-    return this.#located(chosen ?? step, { atKey: false, found: null });
+    if (options.atKey) return located(step, true, null);
+    return located(this.#descendDirector(step, options.director) ?? step, false, null);
   }
 
-  #located(step: Step, options: { atKey: boolean; found: string | null }): Located {
+  #located(
+    step: Step,
+    options: { readonly atKey: boolean; readonly found: string | null; readonly tree: Tree },
+  ): Located {
+    const { tree } = options;
     const anchor = (options.atKey ? step.key : step.node) ?? step.key ?? step.node;
     const offset = isNode(anchor) ? (anchor.range?.[0] ?? 0) : 0;
-    const found = options.found ?? this.#excerpt(step.node);
-    return { ...this.#place(offset), path: pathText(step.segments), found };
+    const found = options.found ?? excerpt(step.node, tree);
+    return { ...placeOf(offset, tree), path: pathText(step.segments), found };
   }
 
   #descend(step: Step, segment: PropertyKey, director: string): Step | null {
@@ -255,7 +278,7 @@ export class ConfigDocument {
     const node = this.#resolve(step.node);
     if (!isMap(node)) return null;
     const pairs = this.#pairsOf(node);
-    const name = pairs.has(director) ? director : 'default';
+    const name = pairs.has(director) ? director : DEFAULT;
     const pair = pairs.get(name);
     if (pair === undefined) return null;
     return { node: pair.value, key: pair.key, segments: [...step.segments, name] };
@@ -291,7 +314,7 @@ export class ConfigDocument {
   /** Path of the pair whose key starts at an offset, as text; '' when there is none. */
   #pathAt(offset: number): string {
     let found = '';
-    visit(this.#document, {
+    visit(this.#read().document, {
       Pair: (_, pair, ancestors) => {
         if (!isNode(pair.key) || pair.key.range?.[0] !== offset) return undefined;
         found = pathText(pathOf([...ancestors, pair]));
@@ -300,20 +323,36 @@ export class ConfigDocument {
     });
     return found;
   }
+}
 
-  #excerpt(node: unknown): string {
-    if (isAlias(node)) return `*${shorten(node.source)}`;
-    if (isMap(node)) return 'a mapping';
-    if (isSeq(node)) return 'a list';
-    if (!isScalar(node) || !node.range) return 'nothing';
-    const source = this.#text.slice(node.range[0], node.range[1]);
-    return source.trim() === '' ? 'nothing' : shorten(source);
-  }
+/** What stands for all directors that are not named. */
+const DEFAULT = 'default';
 
-  #place(offset: number): Place {
-    const { line, col } = this.#read().lines.linePos(offset);
-    return line === 0 ? { line: 1, column: 1 } : { line, column: col };
+/** What the text has at a node, shortened. */
+function excerpt(node: unknown, { text }: Tree): string {
+  if (isAlias(node)) return `*${shorten(node.source)}`;
+  if (isMap(node)) return 'a mapping';
+  if (isSeq(node)) return 'a list';
+  if (!isScalar(node) || !node.range) return 'nothing';
+  const source = text.slice(node.range[0], node.range[1]);
+  return source.trim() === '' ? 'nothing' : shorten(source);
+}
+
+function placeOf(offset: number, { lines, lineOf }: Tree): Place {
+  const { line, col } = lines.linePos(offset);
+  return line === 0 ? { line: 1, column: 1 } : { line: lineOf(line), column: col };
+}
+
+/** Keys of a mapping that it has already before; a merge key may be there any number of times. */
+function keysGivenAgain(map: YAMLMap): readonly Node[] {
+  const seen = new Set<unknown>();
+  const again: Node[] = [];
+  for (const { key } of map.items) {
+    if (!isScalar(key) || keyText(key) === '<<') continue;
+    if (seen.has(key.value)) again.push(key);
+    seen.add(key.value);
   }
+  return again;
 }
 
 function readTree(text: string): Tree {
@@ -321,6 +360,8 @@ function readTree(text: string): Tree {
   const document = parseDocument(text, {
     lineCounter: lines,
     prettyErrors: false,
+    // Compared with each other: thousands of services would take seconds. See keysGivenAgain().
+    uniqueKeys: false,
     // Fixed, so that a %YAML directive cannot change what `on` or `010` mean.
     schema: 'core',
     merge: true,
@@ -328,7 +369,7 @@ function readTree(text: string): Tree {
     // Not 'silent', which would also hide a second document.
     logLevel: 'error',
   });
-  return { document, lines };
+  return { document, lines, text, lineOf: (line) => line };
 }
 
 /** Where a path has led to: a node, the key that it belongs to, and the way there. */

@@ -425,15 +425,31 @@ function reportCheckMarks({ ipvs, services }: Config, report: Report): void {
 function warnOfHomelessServices(config: Config, report: Report): void {
   if (config.vrrp.length === 0) return;
   const carried = new Set(config.vrrp.flatMap(({ addresses }) => addresses.map((a) => a.address)));
+  /** Services by the addresses that nobody carries. */
+  const homeless = new Map<string, Set<string>>();
   for (const { name, entries } of config.services) {
-    const homeless = new Set(
-      entries.flatMap(({ identity }) =>
-        identity.kind === 'fwmark' || carried.has(identity.address) ? [] : [identity.address],
-      ),
-    );
-    const [first, ...others] = homeless;
-    if (first === undefined) continue;
+    for (const { identity } of entries) {
+      if (identity.kind === 'fwmark' || carried.has(identity.address)) continue;
+      const names = homeless.get(identity.address);
+      if (names === undefined) homeless.set(identity.address, new Set([name]));
+      else names.add(name);
+    }
+  }
+  // Each address once, with the first service that has it.
+  const byService = new Map<string, string[]>();
+  for (const [address, [name = '']] of homeless) {
+    const its = byService.get(name);
+    if (its === undefined) byService.set(name, [address]);
+    else its.push(address);
+  }
+  for (const [name, [first = '', ...others]] of byService) {
     const more = others.length === 0 ? '' : ` and ${others.length} more of its addresses`;
-    report.warning(['services', name, 'address'], `no VRRP instance carries ${first}${more}`);
+    const also = (homeless.get(first)?.size ?? 1) - 1;
+    const services =
+      also === 0 ? '' : `, which ${also} more service${also === 1 ? ' has' : 's have'}`;
+    report.warning(
+      ['services', name, 'address'],
+      `no VRRP instance carries ${first}${more}${services}`,
+    );
   }
 }

@@ -150,6 +150,22 @@ function expectSame(text: string): boolean {
   return true;
 }
 
+/** Of every value, and beside each mapping one that is not there. */
+function pathsOf(value: unknown, before: readonly PropertyKey[] = []): readonly PropertyKey[][] {
+  const own = [...before];
+  if (Array.isArray(value)) {
+    return [own, ...value.flatMap((item, index) => pathsOf(item, [...before, index]))];
+  }
+  if (value === null || typeof value !== 'object') return [own];
+  const inner = Object.entries(value).flatMap(([name, one]) => pathsOf(one, [...before, name]));
+  return [own, [...before, 'missing'], ...inner];
+}
+
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e3;
+}
+
 describe('the fast reader of YAML', () => {
   test('a jumble of difficult pieces is read as by the library, or not at all', () => {
     let read = 0;
@@ -181,6 +197,50 @@ describe('the fast reader of YAML', () => {
       expect(readPlainYaml(json)?.value, json).toEqual(value);
     });
     fc.assert(property, { numRuns: 2_000 });
+  });
+
+  test('places of all there is, and of what is missing, are those that the library finds', () => {
+    const property = fc.property(document, fc.constantFrom('dir-a', 'b'), ({ text }, director) => {
+      const whole = ConfigDocument.parseByLibrary(text) as ConfigDocument;
+      for (const path of pathsOf(whole.value)) {
+        for (const atKey of [true, false]) {
+          // Each is the first place that is asked for.
+          const part = ConfigDocument.parse(text) as ConfigDocument;
+          const located = part.locate(path, { director, atKey });
+          expect(located, text).toEqual(whole.locate(path, { director, atKey }));
+        }
+      }
+    });
+    fc.assert(property, { numRuns: 500 });
+  });
+
+  test('many places are those that the library finds', () => {
+    const property = fc.property(document, ({ text }) => {
+      const whole = ConfigDocument.parseByLibrary(text) as ConfigDocument;
+      const part = ConfigDocument.parse(text) as ConfigDocument;
+      const options = { director: 'dir-a', atKey: false };
+      for (const path of pathsOf(whole.value)) {
+        expect(part.locate(path, options), text).toEqual(whole.locate(path, options));
+      }
+    });
+    fc.assert(property, { numRuns: 200 });
+  });
+
+  test('one place in a large text takes a small part of reading it by the library', () => {
+    const service = (index: number) => `  s${index}:\n    address: 192.0.2.1:${index}\n`;
+    const services = Array.from({ length: 5_000 }, (_, index) => service(index));
+    const text = `vrrp:\n  web: {vrid: 1}\nservices:\n${services.join('')}log: { level: info }\n`;
+    const path = ['services', 's4000', 'address'];
+    const options = { director: 'a', atKey: false };
+    let whole = cpuMs();
+    const byLibrary = (ConfigDocument.parseByLibrary(text) as ConfigDocument).locate(path, options);
+    whole = cpuMs() - whole;
+    let part = cpuMs();
+    const located = (ConfigDocument.parse(text) as ConfigDocument).locate(path, options);
+    part = cpuMs() - part;
+    expect(located).toEqual(byLibrary);
+    expect(located).toMatchObject({ line: 8_005, column: 14, found: '192.0.2.1:4000' });
+    expect(part).toBeLessThan(whole / 4);
   });
 
   test('the configurations that come with vipkeeper are read by it', () => {

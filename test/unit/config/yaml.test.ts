@@ -451,6 +451,22 @@ describe('warnings', () => {
       'f.yaml:2:25: services.s.address: no VRRP instance carries 192.0.2.2\n',
     );
   });
+
+  test('an address that no instance carries is said once, however many services have it', () => {
+    const service = (at: string) => `{address: "${at}", servers: [10.0.0.1]}`;
+    const [first, second] = ['192.0.2.2', '192.0.2.3'];
+    const services = [`a: ${service(`${first}:80`)}`, `b: ${service(`${first}:81`)}`];
+    const said = (more: readonly string[]) =>
+      warningsOf(`${VRRP}\nservices: {${[...services, ...more].join(', ')}}`);
+    const place = 'f.yaml:2:25: services.a.address: no VRRP instance carries';
+    expect(said([])).toBe(`${place} ${first}, which 1 more service has\n`);
+    expect(said([`c: ${service(`${first}:82`)}`])).toBe(
+      `${place} ${first}, which 2 more services have\n`,
+    );
+    const others = said([`c: ${service(`${second}:80`)}`]);
+    expect(others).toContain(`${place} ${first}, which 1 more service has\n`);
+    expect(others).toContain(`services.c.address: no VRRP instance carries ${second}\n`);
+  });
 });
 
 describe('any text', () => {

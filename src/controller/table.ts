@@ -56,8 +56,8 @@ const FEW_SERVERS = 32;
 const BATCH_SERVICES = 32;
 /** A turn that has lasted so long leaves a batch to the next one. */
 const TURN_BEFORE_BATCH_US = 500;
-/** After what took so long, the next step of a comparison is the work of another turn. */
-const LONG_STEP_US = 3_000;
+/** After a read that took so long, a comparison is the work of another turn. */
+const LONG_READ_US = 3_000;
 /** Keys that are looked at between two looks at the clock. */
 const KEYS_PER_LOOK = 128;
 /** The same of services that are activated, each in some ten microseconds. */
@@ -578,8 +578,6 @@ export class Table {
       const unit = this.#byName.get(name);
       if (unit !== undefined) await this.#compareService(unit, turn);
     }
-    // As above: what follows is code of its own.
-    if (turn.hasLasted(LONG_STEP_US)) await turn.rest();
     await this.#flush();
     if (this.#dirty.size === 0) await this.#compareRemoved();
     await this.#flushDeletions();
@@ -606,7 +604,7 @@ export class Table {
     const read = await this.#read(unit.keys, identities);
     if (!read.ok) return this.#tell(read.error);
     // The first of all, whose code is not compiled yet.
-    if (turn.hasLasted(LONG_STEP_US)) await turn.rest();
+    if (turn.hasLasted(LONG_READ_US)) await turn.rest();
     // What was read may be older than what was programmed since.
     const outdated = epoch !== this.#epoch || !this.#isConfigured(unit);
     if (outdated) this.#dirty.add(unit.service.name);

@@ -140,8 +140,10 @@ export class ConfigSource {
           return end(() => resolve(this.#answer(message, received)));
         }
         this.#receive(message, received);
-        if (message.kind !== 'services' || message.more)
-          void TURNS.nextTurn().then(() => request(reader, { kind: 'more' }));
+        const more = (): void => request(reader, { kind: 'more' });
+        // Services are made of many objects, and garbage is collected between turns.
+        if (message.kind !== 'services') more();
+        else if (message.more) void TURNS.nextTurn().then(more);
       };
       reader.on('message', onMessage).on('error', onError).on('exit', onExit);
     });

@@ -20,9 +20,9 @@ import {
 
 /** Each message is taken in one turn of the parent's event loop: a millisecond or two. */
 const SERVICES_PER_MESSAGE = 8;
-/** The same of their names, and of a file's bytes. */
+/** The same of their names, and of a file's bytes, of which many small messages take longer. */
 const NAMES_PER_MESSAGE = 1_000;
-const BYTES_PER_MESSAGE = 64 * 1024;
+const BYTES_PER_MESSAGE = 256 * 1024;
 
 const { path, director } = JSON.parse(process.argv[2] ?? '') as ConfigRequest;
 let warnings: ConfigError[] = [];

@@ -4,10 +4,8 @@
  * thread of a core does and what the host takes away in parts too short to be seen as a standstill;
  * figures measured beside it vary as much.
  */
-import { clockGettimeUs } from '../../src/linux/libc.ts';
+import { threadCpuMs } from '../lab/thread-cpu.ts';
 
-/** clock_gettime(2), include/uapi/linux/time.h */
-const CLOCK_THREAD_CPUTIME_ID = 3;
 const WORDS = 1 << 14;
 /** Some milliseconds. */
 const ROUNDS = 200;
@@ -24,9 +22,9 @@ export class FixedWork {
   constructor() {
     for (let time = 0; time < WARM_UP; time++) this.#work();
     this.#timer = setInterval(() => {
-      const beganUs = clockGettimeUs(CLOCK_THREAD_CPUTIME_ID);
+      const beganMs = threadCpuMs();
       this.#work();
-      const tookMs = (clockGettimeUs(CLOCK_THREAD_CPUTIME_ID) - beganUs) / 1e3;
+      const tookMs = threadCpuMs() - beganMs;
       if (this.#timesMs.length < TIMES_MAX) this.#timesMs.push(tookMs);
     }, INTERVAL_MS);
   }

@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ConfigDocument } from '../../src/config/document.ts';
 import { readPlainYaml } from '../../src/config/plain-yaml.ts';
+import { threadCpuMs } from '../lab/thread-cpu.ts';
 
 /** Keys, values and signs with which a text can mean something else than it looks like. */
 const PIECES = [
@@ -161,11 +162,6 @@ function pathsOf(value: unknown, before: readonly PropertyKey[] = []): readonly 
   return [own, [...before, 'missing'], ...inner];
 }
 
-function cpuMs(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e3;
-}
-
 describe('the fast reader of YAML', () => {
   test('a jumble of difficult pieces is read as by the library, or not at all', () => {
     let read = 0;
@@ -232,12 +228,12 @@ describe('the fast reader of YAML', () => {
     const text = `vrrp:\n  web: {vrid: 1}\nservices:\n${services.join('')}log: { level: info }\n`;
     const path = ['services', 's4000', 'address'];
     const options = { director: 'a', atKey: false };
-    let whole = cpuMs();
+    let whole = threadCpuMs();
     const byLibrary = (ConfigDocument.parseByLibrary(text) as ConfigDocument).locate(path, options);
-    whole = cpuMs() - whole;
-    let part = cpuMs();
+    whole = threadCpuMs() - whole;
+    let part = threadCpuMs();
     const located = (ConfigDocument.parse(text) as ConfigDocument).locate(path, options);
-    part = cpuMs() - part;
+    part = threadCpuMs() - part;
     expect(located).toEqual(byLibrary);
     expect(located).toMatchObject({ line: 8_005, column: 14, found: '192.0.2.1:4000' });
     expect(part).toBeLessThan(whole / 4);

@@ -1,8 +1,5 @@
 /** How long work in the event loop keeps everything else waiting. */
-import { clockGettimeUs } from '../../src/linux/libc.ts';
-
-/** linux/time.h. */
-const CLOCK_THREAD_CPUTIME_ID = 3;
+import { threadCpuMs } from '../lab/thread-cpu.ts';
 
 /** CPU time of this thread: what other tests take of the processor is not the work's. */
 export interface Stall<T> {
@@ -17,10 +14,10 @@ export interface Stall<T> {
 export async function stallOf<T>(work: () => Promise<T>): Promise<Stall<T>> {
   let stallMs = 0;
   let done = false;
-  const startedMs = cpuMs();
+  const startedMs = threadCpuMs();
   let beforeMs = startedMs;
   const look = (): void => {
-    const nowMs = cpuMs();
+    const nowMs = threadCpuMs();
     stallMs = Math.max(stallMs, nowMs - beforeMs);
     beforeMs = nowMs;
     if (!done) setImmediate(look);
@@ -29,9 +26,5 @@ export async function stallOf<T>(work: () => Promise<T>): Promise<Stall<T>> {
   const value = await work();
   done = true;
   look();
-  return { value, stallMs, allMs: cpuMs() - startedMs };
-}
-
-function cpuMs(): number {
-  return clockGettimeUs(CLOCK_THREAD_CPUTIME_ID) / 1e3;
+  return { value, stallMs, allMs: threadCpuMs() - startedMs };
 }

@@ -207,8 +207,8 @@ export class Table {
   readonly #batch: Planned[] = [];
   /** Operations in it. */
   #batchSize = 0;
-  /** Services that are wanted and were planned: ours before the kernel is changed. */
-  readonly #claims: DesiredService[] = [];
+  /** Entries that are wanted and were planned, with their keys: ours before the kernel is changed. */
+  readonly #claims: (readonly [string, DesiredService])[] = [];
   /** Deletions come after the changes of all services; by the keys of entries, as last planned. */
   readonly #deletions = new Map<string, Planned>();
   /** How often entries were read again, by their keys. */
@@ -640,7 +640,8 @@ export class Table {
       if (!this.#byKey.has(key)) unconfigured.push(key);
       if (++looked % KEYS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
-    for (const unit of [...this.#byName.values(), ...unconfigured]) {
+    const byName = this.#byName;
+    for (const unit of [...byName.values(), ...unconfigured]) {
       if (this.#closed) return;
       if (this.#isDirty) await this.#compareChanged();
       const keys = typeof unit === 'string' ? [unit] : unit.keys;
@@ -648,7 +649,7 @@ export class Table {
         ? await this.#readServers(keys, services.value)
         : ok(this.#isTouched(keys) ? null : keys.map((key) => ({ key, observed: null })));
       if (!read.ok) return this.#abandon(read.error);
-      if (read.value !== null && this.#isConfigured(unit)) {
+      if (read.value !== null && (byName === this.#byName || this.#isConfigured(unit))) {
         this.#compare(typeof unit === 'string' ? null : unit, read.value);
       }
       if (Math.max(this.#batchSize, this.#claims.length) >= BATCH_SIZE) {
@@ -717,7 +718,7 @@ export class Table {
   /** What is neither wanted nor there any more. */
   async #forgetAllBut(keys: ReadonlyMap<string, unknown>): Promise<void> {
     const gone = (key: string) =>
-      !keys.has(key) && !this.#touched.has(key) && !this.#byKey.has(key);
+      !this.#byKey.has(key) && !this.#touched.has(key) && !keys.has(key);
     const turn = new Turn(TURNS);
     let looked = 0;
     for (const key of this.#observed.keys()) {
@@ -738,9 +739,11 @@ export class Table {
 
   /** Takes note of a service's entries as they were read just now, and plans their changes. */
   #compare(unit: Unit | null, read: Read): void {
-    const before = read.map(({ key }) => this.#observed.get(key) ?? null);
+    const before: (ObservedService | null)[] = [];
     for (const { key, observed } of read) {
-      this.#note(key, observed);
+      const known = this.#observed.get(key) ?? null;
+      before.push(known);
+      if (observed !== known) this.#note(key, observed);
       this.#touched.add(key);
     }
     const wanted = unit === null ? null : this.#desired(unit);
@@ -811,7 +814,7 @@ export class Table {
   #plan({ key, desired, observed, known }: Compared): void {
     const owned = this.#owned.of(key);
     const { ownership } = this.#options.ipvs;
-    const found = planService({ desired, observed, owned, ownership, items: this.#settled });
+    const found = planService({ key, desired, observed, owned, ownership, items: this.#settled });
     if (found.foreign.services + found.foreign.servers > 0) this.#foreign.set(key, found.foreign);
     else this.#foreign.delete(key);
     this.#deletions.delete(key);
@@ -819,13 +822,16 @@ export class Table {
     this.#repairsAgain.delete(key);
     if (found.operations.length > 0) {
       const drifted = this.#countDrift(driftOf(found.drift, key, { known, observed }), again);
-      const changes = found.operations.filter((operation) => !isDeletion(operation));
       const deletions = found.operations.filter(isDeletion);
-      if (changes.length > 0) this.#add({ key, operations: changes, drifted });
+      const operations =
+        deletions.length === 0
+          ? found.operations
+          : found.operations.filter((operation) => !isDeletion(operation));
+      if (operations.length > 0) this.#add({ key, operations, drifted });
       if (deletions.length > 0) this.#deletions.set(key, { key, operations: deletions, drifted });
     }
-    this.#owned.change(vanished(this.#owned.entries, key, [desired, observed]));
-    if (desired !== null) this.#claims.push(desired);
+    if (owned !== null) this.#owned.change(vanished(owned, key, [desired, observed]));
+    if (desired !== null) this.#claims.push([key, desired]);
   }
 
   /** What drifted, and what is repaired `again`, which was counted before; by its key. */
@@ -833,6 +839,7 @@ export class Table {
     items: readonly DriftItem[],
     again: ReadonlyMap<string, DriftItem> | null,
   ): ReadonlyMap<string, DriftItem> | null {
+    if (items.length === 0 && again === null) return null;
     const drifted = new Map(again);
     for (const item of items) {
       const { key, class: kind } = item;
@@ -885,12 +892,12 @@ export class Table {
     const results = await this.#ports.client.apply(operations);
     const done: Planned[] = [];
     const again = new Set<string>();
-    let first = 0;
+    let index = 0;
     for (const planned of batch) {
       const { key } = planned;
       let failed: Set<IpvsOperation> | null = null;
-      for (const [index, operation] of planned.operations.entries()) {
-        const { problem = null, outdated = false } = results[first + index] ?? {};
+      for (const operation of planned.operations) {
+        const { problem = null, outdated = false } = results[index++] ?? {};
         if (problem === null) continue;
         failed ??= new Set();
         failed.add(operation);
@@ -899,9 +906,11 @@ export class Table {
           this.#repairAgain(driftKey(operation, key), planned);
         } else this.#refuse(operation, key, problem);
       }
-      first += planned.operations.length;
-      const succeeded = planned.operations.filter((one) => failed?.has(one) !== true);
-      done.push(failed === null ? planned : { ...planned, operations: succeeded });
+      if (failed === null) done.push(planned);
+      else {
+        const succeeded = planned.operations.filter((one) => failed?.has(one) !== true);
+        done.push({ ...planned, operations: succeeded });
+      }
     }
     for (const key of again) {
       this.#retries.set(key, (this.#retries.get(key) ?? 0) + 1);

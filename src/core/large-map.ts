@@ -33,14 +33,13 @@ export class LargeMap<V> implements MutableMap<V> {
   }
 
   get(key: string): V | undefined {
-    const value = this.#first.get(key);
-    if (value !== undefined || this.#parts === null) return value;
-    return this.#parts[partOf(key)]?.get(key);
+    // Most keys are there, once there are parts.
+    const value = this.#parts?.[partOf(key)]?.get(key);
+    return value === undefined ? this.#first.get(key) : value;
   }
 
   has(key: string): boolean {
-    if (this.#first.has(key)) return true;
-    return this.#parts?.[partOf(key)]?.has(key) === true;
+    return this.#parts?.[partOf(key)]?.has(key) === true || this.#first.has(key);
   }
 
   set(key: string, value: V): this {
@@ -65,19 +64,20 @@ export class LargeMap<V> implements MutableMap<V> {
     this.#size = 0;
   }
 
+  // Not `yield*`: handing each of them through costs ten times as much.
   *entries(): Generator<[string, V], undefined> {
-    yield* this.#first.entries();
-    for (const part of this.#parts ?? []) yield* part.entries();
+    for (const entry of this.#first) yield entry;
+    for (const part of this.#parts ?? []) for (const entry of part) yield entry;
   }
 
   *keys(): Generator<string, undefined> {
-    yield* this.#first.keys();
-    for (const part of this.#parts ?? []) yield* part.keys();
+    for (const key of this.#first.keys()) yield key;
+    for (const part of this.#parts ?? []) for (const key of part.keys()) yield key;
   }
 
   *values(): Generator<V, undefined> {
-    yield* this.#first.values();
-    for (const part of this.#parts ?? []) yield* part.values();
+    for (const value of this.#first.values()) yield value;
+    for (const part of this.#parts ?? []) for (const value of part.values()) yield value;
   }
 
   [Symbol.iterator](): Generator<[string, V], undefined> {
@@ -90,12 +90,10 @@ export class LargeMap<V> implements MutableMap<V> {
 
   /** The map that has the key, or is to get it. */
   #mapFor(key: string): Map<string, V> {
-    if (this.#parts === null) {
-      if (this.#first.size < FIRST_SIZE) return this.#first;
-      if (this.#first.has(key)) return this.#first;
-      this.#parts = Array.from({ length: PARTS }, () => new Map<string, V>());
-    }
-    return this.#first.has(key) ? this.#first : (this.#parts[partOf(key)] as Map<string, V>);
+    if (this.#parts === null && this.#first.size < FIRST_SIZE) return this.#first;
+    if (this.#first.has(key)) return this.#first;
+    this.#parts ??= Array.from({ length: PARTS }, () => new Map<string, V>());
+    return this.#parts[partOf(key)] as Map<string, V>;
   }
 }
 

@@ -140,7 +140,7 @@ async function dump(): Promise<ObservedService[]> {
 
 async function applied(operations: readonly IpvsOperation[]): Promise<(string | null)[]> {
   const results = await guest.call({ method: 'apply', operations });
-  expect(results.map(({ operation }) => operation)).toEqual(operations);
+  expect(results.length).toBe(operations.length);
   return results.map(({ errno, problem }) => (errno === 0 ? null : `${errno} ${problem?.code}`));
 }
 

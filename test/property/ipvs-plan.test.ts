@@ -222,6 +222,7 @@ describe('planService', () => {
         for (const key of new Set([...desired.keys(), ...observed.keys()])) {
           const is = observed.get(key) ?? null;
           const asked = {
+            key,
             desired: desired.get(key) ?? null,
             observed: is,
             owned: value.owned.get(key) ?? null,
@@ -248,6 +249,7 @@ describe('planService', () => {
         const observed = servicesByKey(value.observed);
         const parts = [...new Set([...desired.keys(), ...observed.keys()])].sort().map((key) =>
           planService({
+            key,
             desired: desired.get(key) ?? null,
             observed: observed.get(key) ?? null,
             owned: value.owned.get(key) ?? null,

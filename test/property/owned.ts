@@ -1,5 +1,5 @@
 /** Lists of owned entries for tests, as values: what the changes of the product make of them. */
-import type { DesiredService } from '../../src/core/ipvs/model.ts';
+import { type DesiredService, serviceKey } from '../../src/core/ipvs/model.ts';
 import {
   claimed,
   type MutableOwned,
@@ -18,5 +18,6 @@ export function withChanges(owned: OwnedSet, changes: readonly OwnedChange[]): O
 
 /** The list and all that is desired. */
 export function claim(owned: OwnedSet, desired: readonly DesiredService[]): OwnedSet {
-  return withChanges(owned, claimed(owned, desired));
+  const byKey = desired.map((one) => [serviceKey(one.service.identity), one] as const);
+  return withChanges(owned, claimed(owned, byKey));
 }

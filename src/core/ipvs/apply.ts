@@ -64,11 +64,12 @@ export function afterwards(
   operations: readonly IpvsOperation[],
   before: ObservedService | null,
 ): ObservedService | null {
-  const [first, ...others] = operations;
+  const first = operations[0];
   const isNew = before === null && first?.kind === 'add-service';
   if (!isNew) return apply(operations, before === null ? [] : [before]).table[0] ?? null;
   const servers: ObservedRealServer[] = [];
-  for (const operation of others) {
+  for (let index = 1; index < operations.length; index++) {
+    const operation = operations[index] as IpvsOperation;
     if (operation.kind !== 'add-server') return apply(operations, []).table[0] ?? null;
     servers.push(newServer(operation.server));
   }

@@ -11,7 +11,7 @@ import type {
 import { allServers } from '../health/check-key.ts';
 import { configuredKey, keyInEntry, portInEntry, servesEntry } from './entries.ts';
 import type { DesiredService, RealServer, VirtualService } from './model.ts';
-import { serviceFamily, serviceKey } from './model.ts';
+import { compareKeys, serversInKeyOrder, serviceFamily, serviceKey } from './model.ts';
 
 /** Weight of a server by its service's name and its own key; null: it is not in the table. */
 export type WeightOf = (serviceName: string, serverKey: string) => number | null;
@@ -39,8 +39,9 @@ export function desiredEntry(
   identity: ServiceIdentity,
   weightOf: WeightOf,
 ): DesiredService {
-  const servers: { key: string; server: RealServer }[] = [];
+  const servers: RealServer[] = [];
   let inOrder = true;
+  let before = '';
   for (const server of allServers(config)) {
     if (!servesEntry(server, identity, config.entries)) continue;
     const ownKey = configuredKey(server);
@@ -48,14 +49,12 @@ export function desiredEntry(
     if (weight === null) continue;
     const port = portInEntry(server, identity);
     const key = keyInEntry(server, identity);
-    inOrder &&= servers.length === 0 || (servers.at(-1) as (typeof servers)[number]).key < key;
-    servers.push({ key, server: realServer(server, port, weight) });
+    inOrder &&= before < key;
+    before = key;
+    servers.push(realServer(server, port, weight));
   }
-  if (!inOrder) servers.sort(compareKeys);
-  return {
-    service: virtualService(config, identity),
-    servers: servers.map(({ server }) => server),
-  };
+  const sorted = inOrder ? servers : serversInKeyOrder(servers);
+  return { service: virtualService(config, identity), servers: sorted };
 }
 
 /** A configured service's settings as the kernel takes them. */
@@ -83,8 +82,4 @@ function realServer(config: RealServerConfig, port: number, weight: number): Rea
 function hasFlag(config: ServiceConfig, names: readonly SchedulerFlag[]): boolean {
   const { schedulerFlags } = config;
   return schedulerFlags.length > 0 && names.some((name) => schedulerFlags.includes(name));
-}
-
-function compareKeys(left: { readonly key: string }, right: { readonly key: string }): number {
-  return left.key < right.key ? -1 : left.key > right.key ? 1 : 0;
 }

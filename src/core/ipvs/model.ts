@@ -116,3 +116,19 @@ export function serviceFamily(identity: ServiceIdentity): AddressFamily {
   if (identity.kind === 'fwmark') return identity.family;
   return identity.address.includes(':') ? 'ipv6' : 'ipv4';
 }
+
+/** Servers in the order of their keys. */
+export function serversInKeyOrder<T extends RealServer>(servers: readonly T[]): T[] {
+  return servers
+    .map((server) => ({ key: serverKey(server), server }))
+    .sort(compareKeys)
+    .map(({ server }) => server);
+}
+
+/** For sort(): in the order of their UTF-16 code units. */
+export function compareKeys(
+  left: { readonly key: string },
+  right: { readonly key: string },
+): number {
+  return left.key < right.key ? -1 : left.key > right.key ? 1 : 0;
+}

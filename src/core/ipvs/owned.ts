@@ -68,9 +68,8 @@ export function makeChange(owned: MutableOwned, change: OwnedChange): void {
   const present = owned.get(service);
   switch (change.kind) {
     case 'own': {
-      const servers = present ?? new Set();
-      if (present === undefined) owned.set(service, servers);
-      for (const server of change.servers) servers.add(server);
+      if (present === undefined) owned.set(service, new Set(change.servers));
+      else for (const server of change.servers) present.add(server);
       return;
     }
     case 'disown-servers':
@@ -81,11 +80,13 @@ export function makeChange(owned: MutableOwned, change: OwnedChange): void {
   }
 }
 
-/** What makes all of these ours: what exists already is thereby adopted. */
-export function claimed(owned: OwnedSet, desired: readonly DesiredService[]): OwnedChange[] {
+/** What makes all of these ours, by their keys: what exists already is thereby adopted. */
+export function claimed(
+  owned: OwnedSet,
+  desired: Iterable<readonly [string, DesiredService]>,
+): OwnedChange[] {
   const changes: OwnedChange[] = [];
-  for (const { service, servers } of desired) {
-    const key = serviceKey(service.identity);
+  for (const [key, { servers }] of desired) {
     const known = owned.get(key);
     const keys: string[] = [];
     for (const server of servers) {
@@ -116,16 +117,14 @@ export function disowned(operations: readonly IpvsOperation[]): OwnedChange[] {
 }
 
 /**
- * What follows from a service as it is and as it is wanted: our entries that are neither have been
- * deleted by somebody else, and whoever creates them again owns them.
+ * What follows from a service of ours as it is and as it is wanted: `ours` of its servers that are
+ * neither have been deleted by somebody else, and whoever creates them again owns them.
  */
 export function vanished(
-  owned: OwnedSet,
+  ours: OwnedServers,
   key: string,
   present: readonly (DesiredService | ObservedService | null)[],
 ): OwnedChange[] {
-  const ours = owned.get(key);
-  if (ours === undefined) return [];
   const left = new Set(ours);
   let there = false;
   for (const entry of present) {

@@ -6,7 +6,7 @@
  * Order: every service is added or set before its servers, capacity grows before it shrinks
  * (additions, raised weights, lowered weights), and all deletions come last.
  */
-import type { IpvsConfig } from '../config/config.ts';
+import type { IpvsConfig, ServiceIdentity } from '../config/config.ts';
 import { serverDifference, serviceDifference } from './compare.ts';
 import type {
   DesiredService,
@@ -15,7 +15,7 @@ import type {
   ObservedService,
   RealServer,
 } from './model.ts';
-import { serverKey, serviceKey } from './model.ts';
+import { serverKey, serversInKeyOrder, serviceKey } from './model.ts';
 import type { OwnedServers, OwnedSet } from './owned.ts';
 
 /** How an entry of the table differs from what is wanted. */
@@ -44,6 +44,8 @@ export interface PlanInput {
 }
 
 export interface ServicePlanInput {
+  /** Of the entry, as serviceKey(). */
+  readonly key: string;
   readonly desired: DesiredService | null;
   readonly observed: ObservedService | null;
   /** Our servers in this service, or null when the service is not ours. */
@@ -64,11 +66,19 @@ export interface Plan {
   readonly foreign: { readonly services: number; readonly servers: number };
 }
 
+const NO_DRIFT: readonly DriftItem[] = [];
+/** Of nearly all services in nearly all comparisons. */
+const NOTHING_TO_DO: Plan = {
+  operations: [],
+  drift: NO_DRIFT,
+  foreign: { services: 0, servers: 0 },
+};
+
 /** Collects a plan; deletions apart, because they come after the changes of all services. */
 class Draft {
   readonly changes: IpvsOperation[] = [];
   readonly deletions: IpvsOperation[] = [];
-  readonly drift: DriftItem[] = [];
+  drift: DriftItem[] | null = null;
   readonly foreign = { services: 0, servers: 0 };
   readonly #items: boolean;
 
@@ -80,13 +90,20 @@ class Draft {
   item(kind: DriftClass, service: string, server: string | null, detail: string): void {
     if (!this.#items) return;
     const key = server === null ? service : serverPath(service, server);
+    this.drift ??= [];
     this.drift.push({ key, class: kind, detail });
+  }
+
+  add(service: string, identity: ServiceIdentity, server: RealServer): void {
+    this.changes.push({ kind: 'add-server', identity, server });
+    if (!this.#items) return;
+    this.item('missing', service, serverKey(server), 'server is not in the kernel');
   }
 
   finish(): Plan {
     const { changes, deletions, drift, foreign } = this;
     const operations = deletions.length === 0 ? changes : [...changes, ...deletions];
-    return { operations, drift, foreign };
+    return { operations, drift: drift ?? NO_DRIFT, foreign };
   }
 }
 
@@ -100,7 +117,8 @@ export function plan(input: PlanInput): Plan {
   const keys = [...new Set([...desired.keys(), ...observed.keys()])].sort();
   const draft = new Draft(true);
   for (const key of keys) {
-    draftService(draft, key, {
+    draftService(draft, {
+      key,
       desired: desired.get(key) ?? null,
       observed: observed.get(key) ?? null,
       owned: input.owned.get(key) ?? null,
@@ -112,11 +130,9 @@ export function plan(input: PlanInput): Plan {
 
 /** Plan for one service alone: work grows with the number of its servers. */
 export function planService(input: ServicePlanInput): Plan {
-  const entry = input.desired ?? input.observed;
+  if (isAsWanted(input)) return NOTHING_TO_DO;
   const draft = new Draft(input.items ?? true);
-  if (entry !== null && !isAsWanted(input)) {
-    draftService(draft, serviceKey(entry.service.identity), input);
-  }
+  draftService(draft, input);
   return draft.finish();
 }
 
@@ -140,8 +156,8 @@ function isAsWanted({ desired, observed }: ServicePlanInput): boolean {
   return true;
 }
 
-function draftService(draft: Draft, key: string, input: ServicePlanInput): void {
-  const { desired, observed } = input;
+function draftService(draft: Draft, input: ServicePlanInput): void {
+  const { key, desired, observed } = input;
   if (desired === null) {
     if (observed !== null) draftUnwantedService(draft, key, observed, input);
     return;
@@ -166,16 +182,19 @@ function draftServers(
   { observed, owned, ownership }: ServicePlanInput,
 ): void {
   const { identity } = desired.service;
+  if (observed === null) {
+    for (const server of inKeyOrder(desired.servers)) draft.add(key, identity, server);
+    return;
+  }
   const present = new Map<string, ObservedRealServer>();
-  for (const server of observed?.servers ?? []) present.set(serverKey(server), server);
+  for (const server of observed.servers) present.set(serverKey(server), server);
   const raised: RealServer[] = [];
   const lowered: RealServer[] = [];
   for (const [name, server] of byServerKey(desired.servers)) {
     const is = present.get(name);
     present.delete(name);
     if (is === undefined) {
-      draft.changes.push({ kind: 'add-server', identity, server });
-      draft.item('missing', key, name, 'server is not in the kernel');
+      draft.add(key, identity, server);
       continue;
     }
     const detail = serverDifference(is, server);
@@ -233,6 +252,17 @@ function draftUnwantedService(
 
 function byServiceKey<T extends DesiredService>(services: readonly T[]): Map<string, T> {
   return new Map(services.map((entry) => [serviceKey(entry.service.identity), entry]));
+}
+
+/** As they are where that is their order already, as it is of nearly all. */
+function inKeyOrder(servers: readonly RealServer[]): readonly RealServer[] {
+  let before = '';
+  for (const server of servers) {
+    const key = serverKey(server);
+    if (key <= before) return serversInKeyOrder(servers);
+    before = key;
+  }
+  return servers;
 }
 
 /** By their keys, in the order of these. */

@@ -54,13 +54,15 @@ const OPERATIONS_AT_ONCE = 64;
 const { EBADMSG, EBUSY, EEXIST, ENOBUFS, ENOENT, ESRCH, ETIMEDOUT } = constants.errno;
 
 export interface OperationResult {
-  readonly operation: IpvsOperation;
   /** 0 when it succeeded, else positive as in errno.h. */
   readonly errno: number;
   readonly problem: Problem | null;
   /** It failed because the table was another than the one it was planned for, or is not known. */
   readonly outdated: boolean;
 }
+
+/** Of nearly all operations, of which there are tens of thousands. */
+const DONE: OperationResult = { errno: 0, problem: null, outdated: false };
 
 type Decoded<T> = Result<T, IpvsDecodeError>;
 
@@ -262,9 +264,7 @@ export class IpvsClient {
       });
       for (const outcome of outcomes) {
         const operation = operations[results.length] as IpvsOperation;
-        const { errno } = outcome;
-        const problem = errno === 0 ? null : ipvsProblem(operation, outcome);
-        results.push({ operation, errno, problem, outdated: isOutdated(operation, errno) });
+        results.push(outcome.errno === 0 ? DONE : failed(operation, outcome));
       }
     }
     return results;
@@ -322,6 +322,15 @@ export class IpvsClient {
     const payload = encodeRequest(this.#writer.reset(), request).copy();
     return { type: this.#familyId, flags: 0, payload };
   }
+}
+
+function failed(operation: IpvsOperation, outcome: NetlinkOutcome): OperationResult {
+  const { errno } = outcome;
+  return {
+    errno,
+    problem: ipvsProblem(operation, outcome),
+    outdated: isOutdated(operation, errno),
+  };
 }
 
 /** ip_vs_genl_set_cmd in net/netfilter/ipvs/ip_vs_ctl.c; ENOENT of a service is its scheduler. */

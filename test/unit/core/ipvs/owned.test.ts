@@ -64,8 +64,8 @@ describe('vanished', () => {
         const present = claim(claim(NOTHING_OWNED, desired), observed);
         const of = (table: typeof desired, key: string) =>
           table.find((one) => serviceKey(one.service.identity) === key) ?? null;
-        const changes = [...owned.keys()].flatMap((key) =>
-          vanished(owned, key, [of(desired, key), of(observed, key)]),
+        const changes = [...owned].flatMap(([key, ours]) =>
+          vanished(ours, key, [of(desired, key), of(observed, key)]),
         );
         const pruned = withChanges(owned, changes);
         for (const [key, servers] of owned) {

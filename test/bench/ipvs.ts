@@ -27,10 +27,8 @@ interface Case extends Load {
   readonly contestants: readonly Contestant[];
   readonly runs: number;
 }
-/** The optimizing compiler has seen the code by then. */
+/** The optimizing compiler has seen the code by then, and has thrown away what it guessed wrong. */
 const WARM_UP_RUNS = 4;
-/** With more, it has by the end of the first. */
-const WARM_UP_SERVERS = 5_000;
 const DIRECTORY = '/tmp/vipkeeper-bench';
 /** The kernel clears a namespace away behind our back; the next measurement is not to pay. */
 const SETTLE_MS = 1_500;
@@ -169,8 +167,7 @@ async function measure(machine: Machine, guest: Guest, one: Case): Promise<Sampl
     'vipkeeper plan': [],
   };
   const contest = new Contest(machine, guest, { keepalived, load: one });
-  const warmUps = one.services * one.servers > WARM_UP_SERVERS ? 1 : WARM_UP_RUNS;
-  for (let run = 1; run <= warmUps; run++) await contest.run('vipkeeper warm');
+  for (let run = 1; run <= WARM_UP_RUNS; run++) await contest.run('vipkeeper warm');
   for (let run = 1; run <= one.runs; run++) {
     for (const contestant of one.contestants) {
       const measured = await contest.run(contestant);

@@ -26,7 +26,7 @@ import { err, ok, type Result } from '../core/result.ts';
 import type { TableView } from '../core/status.ts';
 import { DEFAULT_RUNTIME_DIRECTORY, EXIT } from './commands.ts';
 import { askDirector, directorRuns } from './control-client.ts';
-import { durationText } from './status-view.ts';
+import { durationText, overrideText } from './status-view.ts';
 import { type Line, progressOf, render, type Style, span, type Terminal } from './terminal.ts';
 import { DEFAULT_CONFIG } from './usage.ts';
 
@@ -121,7 +121,7 @@ async function withDirector(options: PlanOptions, ports: Ports): Promise<Result<
     nowMs: Date.now(),
     leaving: new Map(view.leaving.map((one) => [leavingPath(one), one])),
     passive: (service, server) => passive.has(overrideKey(service, server)),
-    override: actionsOf(view.overrides),
+    override: byServer(view.overrides),
   };
   const { services, ownership, onRemove, drainTimeoutUs } = wanted.value;
   progress(comparing(services));
@@ -161,7 +161,7 @@ async function withoutDirector(
     nowMs,
     leaving: new Map(),
     passive: () => false,
-    override: actionsOf(decided.filter((one) => !hasEnded(one, nowMs))),
+    override: byServer(decided.filter((one) => !hasEnded(one, nowMs))),
   };
   ports.progress(comparing(services));
   return ok(
@@ -172,11 +172,9 @@ async function withoutDirector(
   );
 }
 
-function actionsOf(overrides: readonly Override[]): Knowledge['override'] {
-  const actions = new Map(
-    overrides.map((one) => [overrideKey(one.service, one.server), one.action]),
-  );
-  return (service, server) => actions.get(overrideKey(service, server)) ?? null;
+function byServer(overrides: readonly Override[]): Knowledge['override'] {
+  const known = new Map(overrides.map((one) => [overrideKey(one.service, one.server), one]));
+  return (service, server) => known.get(overrideKey(service, server)) ?? null;
 }
 
 async function readWanted(
@@ -266,11 +264,13 @@ function fieldsText({ action, fields }: PreviewItem): string {
   return `  ${fields.map(text).join(', ')}`;
 }
 
-/** Why it is as it is planned, as the status has it; null where the file says it all. */
+/** Why it is as it is planned, as the status has it, and who wants it so; null where the file says it all. */
 function reason(item: PreviewItem): string | null {
-  const { action, class: kind, drainTimeoutUs, weightReason } = item;
+  const { action, class: kind, drainTimeoutUs, weightReason, override } = item;
   const weighed = item.fields.some(({ name }) => name === 'weight');
-  if (weightReason !== null && weightReason !== 'healthy' && weighed) return weightReason;
+  if (weightReason !== null && weightReason !== 'healthy' && weighed) {
+    return override === null ? weightReason : `${weightReason}; ${overrideText(override)}`;
+  }
   if (kind === 'missing' || kind === 'altered') return null;
   if (action === 'drain') {
     const most = durationText((drainTimeoutUs ?? 0) / 1_000_000);

@@ -494,7 +494,7 @@ function maintenanceText(
 }
 
 /** Who decided it, why and until when. */
-function overrideText({ by, reason, sinceMs, untilMs }: Override): string {
+export function overrideText({ by, reason, sinceMs, untilMs }: Override): string {
   const since = new Date(sinceMs).toISOString().slice(0, 16);
   const until = untilMs === null ? '' : ` until ${new Date(untilMs).toISOString().slice(0, 16)}Z`;
   return `by ${by || 'unknown'} at ${since}Z${until}${reason === '' ? '' : `: ${reason}`}`;

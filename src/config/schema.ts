@@ -790,7 +790,8 @@ function serviceSchema<C, S>(per: Per, check: Type<C>, server: Type<S>) {
       about:
         'Share of the servers that checks never take out, by a failure or by asking for weight 0: if ' +
         'more do, those that failed last stay in. It protects from a check that is wrong, not from ' +
-        'servers that are down.',
+        'servers that are down. `below_quorum` goes before it: where sorry servers can serve, or ' +
+        'with `drop`, nobody is kept in below the quorum.',
       default: `${service.minHealthyPercent}%`,
     }),
     slow_start: option(per(duration(0, HOUR_US)), {
@@ -1004,7 +1005,7 @@ function sectionSchemas(per: Per) {
       { about: 'The kernel’s IPVS table.', without: 'its defaults' },
     ),
     http: option(shortOrLong(off, listenLong), {
-      about: 'Metrics, API and web page; `off` for none.',
+      about: 'Metrics and API; `off` for none.',
       without: 'its defaults',
     }),
     conflict_check: option(per(conflictCheck()), {

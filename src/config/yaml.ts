@@ -38,7 +38,7 @@ import { type RootInput, type Schema, schemaFor } from './schema.ts';
 import { resolveIpvsSettings } from './schema-ipvs.ts';
 import { type SourceFile, watchSecretFiles } from './secret-file.ts';
 import { joinWords } from './suggest.ts';
-import { NAME_PATTERN } from './values.ts';
+import { formatDuration, NAME_PATTERN } from './values.ts';
 import { warnOfCertificates } from './warn-certificates.ts';
 import { warnOfCommands } from './warn-commands.ts';
 import { warnOfFiles } from './warn-files.ts';
@@ -263,6 +263,7 @@ function readValue(value: unknown, director: string, report: Report): Config {
   reportChecksWithIcmp(config, report);
   reportCheckMarks(config, report);
   warnOfHomelessServices(config, report);
+  warnOfUnseenHints(config, report);
   warnOfVrrp(config, report);
   warnOfCommands(config, report);
   return config;
@@ -418,6 +419,16 @@ function reportCheckMarks({ ipvs, services }: Config, report: Report): void {
         isTaken(check.mark),
     );
     if (marked) report.error(['services', name, 'check', 'mark'], cure, 'bare');
+  }
+}
+
+/** Hints take samples when the table is compared, and need three of them in their window. */
+function warnOfUnseenHints({ services, ipvs }: Config, report: Report): void {
+  const interval = formatDuration(ipvs.reconcileIntervalUs);
+  for (const { name, passive } of services) {
+    if (passive.action === 'off' || ipvs.reconcileIntervalUs < passive.windowUs) continue;
+    const message = `sees nothing: the table is looked at every ${interval}. Give it a window of more than that, or ipvs.reconcile_interval less than ${formatDuration(passive.windowUs)}`;
+    report.warning(['services', name, 'passive'], message);
   }
 }
 

@@ -3,7 +3,7 @@
  * and remembers which servers accept nothing (core/health/passive.ts), since when, and until when
  * they are kept out of the way.
  */
-import type { AddressFamily, ServiceConfig } from '../core/config/config.ts';
+import type { AddressFamily, RealServerConfig, ServiceConfig } from '../core/config/config.ts';
 import { overrideKey } from '../core/health/override.ts';
 import {
   acceptNothing,
@@ -13,7 +13,7 @@ import {
   withSample,
 } from '../core/health/passive.ts';
 import { inTurns } from '../core/in-turns.ts';
-import { configuredKey, type ServerCounts } from '../core/ipvs/entries.ts';
+import { configuredKey, familyServed, type ServerCounts } from '../core/ipvs/entries.ts';
 import { serviceFamily } from '../core/ipvs/model.ts';
 import { TURNS } from '../linux/turns.ts';
 
@@ -62,8 +62,7 @@ export class Passive {
     if (!isWatched(service)) return false;
     const nowUs = this.#ports.nowUs();
     const { windowUs, action, retryUs } = service.passive;
-    const [entry] = service.entries;
-    const family = entry === undefined ? 'ipv4' : serviceFamily(entry.identity);
+    const familyOf = clientsFamily(service);
     const servers = service.servers.map((server) => {
       const name = configuredKey(server);
       const key = overrideKey(service.name, name);
@@ -73,11 +72,12 @@ export class Passive {
           ? []
           : withSample(this.#samples.get(key) ?? [], { ...found, atUs: nowUs }, windowUs);
       this.#samples.set(key, samples);
-      return { key: name, family, forwarding: server.forwarding, samples };
+      const { forwarding } = server;
+      return { key: name, family: familyOf(server), forwarding, samples };
     });
     const suspects = acceptNothing(servers, windowUs);
     let changed = false;
-    for (const { key: server, samples } of servers) {
+    for (const { key: server, family, samples } of servers) {
       const key = overrideKey(service.name, server);
       const hint = this.#hints.get(key);
       const evidence = suspects.get(server);
@@ -110,6 +110,14 @@ export class Passive {
     if (this.#hints.size === 0) return null;
     return this.#hints.get(overrideKey(service, server)) ?? null;
   }
+}
+
+/** The family of a server's clients, which decides how long their packets are. */
+function clientsFamily({ entries }: ServiceConfig): (server: RealServerConfig) => AddressFamily {
+  const [entry] = entries;
+  const all = entry === undefined ? 'ipv4' : serviceFamily(entry.identity);
+  const familyOf = familyServed(entries);
+  return (server) => familyOf(server) ?? all;
 }
 
 /** One that is kept out of the way until it is tried again; another until it accepts connections. */

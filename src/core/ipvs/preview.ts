@@ -14,7 +14,7 @@ import type {
 import { DEFAULTS } from '../config/defaults.ts';
 import { checkOf } from '../health/check-key.ts';
 import { phaseAt, type WindowPhase, windowsOf, wishOf } from '../health/maintenance.ts';
-import type { OverrideAction } from '../health/override.ts';
+import type { Override } from '../health/override.ts';
 import { decide, type PoolMember, type PoolState, type WeightReason } from '../health/pool.ts';
 import { type FieldChange, serverFields, serviceFields } from './compare.ts';
 import { desiredEntry } from './desired.ts';
@@ -50,7 +50,7 @@ export interface Knowledge {
   /** Whether a server accepts nothing and gets no new connections for a while. */
   readonly passive: (service: string, server: string) => boolean;
   /** What an operator decided about a server; null for nothing. */
-  readonly override: (service: string, server: string) => OverrideAction | null;
+  readonly override: (service: string, server: string) => Override | null;
 }
 
 export interface PreviewInput {
@@ -78,6 +78,8 @@ export interface PreviewItem {
   readonly server: string | null;
   /** Why a server has its weight; null for what is not configured. */
   readonly weightReason: WeightReason | null;
+  /** What an operator decided about it: who, why and until when; null for nothing. */
+  readonly override: Override | null;
   /** Of a server that drains: how long it may take. */
   readonly drainTimeoutUs: number | null;
   /** What changes; with an addition all that it has, with a deletion what it had. */
@@ -112,6 +114,7 @@ export function previewTable(input: PreviewInput): Preview {
   }
   const table = input.observed.filter((one) => !waiting.has(serviceKey(one.service.identity)));
   const reasons = new Map<string, WeightReason>();
+  const overrides = new Map<string, Override>();
   const phases = new Map<MaintenanceConfig, WindowPhase>();
   const phaseOf = (window: MaintenanceConfig): WindowPhase => {
     const phase = phases.get(window) ?? phaseAt(window, knowledge.nowMs);
@@ -123,7 +126,12 @@ export function previewTable(input: PreviewInput): Preview {
     const weights = weightsOf(service, observed, knowledge, phaseOf);
     for (const { identity } of wanted) {
       const key = serviceKey(identity);
-      for (const [server, { reason }] of weights) reasons.set(serverPath(key, server), reason);
+      for (const [server, { reason }] of weights) {
+        const path = serverPath(key, server);
+        reasons.set(path, reason);
+        const override = knowledge.override(service.name, server);
+        if (override !== null) overrides.set(path, override);
+      }
     }
     const weightOf = (_name: string, key: string) => weights.get(key)?.weight ?? null;
     return wanted.map(({ identity }) => desiredEntry(service, identity, weightOf));
@@ -148,7 +156,8 @@ export function previewTable(input: PreviewInput): Preview {
     const path = serverPath(item.service, server ?? '');
     const leaves = left.leaving.get(path);
     const weightReason = server === null ? null : (reasons.get(path) ?? null);
-    const more = { name, weightReason, drainTimeoutUs: null };
+    const override = overrides.get(path) ?? null;
+    const more = { name, weightReason, override, drainTimeoutUs: null };
     if (server === null || leaves === undefined) return { ...item, ...more };
     const drainTimeoutUs = (leaves.untilMs - nowMs) * 1000;
     return { ...item, ...more, drainTimeoutUs, action: 'drain', class: 'leftover' };
@@ -188,7 +197,7 @@ function weightsOf(
       ...healthOf(server, kernelWeight, knowledge),
       dynamic: server.check !== null && asksForWeight(server.check),
       kernelWeight,
-      override: knowledge.override(service.name, key),
+      override: knowledge.override(service.name, key)?.action ?? null,
       maintenance: wishOf(windowsOf(service, server), phaseOf),
       // Forgotten where the hints are off.
       passive: service.passive.action !== 'off' && knowledge.passive(service.name, key),
@@ -221,7 +230,7 @@ function operationItem(
   operation: IpvsOperation,
   observed: ReadonlyMap<string, ObservedService>,
   owned: OwnedSet,
-): Omit<PreviewItem, 'name' | 'weightReason' | 'drainTimeoutUs'> {
+): Omit<PreviewItem, 'name' | 'weightReason' | 'override' | 'drainTimeoutUs'> {
   const identity = 'identity' in operation ? operation.identity : operation.service.identity;
   const service = serviceKey(identity);
   const entry = observed.get(service);

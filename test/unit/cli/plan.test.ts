@@ -121,11 +121,14 @@ describe('plan without a director', () => {
   test('goes by what operators decided before the stop, as far as it still holds', async () => {
     writeFileSync(file, text('["10.0.0.1:8080"]'));
     const override = (untilMs: number | null): Override => ({
-      ...{ service: 'web', server: '10.0.0.1:8080', by: 'ann', reason: '', sinceMs: 0, untilMs },
+      ...{ service: 'web', server: '10.0.0.1:8080', by: 'ann', reason: 'disk', sinceMs: 0 },
+      untilMs,
       action: { kind: 'drain', deadlineMs: null, drained: false },
     });
     const { out } = await run({}, undefined, {}, [override(null)]);
-    expect(out).toContain('~     10.0.0.1:8080  weight 1 -> 0  (draining)\n');
+    expect(out).toContain(
+      '~     10.0.0.1:8080  weight 1 -> 0  (draining; by ann at 1970-01-01T00:00Z: disk)\n',
+    );
     expect((await run({}, undefined, {}, [override(1)])).out).toBe('Nothing to change\n');
   });
 
@@ -220,10 +223,13 @@ describe('plan with a director', () => {
     await runs({ observed: table(server(1)), overrides: [override] });
     writeFileSync(file, text('["10.0.0.1:8080", "10.0.0.2:8080"]'));
     const { out } = await run({ file: null }, never);
-    expect(out).toContain('~     10.0.0.1:8080  weight 1 -> 0  (draining)\n');
+    expect(out).toContain(
+      '~     10.0.0.1:8080  weight 1 -> 0  (draining; by ops at 1970-01-01T00:00Z)\n',
+    );
     expect(out).toContain('+     10.0.0.2:8080  forwarding nat, weight 1\n');
     const { items } = JSON.parse((await run({ file: null, json: true }, never)).out);
     expect(items.map((item: PreviewItem) => item.weightReason)).toEqual(['draining', 'healthy']);
+    expect(items.map((item: PreviewItem) => item.override)).toEqual([override, null]);
   });
 
   test('compares a file with it, knows what is ours, and reads the file as that director', async () => {

@@ -452,6 +452,17 @@ describe('warnings', () => {
     );
   });
 
+  test('passive hints that would see nothing are said', () => {
+    const text = (interval: string, passive: string) =>
+      `ipvs: {reconcile_interval: ${interval}}\nservices: {s: {address: "192.0.2.2:80", passive: ${passive}, servers: [10.0.0.1]}}`;
+    expect(warningsOf(text('30s', 'warn'))).toBe(
+      'f.yaml:2:50: services.s.passive: sees nothing: the table is looked at every 30s. Give it a window of more than that, or ipvs.reconcile_interval less than 30s\n',
+    );
+    expect(warningsOf(text('30s', '{window: 40s}'))).toBe('');
+    expect(warningsOf(text('29s', 'quiesce'))).toBe('');
+    expect(warningsOf(text('1m', 'off'))).toBe('');
+  });
+
   test('an address that no instance carries is said once, however many services have it', () => {
     const service = (at: string) => `{address: "${at}", servers: [10.0.0.1]}`;
     const [first, second] = ['192.0.2.2', '192.0.2.3'];

@@ -4,8 +4,16 @@ import { Passive } from '../../../src/controller/passive.ts';
 import type { ServerCounts } from '../../../src/core/ipvs/entries.ts';
 import { configOf } from '../config/read.ts';
 
-function run(action: string) {
-  const text = `services: {s: {address: "192.0.2.1:80", forwarding: dr, passive: ${action}, servers: [10.0.0.1, 10.0.0.2]}}`;
+interface Also {
+  readonly addresses?: string;
+  /** Servers, and their counters at a time. */
+  readonly more?: string;
+  readonly beside?: (nowUs: number) => ReadonlyMap<string, ServerCounts>;
+}
+
+function run(action: string, also: Also = {}) {
+  const { addresses = '"192.0.2.1:80"', more = '', beside = () => new Map() } = also;
+  const text = `services: {s: {address: [${addresses}], forwarding: dr, passive: ${action}, servers: [10.0.0.1, 10.0.0.2${more}]}}`;
   const [service] = configOf(text).services;
   if (service === undefined) throw new Error('no service');
   const told: string[] = [];
@@ -35,6 +43,7 @@ function run(action: string) {
         bytesOut: 0,
       });
     }
+    for (const [server, its] of beside(nowUs)) counts.set(server, its);
     if (passive.look(service, counts)) changes.push(nowUs / 1e6);
     nowUs += 5_000_000;
   };
@@ -80,6 +89,37 @@ test('quiesce tries it again after a while, and needs another window then', () =
   ]);
   expect(changes).toEqual([30, 90, 120]);
 });
+
+const FAMILIES = ['"192.0.2.1:80"', '"[2001:db8::1]:80"'];
+
+test.each([FAMILIES, FAMILIES.toReversed()])(
+  'each server is judged by the packets of its own clients: %s before %s',
+  (...addresses) => {
+    const [v6, counts] = ['[2001:db8::11]:80', new Map<string, ServerCounts>()];
+    const { told, until } = run('warn', {
+      addresses: addresses.join(', '),
+      more: ', "2001:db8::11"',
+      // A SYN of IPv6 has 80 bytes, more than one of IPv4 can have.
+      beside: (nowUs) => {
+        const connections = nowUs / 500_000;
+        counts.set(v6, {
+          weight: 1,
+          activeConnections: connections,
+          inactiveConnections: 0,
+          persistentConnections: 0,
+          connections,
+          packetsIn: connections * 3,
+          packetsOut: 0,
+          bytesIn: connections * 3 * 80,
+          bytesOut: 0,
+        });
+        return counts;
+      },
+    });
+    until(60);
+    expect(told).toEqual(['30 began 10.0.0.1:80', `30 began ${v6}`]);
+  },
+);
 
 test('off looks at nothing', () => {
   const { told, until } = run('off');

@@ -484,6 +484,24 @@ describe('decide, the guard', () => {
     });
   });
 
+  it('goes after what the file says for a service below its quorum', () => {
+    const below = (below: 'sorry' | 'drop' | 'keep-last') => ({
+      minHealthyPercent: 50,
+      quorum: { weight: 10, hysteresis: 0, below },
+    });
+    const failed = [down('a', 2), down('b', 1)];
+    const sorry = [member('s')];
+    expect(told(decided(below('sorry'), failed, { sorry }))).toEqual({
+      ...{ a: '0 below-quorum', b: '0 failed', s: '10 sorry' },
+    });
+    // Nobody takes over: somebody is kept in.
+    expect(told(decided(below('sorry'), failed, { sorry: [down('s')] }))).toEqual({
+      ...{ a: '10 guarded', b: '0 failed', s: '0 failed' },
+    });
+    expect(told(decided(below('drop'), failed))).toEqual({ a: '0 below-quorum', b: '0 failed' });
+    expect(told(decided(below('keep-last'), failed))).toMatchObject({ a: '10 guarded' });
+  });
+
   it('never leaves fewer than its share in the table, whatever fails', () => {
     const members = fc.array(
       fc.record({

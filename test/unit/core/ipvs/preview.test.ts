@@ -78,6 +78,7 @@ describe('previewTable', () => {
         name: 'web',
         server: null,
         weightReason: null,
+        override: null,
         drainTimeoutUs: null,
         fields: [{ name: 'scheduler', from: null, to: 'wlc' }],
       },
@@ -88,6 +89,7 @@ describe('previewTable', () => {
         name: 'web',
         server: '10.0.0.1:8080',
         weightReason: 'healthy',
+        override: null,
         drainTimeoutUs: null,
         fields: [
           { name: 'forwarding', from: null, to: 'nat' },

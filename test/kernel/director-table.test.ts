@@ -15,6 +15,7 @@ import {
   GATEWAY6,
   GuestDirector,
   LONG_DOWNLOAD,
+  listedServers,
   oneInstance,
   Peer,
   SETUP_MS,
@@ -226,9 +227,7 @@ describe("a director's table", { timeout: TEST_MS }, () => {
   });
 
   it('reads back as configured: ipvsadm -Ln', async () => {
-    const [version, , , ...lines] = await director.ipvsadm('-Ln');
-    expect(version).toMatch(/^IP Virtual Server version/);
-    const listed = blocks(lines);
+    const listed = listedServers(await director.ipvsadm('-Ln'));
     for (const [name, { listed: wanted }] of Object.entries({ ...TABLE_CASES, twos: TWOS })) {
       const [service, ...servers] = wanted;
       expect([name, listed.get(service as string)?.toSorted()]).toEqual([name, servers.sort()]);
@@ -773,20 +772,6 @@ async function requests(url: string, count: number): Promise<string[]> {
 }
 
 /** Servers' lines by their service's line. */
-function blocks(lines: readonly string[]): Map<string, string[]> {
-  const found = new Map<string, string[]>();
-  let servers: string[] = [];
-  for (const line of lines) {
-    if (line.startsWith('->')) {
-      servers.push(line);
-      continue;
-    }
-    servers = [];
-    found.set(line, servers);
-  }
-  return found;
-}
-
 function same(left: readonly string[], right: readonly string[]): boolean {
   return JSON.stringify(left) === JSON.stringify(right);
 }

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { check } from '../lab/host.ts';
 import { type LabNode, Topology } from '../lab/topology.ts';
 import { Vm } from '../lab/vm.ts';
-import { GuestDirector, oneInstance, Peer, SETUP_MS } from './guest.ts';
+import { GuestDirector, listedServers, oneInstance, Peer, SETUP_MS } from './guest.ts';
 import {
   type DrawnService,
   drawnServices,
@@ -148,6 +148,11 @@ async function untilTable(services: readonly DrawnService[], states: readonly Se
   const lines = await director.ipvsadm('-Ln', '--thresholds');
   const servers = lines.filter((line) => /^-> \S+:\d+ /.test(line));
   expect(servers.sort()).toEqual([...wanted.thresholds].sort());
+  const listed = listedServers(await director.ipvsadm('-Ln'));
+  expect([...listed.keys()].sort()).toEqual([...wanted.listed.keys()].sort());
+  for (const [service, its] of wanted.listed) {
+    expect([service, listed.get(service)?.toSorted()]).toEqual([service, its.toSorted()]);
+  }
 }
 
 describe(`drawn configurations, seed ${SEED}`, { timeout: CASE_MS }, () => {

@@ -422,3 +422,20 @@ export async function startRealServer(node: LabNode): Promise<void> {
   });
   await until(`${node.name} to listen`, () => listening);
 }
+
+/** Lines of servers in a list of ipvsadm's, by the line of their service. */
+export function listedServers(list: readonly string[]): Map<string, string[]> {
+  const [version = '', , , ...lines] = list;
+  if (!version.startsWith('IP Virtual Server version')) throw new LabError(list.join('\n'));
+  const found = new Map<string, string[]>();
+  let servers: string[] = [];
+  for (const line of lines) {
+    if (line.startsWith('->')) {
+      servers.push(line);
+      continue;
+    }
+    servers = [];
+    found.set(line, servers);
+  }
+  return found;
+}

@@ -383,14 +383,25 @@ describe('everything that is said of the servers of one service', { timeout: TES
   });
 
   it('is a slow start of who was out, not of who was kept in, and a drain in its middle', async () => {
-    await say({ b: weight(30), c: weight(40) });
+    const weights = async () => {
+      const match = /^a=3 b=(\d+) c=(\d+)$/.exec(await weightsOfWalked());
+      return { b: Number(match?.[1]), c: Number(match?.[2]) };
+    };
+    // Before the other one, whose success would let go of it while its script still said 0.
+    await say({ b: weight(30) });
+    await first.until('what its script says', async () => {
+      const { b } = await weights();
+      // Kept in at 10, or as its script says; never a part of it.
+      expect([10, 30]).toContain(b);
+      return b === 30;
+    });
+    await say({ c: weight(40) });
     const seen: number[] = [];
     await first.until('the whole weight', async () => {
-      const match = /^a=3 b=(\d+) c=(\d+)$/.exec(await weightsOfWalked());
-      seen.push(Number(match?.[2]));
-      // Kept in at 10, or as its script says; never a part of it.
-      expect([10, 30]).toContain(Number(match?.[1]));
-      return seen.at(-1) === 40;
+      const { b, c } = await weights();
+      seen.push(c);
+      expect(b).toBe(30);
+      return c === 40;
     });
     expect(seen.some((one) => one > 0 && one < 40)).toBe(true);
     expect(seen).toEqual(seen.toSorted((left, right) => left - right));

@@ -258,39 +258,71 @@ function kernelWeight(drawn: DrawnService, server: DrawnServer, state: ServerSta
   }
 }
 
-/** Lines of `ipvsadm -Sn` and of `ipvsadm -Ln --thresholds`, in no order. */
+/** Lines of `ipvsadm -Sn`, of `ipvsadm -Ln --thresholds` and of `ipvsadm -Ln`, in no order. */
+export interface Expected {
+  readonly saved: readonly string[];
+  readonly thresholds: readonly string[];
+  /** Of servers by the line of their service. */
+  readonly listed: ReadonlyMap<string, readonly string[]>;
+}
+
 export function expected(
   services: readonly { readonly drawn: DrawnService; readonly states: readonly ServerState[] }[],
-): { readonly saved: readonly string[]; readonly thresholds: readonly string[] } {
+): Expected {
   const saved: string[] = [];
   const thresholds: string[] = [];
+  const listed = new Map<string, readonly string[]>();
   for (const { drawn, states } of services) {
     saved.push(`-A ${drawn.selector} ${serviceWords(drawn)}`);
+    const servers: string[] = [];
+    listed.set(listedService(drawn), servers);
     for (const [index, server] of drawn.servers.entries()) {
       const weight = kernelWeight(drawn, server, states[index] as ServerState);
       if (weight === null) continue;
       const words = `-r ${endpoint(server)} ${methodWords(server, weight)}`;
       saved.push(`-a ${drawn.selector} ${words}`);
       thresholds.push(`-> ${endpoint(server)} ${server.upper} ${server.lower} 0 0`);
+      const method = { nat: 'Masq', dr: 'Route', tun: 'Tunnel' }[server.forwarding];
+      servers.push(`-> ${endpoint(server)} ${method} ${weight} 0 0`);
     }
   }
-  return { saved, thresholds };
+  return { saved, thresholds, listed };
+}
+
+/** ipvsadm(8), the line of a service in a list. */
+function listedService(drawn: DrawnService): string {
+  const { persistence, selector } = drawn;
+  const [option = '', place = '', isIpv6] = selector.split(' ');
+  const protocol = { '-t': 'TCP', '-u': 'UDP', '--sctp-service': 'SCTP', '-f': 'FWM' }[option];
+  const mask = persistence === null ? null : netmask(drawn, persistence.prefix);
+  return [
+    `${protocol} ${place}${isIpv6 === undefined ? '' : ' IPv6'} ${drawn.scheduler}`,
+    ...(drawn.flags.length > 0 ? [`(${drawn.flags.join(',')})`] : []),
+    ...(persistence === null ? [] : [`persistent ${persistence.seconds}`]),
+    ...(mask === null ? [] : [`mask ${mask}`]),
+    ...(drawn.engine ? ['pe sip'] : []),
+    ...(drawn.onePacket ? ['ops'] : []),
+  ].join(' ');
 }
 
 function serviceWords(drawn: DrawnService): string {
   const { persistence } = drawn;
-  const family = drawn.selector.includes('[') || drawn.selector.endsWith('-6') ? 'ipv6' : 'ipv4';
-  const mask = (prefix: number) => (family === 'ipv6' ? String(prefix) : dotted(prefix));
+  const mask = persistence === null ? null : netmask(drawn, persistence.prefix);
   return [
     `-s ${drawn.scheduler}`,
     ...(persistence === null ? [] : [`-p ${persistence.seconds}`]),
-    ...(persistence === null || persistence.prefix === BITS[family]
-      ? []
-      : [`-M ${mask(persistence.prefix)}`]),
+    ...(mask === null ? [] : [`-M ${mask}`]),
     ...(drawn.engine ? ['--pe sip'] : []),
     ...(drawn.onePacket ? ['-o'] : []),
     ...(drawn.flags.length > 0 ? [`-b ${drawn.flags.join(',')}`] : []),
   ].join(' ');
+}
+
+/** As ipvsadm has it; null where it goes without saying. */
+function netmask({ selector }: DrawnService, prefix: number): string | null {
+  const family = selector.includes('[') || selector.endsWith('-6') ? 'ipv6' : 'ipv4';
+  if (prefix === BITS[family]) return null;
+  return family === 'ipv6' ? String(prefix) : dotted(prefix);
 }
 
 function dotted(prefix: number): string {

@@ -14,7 +14,7 @@ export interface Path {
 }
 
 export const PORT = 1000;
-/** What comes to this port is marked, TCP and UDP. */
+/** What comes to this port is marked, of each protocol. */
 export const MARKED_PORT = 2000;
 const GUE_PORT = 6080;
 
@@ -103,7 +103,7 @@ function servers(addresses: readonly string[], port: number): string[] {
 export function pathDirectorScript(): string {
   const rules = PATHS.map(({ vip, mark }) => {
     const family = vip.includes(':') ? 'ip6' : 'ip';
-    const ports = `meta l4proto { tcp, udp } th dport ${MARKED_PORT}`;
+    const ports = `meta l4proto { tcp, udp, sctp } th dport ${MARKED_PORT}`;
     return `${family} daddr ${vip} ${ports} meta mark set ${mark};`;
   });
   return `nft -f - <<'END'

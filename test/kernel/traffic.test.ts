@@ -28,6 +28,7 @@ import {
 import {
   DIRECT_VIP,
   DISTRIBUTIONS,
+  type Distribution,
   distributionDirectorScript,
   distributionServerScript,
   distributionServices,
@@ -113,7 +114,9 @@ async function startServers(node: LabNode): Promise<void> {
   });
   for (const family of ['pf=ip4', 'pf=ip6,ipv6only=1']) {
     const answer = `SYSTEM:echo ${node.name}`;
-    await node.spawn(['socat', `SCTP-LISTEN:${PORT},${family},reuseaddr,fork`, answer]);
+    for (const port of [PORT, MARKED_PORT]) {
+      await node.spawn(['socat', `SCTP-LISTEN:${port},${family},reuseaddr,fork`, answer]);
+    }
   }
   await until(`${node.name} to listen`, () => listening);
 }
@@ -131,9 +134,9 @@ async function outerPackets(): Promise<Map<string, number>> {
 }
 
 /** Names of the servers that answered two SCTP associations. */
-async function associations(vip: string): Promise<string[]> {
+async function associations(vip: string, port: number): Promise<string[]> {
   const place = vip.includes(':') ? `[${vip}]` : vip;
-  const argv = ['socat', '-u', '-T', '10', `SCTP-CONNECT:${place}:${PORT}`, '-'];
+  const argv = ['socat', '-u', '-T', '10', `SCTP-CONNECT:${place}:${port}`, '-'];
   const ended = await Promise.all([client.run(argv), client.run(argv)]);
   return ended.map(({ stdout, stderr }) => stdout.trim() || stderr.trim());
 }
@@ -156,9 +159,10 @@ describe('forwarding', { timeout: TEST_MS }, () => {
     const found: Record<string, string[]> = {
       tcp: (await peer.exchange(two('tcp', PORT))).sort(),
       udp: (await peer.exchange(two('udp', PORT))).sort(),
-      sctp: (await associations(vip)).sort(),
+      sctp: (await associations(vip, PORT)).sort(),
       'marked tcp': (await peer.exchange(two('tcp', MARKED_PORT))).sort(),
       'marked udp': (await peer.exchange(two('udp', MARKED_PORT))).sort(),
+      'marked sctp': (await associations(vip, MARKED_PORT)).sort(),
     };
     await peer.release();
     const [wanted, marked] = [PORT, MARKED_PORT].map((port) =>
@@ -170,11 +174,12 @@ describe('forwarding', { timeout: TEST_MS }, () => {
       sctp: BOTH,
       'marked tcp': marked,
       'marked udp': marked,
+      'marked sctp': BOTH,
     });
-    // Each of the ten has at least one packet, and nothing else travels in tunnels meanwhile.
+    // Each of the twelve has at least one packet, and nothing else travels in tunnels meanwhile.
     const before = counted;
     counted = await outerPackets();
-    const used = [...counted].filter(([name, count]) => count - (before.get(name) ?? 0) >= 10);
+    const used = [...counted].filter(([name, count]) => count - (before.get(name) ?? 0) >= 12);
     const raised = [...counted].filter(([name, count]) => count > (before.get(name) ?? 0));
     const outer = outerOf(path);
     expect(used.map(([name]) => name)).toEqual(outer === null ? [] : [outer]);
@@ -230,10 +235,22 @@ describe('schedulers', { timeout: TEST_MS }, () => {
     const peers = await distribute('192.0.2.12', '198.51.100.12');
     // It draws two servers by lot for each connection.
     for (const answers of [own, peers]) {
+      expect(new Set(answers.get('twos')).size).toBeGreaterThan(1);
       expect(answers.get('twos')?.filter((said) => !/^real[12] 198/.test(said))).toEqual([]);
       answers.delete('twos');
     }
     expect(Object.fromEntries(own)).toEqual(Object.fromEntries(peers));
+    // Whoever is refused is refused by a flag, a weight of 0 or a threshold; all others are answered.
+    const refuses = ({ scheduler, weights, flags, upperThreshold }: Distribution) =>
+      upperThreshold > 0 ||
+      (['sh', 'mh'].includes(scheduler) &&
+        weights.includes(0) &&
+        !flags.includes(`${scheduler}-fallback`));
+    for (const one of DISTRIBUTIONS.filter(({ name }) => name !== 'twos')) {
+      const unanswered = own.get(one.name)?.filter((said) => !/^real[12] /.test(said)) ?? [];
+      const allowed = unanswered.filter((said) => refuses(one) && said === 'ECONNREFUSED');
+      expect([one.name, unanswered]).toEqual([one.name, allowed]);
+    }
     const servers = (name: string) => new Set(own.get(name)?.filter((said) => /^real/.test(said)));
     for (const name of ['rr', 'wrr', 'lc', 'wlc', 'sed', 'nq', 'sh', 'mh', 'dh', 'ovf']) {
       expect([name, servers(name).size]).toEqual([name, expect.toSatisfy((n: number) => n > 1)]);

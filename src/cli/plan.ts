@@ -264,7 +264,10 @@ function fieldsText({ action, fields }: PreviewItem): string {
   return `  ${fields.map(text).join(', ')}`;
 }
 
-/** Why it is as it is planned, as the status has it, and who wants it so; null where the file says it all. */
+/**
+ * Why it is as it is planned, as the status has it, and who wants it so; null where the file says
+ * it all.
+ */
 function reason(item: PreviewItem): string | null {
   const { action, class: kind, drainTimeoutUs, weightReason, override } = item;
   const weighed = item.fields.some(({ name }) => name === 'weight');

@@ -72,8 +72,7 @@ export class Passive {
           ? []
           : withSample(this.#samples.get(key) ?? [], { ...found, atUs: nowUs }, windowUs);
       this.#samples.set(key, samples);
-      const { forwarding } = server;
-      return { key: name, family: familyOf(server), forwarding, samples };
+      return { key: name, family: familyOf(server), forwarding: server.forwarding, samples };
     });
     const suspects = acceptNothing(servers, windowUs);
     let changed = false;

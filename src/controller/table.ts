@@ -640,8 +640,7 @@ export class Table {
       if (!this.#byKey.has(key)) unconfigured.push(key);
       if (++looked % KEYS_PER_LOOK === 0 && turn.hasLasted()) await turn.rest();
     }
-    const byName = this.#byName;
-    for (const unit of [...byName.values(), ...unconfigured]) {
+    for (const unit of [...this.#byName.values(), ...unconfigured]) {
       if (this.#closed) return;
       if (this.#isDirty) await this.#compareChanged();
       const keys = typeof unit === 'string' ? [unit] : unit.keys;
@@ -649,7 +648,7 @@ export class Table {
         ? await this.#readServers(keys, services.value)
         : ok(this.#isTouched(keys) ? null : keys.map((key) => ({ key, observed: null })));
       if (!read.ok) return this.#abandon(read.error);
-      if (read.value !== null && (byName === this.#byName || this.#isConfigured(unit))) {
+      if (read.value !== null && this.#isConfigured(unit)) {
         this.#compare(typeof unit === 'string' ? null : unit, read.value);
       }
       if (Math.max(this.#batchSize, this.#claims.length) >= BATCH_SIZE) {

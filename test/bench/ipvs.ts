@@ -44,8 +44,8 @@ const CONTESTANTS = [
 ] as const;
 type Contestant = (typeof CONTESTANTS)[number];
 /**
- * They take turns. The others, which take half a minute each, come after them: V8 throws away what
- * it has optimized in a process that does nothing for so long, as a controller never does.
+ * They take turns. The others, which take half a minute each, come after them: the warm process is
+ * not to do nothing for so long, as a controller, which compares its table, never does.
  */
 const COMPARED: readonly Contestant[] = ['vipkeeper warm', 'ipvsadm -R', 'keepalived start'];
 

@@ -771,7 +771,6 @@ async function requests(url: string, count: number): Promise<string[]> {
   return names;
 }
 
-/** Servers' lines by their service's line. */
 function same(left: readonly string[], right: readonly string[]): boolean {
   return JSON.stringify(left) === JSON.stringify(right);
 }

@@ -117,8 +117,18 @@ export function serviceFamily(identity: ServiceIdentity): AddressFamily {
   return identity.address.includes(':') ? 'ipv6' : 'ipv4';
 }
 
-/** Servers in the order of their keys. */
-export function serversInKeyOrder<T extends RealServer>(servers: readonly T[]): T[] {
+/** Servers in the order of their keys: the same list where that is theirs, as of nearly all. */
+export function serversInKeyOrder(servers: readonly RealServer[]): readonly RealServer[] {
+  let before = '';
+  for (const server of servers) {
+    const key = serverKey(server);
+    if (key <= before) return sortedByKey(servers);
+    before = key;
+  }
+  return servers;
+}
+
+function sortedByKey(servers: readonly RealServer[]): RealServer[] {
   return servers
     .map((server) => ({ key: serverKey(server), server }))
     .sort(compareKeys)

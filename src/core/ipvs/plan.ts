@@ -183,7 +183,7 @@ function draftServers(
 ): void {
   const { identity } = desired.service;
   if (observed === null) {
-    for (const server of inKeyOrder(desired.servers)) draft.add(key, identity, server);
+    for (const server of serversInKeyOrder(desired.servers)) draft.add(key, identity, server);
     return;
   }
   const present = new Map<string, ObservedRealServer>();
@@ -252,17 +252,6 @@ function draftUnwantedService(
 
 function byServiceKey<T extends DesiredService>(services: readonly T[]): Map<string, T> {
   return new Map(services.map((entry) => [serviceKey(entry.service.identity), entry]));
-}
-
-/** As they are where that is their order already, as it is of nearly all. */
-function inKeyOrder(servers: readonly RealServer[]): readonly RealServer[] {
-  let before = '';
-  for (const server of servers) {
-    const key = serverKey(server);
-    if (key <= before) return serversInKeyOrder(servers);
-    before = key;
-  }
-  return servers;
 }
 
 /** By their keys, in the order of these. */

@@ -97,6 +97,9 @@ export interface Preview {
   readonly leave: number;
 }
 
+/** Of a service, and of a server that is not configured. */
+const NOTHING_DECIDED = { weightReason: null, override: null };
+
 /** What would be changed. Foreign entries that stay are in the list too. */
 export function previewTable(input: PreviewInput): Preview {
   const observed = new Map(input.observed.map((one) => [serviceKey(one.service.identity), one]));
@@ -113,8 +116,7 @@ export function previewTable(input: PreviewInput): Preview {
     }
   }
   const table = input.observed.filter((one) => !waiting.has(serviceKey(one.service.identity)));
-  const reasons = new Map<string, WeightReason>();
-  const overrides = new Map<string, Override>();
+  const decided = new Map<string, Pick<PreviewItem, 'weightReason' | 'override'>>();
   const phases = new Map<MaintenanceConfig, WindowPhase>();
   const phaseOf = (window: MaintenanceConfig): WindowPhase => {
     const phase = phases.get(window) ?? phaseAt(window, knowledge.nowMs);
@@ -127,10 +129,8 @@ export function previewTable(input: PreviewInput): Preview {
     for (const { identity } of wanted) {
       const key = serviceKey(identity);
       for (const [server, { reason }] of weights) {
-        const path = serverPath(key, server);
-        reasons.set(path, reason);
         const override = knowledge.override(service.name, server);
-        if (override !== null) overrides.set(path, override);
+        decided.set(serverPath(key, server), { weightReason: reason, override });
       }
     }
     const weightOf = (_name: string, key: string) => weights.get(key)?.weight ?? null;
@@ -155,8 +155,7 @@ export function previewTable(input: PreviewInput): Preview {
     const { server } = item;
     const path = serverPath(item.service, server ?? '');
     const leaves = left.leaving.get(path);
-    const weightReason = server === null ? null : (reasons.get(path) ?? null);
-    const override = overrides.get(path) ?? null;
+    const { weightReason, override } = decided.get(path) ?? NOTHING_DECIDED;
     const more = { name, weightReason, override, drainTimeoutUs: null };
     if (server === null || leaves === undefined) return { ...item, ...more };
     const drainTimeoutUs = (leaves.untilMs - nowMs) * 1000;
